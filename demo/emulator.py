@@ -1,0 +1,285 @@
+"""MiniStack, an AWS emulator in pure Python, as a local HTTPS server that enforces IAM.
+
+    with Emulator(folder) as aws:
+        aws.client("secretsmanager").create_secret(Name="db", SecretString="{}")
+        subprocess.run(["sam", "deploy"], env=aws.environment, check=True)
+
+HTTPS, because crhelper delivers an answer over nothing else. `AUTH=true`, because the point is to see a
+call denied until a policy grants it. No Docker: a Lambda function runs in a subprocess of the server, with
+the interpreter that runs this module, as a session of its execution role.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+import botocore.session
+import certifi
+import trustme
+from botocore.config import Config
+
+ACCOUNT_ID = "123456789012"
+REGION = "eu-central-1"
+"""Not us-east-1, and no account of zeros: a literal that slipped into the code shows."""
+
+_ADDRESSES = ("localhost", "127.0.0.1")
+_ADMINISTRATOR = {"AccessKeyId": "test", "SecretAccessKey": "test"}
+"""The account's root user: for MiniStack, whoever has the access key that it was started with."""
+
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE")
+_LOG_TAIL_LINES = 40
+
+
+class EmulatorFailed(RuntimeError):
+    """The server did not come up. The message ends with the last lines of its log."""
+
+
+class Emulator:
+    """One server, from `start` to `stop`; as a context manager, for the length of the block.
+
+    Everything it writes lives below `folder`, which stays, for a look afterwards. Its state is in memory:
+    every start is a new, empty account.
+
+    Args:
+        folder: made where it is missing. Give each emulator its own.
+
+    Attributes:
+        endpoint_url: where the server listens, from `start` on.
+        environment: the environment of a client process (sam, the AWS CLI, anything with boto3), from `start` on.
+        log: the server's log.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self.log = self.folder / "server.log"
+        self.endpoint_url = ""
+        self.environment: dict[str, str] = {}
+        self._ca_bundle = self.folder / "ca-bundle.pem"
+        self._warden: subprocess.Popen[bytes] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, timeout: float = 60) -> None:
+        """Start the server and wait until it answers.
+
+        Raises:
+            EmulatorFailed: it ended, or did not answer within `timeout` seconds.
+        """
+        if self._warden is not None:
+            raise RuntimeError("the emulator is running already")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._issue_certificate()
+        try:
+            # The port is bound here and inherited, so that nothing can take it in between.
+            with socket.socket() as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(("127.0.0.1", 0))
+                port: int = listener.getsockname()[1]
+                self.endpoint_url = f"https://localhost:{port}"
+                self.environment = self._client_environment()
+                self._spawn(listener, port)
+            self._wait_until_ready(timeout)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the server and every function that it still runs, at once. Safe to repeat."""
+        if self._warden is None:
+            return
+        # No SIGTERM first: there is nothing to save, and it would wait for open connections and for a pending
+        # custom resource.
+        # The warden has not been waited for, so the group's id cannot have gone to somebody else.
+        os.killpg(self._warden.pid, signal.SIGKILL)
+        for process in (self._server, self._warden):
+            if process is not None:
+                process.wait()
+        if self._warden.stdin is not None:
+            self._warden.stdin.close()
+        self._warden = self._server = None
+
+    def client(self, service: str, *, credentials: Mapping[str, Any] | None = None) -> Any:
+        """A boto3 client of this server, untouched by the user's own environment, profile and ~/.aws.
+
+        Args:
+            service: as in `boto3.client`.
+            credentials: as STS and IAM give them (`AccessKeyId`, `SecretAccessKey`, `SessionToken`); without
+                them the client is the account's root user, to whom nothing is denied.
+        """
+        if not self.endpoint_url:
+            raise RuntimeError("the emulator has not been started")
+        identity = credentials or _ADMINISTRATOR
+        settings: dict[str, Any] = {
+            "profile": (None, None, None, None),
+            "config_file": (None, None, str(self._no_aws_config), None),
+            "credentials_file": (None, None, str(self._no_aws_config), None),
+        }
+        session = boto3.Session(botocore_session=botocore.session.Session(session_vars=settings))
+        make: Any = session.client
+        return make(
+            service,
+            region_name=REGION,
+            endpoint_url=self.endpoint_url,
+            verify=str(self._ca_bundle),
+            aws_access_key_id=identity["AccessKeyId"],
+            aws_secret_access_key=identity["SecretAccessKey"],
+            aws_session_token=identity.get("SessionToken"),
+            # No retries: an error is the server's answer, and the first one is the one to see.
+            config=Config(proxies={}, retries={"total_max_attempts": 1, "mode": "standard"}),
+        )
+
+    def log_tail(self, lines: int = _LOG_TAIL_LINES) -> str:
+        """The last lines of the server's log."""
+        if not self.log.exists():
+            return "(no log)"
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def _issue_certificate(self) -> None:
+        authority = trustme.CA()
+        certificate = authority.issue_cert(*_ADDRESSES)
+        key = self._private_key
+        key.touch(mode=0o600)
+        certificate.private_key_pem.write_to_path(str(key))
+        with self._certificate.open("wb") as chain:
+            chain.writelines(pem.bytes() for pem in certificate.cert_chain_pems)
+        # The usual authorities too: the same variables rule whatever else the process calls, pip among it.
+        self._ca_bundle.write_bytes(Path(certifi.where()).read_bytes() + b"\n" + authority.cert_pem.bytes())
+
+    @property
+    def _certificate(self) -> Path:
+        return self.folder / "server.pem"
+
+    @property
+    def _no_aws_config(self) -> Path:
+        return self.folder / "no-aws-config"
+
+    @property
+    def _private_key(self) -> Path:
+        return self.folder / "server.key"
+
+    def _spawn(self, listener: socket.socket, port: int) -> None:
+        # The warden leads the process group that the server and its functions live in. It waits for the end of
+        # its input, which comes when this process ends, however it ends, and then kills the group. A group of
+        # its own also keeps a terminal's Ctrl-C from the server: `stop` ends it, in order.
+        self._warden = subprocess.Popen(
+            ["/bin/sh", "-c", "read _; kill -KILL 0"], stdin=subprocess.PIPE, process_group=0
+        )
+        # Not `python -m ministack`: as root, with TLS, that also listens on port 443.
+        server = [sys.executable, "-m", "hypercorn", "ministack.app:app", "--workers", "0"]
+        server += ["--bind", f"fd://{listener.fileno()}", "--keep-alive", "75"]
+        server += ["--certfile", str(self._certificate), "--keyfile", str(self._private_key)]
+        with self.log.open("wb") as log:
+            self._server = subprocess.Popen(
+                server,
+                cwd=self.folder,
+                env=self._server_environment(port),
+                pass_fds=[listener.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=self._warden.pid,
+            )
+
+    def _wait_until_ready(self, timeout: float) -> None:
+        assert self._server is not None
+        context = ssl.create_default_context(cafile=str(self._ca_bundle))
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self._server.poll() is not None:
+                raise EmulatorFailed(f"MiniStack ended with {self._server.returncode}:\n{self.log_tail()}")
+            try:
+                # Answers 503, an OSError too, until all is up.
+                with opener.open(f"{self.endpoint_url}/_ministack/ready", timeout=5):
+                    return
+            except OSError:
+                time.sleep(0.05)
+        raise EmulatorFailed(f"MiniStack did not answer within {timeout:g} s:\n{self.log_tail()}")
+
+    def _aws_settings(self) -> dict[str, str]:
+        """What clients and the server both need."""
+        settings = {
+            "AWS_ACCESS_KEY_ID": _ADMINISTRATOR["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": _ADMINISTRATOR["SecretAccessKey"],
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        settings |= dict.fromkeys(
+            ("SSL_CERT_FILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"), str(self._ca_bundle)
+        )
+        settings |= dict.fromkeys(
+            ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), str(self._no_aws_config)
+        )
+        return settings
+
+    def _client_environment(self) -> dict[str, str]:
+        sam = self.folder / "sam"
+        sam.mkdir(exist_ok=True)
+        # Where sam finds no time of its last look for a newer version it asks PyPI.
+        (sam / "metadata.json").write_text(json.dumps({"lastVersionCheck": time.time()}))
+        # The caller's own environment, pip's settings and proxies with it, but none of its AWS or sam settings.
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "SAM_", "__SAM_"))
+        }
+        for name in ("NO_PROXY", "no_proxy"):
+            environment[name] = ",".join(filter(None, [environment.get(name), *_ADDRESSES]))
+        environment |= self._aws_settings()
+        environment |= {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_PAGER": "",
+            "SAM_CLI_TELEMETRY": "0",
+            "__SAM_CLI_APP_DIR": str(sam),
+        }
+        return environment
+
+    def _server_environment(self, port: int) -> dict[str, str]:
+        temporary = self.folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        # The functions inherit it: with the caller's variables, a PYTHONPATH for one, a function could work that
+        # fails in Lambda.
+        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        environment |= self._aws_settings()
+        environment |= {
+            "AUTH": "true",
+            "USE_SSL": "1",
+            "MINISTACK_SSL_CERT": str(self._certificate),
+            "MINISTACK_SSL_KEY": str(self._private_key),
+            "MINISTACK_HOST": "localhost",
+            "GATEWAY_PORT": str(port),
+            "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
+            "MINISTACK_REGION": REGION,
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "TMPDIR": str(temporary),
+            "S3_DATA_DIR": str(self.folder / "s3"),
+            "STATE_DIR": str(self.folder / "state"),
+            # Where it finds a Docker daemon it removes the containers of every other MiniStack.
+            "DOCKER_HOST": f"unix://{self.folder}/no-docker",
+        }
+        return environment

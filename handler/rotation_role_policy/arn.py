@@ -1,0 +1,57 @@
+"""What ARNs and names look like, and their parts.
+
+Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
+"""
+
+import re
+from typing import NamedTuple
+
+_PREFIX = r"arn:[a-z0-9-]+"
+_REGION = r"[a-z0-9-]+"
+_ACCOUNT = r"[0-9]{12}"
+
+# No pattern admits a wildcard: nothing that was typed can widen a statement's Resource.
+SECRET = re.compile(
+    # 512 characters of name; an ARN ends in six more and a hyphen. "!" stands in the names of managed secrets.
+    rf"({_PREFIX}:secretsmanager:{_REGION}:{_ACCOUNT}:secret:)?[A-Za-z0-9/_+=.@!-]{{1,519}}"
+)
+ROLE = re.compile(rf"({_PREFIX}:iam::{_ACCOUNT}:role/([!-~]+/)*)?(?P<name>[A-Za-z0-9_+=,.@-]{{1,64}})")
+FUNCTION = re.compile(
+    rf"(?P<function>({_PREFIX}:lambda:{_REGION}:{_ACCOUNT}:function:|({_ACCOUNT}:)?function:)?[A-Za-z0-9_-]{{1,140}})"
+    r"(:(?P<qualifier>\$LATEST|[A-Za-z0-9_-]{1,128}))?"
+)
+DATABASE = re.compile(rf"{_PREFIX}:rds:{_REGION}:{_ACCOUNT}:(db|cluster):[A-Za-z0-9-]{{1,255}}")
+KEY = re.compile(rf"{_PREFIX}:kms:{_REGION}:{_ACCOUNT}:key/[A-Za-z0-9-]{{1,256}}")
+# The AWS managed key of Secrets Manager goes by this alias; DescribeSecret usually leaves it out.
+AWS_MANAGED_KEY = re.compile(rf"({_PREFIX}:kms:{_REGION}:{_ACCOUNT}:)?alias/aws/secretsmanager")
+
+
+class Arn(NamedTuple):
+    """The parts of an ARN: ``arn:partition:service:region:account:resource``."""
+
+    partition: str
+    service: str
+    region: str
+    account: str
+    resource: str
+
+
+def parse(text: str) -> Arn:
+    """The parts of `text`, a full ARN. Raises ValueError where it is none."""
+    parts = text.split(":", 5)
+    if len(parts) != 6 or parts[0] != "arn":
+        raise ValueError(f"not an ARN: {text!r}")
+    return Arn(*parts[1:])
+
+
+def role_name(role: str) -> str:
+    """The name of a role, given as a name or as an ARN with or without a path."""
+    return role.rpartition("/")[2]
+
+
+def split_qualifier(function: str) -> tuple[str, str | None]:
+    """A function's name or ARN without its version or alias, and that version or alias."""
+    match = FUNCTION.fullmatch(function)
+    if match is None:
+        raise ValueError(f"not a function's name or ARN: {function!r}")
+    return match["function"], match["qualifier"]

@@ -1,0 +1,203 @@
+"""Between CloudFormation and the rest: a checked request comes in, one delivered answer goes out.
+
+crhelper does what it is for (which handler, when time runs out, what an exception answers). What it leaves open is
+closed here: it is given no event that is not a request, none of its polling, and it does not deliver (contract, "One
+answer, always").
+"""
+
+import http.client
+import json
+import logging
+import os
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from crhelper import FAILED, CfnResource
+
+from rotation_role_policy.errors import CallFailed, NotARequest, Refused, Undelivered
+from rotation_role_policy.log import facts
+
+logger = logging.getLogger(__name__)
+
+ANSWER_LIMIT = 4096
+"""Bytes. https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html"""
+
+# The keys of a request, and no others: crhelper lets keys of its own (CrHelperPoll, CrHelperData) steer it.
+_NAMES = ("RequestType", "ResponseURL", "StackId", "RequestId", "LogicalResourceId")
+_OTHER_KEYS = ("ResourceType", "PhysicalResourceId", "ResourceProperties", "OldResourceProperties")
+
+_TRIES = 6
+_FIRST_PAUSE = 0.5
+"""Seconds; each further pause is twice as long."""
+_TRY_TIMEOUT = 10
+"""Seconds for connecting, and for each wait on the connection."""
+
+
+class CustomResource(CfnResource):
+    """crhelper's `CfnResource` with a checked event before it and a delivered answer after it."""
+
+    # Set by crhelper for each request; its type stubs leave out what does not concern callers.
+    _event: Mapping[str, Any]
+    _context: Any
+
+    def __init__(self) -> None:
+        # Where AWS_SAM_LOCAL is set while it is constructed, crhelper builds none of its three clients for polling.
+        outside = os.environ.get("AWS_SAM_LOCAL")
+        os.environ["AWS_SAM_LOCAL"] = "true"
+        try:
+            super().__init__(log_level="WARNING", boto_level="WARNING", sleep_on_delete=0)
+        finally:
+            if outside is None:
+                del os.environ["AWS_SAM_LOCAL"]
+            else:
+                os.environ["AWS_SAM_LOCAL"] = outside
+        # crhelper logs what it catches with its stack; the handlers log what they refuse in their own words.
+        logging.getLogger("crhelper").setLevel(logging.CRITICAL)
+        self._lock = threading.Lock()
+        self._delivered = False
+        self._answered = False
+
+    def __call__(self, event: Any, context: Any) -> None:
+        """Serves one request of CloudFormation's.
+
+        Raises `NotARequest` before anything is done or sent, `Undelivered` where the answer did not arrive.
+        """
+        request = checked(event)
+        self._delivered = self._answered = False
+        self.NoEcho = False
+        super().__call__(request, context)
+        if not self._delivered:
+            raise Undelivered(f"no answer was delivered for request {request['RequestId']}")
+
+    def generate_physical_id(self, event: Mapping[str, Any]) -> str:
+        """The id of an answer that is given before anything exists: without ``/``, so that a Delete can tell."""
+        return f"uncreated-{event['LogicalResourceId']}"
+
+    def answer_size(self, event: Mapping[str, Any], physical_id: str, data: Mapping[str, str]) -> int:
+        """The bytes of a successful answer with these attributes."""
+        return len(_encoded(_answer(event, "SUCCESS", "", physical_id, data)))
+
+    def _wrap_function(self, func: Any) -> None:
+        """Called by crhelper, which answers whatever `func` raises with FAILED and its text."""
+        super()._wrap_function(lambda event, context: _logged(func, event, context))  # type: ignore[misc]
+
+    def _send(self, status: str | None = None, reason: str = "") -> None:
+        """Called by crhelper, once at the end and once from its timer when time runs out: the first one answers."""
+        with self._lock:
+            if self._answered:
+                return
+            self._answered = True
+        event = self._event
+        status, reason = (status, reason) if status else (self.Status, self.Reason)
+        physical_id = self.PhysicalResourceId or event.get("PhysicalResourceId") or self.generate_physical_id(event)
+        data = self.Data if status != FAILED else {}
+        answer = _answer(event, status, reason, physical_id, data)
+        body = _encoded(answer)
+        while len(body) > ANSWER_LIMIT and answer["Reason"]:
+            answer["Reason"] = answer["Reason"][len(body) - ANSWER_LIMIT :]
+            body = _encoded(answer)
+        logger.info("answering", extra=facts(status=status, reason=answer["Reason"], physical_id=physical_id))
+        deadline = time.monotonic() + self._context.get_remaining_time_in_millis() / 1000
+        deliver(event["ResponseURL"], body, deadline)
+        self._delivered = True
+
+
+def _logged(func: Any, event: Mapping[str, Any], context: Any) -> Any:
+    """What `func` gives. What it raises is logged, and is given a text for the reader of the stack's events."""
+    try:
+        return func(event, context)
+    except (Refused, CallFailed) as refused:
+        said_by_aws = getattr(refused, "message", None)
+        logger.warning("refused", extra=facts(kind=type(refused).__name__, why=str(refused), aws=said_by_aws))
+        raise
+    except Exception as error:
+        logger.exception("failed")
+        raise RuntimeError(
+            f"The provider function failed unexpectedly ({type(error).__name__}). Its log stream"
+            f" {context.log_stream_name} says where."
+        ) from error
+
+
+def checked(event: Any) -> dict[str, Any]:
+    """`event` with only the keys of a CloudFormation request. Raises `NotARequest`, which says what is missing."""
+    if not isinstance(event, Mapping):
+        raise NotARequest("the event is not an object, let alone a CloudFormation request")
+    for name in _NAMES:
+        if not isinstance(event.get(name), str) or not event[name]:
+            raise NotARequest(f"the event is not a CloudFormation request: {name} is missing or not a string")
+    if event["RequestType"] not in ("Create", "Update", "Delete"):
+        raise NotARequest("the event is not a CloudFormation request: RequestType is not Create, Update or Delete")
+    url = urlsplit(event["ResponseURL"])
+    if url.scheme != "https" or not url.hostname:
+        raise NotARequest("the event is not a CloudFormation request: ResponseURL is not an https URL with a host")
+    if event["RequestType"] != "Create" and not isinstance(event.get("PhysicalResourceId"), str):
+        raise NotARequest("the event is not a CloudFormation request: PhysicalResourceId is missing or not a string")
+    return {key: event[key] for key in (*_NAMES, *_OTHER_KEYS) if key in event}
+
+
+def deliver(url: str, body: bytes, deadline: float) -> None:
+    """Puts the answer where CloudFormation waits for it. `deadline` is in seconds of `time.monotonic`.
+
+    Raises `Undelivered` where no try brought a 2xx. Refused once (a 4xx other than 429) is refused for good.
+    """
+    problem = ""
+    for attempt in range(_TRIES):
+        if attempt:
+            pause = _FIRST_PAUSE * 2 ** (attempt - 1)
+            if time.monotonic() + pause > deadline:
+                break
+            time.sleep(pause)
+        try:
+            status = _put(url, body, max(1.0, min(_TRY_TIMEOUT, deadline - time.monotonic())))
+        except (OSError, http.client.HTTPException) as error:
+            problem = type(error).__name__
+        else:
+            if 200 <= status < 300:
+                return
+            problem = f"HTTP {status}"
+            if 400 <= status < 500 and status != 429:
+                break
+        logger.warning("answer not delivered", extra=facts(attempt=attempt + 1, problem=problem))
+    raise Undelivered(f"the answer could not be delivered to CloudFormation: {problem}")
+
+
+def _put(url: str, body: bytes, timeout: float) -> int:
+    """The HTTP status of one PUT. The URL is signed for an empty content type."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=_tls())
+    try:
+        path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        connection.request("PUT", path, body, {"Content-Type": "", "Content-Length": str(len(body))})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """One for the life of the process: reading the certificates takes longer than the rest of the answer."""
+    return ssl.create_default_context()
+
+
+def _answer(
+    event: Mapping[str, Any], status: str, reason: str, physical_id: str, data: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "Status": status,
+        # Control characters break the stack's events.
+        "Reason": "".join(character if character.isprintable() else " " for character in str(reason)),
+        "PhysicalResourceId": physical_id,
+        "StackId": event["StackId"],
+        "RequestId": event["RequestId"],
+        "LogicalResourceId": event["LogicalResourceId"],
+        "Data": dict(data),
+    }
+
+
+def _encoded(answer: Mapping[str, Any]) -> bytes:
+    return json.dumps(answer).encode()

@@ -1,0 +1,181 @@
+"""The Lambda function's handler: Create, Update and Delete of `Custom::RotationRolePolicy`.
+
+The only room that knows these three. All of them lead through the same rooms, and each delivery of a request to the
+same result (contract, "Identity and ownership").
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rotation_role_policy import access_check, arn, inline_policy, inspection, log, policy
+from rotation_role_policy.aws import Aws
+from rotation_role_policy.cloudformation import ANSWER_LIMIT, CustomResource
+from rotation_role_policy.declaration import Declaration, declare
+from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused
+from rotation_role_policy.log import facts
+from rotation_role_policy.situation import Situation
+
+logger = logging.getLogger(__name__)
+
+POLICY_NAME_CHARACTERS = 128
+"""https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html"""
+
+ANSWER_SECONDS = 15
+"""Kept free of the propagation delay, so that the answer is delivered in time."""
+
+resource = CustomResource()
+aws = Aws()
+
+
+def handler(event: Any, context: Any) -> None:
+    """The entry point. `event` is a request of CloudFormation's; the answer goes to its ResponseURL.
+
+    Raises `NotARequest` for any other event, `Undelivered` where the answer did not arrive.
+    """
+    resource(event, context)
+
+
+def create(event: Mapping[str, Any], context: Any) -> str:
+    """Puts the policy and gives its physical id. A repeated delivery finds it there and gives the same answer."""
+    _start_log(event, context)
+    declaration, situation = _look(event, context)
+    # From here on even a failure is answered with the id by which the Delete that follows finds the policy.
+    resource.PhysicalResourceId = _physical_id(event, situation)
+    try:
+        return _put(event, context, declaration, situation)
+    except ProviderDenied:
+        # A role out of our reach: nothing was put, and a Delete by its id would be denied too and strand the stack.
+        resource.PhysicalResourceId = ""
+        raise
+
+
+def update(event: Mapping[str, Any], context: Any) -> str:
+    """Puts the policy on the role of the new properties. On another role that is a replacement: a new physical id.
+
+    CloudFormation deletes the old one when all else has succeeded. A failure is answered with the id that came.
+    """
+    _start_log(event, context)
+    return _put(event, context, *_look(event, context))
+
+
+def delete(event: Mapping[str, Any], context: Any) -> str:
+    """Removes this resource's own policy, by the physical id alone where that says where it stands."""
+    _start_log(event, context)
+    physical_id: str = event["PhysicalResourceId"]
+    role_name, _, name = physical_id.partition("/")
+    if name == policy_name(event) and arn.ROLE.fullmatch(role_name):
+        deleted = inline_policy.delete(aws, role_name, name)
+        logger.info("deleted" if deleted else "nothing to delete", extra=facts(role=role_name, policy=name))
+    else:
+        _delete_if_found(event, context)
+    return physical_id
+
+
+resource.create(create)
+resource.update(update)
+resource.delete(delete)
+
+
+def policy_name(event: Mapping[str, Any]) -> str:
+    """The name of the inline policy of one resource of one stack, the same in every delivery."""
+    stack_id, logical_id = event["StackId"], event["LogicalResourceId"]
+    digits = hashlib.sha256(f"{stack_id}/{logical_id}".encode()).hexdigest()[:12]
+    return f"{logical_id[: POLICY_NAME_CHARACTERS - 1 - len(digits)]}-{digits}"
+
+
+def _physical_id(event: Mapping[str, Any], situation: Situation) -> str:
+    return f"{situation.role.name}/{policy_name(event)}"
+
+
+def _look(event: Mapping[str, Any], context: Any) -> tuple[Declaration, Situation]:
+    declaration = declare(event.get("ResourceProperties", {}))
+    return declaration, inspection.inspect(aws, declaration, _account(context))
+
+
+def _put(event: Mapping[str, Any], context: Any, declaration: Declaration, situation: Situation) -> str:
+    """Brings the policy on the role to what the situation asks for, and gives its physical id."""
+    name, physical_id = policy_name(event), _physical_id(event, situation)
+    document = policy.document(situation, declaration.policy_profile)
+    attributes = _attributes(name, situation)
+    answer_size = resource.answer_size(event, physical_id, attributes)
+    if answer_size > ANSWER_LIMIT:
+        raise Refused(
+            f"{declaration.secret_property}: {len(situation.secrets)} secrets are too many for one resource: the answer"
+            f" would have {answer_size:,} bytes, CloudFormation takes {ANSWER_LIMIT:,}. Spread them over several."
+        )
+
+    role_name = situation.role.name
+    unchanged = inline_policy.read(aws, role_name, name) == document
+    if not unchanged:
+        inline_policy.refuse_too_large(aws, role_name, name, document)
+        if declaration.access_check == "Enforce":
+            access_check.refuse_blocked(aws, situation, document)
+        inline_policy.put(aws, role_name, name, document)
+    logger.info(
+        "unchanged" if unchanged else "written",
+        extra=facts(role=role_name, policy=name, profile=declaration.policy_profile, document=document),
+    )
+    if not unchanged:
+        _wait(declaration.propagation_delay, context)
+    resource.Data.update(attributes)
+    return physical_id
+
+
+def _delete_if_found(event: Mapping[str, Any], context: Any) -> None:
+    """For an id that does not say where the policy stands: of a Create that was cancelled, or failed.
+
+    Nothing that goes wrong here may fail the Delete: there is mostly nothing to remove, and the stack has to go on.
+    """
+    try:
+        declaration = declare(event.get("ResourceProperties", {}))
+        role_name = inspection.find_role_name(aws, declaration, _account(context))
+    except (Refused, CallFailed) as failure:
+        logger.info("nothing to delete: the role cannot be told", extra=facts(why=str(failure)))
+        return
+    name = policy_name(event)
+    try:
+        deleted = inline_policy.delete(aws, role_name, name)
+    except ProviderDenied as denied:
+        # What we may not delete from a role, we could not have put there.
+        logger.warning("nothing deleted", extra=facts(role=role_name, policy=name, why=str(denied)))
+        return
+    logger.info("deleted" if deleted else "nothing to delete", extra=facts(role=role_name, policy=name))
+
+
+def _attributes(name: str, situation: Situation) -> dict[str, str]:
+    """What `Fn::GetAtt` gives: always all of them, all strings (contract, "Attributes and Ref")."""
+    superuser = situation.superuser_secret
+    keys = [secret.key_arn for secret in (*situation.secrets, *([superuser] if superuser else ()))]
+    return {
+        "PolicyName": name,
+        "RoleName": situation.role.name,
+        "RoleArn": situation.role.arn,
+        "FunctionArn": situation.function_arn,
+        "InVpc": "true" if situation.in_vpc else "false",
+        "SecretArns": ",".join(secret.arn for secret in situation.secrets),
+        "KmsKeyArns": ",".join(dict.fromkeys(key for key in keys if key)),
+    }
+
+
+def _account(context: Any) -> str:
+    """The provider's own account, 12 digits."""
+    return arn.parse(context.invoked_function_arn).account
+
+
+def _wait(seconds: int, context: Any) -> None:
+    """IAM is eventually consistent: whoever `DependsOn` the policy finds it in effect."""
+    left = context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
+    time.sleep(max(0.0, min(seconds, left)))
+
+
+def _start_log(event: Mapping[str, Any], context: Any) -> None:
+    log.start(
+        request=event["RequestType"],
+        stack=event["StackId"],
+        resource=event["LogicalResourceId"],
+        lambda_request_id=context.aws_request_id,
+    )
+    logger.info("request", extra=facts(physical_id=event.get("PhysicalResourceId")))

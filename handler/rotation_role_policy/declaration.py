@@ -1,0 +1,251 @@
+"""What the template says: the properties of the resource, checked, as one frozen `Declaration`.
+
+`PROPERTIES` is the one table of names, types, defaults and allowed values (contract, "Properties").
+Validation, documentation and linting are derived from it. This room knows no AWS call and no environment.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rotation_role_policy import arn
+from rotation_role_policy.errors import Refused, shown
+
+
+@dataclass(frozen=True)
+class Property:
+    """One row of the table of properties. `type` is the contract's word for it."""
+
+    name: str
+    type: str
+    meaning: str
+    default: str | int | None = None
+    allowed: tuple[str, ...] = ()
+    minimum: int = 0
+    maximum: int = 0
+    pattern: re.Pattern[str] | None = None
+    form: str = ""
+    """What `pattern` admits, in words."""
+    members: tuple["Property", ...] = ()
+    """The properties of an Object; empty where the Object may hold anything."""
+
+
+_ID_FORM = "a secret's full ARN, partial ARN or name, without wildcards"
+
+PROPERTIES = (
+    Property("ServiceToken", "CloudFormation", "The ARN of the provider function"),
+    Property("ServiceTimeout", "CloudFormation", "Seconds that CloudFormation waits for an answer"),
+    Property(
+        "SecretId",
+        "String",
+        "The secret that is rotated. Exactly one of SecretId and SecretIds",
+        pattern=arn.SECRET,
+        form=_ID_FORM,
+    ),
+    Property(
+        "SecretIds",
+        "List of String",
+        "The secrets of a function that rotates several: one policy for all of them",
+        minimum=1,
+        pattern=arn.SECRET,
+        form=_ID_FORM,
+    ),
+    Property(
+        "RotationLambdaARN",
+        "String",
+        "The rotation function; by default the one that DescribeSecret reports",
+        pattern=arn.FUNCTION,
+        form="a function's name, its ARN, or its ARN with a version or alias",
+    ),
+    Property(
+        "RoleName",
+        "String",
+        "The role that gets the policy; by default the function's execution role",
+        pattern=arn.ROLE,
+        form="a role's name (without its path) or its ARN",
+    ),
+    Property(
+        "VpcConfig",
+        "Object",
+        "Declared mode, for a function that does not exist yet: as on AWS::Lambda::Function",
+        members=(
+            Property("SubnetIds", "List of String", "The function is in a VPC where this is not empty"),
+            Property("SecurityGroupIds", "List of String", "Not read"),
+            Property("Ipv6AllowedForDualStack", "Boolean", "Not read"),
+        ),
+    ),
+    Property(
+        "SuperuserSecretId",
+        "String",
+        "The separate secret of the alternating-users strategy",
+        pattern=arn.SECRET,
+        form=_ID_FORM,
+    ),
+    Property(
+        "PolicyProfile",
+        "String",
+        "Strict narrows the user guide's policy by conditions; Documented is that policy as it stands",
+        default="Strict",
+        allowed=("Strict", "Documented"),
+    ),
+    Property(
+        "AccessCheck",
+        "String",
+        "Prove before writing that no permissions boundary, SCP or explicit deny blocks the policy",
+        default="Enforce",
+        allowed=("Enforce", "Off"),
+    ),
+    Property(
+        "PropagationDelay",
+        "Integer",
+        "Seconds to wait after a policy changed, before answering, for IAM to become consistent",
+        default=10,
+        minimum=0,
+        maximum=60,
+    ),
+    Property("Triggers", "Object", "Never read: any change in it makes CloudFormation send an Update"),
+)
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """The properties of one resource, complete and of the right types."""
+
+    secret_ids: tuple[str, ...]
+    """At least one: full ARNs, partial ARNs or names, as typed."""
+    secret_property: str
+    """The property that named them: ``SecretId`` or ``SecretIds``."""
+    rotation_lambda_arn: str | None
+    role_name: str | None
+    """A role's name or ARN, as typed."""
+    subnet_ids: tuple[str, ...] | None
+    """`VpcConfig.SubnetIds` in declared mode; None where the function is to be inspected."""
+    superuser_secret_id: str | None
+    policy_profile: str
+    access_check: str
+    propagation_delay: int
+    """Seconds."""
+
+
+def declare(properties: Mapping[str, Any]) -> Declaration:
+    """The `Declaration` of a resource's properties, as CloudFormation sends them (every scalar a string).
+
+    Raises `Refused`, naming the property, for whatever the contract does not admit.
+    """
+    if not isinstance(properties, Mapping):
+        raise Refused("ResourceProperties is not an object: declare the properties of Custom::RotationRolePolicy.")
+    values = _read("", PROPERTIES, properties)
+
+    if ("SecretId" in values) == ("SecretIds" in values):
+        found = "both are" if "SecretId" in values else "neither is"
+        raise Refused(f"Exactly one of SecretId and SecretIds is needed, and {found} given.")
+    secret_property = "SecretId" if "SecretId" in values else "SecretIds"
+
+    vpc_config = values.get("VpcConfig")
+    if vpc_config is not None and "RotationLambdaARN" in values:
+        raise Refused(
+            "VpcConfig together with RotationLambdaARN: a function that exists is inspected, one that does not is"
+            " declared. Remove VpcConfig, or remove RotationLambdaARN and give RoleName."
+        )
+    if vpc_config is not None and "RoleName" not in values:
+        raise Refused(
+            "VpcConfig without RoleName: a function that does not exist yet tells nothing of its role. Give RoleName,"
+            " the role that the function will have."
+        )
+
+    return Declaration(
+        secret_ids=tuple(values["SecretIds"]) if "SecretIds" in values else (values["SecretId"],),
+        secret_property=secret_property,
+        rotation_lambda_arn=values.get("RotationLambdaARN"),
+        role_name=values.get("RoleName"),
+        subnet_ids=None if vpc_config is None else tuple(vpc_config.get("SubnetIds", ())),
+        superuser_secret_id=values.get("SuperuserSecretId"),
+        policy_profile=values["PolicyProfile"],
+        access_check=values["AccessCheck"],
+        propagation_delay=values["PropagationDelay"],
+    )
+
+
+def _read(prefix: str, table: Iterable[Property], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of `given` by name, defaults filled in. `prefix` is the path of the Object, such as ``VpcConfig.``."""
+    known = {row.name: row for row in table}
+    for name in given:
+        if name not in known:
+            raise Refused(f"{prefix}{_bare(name)} is not a property. Did you mean {prefix}{_nearest(name, known)}?")
+    values: dict[str, Any] = {row.name: row.default for row in known.values() if row.default is not None}
+    for name, value in given.items():
+        row = known[name]
+        values[name] = _READERS[row.type](prefix + name, row, value)
+    return values
+
+
+def _text(path: str, row: Property, value: Any) -> str:
+    if not isinstance(value, str):
+        raise Refused(f"{path} {shown(value)} is not a string.")
+    if not value:
+        raise Refused(f"{path} is empty. Give a value, or leave the property out (AWS::NoValue).")
+    if row.allowed and value not in row.allowed:
+        raise Refused(f"{path} {shown(value)} is none of {', '.join(row.allowed)}. Use one of these.")
+    if row.pattern and not row.pattern.fullmatch(value):
+        raise Refused(f"{path} {shown(value)} is not in the right form. Give {row.form}.")
+    return value
+
+
+def _texts(path: str, row: Property, value: Any) -> list[str]:
+    if not isinstance(value, list):
+        raise Refused(f"{path} {shown(value)} is not a list. Give a list of strings.")
+    if len(value) < row.minimum:
+        raise Refused(f"{path} is an empty list. Give at least {row.minimum}.")
+    return [_text(f"{path}[{index}]", row, item) for index, item in enumerate(value)]
+
+
+def _object(path: str, row: Property, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise Refused(f"{path} {shown(value)} is not an object. Give names and values.")
+    return _read(f"{path}.", row.members, value) if row.members else value
+
+
+def _truth(path: str, row: Property, value: Any) -> bool:  # noqa: ARG001  # one signature for all types
+    if not isinstance(value, bool) and value not in ("true", "false"):
+        raise Refused(f"{path} {shown(value)} is neither true nor false.")
+    return value in (True, "true")
+
+
+def _whole_number(path: str, row: Property, value: Any) -> int:
+    # CloudFormation sends "10"; bool is an int to Python but not to a template's author.
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not row.minimum <= value <= row.maximum:
+        raise Refused(
+            f"{path} {shown(value)} is not a whole number from {row.minimum} to {row.maximum}."
+            f" Give one, or leave the property out for {row.default}."
+        )
+    return value
+
+
+def _as_sent(path: str, row: Property, value: Any) -> Any:  # noqa: ARG001  # one signature for all types
+    """CloudFormation's own properties: it has judged them already."""
+    return value
+
+
+_READERS: dict[str, Callable[[str, Property, Any], Any]] = {
+    "CloudFormation": _as_sent,
+    "String": _text,
+    "List of String": _texts,
+    "Integer": _whole_number,
+    "Boolean": _truth,
+    "Object": _object,
+}
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like `name`, whatever its case."""
+    by_lower_case = {candidate.lower(): candidate for candidate in known}
+    [best] = difflib.get_close_matches(str(name).lower(), by_lower_case, n=1, cutoff=0)
+    return by_lower_case[best]
+
+
+def _bare(name: object) -> str:
+    return shown(name)[1:-1] if isinstance(name, str) else shown(name)

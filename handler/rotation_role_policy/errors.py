@@ -1,0 +1,65 @@
+"""What goes wrong, in the words that the reader of a stack's events needs.
+
+A reason names the property and its value, says what is wrong and what to do, and is kept within
+240 characters where its values allow it: crhelper cuts a longer one to its last 240
+(contract, "What is refused").
+"""
+
+import json
+
+SHOWN_CHARACTERS = 72
+
+
+def shown(value: object) -> str:
+    """A property's value as a reason shows it: quoted, printable ASCII, cut in the middle when long."""
+    text = json.dumps(value, default=str)
+    if len(text) > SHOWN_CHARACTERS:
+        half = (SHOWN_CHARACTERS - 3) // 2
+        text = f"{text[:half]}...{text[-half:]}"
+    return text
+
+
+class Refused(Exception):
+    """The request cannot be served as it stands. `str()` of it is the reason in the stack's events."""
+
+
+class ProviderDenied(Refused):
+    """AWS denied a call to the provider's own role.
+
+    `action` is the IAM action that the role lacks, such as ``iam:PutRolePolicy``; `message` AWS's own words, for
+    the log: they can say which kind of policy denied it.
+    """
+
+    def __init__(self, action: str, on: str, message: str = "") -> None:
+        self.action = action
+        self.message = message
+        super().__init__(
+            f"AWS denies the provider function {action} on {shown(on)}. Its stack's parameters RoleNamePattern and"
+            f" SecretNamePattern say what it may serve; an SCP or a key policy can deny it too."
+        )
+
+
+def no_such_role(role: str) -> Refused:
+    """The refusal for a role (its name or ARN) that is not there, whichever call shows it."""
+    return Refused(f"RoleName {shown(role)}: this account has no such role. Correct it, or create the role first.")
+
+
+class CallFailed(Exception):
+    """An AWS call failed for a reason that the caller has to judge.
+
+    `code` is AWS's error code, such as ``NoSuchEntity``; `action` the IAM action of the call.
+    """
+
+    def __init__(self, action: str, code: str, message: str) -> None:
+        self.action = action
+        self.code = code
+        self.message = message
+        super().__init__(f"{shown(message)[1:-1]} ({action} answered {code}). Try again; the provider's log has more.")
+
+
+class NotARequest(Exception):
+    """The event is not a request of CloudFormation's; there is nobody to answer."""
+
+
+class Undelivered(Exception):
+    """The answer did not reach CloudFormation. Raised out of the handler, so that Lambda delivers the event again."""

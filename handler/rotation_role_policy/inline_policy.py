@@ -1,0 +1,78 @@
+"""This resource's own inline policy on the role: read, measured, put, deleted. No policy of another name is touched."""
+
+import json
+from typing import Any
+
+from rotation_role_policy.aws import Aws
+from rotation_role_policy.errors import CallFailed, Refused, no_such_role, shown
+from rotation_role_policy.policy import Document
+
+# All inline policies of a role together, white space not counted.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+ROLE_LIMIT = 10_240
+
+
+def read(aws: Aws, role_name: str, policy_name: str) -> Document | None:
+    """The document that stands on the role under this name; None where there is none, or no such role."""
+    try:
+        response = aws.call("iam", "GetRolePolicy", RoleName=role_name, PolicyName=policy_name)
+    except CallFailed as failure:
+        if failure.code == "NoSuchEntity":
+            return None
+        raise
+    document: Document = response["PolicyDocument"]
+    return document
+
+
+def refuse_too_large(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
+    """Raises `Refused` where the role's inline policies, this document among them, would pass IAM's limit."""
+    try:
+        names = list(aws.items("iam", "ListRolePolicies", "PolicyNames", RoleName=role_name))
+    except CallFailed as failure:
+        if failure.code == "NoSuchEntity":
+            raise no_such_role(role_name) from failure
+        raise
+    others = [read(aws, role_name, name) for name in names if name != policy_name]
+    total = size(document) + sum(size(other) for other in others if other)
+    if total > ROLE_LIMIT:
+        raise _too_large(role_name, f"{total:,}", size(document))
+
+
+def put(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
+    """Puts the document under this name, in place of what stands there.
+
+    Raises `Refused` where the role is gone, or where others filled it since it was measured.
+    """
+    try:
+        text = json.dumps(document, separators=(",", ":"))
+        aws.call("iam", "PutRolePolicy", RoleName=role_name, PolicyName=policy_name, PolicyDocument=text)
+    except CallFailed as failure:
+        if failure.code == "NoSuchEntity":
+            raise no_such_role(role_name) from failure
+        if failure.code == "LimitExceeded":
+            raise _too_large(role_name, f"more than {ROLE_LIMIT:,}", size(document)) from failure
+        raise
+
+
+def delete(aws: Aws, role_name: str, policy_name: str) -> bool:
+    """Deletes the policy of this name. False where there was none, or no such role."""
+    try:
+        aws.call("iam", "DeleteRolePolicy", RoleName=role_name, PolicyName=policy_name)
+    except CallFailed as failure:
+        if failure.code == "NoSuchEntity":
+            return False
+        raise
+    return True
+
+
+def size(document: Any) -> int:
+    """The document's characters as IAM counts them: without white space."""
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    return sum(not character.isspace() for character in text)
+
+
+def _too_large(role_name: str, total: str, own: int) -> Refused:
+    return Refused(
+        f"RoleName {shown(role_name)}: with this policy ({own:,} characters) its inline policies would have {total}"
+        f" characters in all; IAM allows {ROLE_LIMIT:,}. Move others to a managed policy, or give fewer SecretIds."
+    )

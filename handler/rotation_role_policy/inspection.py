@@ -1,0 +1,283 @@
+"""What AWS says now about what the template declares. The only room that makes read-only calls for a policy.
+
+`inspect` makes one DescribeSecret for each secret, one DescribeKey for each key that can be a customer managed one,
+and one GetFunctionConfiguration, or in declared mode one GetRole.
+"""
+
+import logging
+from typing import Any
+
+from rotation_role_policy import arn
+from rotation_role_policy.aws import Aws
+from rotation_role_policy.declaration import Declaration
+from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused, no_such_role, shown
+from rotation_role_policy.log import facts
+from rotation_role_policy.situation import Role, Secret, Situation
+
+logger = logging.getLogger(__name__)
+
+
+def inspect(aws: Aws, declaration: Declaration, account: str) -> Situation:
+    """The situation of a declaration. `account` is the provider's own (12 digits): it can serve the roles there.
+
+    Raises `Refused` for what the contract refuses, `CallFailed` where AWS fails.
+    """
+    label = declaration.secret_property
+    described = [_describe_secret(aws, label, secret_id) for secret_id in declaration.secret_ids]
+    for secret_id, secret in zip(declaration.secret_ids, described, strict=True):
+        _refuse_managed(label, secret_id, secret)
+    superuser_id = declaration.superuser_secret_id
+    superuser = _describe_secret(aws, "SuperuserSecretId", superuser_id) if superuser_id else None
+
+    if declaration.subnet_ids is None:
+        function, role = _rotation_function(aws, declaration, described, account)
+        function_arn = arn.split_qualifier(function["FunctionArn"])[0]
+        vpc = function.get("VpcConfig") or {}
+        in_vpc = bool(vpc.get("VpcId") or vpc.get("SubnetIds"))
+    else:
+        role = _declared_role(aws, str(declaration.role_name))
+        function_arn = ""
+        in_vpc = bool(declaration.subnet_ids)
+
+    keys = _Keys(aws)
+    # A secret that is named twice, by its name and by its ARN, is one secret.
+    distinct = {one["ARN"]: one for one in described}.values()
+    situation = Situation(
+        secrets=tuple(Secret(one["ARN"], keys.customer_managed(label, one)) for one in distinct),
+        superuser_secret=_superuser_secret(keys, superuser) if superuser else None,
+        role=role,
+        function_arn=function_arn,
+        in_vpc=in_vpc,
+        dns_suffix=aws.dns_suffix(arn.parse(described[0]["ARN"]).partition),
+    )
+    _log(situation)
+    return situation
+
+
+def find_role_name(aws: Aws, declaration: Declaration, account: str) -> str:
+    """The name of the role that the policy of `declaration` stands on, for a Delete whose id does not say.
+
+    Looks up no more than it needs: nothing where `RoleName` is given, else the function's configuration.
+    Raises as `inspect` does.
+    """
+    if declaration.role_name:
+        return arn.role_name(declaration.role_name)
+    described = []
+    if not declaration.rotation_lambda_arn:
+        ids = declaration.secret_ids
+        described = [aws.call("secretsmanager", "DescribeSecret", SecretId=secret_id) for secret_id in ids]
+    return _rotation_function(aws, declaration, described, account)[1].name
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+
+def _describe_secret(aws: Aws, label: str, secret_id: str) -> dict[str, Any]:
+    try:
+        secret = aws.call("secretsmanager", "DescribeSecret", SecretId=secret_id)
+    except CallFailed as failure:
+        if failure.code == "ResourceNotFoundException":
+            raise Refused(
+                f"{label} {shown(secret_id)}: there is no such secret in {aws.region()}. Correct it, or create the"
+                f" secret first (DependsOn)."
+            ) from failure
+        raise
+    if secret.get("DeletedDate"):
+        raise Refused(
+            f"{label} {shown(secret_id)}: this secret is scheduled for deletion. Restore it (aws secretsmanager"
+            f" restore-secret), or give another one."
+        )
+    return secret
+
+
+def _refuse_managed(label: str, secret_id: str, secret: dict[str, Any]) -> None:
+    # https://docs.aws.amazon.com/secretsmanager/latest/userguide/service-linked-secrets.html
+    if owner := secret.get("OwningService"):
+        raise Refused(
+            f"{label} {shown(secret_id)}: this secret is managed by {shown(owner)}, which rotates it itself, without a"
+            f" function. Remove this resource, or give it as SuperuserSecretId."
+        )
+
+
+# The tags by which RDS says whose master user a secret of its own holds; AWS's multi-user rotation code reads them.
+_DATABASE_TAGS = ("aws:rds:primarydbinstancearn", "aws:rds:primarydbclusterarn")
+
+
+def _superuser_secret(keys: "_Keys", secret: dict[str, Any]) -> Secret:
+    key_arn = keys.customer_managed("SuperuserSecretId", secret)
+    if secret.get("OwningService") != "rds":
+        return Secret(secret["ARN"], key_arn)
+    tags = {tag["Key"].lower(): tag.get("Value", "") for tag in secret.get("Tags", ())}
+    databases = tuple(tags[name] for name in _DATABASE_TAGS if name in tags)
+    for database in databases:
+        if not arn.DATABASE.fullmatch(database):
+            raise Refused(
+                f"SuperuserSecretId {shown(secret['Name'])}: its tag of the primary database says {shown(database)},"
+                f" which is not the ARN of a DB instance or cluster."
+            )
+    return Secret(secret["ARN"], key_arn, managed_by_rds=True, database_arns=databases)
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+class _Keys:
+    """Which key is a customer managed one, with one DescribeKey for each key (contract, "Which key")."""
+
+    def __init__(self, aws: Aws) -> None:
+        self._aws = aws
+        self._known: dict[str, str | None] = {}
+
+    def customer_managed(self, label: str, secret: dict[str, Any]) -> str | None:
+        """The full ARN of the secret's customer managed key; None where it is under the AWS managed key."""
+        key_id = secret.get("KmsKeyId")
+        if not key_id or arn.AWS_MANAGED_KEY.fullmatch(key_id):
+            return None
+        # A bare id or alias means a key of the secret's own account, which need not be ours.
+        owner = arn.parse(secret["ARN"])
+        kind = "" if key_id.startswith("alias/") else "key/"
+        full = f"arn:{owner.partition}:kms:{owner.region}:{owner.account}:{kind}{key_id}"
+        if key_id.startswith("arn:"):
+            full = key_id
+        if full not in self._known:
+            self._known[full] = self._describe(f"{label} {shown(secret['Name'])}", key_id, full)
+        return self._known[full]
+
+    def _describe(self, subject: str, key_id: str, full: str) -> str | None:
+        try:
+            key = self._aws.call("kms", "DescribeKey", KeyId=full)["KeyMetadata"]
+        except ProviderDenied as denied:
+            if not arn.KEY.fullmatch(key_id):
+                raise
+            # A key of another account: its policy need not let us look at it, and its ARN is all that is needed.
+            logger.warning(
+                "key not inspected: kms:DescribeKey is denied",
+                extra=facts(key=key_id, aws=denied.message),
+            )
+            return key_id
+        except CallFailed as failure:
+            if failure.code == "NotFoundException":
+                raise Refused(
+                    f"{subject}: its KMS key {shown(key_id)} does not exist. Put the secret under a key that does"
+                    f" (aws secretsmanager update-secret --kms-key-id)."
+                ) from failure
+            raise
+        logger.info("key", extra=facts(key=key["Arn"], manager=key["KeyManager"], state=key["KeyState"]))
+        if key["KeyState"] != "Enabled":
+            raise Refused(
+                f"{subject}: its KMS key {shown(key['Arn'])} is {key['KeyState']}, not Enabled. Enable the key, or put"
+                f" the secret under another."
+            )
+        return None if key["KeyManager"] == "AWS" else str(key["Arn"])
+
+
+# --- function and role -----------------------------------------------------------------------------------------------
+
+
+def _rotation_function(
+    aws: Aws, declaration: Declaration, secrets: list[dict[str, Any]], account: str
+) -> tuple[dict[str, Any], Role]:
+    """The configuration of the rotation function, and its execution role."""
+    function_id, label = _function_id(declaration, secrets)
+    name, qualifier = arn.split_qualifier(function_id)
+    version = {"Qualifier": qualifier} if qualifier else {}
+    try:
+        function = aws.call("lambda", "GetFunctionConfiguration", FunctionName=name, **version)
+    except CallFailed as failure:
+        if failure.code == "ResourceNotFoundException":
+            raise Refused(
+                f"{label} {shown(function_id)}: there is no such function in {aws.region()}. Correct it, or declare the"
+                f" function by RoleName and VpcConfig if it comes later in this template."
+            ) from failure
+        raise
+    role = Role(arn.role_name(function["Role"]), function["Role"])
+    if arn.parse(role.arn).account != account:
+        raise Refused(
+            f"{label} {shown(function_id)}: its role {shown(role.arn)} is in another account than the provider"
+            f" ({account}). Deploy the provider in the function's account."
+        )
+    wanted = declaration.role_name
+    if wanted and wanted not in (role.name, role.arn):
+        raise Refused(
+            f"RoleName {shown(wanted)} is not the execution role of the function, which is {shown(role.name)}."
+            f" Name that one, or leave RoleName out."
+        )
+    return function, role
+
+
+def _function_id(declaration: Declaration, secrets: list[dict[str, Any]]) -> tuple[str, str]:
+    """The function's name or ARN, and the property that it stands under in a reason."""
+    if declaration.rotation_lambda_arn:
+        return declaration.rotation_lambda_arn, "RotationLambdaARN"
+    label = declaration.secret_property
+    reported = sorted({secret["RotationLambdaARN"] for secret in secrets if secret.get("RotationLambdaARN")})
+    if not reported:
+        raise Refused(
+            f"RotationLambdaARN is missing, and {label} {shown(declaration.secret_ids[0])} reports no rotation"
+            f" function. Give RotationLambdaARN, or RoleName and VpcConfig for a function that comes later."
+        )
+    if len(reported) > 1:
+        raise Refused(
+            f"{label}: the secrets report different rotation functions, such as {shown(reported[0])} and"
+            f" {shown(reported[1])}. Give RotationLambdaARN."
+        )
+    return reported[0], label
+
+
+def _declared_role(aws: Aws, wanted: str) -> Role:
+    try:
+        found = aws.call("iam", "GetRole", RoleName=arn.role_name(wanted))["Role"]
+    except CallFailed as failure:
+        if failure.code == "NoSuchEntity":
+            raise no_such_role(wanted) from failure
+        raise
+    role = Role(found["RoleName"], found["Arn"])
+    if wanted not in (role.name, role.arn):
+        raise Refused(
+            f"RoleName {shown(wanted)} is not the ARN of the role of that name, which is {shown(role.arn)}."
+            f" Give that ARN, or the name."
+        )
+    if not _lambda_may_assume(found["AssumeRolePolicyDocument"]):
+        raise Refused(
+            f"RoleName {shown(role.name)}: Lambda cannot assume this role. Let its trust policy allow sts:AssumeRole"
+            f" to the service principal lambda.amazonaws.com."
+        )
+    return role
+
+
+def _lambda_may_assume(trust_policy: dict[str, Any]) -> bool:
+    """Whether a statement of the trust policy allows ``lambda.amazonaws.com`` to assume the role.
+
+    Conditions are left to IAM: Lambda itself has the last word at CreateFunction.
+    """
+    for statement in _as_list(trust_policy.get("Statement", [])):
+        principal = statement.get("Principal", {})
+        services = _as_list(principal.get("Service", [])) if isinstance(principal, dict) else [principal]
+        actions = {action.lower() for action in _as_list(statement.get("Action", []))}
+        if (
+            statement.get("Effect") == "Allow"
+            and {"lambda.amazonaws.com", "*"} & set(services)
+            and {"sts:assumerole", "sts:*", "*"} & actions
+        ):
+            return True
+    return False
+
+
+def _as_list(value: Any) -> list[Any]:
+    """IAM's grammar lets a list of one stand without its brackets."""
+    return value if isinstance(value, list) else [value]
+
+
+def _log(situation: Situation) -> None:
+    """Says what the policy will follow from: which keys, VPC or not."""
+    superuser = situation.superuser_secret
+    logger.info(
+        "inspected",
+        extra=facts(
+            customer_managed_keys={secret.arn: secret.key_arn for secret in situation.secrets},
+            superuser_secret={superuser.arn: superuser.key_arn} if superuser else None,
+            role=situation.role.arn,
+            function=situation.function_arn or "declared",
+            in_vpc=situation.in_vpc,
+        ),
+    )

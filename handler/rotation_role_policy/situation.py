@@ -1,0 +1,39 @@
+"""What AWS says now, as the facts that the policy follows from. `inspection` fills it, `policy` reads it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret as DescribeSecret and DescribeKey show it."""
+
+    arn: str
+    """The full ARN."""
+    key_arn: str | None
+    """The full ARN of its customer managed key; None under the AWS managed key."""
+    managed_by_rds: bool = False
+    database_arns: tuple[str, ...] = ()
+    """The RDS instance or cluster whose master user an RDS-managed secret holds, from its tags."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """An IAM role; `arn` has the path that `name` lacks."""
+
+    name: str
+    arn: str
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that the policy follows from."""
+
+    secrets: tuple[Secret, ...]
+    """In the order given, each once."""
+    superuser_secret: Secret | None
+    role: Role
+    function_arn: str
+    """Unqualified; empty in declared mode."""
+    in_vpc: bool
+    dns_suffix: str
+    """Of the secrets' partition, such as ``amazonaws.com``."""

@@ -1,0 +1,1 @@
+"""Tests of Custom::RotationRolePolicy. A test's name is a sentence about the contract."""

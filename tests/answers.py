@@ -1,0 +1,68 @@
+"""A stand-in for the place that CloudFormation has an answer put: an HTTPS server that keeps what arrives."""
+
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import trustme
+
+
+class Answers:
+    """What arrived, oldest first. `statuses` are the responses of the next requests; 200 when there are no more."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.received: list[dict[str, Any]] = []
+        self.sizes: list[int] = []
+        self.content_types: list[str | None] = []
+        self.statuses: list[int] = []
+
+    def clear(self) -> None:
+        """Forgets what arrived."""
+        self.received.clear()
+        self.sizes.clear()
+        self.content_types.clear()
+        self.statuses.clear()
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[tuple[Answers, Path]]:
+    """The server, and the file of the certificate authority that its clients have to trust."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    bundle = folder / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(tls)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status = answers.statuses.pop(0) if answers.statuses else 200
+            if status == 200:
+                answers.received.append(json.loads(body))
+                answers.sizes.append(len(body))
+                answers.content_types.append(self.headers["Content-Type"])
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+    answers = Answers(f"https://localhost:{server.server_port}/answer?signature=sentinel-signature")
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield answers, bundle
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

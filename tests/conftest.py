@@ -1,0 +1,53 @@
+"""Fixtures: a clean environment, a place for answers, a moto account."""
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+from moto import mock_aws
+
+from rotation_role_policy import cloudformation, custom_resource
+from tests import answers as answers_module
+from tests.answers import Answers
+from tests.world import REGION, WatchedAws, World
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_real_account() -> None:
+    """No test reads the user's own AWS settings, let alone calls a real account."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+@pytest.fixture(scope="session")
+def _place_for_answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answers]:
+    with answers_module.serve(tmp_path_factory.mktemp("answers")) as (answers, authority):
+        cloudformation._tls.cache_clear()
+        os.environ["SSL_CERT_FILE"] = str(authority)
+        yield answers
+
+
+@pytest.fixture
+def answers(_place_for_answers: Answers) -> Answers:
+    """The place that answers are put, empty."""
+    _place_for_answers.clear()
+    return _place_for_answers
+
+
+@pytest.fixture
+def world(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """An empty AWS account, and the provider connected to it. Nobody sleeps: `World.slept` says how long they would."""
+    with mock_aws(config={"lambda": {"use_docker": False}}):
+        world = World(answers)
+        monkeypatch.setattr(custom_resource, "aws", WatchedAws(world))
+        monkeypatch.setattr(time, "sleep", world.slept.append)
+        yield world

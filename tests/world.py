@@ -1,0 +1,180 @@
+"""An AWS account in moto, with what a rotation needs, and CloudFormation's requests to the provider."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from rotation_role_policy import custom_resource
+from rotation_role_policy.aws import Aws
+from tests.answers import Answers
+
+ACCOUNT = "123456789012"
+REGION = "eu-central-1"
+STACK_ID = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/database/6b1e1c50-0000-11ef-8e9a-0a1b2c3d4e5f"
+LOGICAL_ID = "DatabaseRotationPolicy"
+OWN_POLICY = "DatabaseRotationPolicy-697baaecb2ba"
+"""`<LogicalResourceId>-<12 hex digits>` of the two above, reckoned by hand: `sha256sum` says the digits."""
+
+
+@dataclass
+class Context:
+    """Lambda's context object."""
+
+    function_name: str = "provider"
+    invoked_function_arn: str = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:provider"
+    aws_request_id: str = "11111111-2222-3333-4444-555555555555"
+    log_stream_name: str = "2026/01/01/[$LATEST]0123"
+    milliseconds: int = 100_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        """As Lambda's own."""
+        return self.milliseconds
+
+
+@dataclass
+class World:
+    """The account, and what the provider did in it."""
+
+    answers: Answers
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """The provider's calls to AWS in their order: ``("secretsmanager:DescribeSecret", parameters)``."""
+    faults: dict[str, list[BaseException]] = field(default_factory=dict)
+    """For an action, what its next calls raise in place of calling."""
+    simulate: Callable[[dict[str, Any]], list[dict[str, Any]]] = lambda _: []
+    """The EvaluationResults of a SimulatePrincipalPolicy, from its parameters."""
+    slept: list[float] = field(default_factory=list)
+
+    def client(self, service: str) -> Any:
+        """A client of the test's own: what it does is not counted."""
+        return boto3.client(service, region_name=REGION)
+
+    # --- the account ---
+
+    def secret(self, name: str = "prod/db", key: str | None = None, **more: Any) -> str:
+        """A new secret's ARN."""
+        key_id = {"KmsKeyId": key} if key else {}
+        created = self.client("secretsmanager").create_secret(Name=name, SecretString="{}", **key_id, **more)
+        return str(created["ARN"])
+
+    def key(self) -> str:
+        """A new customer managed key's ARN."""
+        return str(self.client("kms").create_key()["KeyMetadata"]["Arn"])
+
+    def role(self, name: str = "rotation-role", path: str = "/", service: str = "lambda.amazonaws.com") -> str:
+        """A new role's ARN; `service` may assume it."""
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}],
+        }
+        role = self.client("iam").create_role(RoleName=name, Path=path, AssumeRolePolicyDocument=json.dumps(trust))
+        return str(role["Role"]["Arn"])
+
+    def function(self, role_arn: str, name: str = "rotate-db", vpc: dict[str, Any] | None = None) -> str:
+        """A new function's ARN."""
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as archive:
+            archive.writestr("index.py", "def handler(event, context): pass")
+        created = self.client("lambda").create_function(
+            FunctionName=name,
+            Role=role_arn,
+            Runtime="python3.13",
+            Handler="index.handler",
+            Code={"ZipFile": code.getvalue()},
+            VpcConfig=vpc or {},
+            Publish=True,
+        )
+        return ":".join(created["FunctionArn"].split(":")[:7])
+
+    def vpc(self) -> dict[str, Any]:
+        """A VpcConfig with a real subnet and security group."""
+        ec2 = self.client("ec2")
+        vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+        group = ec2.create_security_group(GroupName="rotation", Description="rotation", VpcId=vpc_id)["GroupId"]
+        return {"SubnetIds": [subnet], "SecurityGroupIds": [group]}
+
+    def policies(self, role: str = "rotation-role") -> dict[str, Any]:
+        """The inline policies of a role: documents by name."""
+        iam = self.client("iam")
+        names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        return {name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names}
+
+    # --- requests ---
+
+    def request(self, request_type: str, properties: Any, **more: Any) -> dict[str, Any]:
+        """An event as CloudFormation sends it, for this world's place for answers."""
+        return {
+            "RequestType": request_type,
+            "ResponseURL": self.answers.url,
+            "StackId": STACK_ID,
+            "RequestId": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+            "ResourceType": "Custom::RotationRolePolicy",
+            "LogicalResourceId": LOGICAL_ID,
+            "ResourceProperties": properties,
+            **more,
+        }
+
+    def send(self, event: Any, context: Context | None = None) -> dict[str, Any]:
+        """Has the provider serve `event` and gives the one answer that arrived."""
+        self.answers.received.clear()
+        self.calls.clear()
+        custom_resource.handler(event, context or Context())
+        [answer] = self.answers.received
+        return answer
+
+    def create(self, **properties: Any) -> dict[str, Any]:
+        """The answer to a Create."""
+        return self.send(self.request("Create", properties))
+
+    def update(self, physical_id: str, **properties: Any) -> dict[str, Any]:
+        """The answer to an Update."""
+        return self.send(self.request("Update", properties, PhysicalResourceId=physical_id, OldResourceProperties={}))
+
+    def delete(self, physical_id: str, **properties: Any) -> dict[str, Any]:
+        """The answer to a Delete."""
+        return self.send(self.request("Delete", properties, PhysicalResourceId=physical_id))
+
+    def actions(self) -> list[str]:
+        """The provider's calls in serving the last event."""
+        return [action for action, _ in self.calls]
+
+
+def error(code: str, message: str = "no", operation: str = "Operation") -> ClientError:
+    """An error of AWS's, for `World.faults`."""
+    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+
+class WatchedAws(Aws):
+    """`Aws` that notes its calls in a `World`, fails where the world says so, and answers simulations from it."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def _client(self, service: str) -> Any:
+        is_new = service not in self._clients
+        client = super()._client(service)
+        if is_new:
+            client.meta.events.register("provide-client-params", partial(self._note, service))
+            client.meta.events.register("before-call.iam.SimulatePrincipalPolicy", self._simulate)
+        return client
+
+    def _note(self, service: str, params: dict[str, Any], model: Any, **_: Any) -> None:
+        action = f"{service}:{model.name}"
+        self._world.calls.append((action, params))
+        if self._world.faults.get(action):
+            raise self._world.faults[action].pop(0)
+
+    def _simulate(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+        """Moto has no SimulatePrincipalPolicy: the world says what comes back."""
+        _, params = self._world.calls[-1]
+        results = self._world.simulate(params)
+        return SimpleNamespace(status_code=200), {"EvaluationResults": results, "IsTruncated": False}

@@ -58,7 +58,7 @@ class Emulator:
 
     Attributes:
         endpoint_url: where the server listens, from `start` on.
-        environment: the environment of a client process (sam, the AWS CLI, anything with boto3), from `start` on.
+        environment: the environment for a client process (sam, the AWS CLI, anything with boto3), likewise.
         log: the server's log.
     """
 
@@ -98,8 +98,8 @@ class Emulator:
                 port: int = listener.getsockname()[1]
                 self.endpoint_url = f"https://localhost:{port}"
                 self.environment = self._client_environment()
-                self._spawn(listener, port)
-            self._wait_until_ready(timeout)
+                self._server = server = self._spawn(listener, port)
+            self._wait_until_ready(server, timeout)
         except BaseException:
             self.stop()
             raise
@@ -108,9 +108,8 @@ class Emulator:
         """End the server and every function that it still runs, at once. Safe to repeat."""
         if self._warden is None:
             return
-        # No SIGTERM first: there is nothing to save, and it would wait for open connections and for a pending
-        # custom resource.
-        # The warden has not been waited for, so the group's id cannot have gone to somebody else.
+        # No SIGTERM first: there is nothing to save, and the server would wait for open connections and for a
+        # pending custom resource. Until the warden is waited for, the group's id can't go to anybody else.
         os.killpg(self._warden.pid, signal.SIGKILL)
         for process in (self._server, self._warden):
             if process is not None:
@@ -178,20 +177,20 @@ class Emulator:
     def _private_key(self) -> Path:
         return self.folder / "server.key"
 
-    def _spawn(self, listener: socket.socket, port: int) -> None:
-        # The warden leads the process group that the server and its functions live in. It waits for the end of
-        # its input, which comes when this process ends, however it ends, and then kills the group. A group of
-        # its own also keeps a terminal's Ctrl-C from the server: `stop` ends it, in order.
+    def _spawn(self, listener: socket.socket, port: int) -> subprocess.Popen[bytes]:
+        # The warden leads the process group that the server and its functions live in. It waits for the end
+        # of its input, which comes when this process ends, however it ends, and then kills the group. A group
+        # of its own also keeps a terminal's Ctrl-C from the server: `stop` ends it.
         self._warden = subprocess.Popen(
             ["/bin/sh", "-c", "read _; kill -KILL 0"], stdin=subprocess.PIPE, process_group=0
         )
         # Not `python -m ministack`: as root, with TLS, that also listens on port 443.
-        server = [sys.executable, "-m", "hypercorn", "ministack.app:app", "--workers", "0"]
-        server += ["--bind", f"fd://{listener.fileno()}", "--keep-alive", "75"]
-        server += ["--certfile", str(self._certificate), "--keyfile", str(self._private_key)]
+        command = [sys.executable, "-m", "hypercorn", "ministack.app:app", "--workers", "0"]
+        command += ["--bind", f"fd://{listener.fileno()}", "--keep-alive", "75"]
+        command += ["--certfile", str(self._certificate), "--keyfile", str(self._private_key)]
         with self.log.open("wb") as log:
-            self._server = subprocess.Popen(
-                server,
+            return subprocess.Popen(
+                command,
                 cwd=self.folder,
                 env=self._server_environment(port),
                 pass_fds=[listener.fileno()],
@@ -201,16 +200,15 @@ class Emulator:
                 process_group=self._warden.pid,
             )
 
-    def _wait_until_ready(self, timeout: float) -> None:
-        assert self._server is not None
+    def _wait_until_ready(self, server: subprocess.Popen[bytes], timeout: float) -> None:
         context = ssl.create_default_context(cafile=str(self._ca_bundle))
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if self._server.poll() is not None:
-                raise EmulatorFailed(f"MiniStack ended with {self._server.returncode}:\n{self.log_tail()}")
+            if server.poll() is not None:
+                raise EmulatorFailed(f"MiniStack ended with {server.returncode}:\n{self.log_tail()}")
             try:
                 # Answers 503, an OSError too, until all is up.
                 with opener.open(f"{self.endpoint_url}/_ministack/ready", timeout=5):
@@ -241,7 +239,7 @@ class Emulator:
         sam.mkdir(exist_ok=True)
         # Where sam finds no time of its last look for a newer version it asks PyPI.
         (sam / "metadata.json").write_text(json.dumps({"lastVersionCheck": time.time()}))
-        # The caller's own environment, pip's settings and proxies with it, but none of its AWS or sam settings.
+        # The caller's own environment, pip's settings and proxies with it, but none of its AWS settings.
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -261,8 +259,8 @@ class Emulator:
     def _server_environment(self, port: int) -> dict[str, str]:
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        # The functions inherit it: with the caller's variables, a PYTHONPATH for one, a function could work that
-        # fails in Lambda.
+        # The functions inherit it: with the caller's variables, a PYTHONPATH for one, a function could work
+        # here that fails in Lambda.
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         environment |= self._aws_settings()
         environment |= {

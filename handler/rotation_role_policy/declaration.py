@@ -215,14 +215,13 @@ def _truth(path: str, row: Property, value: Any) -> bool:  # noqa: ARG001  # one
 
 def _whole_number(path: str, row: Property, value: Any) -> int:
     # CloudFormation sends "10"; bool is an int to Python but not to a template's author.
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value):
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not row.minimum <= value <= row.maximum:
+    number = int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value) else value
+    if not isinstance(number, int) or isinstance(number, bool) or not row.minimum <= number <= row.maximum:
         raise Refused(
             f"{path} {shown(value)} is not a whole number from {row.minimum} to {row.maximum}."
             f" Give one, or leave the property out for {row.default}."
         )
-    return value
+    return number
 
 
 def _as_sent(path: str, row: Property, value: Any) -> Any:  # noqa: ARG001  # one signature for all types

@@ -1,23 +1,443 @@
-"""Create, Update and Delete: identity, ownership, and what each costs in AWS calls."""
+"""Create, Update and Delete: identity, ownership, what each writes, and what each costs in AWS calls."""
 
-from tests.world import LOGICAL_ID, OWN_POLICY, World
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from rotation_role_policy import custom_resource
+from tests.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Context, World, error
+
+OWN_ID = f"rotation-role/{OWN_POLICY}"
+PROPERTIES = {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db"}
 
 
-def test_create_puts_the_policy_and_answers_with_where_it_stands(world: World) -> None:
-    secret, role = world.secret(), world.role()
-    function = world.function(role)
+@pytest.fixture
+def secret(world: World) -> str:
+    """A secret's ARN, with a rotation function ``rotate-db`` under the role ``rotation-role``."""
+    world.function(world.role())
+    return world.secret()
 
-    answer = world.create(SecretId="prod/db", RotationLambdaARN="rotate-db")
 
-    assert answer["Status"] == "SUCCESS", answer["Reason"]
-    assert answer["PhysicalResourceId"] == f"rotation-role/{OWN_POLICY}"
-    assert answer["Data"] == {
-        "PolicyName": OWN_POLICY,
-        "RoleName": "rotation-role",
-        "RoleArn": role,
-        "FunctionArn": function,
-        "InVpc": "false",
-        "SecretArns": secret,
-        "KmsKeyArns": "",
+def foreign_policy(world: World, name: str = "somebody-elses", role: str = "rotation-role") -> dict[str, Any]:
+    """A policy on the role that this resource did not put there."""
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "logs:PutLogEvents", "Resource": "*"}],
     }
+    world.client("iam").put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+    return document
+
+
+# --- identity ---
+
+
+def test_the_policy_is_named_after_one_resource_of_one_stack(world: World) -> None:
+    digits = hashlib.sha256(f"{STACK_ID}/{LOGICAL_ID}".encode()).hexdigest()[:12]
+    assert custom_resource.policy_name(world.request("Create", {})) == f"{LOGICAL_ID}-{digits}" == OWN_POLICY
+
+
+def test_a_long_logical_id_is_cut_so_that_the_name_fits_128_characters(world: World) -> None:
+    one, other = (
+        custom_resource.policy_name(world.request("Create", {}, LogicalResourceId="A" * 250 + last)) for last in "xy"
+    )
+    assert len(one) == len(other) == 128
+    assert one.startswith("A" * 115 + "-")
+    assert one != other
+
+
+# --- Create ---
+
+
+def test_create_puts_the_policy_and_answers_with_where_it_stands(world: World, secret: str) -> None:
+    answer = world.create(**PROPERTIES)
+    assert answer == {
+        "Status": "SUCCESS",
+        "Reason": "",
+        "PhysicalResourceId": OWN_ID,
+        "StackId": STACK_ID,
+        "RequestId": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+        "LogicalResourceId": LOGICAL_ID,
+        "Data": {
+            "PolicyName": OWN_POLICY,
+            "RoleName": "rotation-role",
+            "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/rotation-role",
+            "FunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-db",
+            "InVpc": "false",
+            "SecretArns": secret,
+            "KmsKeyArns": "",
+        },
+    }
+    [statement, _] = world.policies()[OWN_POLICY]["Statement"]
+    assert statement["Sid"] == "RotateSecret"
+    assert statement["Resource"] == secret
+
+
+def test_the_attributes_name_every_secret_and_each_key_once(world: World) -> None:
+    world.function(world.role(), vpc=world.vpc())
+    key, superuser_key = world.key(), world.key()
+    arns = [world.secret(name, key) for name in ("b", "a")]
+    world.secret("superuser", superuser_key)
+    answer = world.create(SecretIds=["b", "a"], SuperuserSecretId="superuser", RotationLambdaARN="rotate-db")
+    assert answer["Data"]["SecretArns"] == ",".join(arns)
+    assert answer["Data"]["KmsKeyArns"] == f"{key},{superuser_key}"
+    assert answer["Data"]["InVpc"] == "true"
+
+
+def test_in_declared_mode_the_function_attribute_is_empty(world: World) -> None:
+    world.secret()
+    world.role()
+    answer = world.create(SecretId="prod/db", RoleName="rotation-role", VpcConfig={"SubnetIds": ["subnet-1"]})
+    assert answer["Status"] == "SUCCESS", answer["Reason"]
+    assert answer["Data"]["FunctionArn"] == ""
+    assert answer["Data"]["InVpc"] == "true"
+
+
+def test_every_attribute_is_a_string_whatever_the_mode(world: World, secret: str) -> None:
+    for properties in (PROPERTIES, {"SecretId": "prod/db", "RoleName": "rotation-role", "VpcConfig": {}}):
+        data = world.create(**properties)["Data"]
+        assert list(data) == [
+            "PolicyName", "RoleName", "RoleArn", "FunctionArn", "InVpc", "SecretArns", "KmsKeyArns",
+        ]  # fmt: skip
+        assert all(isinstance(value, str) for value in data.values())
+
+
+def test_a_repeated_create_gives_the_same_answer_and_changes_nothing(world: World, secret: str) -> None:
+    first = world.create(**PROPERTIES)
+    assert world.slept == [10]
+    again = world.create(**PROPERTIES)
+    assert again == first
+    assert "iam:PutRolePolicy" not in world.actions()
+    assert world.slept == [10], "no wait where nothing changed"
+
+
+def test_an_unchanged_create_makes_three_calls(world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    world.create(**PROPERTIES)
+    assert world.actions() == [
+        "secretsmanager:DescribeSecret",
+        "lambda:GetFunctionConfiguration",
+        "iam:GetRolePolicy",
+    ]
+
+
+def test_a_first_create_measures_proves_and_puts_besides(world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    assert world.actions() == [
+        "secretsmanager:DescribeSecret",
+        "lambda:GetFunctionConfiguration",
+        "iam:GetRolePolicy",
+        "iam:ListRolePolicies",
+        "iam:SimulatePrincipalPolicy",
+        "iam:PutRolePolicy",
+    ]
+
+
+def test_without_the_access_check_nothing_is_simulated(world: World, secret: str) -> None:
+    assert world.create(**PROPERTIES, AccessCheck="Off")["Status"] == "SUCCESS"
+    assert "iam:SimulatePrincipalPolicy" not in world.actions()
+
+
+@pytest.mark.parametrize(
+    ("delay", "seconds"), [({}, 10), ({"PropagationDelay": "0"}, 0), ({"PropagationDelay": 60}, 60)]
+)
+def test_a_changed_policy_is_given_time_to_propagate(
+    world: World, secret: str, delay: dict[str, Any], seconds: int
+) -> None:
+    world.create(**PROPERTIES, **delay)
+    assert sum(world.slept) == seconds
+
+
+def test_the_propagation_delay_leaves_time_to_answer(world: World, secret: str) -> None:
+    event = world.request("Create", PROPERTIES | {"PropagationDelay": "60"})
+    assert world.send(event, Context(milliseconds=20_000))["Status"] == "SUCCESS"
+    assert sum(world.slept) == pytest.approx(5, abs=1)
+
+
+# --- a Create that fails ---
+
+
+def test_a_create_that_fails_before_the_role_is_known_has_an_id_without_a_slash(world: World) -> None:
+    answer = world.create(SecretId="nowhere")
+    assert answer["Status"] == "FAILED"
+    assert answer["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
+    assert answer["Data"] == {}
+
+
+def test_a_create_that_fails_when_the_role_is_known_has_the_id_of_its_policy(world: World, secret: str) -> None:
+    world.faults["iam:PutRolePolicy"] = [error("MalformedPolicyDocument")]
+    answer = world.create(**PROPERTIES)
+    assert answer["Status"] == "FAILED"
+    assert answer["PhysicalResourceId"] == OWN_ID
+
+
+@pytest.mark.parametrize("action", ["iam:GetRolePolicy", "iam:SimulatePrincipalPolicy", "iam:PutRolePolicy"])
+def test_a_create_on_a_role_out_of_reach_does_not_strand_the_stack(world: World, secret: str, action: str) -> None:
+    world.faults[action] = [error("AccessDenied", "User is not authorized")]
+    answer = world.create(**PROPERTIES)
+    assert answer["Status"] == "FAILED"
+    assert action in answer["Reason"]
+    assert "RoleNamePattern" in answer["Reason"][-240:]
+
+    world.faults["iam:DeleteRolePolicy"] = [error("AccessDenied")]
+    assert world.delete(answer["PhysicalResourceId"], **PROPERTIES)["Status"] == "SUCCESS"
+
+
+def test_a_refused_request_writes_nothing_and_keeps_the_names_of_others(world: World, secret: str) -> None:
+    theirs = foreign_policy(world)
+    for properties in (
+        {"SecretId": "prod/db", "RotationLambda": "rotate-db"},
+        {"SecretId": "nowhere", "RotationLambdaARN": "rotate-db"},
+        {"SecretId": "prod/db", "RotationLambdaARN": "nowhere"},
+        PROPERTIES | {"RoleName": "other"},
+    ):
+        answer = world.create(**properties)
+        assert answer["Status"] == "FAILED"
+        assert len(answer["Reason"]) <= 240
+        assert world.policies() == {"somebody-elses": theirs}
+
+
+def test_an_answer_that_cloudformation_would_not_take_is_refused_before_anything_is_written(world: World) -> None:
+    world.function(world.role())
+    names = [f"{'n' * 100}{number}" for number in range(30)]
+    for name in names:
+        world.secret(name)
+    answer = world.create(SecretIds=names, RotationLambdaARN="rotate-db")
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith("SecretIds: 30 secrets are too many for one resource")
+    assert "CloudFormation takes 4,096" in answer["Reason"]
+    assert world.policies() == {}
+    fitting = world.create(SecretIds=names[:15], RotationLambdaARN="rotate-db", AccessCheck="Off")
+    assert fitting["Status"] == "SUCCESS", fitting["Reason"]
+    assert max(world.answers.sizes) <= 4096
+
+
+def test_an_unexpected_failure_says_where_to_look_and_shows_no_stack(
+    world: World, secret: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(custom_resource, "_attributes", lambda *_: 1 / 0)
+    answer = world.create(**PROPERTIES)
+    assert answer["Reason"] == (
+        "The provider function failed unexpectedly (ZeroDivisionError)."
+        " Its log stream 2026/01/01/[$LATEST]0123 says where."
+    )
+    assert "Traceback" in capsys.readouterr().out
+
+
+# --- Update ---
+
+
+def test_an_update_with_the_same_role_puts_in_place(world: World, secret: str) -> None:
+    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    key = world.key()
+    world.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=key)
+    answer = world.update(physical_id, **PROPERTIES, Triggers={"Key": key})
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", physical_id)
+    assert world.policies()[OWN_POLICY]["Statement"][2]["Resource"] == key
+
+
+def test_an_update_that_changes_nothing_writes_nothing(world: World, secret: str) -> None:
+    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    world.slept.clear()
+    assert world.update(physical_id, **PROPERTIES, Triggers={"Again": "1"})["Status"] == "SUCCESS"
+    assert "iam:PutRolePolicy" not in world.actions()
+    assert world.slept == []
+
+
+def test_a_changed_role_is_a_replacement_that_leaves_the_old_policy_to_its_delete(world: World, secret: str) -> None:
+    old_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    world.function(world.role("successor"), "rotate-db-2")
+    answer = world.update(old_id, SecretId="prod/db", RotationLambdaARN="rotate-db-2")
+    assert answer["PhysicalResourceId"] == f"successor/{OWN_POLICY}"
+    assert list(world.policies()) == list(world.policies("successor")) == [OWN_POLICY]
+
+    world.delete(old_id, **PROPERTIES)
+    assert world.policies() == {}
+    assert list(world.policies("successor")) == [OWN_POLICY]
+
+
+def test_an_update_of_the_role_that_is_rolled_back_ends_where_it_began(world: World, secret: str) -> None:
+    old_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    before = world.policies()
+    world.function(world.role("successor"), "rotate-db-2")
+    new_id = world.update(old_id, SecretId="prod/db", RotationLambdaARN="rotate-db-2")["PhysicalResourceId"]
+    assert world.update(new_id, **PROPERTIES)["PhysicalResourceId"] == old_id
+    world.delete(new_id, SecretId="prod/db", RotationLambdaARN="rotate-db-2")
+    assert world.policies() == before
+    assert world.policies("successor") == {}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"SecretId": "nowhere", "RotationLambdaARN": "rotate-db"},
+        {"SecretId": "prod/db", "Unknown": "x"},
+        {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db", "RoleName": "other"},
+    ],
+)
+def test_a_failed_update_changes_nothing_and_answers_with_the_id_it_got(
+    world: World, secret: str, bad: dict[str, Any]
+) -> None:
+    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    before = world.policies()
+    answer = world.update(physical_id, **bad)
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", physical_id)
+    assert world.policies() == before
+
+
+def test_a_failed_replacement_answers_with_the_id_it_got(world: World, secret: str) -> None:
+    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    world.function(world.role("successor"), "rotate-db-2")
+    for code in ("AccessDenied", "ServiceFailure"):
+        world.faults["iam:PutRolePolicy"] = [error(code)]
+        answer = world.update(physical_id, SecretId="prod/db", RotationLambdaARN="rotate-db-2")
+        assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", physical_id)
+        assert world.policies("successor") == {}
+
+
+# --- Delete ---
+
+
+def test_a_delete_by_its_own_id_makes_exactly_one_call(world: World, secret: str) -> None:
+    theirs = foreign_policy(world)
+    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    world.slept.clear()
+    assert world.delete(physical_id, **PROPERTIES)["Status"] == "SUCCESS"
+    assert world.calls == [("iam:DeleteRolePolicy", {"RoleName": "rotation-role", "PolicyName": OWN_POLICY})]
+    assert world.policies() == {"somebody-elses": theirs}
+    assert world.slept == []
+
+
+@pytest.mark.parametrize("role", ["rotation-role", "gone"])
+def test_a_delete_of_what_is_gone_succeeds(world: World, secret: str, role: str) -> None:
+    answer = world.delete(f"{role}/{OWN_POLICY}", **PROPERTIES)
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", f"{role}/{OWN_POLICY}")
+    assert world.actions() == ["iam:DeleteRolePolicy"]
+
+
+@pytest.mark.parametrize("properties", [{}, {"Nonsense": []}, {"SecretId": "gone"}, "no object", None])
+def test_a_delete_by_its_own_id_needs_neither_secret_nor_function_nor_properties(world: World, properties: Any) -> None:
+    world.role()
+    foreign_policy(world, OWN_POLICY)
+    answer = world.send(world.request("Delete", properties, PhysicalResourceId=OWN_ID))
+    assert answer["Status"] == "SUCCESS"
+    assert world.policies() == {}
+
+
+def test_a_delete_that_is_denied_fails_for_the_policy_still_stands(world: World, secret: str) -> None:
+    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    world.faults["iam:DeleteRolePolicy"] = [error("AccessDenied")]
+    answer = world.delete(physical_id, **PROPERTIES)
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", physical_id)
+    assert "iam:DeleteRolePolicy" in answer["Reason"]
+
+
+FOREIGN_IDS = [
+    f"uncreated-{LOGICAL_ID}",
+    "database-DatabaseRotationPolicy-1ABCDEFGHIJKL",
+    "rotation-role/somebody-elses",
+    f"/{OWN_POLICY}",
+    f"rotation-role/{OWN_POLICY}/x",
+    f"a/b/{OWN_POLICY}",
+    f"*/{OWN_POLICY}",
+]
+
+
+@pytest.mark.parametrize("physical_id", FOREIGN_IDS)
+@pytest.mark.parametrize("by_role", [True, False])
+def test_a_delete_by_another_id_finds_its_own_policy_through_the_properties(
+    world: World, secret: str, physical_id: str, by_role: bool
+) -> None:
+    theirs = foreign_policy(world)
+    world.create(**PROPERTIES)
+    properties = {"SecretId": "prod/db", "RoleName": "rotation-role"} if by_role else PROPERTIES
+    answer = world.delete(physical_id, **properties)
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", physical_id)
+    assert world.policies() == {"somebody-elses": theirs}
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {},
+        {"SecretId": "gone"},
+        {"SecretId": "prod/db"},
+        {"SecretId": "prod/db", "RotationLambdaARN": "gone"},
+        {"SecretId": "prod/db", "RoleName": "gone"},
+        {"SecretId": "*", "RoleName": "*"},
+    ],
+)
+def test_a_delete_by_another_id_succeeds_whatever_the_look_ups_say(
+    world: World, secret: str, properties: dict[str, Any]
+) -> None:
+    assert world.delete(f"uncreated-{LOGICAL_ID}", **properties)["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "InternalServiceError"])
+def test_a_delete_by_another_id_succeeds_where_the_look_ups_fail(world: World, secret: str, code: str) -> None:
+    for action in ("secretsmanager:DescribeSecret", "lambda:GetFunctionConfiguration"):
+        world.faults = {action: [error(code)]}
+        properties = {"SecretId": "prod/db"} if action.startswith("secrets") else PROPERTIES
+        assert world.delete(f"uncreated-{LOGICAL_ID}", **properties)["Status"] == "SUCCESS"
+
+
+# --- ownership ---
+
+
+def test_no_policy_that_somebody_else_put_there_is_ever_touched(world: World, secret: str) -> None:
+    theirs = {name: foreign_policy(world, name) for name in ("a", f"{OWN_POLICY}x", LOGICAL_ID)}
+    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    world.update(physical_id, **PROPERTIES, PolicyProfile="Documented")
+    world.delete("rotation-role/a", **PROPERTIES)
+    world.delete(physical_id, **PROPERTIES)
+    assert world.policies() == theirs
+
+
+def test_the_same_resource_in_another_stack_has_a_policy_of_its_own(world: World, secret: str) -> None:
+    other_stack = STACK_ID.replace("6b1e1c50", "7b1e1c50")
+    world.create(**PROPERTIES)
+    event = world.request("Create", PROPERTIES, StackId=other_stack)
+    other_id = world.send(event)["PhysicalResourceId"]
+    assert other_id != OWN_ID
+    assert len(world.policies()) == 2
+    world.send(world.request("Delete", PROPERTIES, StackId=other_stack, PhysicalResourceId=OWN_ID))
     assert list(world.policies()) == [OWN_POLICY]
+
+
+# --- the log ---
+
+
+def test_the_log_says_what_was_decided_and_why_in_json_lines_without_the_signed_url(
+    world: World, secret: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = world.key()
+    world.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=key, SecretString="sentinel-value")
+    world.create(**PROPERTIES)
+    world.create(**PROPERTIES)
+    world.create(SecretId="nowhere")
+    output = capsys.readouterr().out
+    lines = [json.loads(line) for line in output.splitlines()]
+    messages = [line["message"] for line in lines]
+    assert messages == [
+        *["request", "key", "inspected", "written", "answering"],
+        *["request", "key", "inspected", "unchanged", "answering"],
+        *["request", "refused", "answering"],
+    ]
+    assert {line["resource"] for line in lines} == {LOGICAL_ID}
+    assert (lines[1]["key"], lines[1]["manager"]) == (key, "CUSTOMER")
+    assert lines[2]["in_vpc"] is False
+    assert "sentinel" not in output
+    assert world.answers.url not in output
+
+
+def test_a_key_that_was_taken_unseen_is_warned_of(
+    world: World, secret: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = f"arn:aws:kms:{REGION}:999999999999:key/11111111-1111-1111-1111-111111111111"
+    world.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=theirs)
+    world.faults["kms:DescribeKey"] = [error("AccessDeniedException")]
+    assert world.create(**PROPERTIES)["Data"]["KmsKeyArns"] == theirs
+    [warning] = [line for line in map(json.loads, capsys.readouterr().out.splitlines()) if line["level"] == "WARNING"]
+    assert warning["message"] == "key not inspected: kms:DescribeKey is denied"
+    assert warning["key"] == theirs

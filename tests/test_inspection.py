@@ -189,9 +189,10 @@ def test_a_key_is_the_customers_only_if_describe_key_says_so(world: World, funct
 def test_a_key_that_is_not_enabled_is_refused(world: World, function: str) -> None:
     key = world.key()
     world.secret(key=key)
-    world.client("kms").disable_key(KeyId=key)
+    key_id = key.rpartition("/")[2]
+    world.client("kms").disable_key(KeyId=key_id)
     assert "is Disabled, not Enabled. Enable the key" in refusal(world, SecretId="prod/db", RotationLambdaARN=function)
-    world.client("kms").schedule_key_deletion(KeyId=key.rpartition("/")[2])
+    world.client("kms").schedule_key_deletion(KeyId=key_id)
     assert "is PendingDeletion, not Enabled" in refusal(world, SecretId="prod/db", RotationLambdaARN=function)
 
 

@@ -175,6 +175,5 @@ class WatchedAws(Aws):
 
     def _simulate(self, **_: Any) -> tuple[Any, dict[str, Any]]:
         """Moto has no SimulatePrincipalPolicy: the world says what comes back."""
-        _, params = self._world.calls[-1]
-        results = self._world.simulate(params)
+        results = self._world.simulate(self._world.calls[-1][1])
         return SimpleNamespace(status_code=200), {"EvaluationResults": results, "IsTruncated": False}

@@ -99,7 +99,9 @@ class CustomResource(CfnResource):
         answer = _answer(event, status, reason, physical_id, data)
         body = _encoded(answer)
         while len(body) > ANSWER_LIMIT and answer["Reason"]:
-            answer["Reason"] = answer["Reason"][len(body) - ANSWER_LIMIT :]
+            # A character takes at most 12 bytes of JSON; the point of a reason is at its end.
+            too_many = (len(body) - ANSWER_LIMIT) // 12 + 1
+            answer["Reason"] = answer["Reason"][too_many:]
             body = _encoded(answer)
         logger.info("answering", extra=facts(status=status, reason=answer["Reason"], physical_id=physical_id))
         deadline = time.monotonic() + self._context.get_remaining_time_in_millis() / 1000

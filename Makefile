@@ -1,0 +1,40 @@
+# The two commands of the README: `make demo` and `make test`. Both start from nothing but Python 3.11 or later and make.
+.PHONY: demo test lint lock clean
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+SAM := .venv-sam/bin
+
+demo: .venv/installed .venv-sam/installed
+	@PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m demo
+
+test: lint .venv/installed .venv-sam/installed
+	PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m pytest -n 2
+
+lint: .venv/installed .venv-sam/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cfn-lint
+
+# Two environments: ministack and aws-sam-cli each pin their own botocore.
+.venv/installed: tests/requirements-dev.txt
+.venv-sam/installed: tests/requirements-sam.txt
+.venv/installed .venv-sam/installed:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
+	@echo "Installing $< (once) ..."
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+# Writes the versions that are installed, from the ones that pyproject.toml asks for.
+lock: .venv/installed
+	$(BIN)/python -m pip install --quiet uv
+	for group in dev sam; do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
+			--group $$group --output-file tests/requirements-$$group.txt || exit 1; \
+	done
+
+clean:
+	rm -rf .venv .venv-sam .build .aws-sam

@@ -1,0 +1,240 @@
+"""The access check: which verdicts of the simulator refuse, and what is asked of it.
+
+The results are in the forms that AWS documents for SimulatePrincipalPolicy, in the aggregate form of 2026 and in the
+older one, which emulators still have.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rotation_role_policy import access_check, policy
+from rotation_role_policy.errors import CallFailed, Refused
+from rotation_role_policy.situation import Secret, Situation
+from tests.test_policy import KEY, SECOND, SECRET, SUPERUSER, SUPERUSER_KEY, situation
+from tests.world import WatchedAws, World, error
+
+Results = list[dict[str, Any]]
+
+
+def check(world: World, given: Situation, profile: str = "Strict") -> None:
+    """Checks the document of `given`."""
+    access_check.refuse_blocked(WatchedAws(world), given, policy.document(given, profile))
+
+
+def aggregate(**odd: dict[str, Any]) -> Callable[[dict[str, Any]], Results]:
+    """A simulator of today: one result for each action, its resources below it. All is allowed but `odd`.
+
+    `odd` has for an action's last word what its result says besides, at the top and for every resource.
+    """
+
+    def simulate(params: dict[str, Any]) -> Results:
+        results = []
+        for action in params["ActionNames"]:
+            more = odd.get(action.partition(":")[2], {})
+            decision = more.get("EvalDecision", "allowed")
+            below = {
+                name: value
+                for name, value in more.items()
+                if name not in ("EvalDecision", "OrganizationsDecisionDetail")
+            }
+            specific = [
+                {"EvalResourceName": resource, "EvalResourceDecision": decision, **below}
+                for resource in params["ResourceArns"]
+            ]
+            results.append(
+                {"EvalActionName": action, "EvalResourceName": "*", "EvalDecision": "allowed"}
+                | more
+                | {"ResourceSpecificResults": specific}
+            )
+        return results
+
+    return simulate
+
+
+def old_form(odd: dict[tuple[str, str], dict[str, Any]]) -> Callable[[dict[str, Any]], Results]:
+    """A simulator with one result for each action and resource. All is allowed but `odd`."""
+
+    def simulate(params: dict[str, Any]) -> Results:
+        return [
+            {"EvalActionName": action, "EvalResourceName": resource, "EvalDecision": "allowed"}
+            | odd.get((action, resource), {})
+            for action in params["ActionNames"]
+            for resource in params["ResourceArns"]
+        ]
+
+    return simulate
+
+
+BY_BOUNDARY = {
+    "EvalDecision": "implicitDeny",
+    "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": False},
+}
+BY_SCP = {"EvalDecision": "implicitDeny", "OrganizationsDecisionDetail": {"AllowedByOrganizations": False}}
+BY_DENY = {"EvalDecision": "explicitDeny", "MatchedStatements": [{"SourcePolicyId": "guardrail"}]}
+NOT_GRANTED = {"EvalDecision": "implicitDeny", "MissingContextValues": ["kms:ViaService"]}
+
+
+@pytest.mark.parametrize(
+    ("why", "blocker"),
+    [
+        (BY_BOUNDARY, "the role's permissions boundary"),
+        (BY_SCP, "a service control policy (SCP)"),
+        (BY_SCP | {"EvalDecision": "explicitDeny"}, "a service control policy (SCP)"),
+        (BY_DENY, "an explicit deny in guardrail"),
+        ({"EvalDecision": "explicitDeny"}, "an explicit deny in a policy of the role"),
+    ],
+)
+@pytest.mark.parametrize("form", ["aggregate", "old"])
+def test_what_is_certainly_blocked_is_refused_with_action_resource_and_blocker(
+    world: World, why: dict[str, Any], blocker: str, form: str
+) -> None:
+    if form == "aggregate":
+        world.simulate = aggregate(PutSecretValue=why)
+    else:
+        world.simulate = old_form({("secretsmanager:PutSecretValue", SECRET): why})
+    with pytest.raises(Refused) as refused:
+        check(world, situation())
+    assert str(refused.value).startswith(f"AccessCheck: {blocker} blocks secretsmanager:PutSecretValue on ")
+    assert SECRET in str(refused.value)
+    assert '"rotation-role"' in str(refused.value)
+    assert len(str(refused.value)) <= 240
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        NOT_GRANTED,
+        {"EvalDecision": "implicitDeny"},
+        {"EvalDecision": "implicitDeny", "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": True}},
+        {"EvalDecision": "implicitDeny", "OrganizationsDecisionDetail": {"AllowedByOrganizations": True}},
+    ],
+)
+def test_an_implicit_deny_alone_proves_nothing(world: World, why: dict[str, Any]) -> None:
+    world.simulate = aggregate(Decrypt=why, PutSecretValue=why)
+    check(world, situation(Secret(SECRET, KEY)))
+
+
+def test_only_what_the_policy_grants_is_asked_for(world: World) -> None:
+    """Each action is simulated on each resource; kms:Decrypt on a secret is nobody's business."""
+    given = situation(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, None))
+    world.simulate = old_form({("kms:Decrypt", SECRET): BY_DENY, ("secretsmanager:PutSecretValue", SUPERUSER): BY_DENY})
+    check(world, given)
+    world.simulate = old_form({("kms:Decrypt", KEY): BY_DENY})
+    with pytest.raises(Refused, match="kms:Decrypt"):
+        check(world, given)
+
+
+def test_the_aggregate_of_all_resources_does_not_blame_the_one_that_is_allowed(world: World) -> None:
+    given = situation(superuser=Secret(SUPERUSER, None))
+
+    def simulate(params: dict[str, Any]) -> Results:
+        # PutSecretValue on the superuser secret is blocked, and so is the aggregate; nobody grants it.
+        return [
+            {
+                "EvalActionName": "secretsmanager:PutSecretValue",
+                "EvalDecision": "explicitDeny",
+                "OrganizationsDecisionDetail": {"AllowedByOrganizations": False},
+                "ResourceSpecificResults": [
+                    {"EvalResourceName": SECRET, "EvalResourceDecision": "allowed"},
+                    {"EvalResourceName": SUPERUSER, "EvalResourceDecision": "explicitDeny"},
+                ],
+            }
+        ]
+
+    world.simulate = simulate
+    check(world, given)
+
+
+def test_the_simulation_is_of_the_new_policy_on_the_role_with_the_context_of_the_real_calls(world: World) -> None:
+    given = situation(Secret(SECRET, KEY), in_vpc=True)
+    check(world, given)
+    [(action, params)] = world.calls
+    assert action == "iam:SimulatePrincipalPolicy"
+    assert params["PolicySourceArn"] == given.role.arn
+    [document] = params["PolicyInputList"]
+    granted = [one for one in policy.document(given, "Strict")["Statement"] if one["Effect"] == "Allow"]
+    assert json.loads(document)["Statement"] == granted
+    assert sorted(params["ActionNames"]) == sorted(name for one in granted for name in one["Action"])
+    assert params["ResourceArns"] == [SECRET, KEY]
+    context = {entry["ContextKeyName"]: entry["ContextKeyValues"] for entry in params["ContextEntries"]}
+    assert context == {
+        "aws:RequestedRegion": ["eu-central-1"],
+        "aws:PrincipalArn": [given.role.arn],
+        "aws:SecureTransport": ["true"],
+        "kms:EncryptionContext:SecretARN": [SECRET],
+        "kms:ViaService": ["secretsmanager.eu-central-1.amazonaws.com"],
+    }
+
+
+def test_one_call_is_enough_without_customer_managed_keys(world: World) -> None:
+    check(world, situation(Secret(SECRET, None), Secret(SECOND, None), superuser=Secret(SUPERUSER, None), in_vpc=True))
+    assert len(world.calls) == 1
+
+
+def test_each_secret_under_a_customer_managed_key_is_simulated_in_its_own_encryption_context(world: World) -> None:
+    check(world, situation(Secret(SECRET, KEY), Secret(SECOND, KEY), superuser=Secret(SUPERUSER, SUPERUSER_KEY)))
+    asked = []
+    for _, params in world.calls:
+        context = {entry["ContextKeyName"]: entry["ContextKeyValues"][0] for entry in params["ContextEntries"]}
+        keys = [resource for resource in params["ResourceArns"] if ":kms:" in resource]
+        asked.append((context["kms:EncryptionContext:SecretARN"], keys))
+    assert asked == [(SECRET, [KEY]), (SECOND, [KEY]), (SUPERUSER, [SUPERUSER_KEY])]
+    assert world.calls[1][1]["ActionNames"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert world.calls[2][1]["ActionNames"] == ["kms:Decrypt"]
+
+
+def test_actions_that_the_simulator_does_not_take_together_are_tried_apart(world: World) -> None:
+    asked: list[list[str]] = []
+    verdicts = old_form({("ec2:DetachNetworkInterface", SECRET): BY_BOUNDARY})
+
+    def simulate(params: dict[str, Any]) -> Results:
+        services = {name.partition(":")[0] for name in params["ActionNames"]}
+        if len(services) > 1:
+            raise error("InvalidInput", "Invalid Input Actions: [...] require different authorization information.")
+        asked.append(params["ActionNames"])
+        return verdicts(params)
+
+    world.simulate = simulate
+    with pytest.raises(Refused, match="permissions boundary blocks ec2:DetachNetworkInterface"):
+        check(world, situation(in_vpc=True))
+    assert [name for names in asked for name in names] == [
+        name for one in policy.document(situation(in_vpc=True), "Documented")["Statement"] for name in one["Action"]
+    ]
+
+
+def test_an_action_that_the_simulator_does_not_take_at_all_is_a_failure(world: World) -> None:
+    def simulate(params: dict[str, Any]) -> Results:
+        raise error("InvalidInput", "Invalid Entity Arn")
+
+    world.simulate = simulate
+    with pytest.raises(CallFailed, match="InvalidInput"):
+        check(world, situation())
+
+
+def test_every_page_of_verdicts_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = iter(
+        [
+            ({"EvaluationResults": [], "IsTruncated": True, "Marker": "next"}),
+            (
+                {
+                    "EvaluationResults": old_form({("secretsmanager:GetSecretValue", SECRET): BY_DENY})(
+                        {"ActionNames": ["secretsmanager:GetSecretValue"], "ResourceArns": [SECRET]}
+                    ),
+                    "IsTruncated": False,
+                }
+            ),
+        ]
+    )
+    monkeypatch.setattr(WatchedAws, "_simulate", lambda *_, **__: (type("Http", (), {"status_code": 200}), next(pages)))
+    with pytest.raises(Refused, match="explicit deny in guardrail"):
+        check(world, situation())
+    assert world.calls[1][1]["Marker"] == "next"
+
+
+def test_a_role_that_is_gone_is_refused(world: World) -> None:
+    world.faults["iam:SimulatePrincipalPolicy"] = [error("NoSuchEntity")]
+    with pytest.raises(Refused, match="this account has no such role"):
+        check(world, situation())

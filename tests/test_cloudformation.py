@@ -1,0 +1,282 @@
+"""The answer: what counts as a request, what is sent, how it is delivered."""
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+import boto3
+import pytest
+
+from rotation_role_policy import cloudformation, custom_resource
+from rotation_role_policy.cloudformation import CustomResource
+from rotation_role_policy.errors import NotARequest, Refused, Undelivered
+from tests.answers import Answers
+from tests.world import LOGICAL_ID, STACK_ID, Context, World
+
+
+class Served:
+    """A `CustomResource` whose Create does what a test wants, and requests to it."""
+
+    def __init__(self, answers: Answers) -> None:
+        self.answers = answers
+        self.resource = CustomResource()
+        self.result: Any = "role/policy"
+        self.events: list[Any] = []
+        self.resource.create(self._serve)
+        self.resource.update(self._serve)
+        self.resource.delete(self._serve)
+
+    def _serve(self, event: Any, _: Any) -> Any:
+        self.events.append(event)
+        return self.result() if callable(self.result) else self.result
+
+    def request(self, **more: Any) -> dict[str, Any]:
+        """A Create, with `more` over it."""
+        return World(self.answers).request("Create", {"SecretId": "db"}, **more)
+
+    def send(self, context: Context | None = None, **more: Any) -> dict[str, Any]:
+        """The one answer to a request."""
+        self.resource(self.request(**more), context or Context())
+        [answer] = self.answers.received
+        return answer
+
+
+@pytest.fixture
+def served(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> Served:
+    """A resource of which nobody sleeps."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    return Served(answers)
+
+
+def failing(error: Exception) -> Any:
+    """A handler that fails."""
+
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+# --- crhelper ---
+
+
+def test_none_of_crhelpers_clients_is_built_and_nothing_is_left_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(boto3, "client", failing(AssertionError("a client was built")))
+    monkeypatch.delenv("AWS_SAM_LOCAL", raising=False)
+    assert CustomResource()._init_failed is None  # type: ignore[attr-defined]
+    assert "AWS_SAM_LOCAL" not in os.environ
+    monkeypatch.setenv("AWS_SAM_LOCAL", "outside")
+    CustomResource()
+    assert os.environ["AWS_SAM_LOCAL"] == "outside"
+
+
+def test_a_delete_is_answered_without_crhelpers_two_minutes(world: World) -> None:
+    world.delete(f"uncreated-{LOGICAL_ID}")
+    assert world.slept == []
+
+
+def test_keys_of_crhelpers_in_an_event_steer_nothing(served: Served) -> None:
+    answer = served.send(CrHelperPoll=True, CrHelperData={"x": "y"}, CrHelperRule="r", CrHelperPermission="p")
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"] == {}
+    assert not any(key.startswith("CrHelper") for key in served.events[0])
+
+
+def test_nothing_is_carried_over_between_warm_invocations(served: Served) -> None:
+    def generous() -> str:
+        served.resource.Data["Extra"] = "x"
+        served.resource.NoEcho = True
+        return "role/policy"
+
+    served.result = generous
+    assert served.send()["Data"] == {"Extra": "x"}
+    served.answers.clear()
+    served.result = failing(Refused("no"))
+    answer = served.send()
+    assert answer["Data"] == {}
+    assert answer["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
+    assert served.resource.NoEcho is False
+
+
+# --- requests ---
+
+
+@pytest.mark.parametrize("missing", ["RequestType", "ResponseURL", "StackId", "RequestId", "LogicalResourceId"])
+@pytest.mark.parametrize("value", [None, "", 7, ["x"]])
+def test_an_event_that_is_no_request_is_refused_at_once_and_says_what_is_missing(
+    served: Served, missing: str, value: Any
+) -> None:
+    with pytest.raises(NotARequest, match=f"{missing} is missing or not a string"):
+        served.resource(served.request(**{missing: value}), Context())
+    without = served.request()
+    del without[missing]
+    with pytest.raises(NotARequest, match=missing):
+        served.resource(without, Context())
+    assert served.events == []
+    assert served.answers.received == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [None, [], "Create", {}, {"RequestType": "Create"}, {"Records": [{"body": "{}"}]}, {"Step": "createSecret"}],
+)
+def test_an_event_of_another_kind_is_refused_at_once(served: Served, event: Any) -> None:
+    with pytest.raises(NotARequest):
+        served.resource(event, Context())
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost/x", "https://", "https:///path", "file:///etc/passwd", "localhost/x", "ftp://localhost"]
+)
+def test_an_answer_goes_to_an_https_url_with_a_host_or_nowhere(served: Served, url: str) -> None:
+    with pytest.raises(NotARequest, match="ResponseURL is not an https URL with a host"):
+        served.resource(served.request(ResponseURL=url), Context())
+    assert served.events == []
+
+
+def test_other_request_types_and_ids_that_are_no_text_are_refused_at_once(served: Served) -> None:
+    with pytest.raises(NotARequest, match="RequestType is not Create, Update or Delete"):
+        served.resource(served.request(RequestType="create"), Context())
+    for physical_id in ({}, {"PhysicalResourceId": 7}):
+        with pytest.raises(NotARequest, match="PhysicalResourceId"):
+            served.resource(served.request(RequestType="Delete", **physical_id), Context())
+
+
+# --- the answer ---
+
+
+def test_a_refusal_is_answered_in_full_without_control_characters(served: Served) -> None:
+    served.result = failing(Refused("first\nsecond\x00\x1b[31m\u2028" + "x" * 300))
+    answer = served.send()
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"] == "first second  [31m " + "x" * 300
+
+
+def test_an_answer_is_at_most_4096_bytes_and_keeps_the_end_of_its_reason(served: Served) -> None:
+    served.result = failing(Refused("ü" * 5000 + " the point"))
+    answer = served.send()
+    assert answer["Reason"].endswith(" the point")
+    assert 3000 < served.answers.sizes[0] <= 4096
+
+
+def test_a_failed_update_or_delete_keeps_the_id_it_got(served: Served) -> None:
+    served.result = failing(Refused("no"))
+    for request_type in ("Update", "Delete"):
+        served.answers.clear()
+        assert served.send(RequestType=request_type, PhysicalResourceId="given")["PhysicalResourceId"] == "given"
+
+
+def test_the_answer_is_sent_as_the_url_was_signed_for(served: Served) -> None:
+    served.send()
+    assert served.answers.content_types == [""]
+
+
+def test_the_size_of_an_answer_is_told_before_it_is_sent(served: Served) -> None:
+    size = served.resource.answer_size(served.request(), "role/policy", {"A": "ü"})
+
+    def with_data() -> str:
+        served.resource.Data["A"] = "ü"
+        return "role/policy"
+
+    served.result = with_data
+    served.send()
+    assert served.answers.sizes == [size]
+
+
+# --- delivery ---
+
+
+@pytest.mark.parametrize("statuses", [[500], [503, 503], [429, 500]])
+def test_an_answer_that_is_turned_away_for_now_is_sent_again(served: Served, statuses: list[int]) -> None:
+    served.answers.statuses = statuses
+    assert served.send()["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("statuses", [[403], [404], [500] * 6])
+def test_an_answer_that_is_not_taken_fails_the_invocation(served: Served, statuses: list[int]) -> None:
+    served.answers.statuses = [*statuses]
+    with pytest.raises(Undelivered):
+        served.resource(served.request(), Context())
+    assert served.answers.received == []
+    assert served.answers.statuses == [], "tried as often as it may be, and no more"
+
+
+def test_a_host_that_cannot_be_reached_fails_the_invocation_within_its_time(served: Served) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    with pytest.raises(Undelivered):
+        served.resource(served.request(ResponseURL=f"https://localhost:{port}/"), Context())
+
+
+def test_pauses_between_tries_grow_and_end_with_the_time_that_is_left(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    served.answers.statuses = [500] * 6
+    with pytest.raises(Undelivered):
+        served.resource(served.request(), Context())
+    assert pauses == [0.5, 1, 2, 4, 8]
+
+    pauses.clear()
+    served.answers.statuses = [500] * 6
+    with pytest.raises(Undelivered):
+        served.resource(served.request(), Context(milliseconds=3000))
+    assert pauses == [0.5, 1, 2]
+
+
+def test_a_host_that_takes_the_connection_and_says_nothing_does_not_hang(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloudformation, "_TRY_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://localhost:{silent.getsockname()[1]}/"
+        with pytest.raises(Undelivered, match="no answer was delivered"):
+            served.resource(served.request(ResponseURL=url), Context(milliseconds=2600))
+
+
+def test_when_time_runs_out_the_one_answer_is_failed_with_a_usable_id(answers: Answers) -> None:
+    served = Served(answers)
+    late = threading.Event()
+
+    def slow() -> str:
+        late.wait(5)
+        return "role/policy"
+
+    served.result = slow
+    # crhelper's timer rings half a second before the end.
+    threading.Timer(1.0, late.set).start()
+    started = time.monotonic()
+    answer = served.send(Context(milliseconds=700))
+    assert time.monotonic() - started >= 0.9, "the handler went on to its end"
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", f"uncreated-{LOGICAL_ID}")
+    assert answer["Reason"] == "Execution timed out"
+
+
+# --- the whole handler ---
+
+
+def test_the_handler_serves_requests_and_refuses_the_rest(world: World) -> None:
+    assert world.create()["StackId"] == STACK_ID
+    with pytest.raises(NotARequest):
+        custom_resource.handler({"Step": "createSecret"}, Context())
+
+
+def test_the_signed_url_is_in_no_log_even_where_delivery_fails(
+    world: World, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    world.answers.statuses = [500, 403]
+    with pytest.raises(Undelivered) as undelivered:
+        custom_resource.handler(world.request("Create", {}), Context())
+    output = capsys.readouterr()
+    lines = [json.loads(line) for line in output.out.splitlines()]
+    assert [line["problem"] for line in lines if line["message"] == "answer not delivered"] == ["HTTP 500"]
+    assert "sentinel" not in output.out + output.err + caplog.text + str(undelivered.value)

@@ -1,0 +1,154 @@
+"""The SAM template and its artifact: least privilege for the provider too, and nothing superfluous deployed."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+ROOT = Path(__file__).parent.parent
+TEMPLATE = ROOT / "template.yaml"
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    """The template, its intrinsic functions in their long form."""
+    parsed: dict[str, Any] = yaml_parse(TEMPLATE.read_text())
+    return parsed
+
+
+def statements(template: dict[str, Any]) -> dict[str, Any]:
+    """The statements of the provider's role by `Sid`."""
+    policies = template["Resources"]["ProviderRole"]["Properties"]["Policies"]
+    return {one["Sid"]: one for policy in policies for one in policy["PolicyDocument"]["Statement"]}
+
+
+def test_the_providers_role_may_do_this_and_no_more(template: dict[str, Any]) -> None:
+    found = {sid: (one["Action"], one["Resource"]["Fn::Sub"]) for sid, one in statements(template).items()}
+    arn = "arn:${AWS::Partition}"
+    here = "${AWS::Region}:${AWS::AccountId}"
+    assert found == {
+        "DescribeSecrets": (
+            "secretsmanager:DescribeSecret",
+            f"{arn}:secretsmanager:{here}:secret:${{SecretNamePattern}}",
+        ),
+        "DescribeKeys": ("kms:DescribeKey", f"{arn}:kms:${{AWS::Region}}:*:key/*"),
+        "InspectFunctions": ("lambda:GetFunctionConfiguration", f"{arn}:lambda:{here}:function:*"),
+        "OwnPolicyOnRoles": (
+            [
+                "iam:GetRole",
+                "iam:GetRolePolicy",
+                "iam:ListRolePolicies",
+                "iam:PutRolePolicy",
+                "iam:DeleteRolePolicy",
+                "iam:SimulatePrincipalPolicy",
+            ],
+            f"{arn}:iam::${{AWS::AccountId}}:role/${{RoleNamePattern}}",
+        ),
+        "WriteLog": (
+            ["logs:CreateLogStream", "logs:PutLogEvents"],
+            f"{arn}:logs:{here}:log-group:${{LogGroup}}:log-stream:*",
+        ),
+    }
+    assert "ManagedPolicyArns" not in template["Resources"]["ProviderRole"]["Properties"]
+
+
+def test_each_wildcard_has_a_comment_that_says_why() -> None:
+    lines = TEMPLATE.read_text().splitlines()
+    resources = [number for number, line in enumerate(lines) if re.match(r"\s+Resource: ", line)]
+    assert len(resources) == 5
+    for number in resources:
+        assert lines[number - 1].strip().startswith("#"), lines[number]
+
+
+def test_the_provider_can_be_narrowed_and_bounded(template: dict[str, Any]) -> None:
+    assert set(template["Parameters"]) == {
+        "RoleNamePattern", "SecretNamePattern", "PermissionsBoundaryArn", "LogRetentionInDays",
+    }  # fmt: skip
+    boundary = template["Resources"]["ProviderRole"]["Properties"]["PermissionsBoundary"]
+    assert boundary["Fn::If"][1] == {"Ref": "PermissionsBoundaryArn"}
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "taken"),
+    [
+        ("RoleNamePattern", "service-role/rotation-*", True),
+        ("RoleNamePattern", "a,b", True),
+        ("RoleNamePattern", "${aws:username}", False),
+        ("RoleNamePattern", "", False),
+        ("SecretNamePattern", "prod/db-??????", True),
+        ("SecretNamePattern", "a:b", False),
+        ("PermissionsBoundaryArn", "", True),
+        ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:policy/path/boundary", True),
+        ("PermissionsBoundaryArn", "arn:aws:iam::aws:policy/PowerUserAccess", True),
+        ("PermissionsBoundaryArn", "boundary", False),
+    ],
+)
+def test_a_parameter_takes_what_fits_into_its_arn(
+    template: dict[str, Any], parameter: str, value: str, taken: bool
+) -> None:
+    pattern = template["Parameters"][parameter]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, value)) is taken
+
+
+def test_the_service_token_is_exported_and_the_same_in_a_parameter(template: dict[str, Any]) -> None:
+    arn = {"Fn::GetAtt": ["RotationRolePolicyFunction", "Arn"]}
+    assert template["Outputs"]["ServiceToken"]["Value"] == arn
+    assert template["Outputs"]["ServiceToken"]["Export"] == {"Name": {"Fn::Sub": "${AWS::StackName}-ServiceToken"}}
+    assert template["Resources"]["ServiceTokenParameter"]["Properties"]["Value"] == arn
+
+
+def test_the_log_is_the_functions_own_and_kept_as_long_as_asked_for(template: dict[str, Any]) -> None:
+    function = template["Resources"]["RotationRolePolicyFunction"]["Properties"]
+    assert function["LoggingConfig"]["LogGroup"] == {"Ref": "LogGroup"}
+    assert template["Resources"]["LogGroup"]["Properties"] == {"RetentionInDays": {"Ref": "LogRetentionInDays"}}
+    assert (function["Runtime"], function["Architectures"]) == ("python3.13", ["arm64"])
+    assert function["Timeout"] > 60, "a PropagationDelay of 60 seconds fits"
+
+
+def test_the_artifact_holds_crhelper_and_the_handler_and_is_built_by_whatever_python_there_is(tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("make", "sh", "rm", "cp", "find"):
+        (tools / tool).symlink_to(str(shutil.which(tool)))
+    # The one interpreter that there is, under a name with its version.
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (tools / name).chmod(0o755)
+    artifacts = tmp_path / "artifacts"
+    artifacts.mkdir()
+    source = shutil.copytree(ROOT / "handler", tmp_path / "source")
+    subprocess.run(
+        ["make", "build-RotationRolePolicyFunction", f"ARTIFACTS_DIR={artifacts}"],
+        cwd=source,
+        env=os.environ | {"PATH": str(tools)},
+        check=True,
+        capture_output=True,
+    )
+    assert {path.name for path in artifacts.iterdir()} == {
+        "crhelper", "crhelper-2.0.12.dist-info", "rotation_role_policy",
+    }  # fmt: skip
+    files = {path.name for path in artifacts.rglob("*") if path.is_file()}
+    assert {path.name for path in (ROOT / "handler" / "rotation_role_policy").glob("*.py")} <= files
+    assert not [name for name in files if name.endswith(".pyc")]
+
+
+def test_the_runtime_packages_are_crhelper_and_nothing_else() -> None:
+    requirements = (ROOT / "handler" / "requirements.txt").read_text().splitlines()
+    assert [line for line in requirements if line and not line.startswith("#")] == ["crhelper==2.0.12"]
+
+
+def test_importing_the_handler_builds_no_session_and_no_client() -> None:
+    program = """
+import boto3, botocore.session
+def refuse(*_, **__): raise AssertionError("built at import")
+boto3.Session.__init__ = boto3.client = botocore.session.Session.create_client = refuse
+from rotation_role_policy import custom_resource
+assert custom_resource.aws.__dict__ == {"_clients": {}}
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "handler")})

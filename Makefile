@@ -10,7 +10,7 @@ demo: .venv/installed .venv-sam/installed
 	@PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m demo
 
 test: lint .venv/installed .venv-sam/installed
-	PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m pytest -n 2
+	PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: .venv/installed .venv-sam/installed
 	$(BIN)/ruff check .

@@ -43,6 +43,31 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONDONTWR
 _LOG_TAIL_LINES = 40
 
 
+def callers_environment() -> dict[str, str]:
+    """The caller's own environment, pip's settings and proxies with it, but none of its AWS and sam settings.
+
+    Nor what `make` hands down: its flags are not for the `make` that `sam build` runs.
+    """
+    left_out = ("AWS_", "SAM_", "__SAM_", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+
+
+def callers_ca_bundle() -> Path:
+    """The authorities that the caller trusts: a company's own, where the environment names its bundle."""
+    named = (os.environ.get(name, "") for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"))
+    return next((Path(name) for name in named if Path(name).is_file()), Path(certifi.where()))
+
+
+def sam_settings(folder: Path) -> dict[str, str]:
+    """The variables that keep sam's own files, the temporary ones too, below `folder`, and sam from calling home."""
+    home, temporary = folder / "sam", folder / "tmp"
+    for made in (home, temporary):
+        made.mkdir(parents=True, exist_ok=True)
+    # Where sam finds no time of its last look for a newer version it asks PyPI.
+    (home / "metadata.json").write_text(json.dumps({"lastVersionCheck": time.time()}))
+    return {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(home), "TMPDIR": str(temporary)}
+
+
 class EmulatorFailed(RuntimeError):
     """The server did not come up. The message ends with the last lines of its log."""
 
@@ -162,8 +187,8 @@ class Emulator:
         certificate.private_key_pem.write_to_path(str(key))
         with self._certificate.open("wb") as chain:
             chain.writelines(pem.bytes() for pem in certificate.cert_chain_pems)
-        # The usual authorities too: the same variables rule whatever else the process calls, pip among it.
-        self._ca_bundle.write_bytes(Path(certifi.where()).read_bytes() + b"\n" + authority.cert_pem.bytes())
+        # The caller's authorities too: the same variables rule whatever else the process calls.
+        self._ca_bundle.write_bytes(callers_ca_bundle().read_bytes() + b"\n" + authority.cert_pem.bytes())
 
     @property
     def _certificate(self) -> Path:
@@ -226,35 +251,17 @@ class Emulator:
             "AWS_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-        settings |= dict.fromkeys(
-            ("SSL_CERT_FILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"), str(self._ca_bundle)
-        )
-        settings |= dict.fromkeys(
-            ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), str(self._no_aws_config)
-        )
+        settings |= dict.fromkeys(("SSL_CERT_FILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"), str(self._ca_bundle))
+        settings |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), str(self._no_aws_config))
         return settings
 
     def _client_environment(self) -> dict[str, str]:
-        sam = self.folder / "sam"
-        sam.mkdir(exist_ok=True)
-        # Where sam finds no time of its last look for a newer version it asks PyPI.
-        (sam / "metadata.json").write_text(json.dumps({"lastVersionCheck": time.time()}))
-        # The caller's own environment, pip's settings and proxies with it, but none of its AWS settings.
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("AWS_", "SAM_", "__SAM_"))
-        }
+        environment = callers_environment()
         for name in ("NO_PROXY", "no_proxy"):
             environment[name] = ",".join(filter(None, [environment.get(name), *_ADDRESSES]))
         environment |= self._aws_settings()
-        environment |= {
-            "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_PAGER": "",
-            "SAM_CLI_TELEMETRY": "0",
-            "__SAM_CLI_APP_DIR": str(sam),
-        }
-        return environment
+        environment |= {"AWS_ENDPOINT_URL": self.endpoint_url, "AWS_PAGER": ""}
+        return environment | sam_settings(self.folder)
 
     def _server_environment(self, port: int) -> dict[str, str]:
         temporary = self.folder / "tmp"

@@ -1,0 +1,519 @@
+"""The deployed product: `sam build`, `sam deploy`, stacks that use the resource, with IAM enforced on everybody.
+
+MiniStack enforces actions and resources, not the condition keys of KMS and Lambda: what the conditions mean is judged
+in test_policy_meaning.py.
+"""
+
+import io
+import json
+import re
+import subprocess
+import sys
+import uuid
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo import provider, rotation_function
+from demo.emulator import ACCOUNT_ID, REGION, Emulator
+from demo.stack import Stack, StackFailed
+
+ROOT = Path(__file__).parent.parent
+ROTATION_CODE = Path(rotation_function.__file__).read_text()
+# One emulator and one deployment for the module: all of it on one worker.
+pytestmark = pytest.mark.xdist_group("end-to-end")
+
+
+@dataclass
+class Account:
+    """An emulated account with the provider deployed."""
+
+    emulator: Emulator
+    provider: Stack
+
+    def client(self, service: str) -> Any:
+        """A client of the account's administrator."""
+        return self.emulator.client(service)
+
+    def policies(self, role: str) -> dict[str, Any]:
+        """A role's inline policies: documents by name."""
+        iam = self.client("iam")
+        names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        return {name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names}
+
+    def log(self) -> list[dict[str, Any]]:
+        """The provider's own log lines."""
+        group = self.provider.physical_id("LogGroup")
+        events = self.client("logs").filter_log_events(logGroupName=group)["events"]
+        return [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """The account; the provider may serve the roles and secrets whose names begin with ``e2e``."""
+    folder = tmp_path_factory.mktemp("end-to-end")
+    build_dir = folder / "build"
+    provider.build(ROOT, build_dir)
+    with Emulator(folder / "emulator") as emulator:
+        parameters = {"RoleNamePattern": "e2e-*", "SecretNamePattern": "e2e*"}
+        yield Account(emulator, provider.deploy(emulator, ROOT, build_dir, parameters))
+
+
+@pytest.fixture
+def name(account: Account) -> Iterator[str]:
+    """A stack's name, and of its resources; what it leaves is deleted."""
+    chosen = f"e2e-{uuid.uuid4().hex[:8]}"
+    yield chosen
+    Stack(account.emulator, chosen).delete()
+
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+
+
+def secret(name: str, key: str | None = None) -> dict[str, Any]:
+    """A secret with a password; `key` is the logical id of its key."""
+    properties: dict[str, Any] = {"Name": f"e2e/{name}", "SecretString": '{"username": "app", "password": "old"}'}
+    if key:
+        properties["KmsKeyId"] = {"Fn::GetAtt": [key, "Arn"]}
+    return {"Type": "AWS::SecretsManager::Secret", "Properties": properties}
+
+
+def role(name: str) -> dict[str, Any]:
+    """An execution role with a policy of its owner's."""
+    theirs = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "logs:PutLogEvents", "Resource": "*"}],
+    }
+    return {
+        "Type": "AWS::IAM::Role",
+        "Properties": {
+            "RoleName": name,
+            "AssumeRolePolicyDocument": TRUST,
+            "Policies": [{"PolicyName": "theirs", "PolicyDocument": theirs}],
+        },
+    }
+
+
+def function(name: str, role: str = "Role", **more: Any) -> dict[str, Any]:
+    """The rotation function with the guide's calls."""
+    return {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {
+            "FunctionName": name,
+            "Runtime": "python3.13",
+            "Handler": "index.handler",
+            "Timeout": 30,
+            "Role": {"Fn::GetAtt": [role, "Arn"]},
+            "Code": {"ZipFile": ROTATION_CODE},
+            **more.pop("Properties", {}),
+        },
+        **more,
+    }
+
+
+KEY = {"Type": "AWS::KMS::Key", "Properties": {"EnableKeyRotation": True}}
+
+
+def rotation_policy(**properties: Any) -> dict[str, Any]:
+    """The resource under test. The emulator is consistent at once, and waits an hour for an answer if not told less."""
+    return {
+        "Type": "Custom::RotationRolePolicy",
+        "Properties": {
+            "ServiceToken": {"Fn::ImportValue": "rotation-role-policy-ServiceToken"},
+            "ServiceTimeout": "60",
+            "PropagationDelay": 0,
+            **properties,
+        },
+    }
+
+
+ATTRIBUTES = ("PolicyName", "RoleName", "RoleArn", "FunctionArn", "InVpc", "SecretArns", "KmsKeyArns")
+
+
+def template(**resources: Any) -> str:
+    """A template of these resources; what `Ref` and `Fn::GetAtt` give of ``Policy`` are its outputs."""
+    outputs = {name: {"Value": {"Fn::GetAtt": ["Policy", name]}} for name in ATTRIBUTES}
+    if "Policy" not in resources:
+        return json.dumps({"Resources": resources})
+    return json.dumps({"Resources": resources, "Outputs": outputs | {"Ref": {"Value": {"Ref": "Policy"}}}})
+
+
+def one_secret(name: str, **properties: Any) -> dict[str, Any]:
+    """The common stack: a secret, a role, a function, the policy."""
+    return {
+        "Secret": secret(name),
+        "Role": role(name),
+        "Function": function(name),
+        "Policy": rotation_policy(
+            **({"SecretId": {"Ref": "Secret"}, "RotationLambdaARN": {"Fn::GetAtt": ["Function", "Arn"]}} | properties)
+        ),
+    }
+
+
+def create(account: Account, name: str, resources: dict[str, Any]) -> Stack:
+    """A new stack of this name."""
+    stack = Stack(account.emulator, name)
+    stack.create(template(**resources))
+    return stack
+
+
+def own_policy(account: Account, stack: Stack) -> Any:
+    """The document that the stack's resource has put on the role."""
+    outputs = stack.outputs
+    return account.policies(outputs["RoleName"])[outputs["PolicyName"]]
+
+
+def rotate(account: Account, name: str, secret_id: str | None = None) -> str:
+    """Runs a rotation through its steps. Gives the error of the first that fails; empty where all succeed."""
+    token = str(uuid.uuid4())
+    for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
+        event = {"Step": step, "SecretId": secret_id or f"e2e/{name}", "ClientRequestToken": token}
+        answer = account.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+        if "FunctionError" in answer:
+            return str(json.load(answer["Payload"])["errorMessage"])
+    return ""
+
+
+def password(account: Account, name: str) -> str:
+    value = account.client("secretsmanager").get_secret_value(SecretId=f"e2e/{name}")["SecretString"]
+    return str(json.loads(value)["password"])
+
+
+# --- the provider ---
+
+
+def test_the_provider_is_exported_and_found_through_its_parameter(account: Account) -> None:
+    token = account.provider.outputs["ServiceToken"]
+    assert re.fullmatch(rf"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:[A-Za-z0-9-]+", token)
+    parameter = account.client("ssm").get_parameter(Name="/rotation-role-policy/service-token")
+    assert parameter["Parameter"]["Value"] == token
+
+
+def test_the_parameter_serves_as_a_service_token(account: Account, name: str) -> None:
+    resources = one_secret(name, ServiceToken="{{resolve:ssm:/rotation-role-policy/service-token}}")
+    assert own_policy(account, create(account, name, resources))
+
+
+def test_a_role_that_the_provider_may_not_serve_is_refused_and_the_stack_rolls_back(
+    account: Account, name: str
+) -> None:
+    resources = one_secret(name) | {"Role": role(name.replace("e2e-", "other-"))}
+    with pytest.raises(StackFailed) as failed:
+        create(account, name, resources)
+    assert failed.value.status == "ROLLBACK_COMPLETE"
+    assert failed.value.reason.startswith("AWS denies the provider function iam:GetRolePolicy on ")
+
+
+def test_a_secret_that_the_provider_may_not_describe_is_refused(account: Account, name: str) -> None:
+    account.client("secretsmanager").create_secret(Name=f"other/{name}", SecretString="{}")
+    with pytest.raises(StackFailed, match="AWS denies the provider function secretsmanager:DescribeSecret"):
+        create(account, name, one_secret(name, SecretId=f"other/{name}"))
+
+
+def test_each_permission_of_the_provider_is_needed(account: Account, name: str) -> None:
+    """A permission that the provider lacked would show in any test here; this one shows that IAM is enforced on it."""
+    iam, own_role = account.client("iam"), account.provider.physical_id("ProviderRole")
+    document = iam.get_role_policy(RoleName=own_role, PolicyName="inspect-secret-key-and-function")["PolicyDocument"]
+    resources = one_secret(name) | {"Key": KEY, "Secret": secret(name, "Key")}
+    try:
+        for statement in document["Statement"]:
+            others = [other for other in document["Statement"] if other is not statement]
+            narrowed = json.dumps(document | {"Statement": others})
+            iam.put_role_policy(
+                RoleName=own_role, PolicyName="inspect-secret-key-and-function", PolicyDocument=narrowed
+            )
+            if statement["Action"] == "kms:DescribeKey":
+                # The key is given by its full ARN: that is enough.
+                assert own_policy(account, create(account, name, resources))
+            else:
+                with pytest.raises(StackFailed, match=f"AWS denies the provider function {statement['Action']}"):
+                    create(account, name, resources)
+            Stack(account.emulator, name).delete()
+    finally:
+        whole = json.dumps(document)
+        iam.put_role_policy(RoleName=own_role, PolicyName="inspect-secret-key-and-function", PolicyDocument=whole)
+
+
+# --- rotation under the policy ---
+
+
+@pytest.mark.parametrize("profile", ["Strict", "Documented"])
+def test_a_rotation_succeeds_under_the_policy_and_is_denied_without_it(
+    account: Account, name: str, profile: str
+) -> None:
+    resources = one_secret(name, PolicyProfile=profile)
+    policy = resources.pop("Policy")
+    stack = create(account, name, resources)
+    assert "AccessDenied" in rotate(account, name)
+
+    stack.update(template(**resources, Policy=policy))
+    assert rotate(account, name) == ""
+    assert password(account, name) != "old"
+
+    stack.update(template(**resources))
+    assert "AccessDenied" in rotate(account, name)
+    assert list(account.policies(name)) == ["theirs"]
+
+
+def test_a_rotation_reaches_no_other_secret(account: Account, name: str) -> None:
+    create(account, name, one_secret(name) | {"Other": secret(f"{name}-other")})
+    assert rotate(account, name) == ""
+    assert "AccessDenied" in rotate(account, name, f"e2e/{name}-other")
+
+
+def test_one_policy_serves_several_secrets(account: Account, name: str) -> None:
+    ids = [{"Ref": "Secret"}, {"Ref": "Second"}]
+    resources = one_secret(name) | {"Second": secret(f"{name}-second")}
+    resources["Policy"] = rotation_policy(SecretIds=ids, RotationLambdaARN={"Ref": "Function"})
+    stack = create(account, name, resources)
+    assert rotate(account, name) == ""
+    assert rotate(account, name, f"e2e/{name}-second") == ""
+    assert len(stack.outputs["SecretArns"].split(",")) == 2
+
+
+def test_alternating_users_read_the_superuser_secret_and_cannot_write_it(account: Account, name: str) -> None:
+    resources = one_secret(name, SuperuserSecretId={"Ref": "Superuser"}) | {
+        "Key": KEY,
+        "Superuser": secret(f"{name}-superuser", "Key"),
+    }
+    stack = create(account, name, resources)
+    sids = [statement["Sid"] for statement in own_policy(account, stack)["Statement"]]
+    assert sids == ["RotateSecret", "GeneratePassword", "ReadSuperuserSecret", "UseSuperuserKey"]
+
+    credentials = account.client("sts").assume_role(
+        RoleArn=f"arn:aws:iam::{ACCOUNT_ID}:role/{name}", RoleSessionName="rotation"
+    )["Credentials"]
+    rotating = account.emulator.client("secretsmanager", credentials=credentials)
+    superuser = f"e2e/{name}-superuser"
+    assert rotating.get_secret_value(SecretId=superuser)["SecretString"]
+    with pytest.raises(rotating.exceptions.ClientError, match="AccessDenied"):
+        rotating.describe_secret(SecretId=superuser)
+    with pytest.raises(rotating.exceptions.ClientError, match="AccessDenied"):
+        rotating.put_secret_value(SecretId=superuser, SecretString="{}")
+
+
+# --- the life of the resource ---
+
+
+def test_ref_and_every_attribute_say_what_stands_where(account: Account, name: str) -> None:
+    resources = one_secret(name) | {"Key": KEY, "Secret": secret(name, "Key")}
+    stack = create(account, name, resources)
+    outputs = stack.outputs
+    [arn] = [
+        found["ARN"]
+        for found in account.client("secretsmanager").list_secrets()["SecretList"]
+        if found["Name"] == f"e2e/{name}"
+    ]
+    key = stack.physical_id("Key")
+    assert outputs == {
+        "Ref": f"{name}/{outputs['PolicyName']}",
+        "PolicyName": outputs["PolicyName"],
+        "RoleName": name,
+        "RoleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/{name}",
+        "FunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}",
+        "InVpc": "false",
+        "SecretArns": arn,
+        "KmsKeyArns": f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/{key}",
+    }
+    assert re.fullmatch(r"Policy-[0-9a-f]{12}", outputs["PolicyName"])
+
+
+def test_a_rekeyed_secret_reaches_the_policy_through_triggers(account: Account, name: str) -> None:
+    def resources(key: str) -> str:
+        triggers = {"Key": {"Ref": key}}
+        return template(
+            **one_secret(name, Triggers=triggers) | {"Secret": secret(name, key), "First": KEY, "Second": KEY}
+        )
+
+    stack = Stack(account.emulator, name)
+    stack.create(resources("First"))
+    first = own_policy(account, stack)["Statement"][2]["Resource"]
+    assert first.endswith(stack.physical_id("First"))
+    stack.update(resources("Second"))
+    assert own_policy(account, stack)["Statement"][2]["Resource"].endswith(stack.physical_id("Second"))
+
+
+def test_another_role_is_a_replacement_and_the_old_policy_goes(account: Account, name: str) -> None:
+    resources = one_secret(name) | {"Successor": role(f"{name}-2"), "Function2": function(f"{name}-2", "Successor")}
+    stack = create(account, name, resources)
+    before = own_policy(account, stack)
+    resources["Policy"] = rotation_policy(SecretId={"Ref": "Secret"}, RotationLambdaARN={"Ref": "Function2"})
+    stack.update(template(**resources))
+    assert stack.outputs["RoleName"] == f"{name}-2"
+    assert own_policy(account, stack) == before
+    assert list(account.policies(name)) == ["theirs"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"SuperuserSecretID": "x"}, "SuperuserSecretID is not a property. Did you mean SuperuserSecretId?"),
+        ({"SecretId": "e2e/nowhere"}, 'SecretId "e2e/nowhere": there is no such secret in eu-central-1.'),
+        ({"RoleName": "e2e-nobody"}, 'RoleName "e2e-nobody" is not the execution role of the function'),
+    ],
+)
+def test_a_failed_update_is_told_and_rolled_back_with_the_policy_unchanged(
+    account: Account, name: str, bad: dict[str, Any], reason: str
+) -> None:
+    stack = create(account, name, one_secret(name))
+    before = account.policies(name)
+    with pytest.raises(StackFailed) as failed:
+        stack.update(template(**one_secret(name, **bad)))
+    assert failed.value.status == "UPDATE_ROLLBACK_COMPLETE"
+    assert failed.value.reason.startswith(reason)
+    assert account.policies(name) == before
+
+
+def test_a_failed_create_rolls_back_to_nothing(account: Account, name: str) -> None:
+    with pytest.raises(StackFailed, match="PolicyProfile") as failed:
+        create(account, name, one_secret(name, PolicyProfile="Loose"))
+    assert failed.value.status == "ROLLBACK_COMPLETE"
+
+
+def test_a_stack_whose_role_and_secret_are_gone_can_be_deleted(account: Account, name: str) -> None:
+    stack = create(account, name, one_secret(name))
+    iam = account.client("iam")
+    for policy in account.policies(name):
+        iam.delete_role_policy(RoleName=name, PolicyName=policy)
+    iam.delete_role(RoleName=name)
+    account.client("lambda").delete_function(FunctionName=name)
+    account.client("secretsmanager").delete_secret(SecretId=f"e2e/{name}", ForceDeleteWithoutRecovery=True)
+    stack.delete()
+    assert stack.status == "DELETE_COMPLETE"
+
+
+def test_a_declared_function_in_a_vpc_is_created_after_its_policy(account: Account, name: str) -> None:
+    vpc_config = {"SubnetIds": ["subnet-0123456789abcdef0"], "SecurityGroupIds": ["sg-0123456789abcdef0"]}
+    stack = create(
+        account,
+        name,
+        {
+            "Secret": secret(name),
+            "Role": role(name),
+            "Policy": rotation_policy(SecretId={"Ref": "Secret"}, RoleName={"Ref": "Role"}, VpcConfig=vpc_config),
+            "Function": function(name, DependsOn="Policy", Properties={"VpcConfig": vpc_config}),
+        },
+    )
+    assert (stack.outputs["FunctionArn"], stack.outputs["InVpc"]) == ("", "true")
+    sids = [statement["Sid"] for statement in own_policy(account, stack)["Statement"]]
+    assert sids[-2:] == ["ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode"]
+    assert rotate(account, name) == ""
+
+
+def test_a_function_in_a_vpc_is_seen_to_be(account: Account, name: str) -> None:
+    resources = one_secret(name)
+    policy = resources.pop("Policy")
+    stack = create(account, name, resources)
+    # CloudFormation in the emulator drops the VpcConfig of a function; its API does not.
+    vpc_config = {"SubnetIds": ["subnet-0123456789abcdef0"], "SecurityGroupIds": ["sg-0123456789abcdef0"]}
+    account.client("lambda").update_function_configuration(FunctionName=name, VpcConfig=vpc_config)
+    stack.update(template(**resources, Policy=policy))
+    assert stack.outputs["InVpc"] == "true"
+
+
+def test_an_explicit_deny_on_the_role_is_found_before_anything_is_written(account: Account, name: str) -> None:
+    resources = one_secret(name)
+    deny = {"Effect": "Deny", "Action": "secretsmanager:PutSecretValue", "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": [deny]}
+    resources["Role"]["Properties"]["Policies"].append({"PolicyName": "guardrail", "PolicyDocument": document})
+    with pytest.raises(
+        StackFailed, match=r"AccessCheck: an explicit deny in .* blocks secretsmanager:PutSecretValue on"
+    ):
+        create(account, name, resources)
+    Stack(account.emulator, name).delete()
+
+    resources["Policy"]["Properties"]["AccessCheck"] = "Off"
+    assert own_policy(account, create(account, name, resources))
+
+
+# --- the log ---
+
+
+def test_the_log_is_the_stacks_own_group_and_tells_each_decision(account: Account, name: str) -> None:
+    stack = create(account, name, one_secret(name))
+    lines = [line for line in account.log() if line.get("stack") == stack.id]
+    assert [line["message"] for line in lines] == ["request", "inspected", "written", "answering"]
+    assert lines[2]["document"] == own_policy(account, stack)
+    assert "_ministack/cfn-response" not in json.dumps(account.log())
+
+
+# --- the README ---
+
+
+README_TEMPLATES = re.findall(r"```yaml\n(AWSTemplateFormatVersion.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def test_the_readmes_templates_are_lint_clean(tmp_path: Path) -> None:
+    assert len(README_TEMPLATES) == 3
+    files = [tmp_path / f"{number}.yaml" for number, _ in enumerate(README_TEMPLATES)]
+    for file, text in zip(files, README_TEMPLATES, strict=True):
+        file.write_text(text)
+    result = subprocess.run(
+        [Path(sys.executable).with_name("cfn-lint"), *files], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.fixture
+def existing_function(account: Account, name: str) -> Iterator[str]:
+    """The ARN of a rotation function that a reader of the README already has."""
+    stack = Stack(account.emulator, f"{name}-existing")
+    stack.create(template(Role=role(f"{name}-existing"), Function=function(f"{name}-existing")))
+    yield f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}-existing"
+    stack.delete()
+
+
+def zipped(code: str) -> bytes:
+    """A Lambda function's zip file."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("index.py", code)
+    return file.getvalue()
+
+
+def test_the_readmes_template_of_one_secret_works(account: Account, name: str, existing_function: str) -> None:
+    stack = Stack(account.emulator, name)
+    stack.create(README_TEMPLATES[0], RotationFunctionName=existing_function)
+    assert stack.outputs["PolicyName"] in account.policies(f"{name}-existing")
+    assert rotate(account, f"{name}-existing", stack.physical_id("Secret")) == ""
+    stack.delete()
+    assert list(account.policies(f"{name}-existing")) == ["theirs"]
+
+
+def test_the_readmes_template_of_a_function_in_a_vpc_works(account: Account, name: str) -> None:
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket=name, Key="rotation.zip", Body=zipped(ROTATION_CODE))
+    stack = Stack(account.emulator, name)
+    stack.create(
+        README_TEMPLATES[1],
+        SubnetIds="subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+        SecurityGroupIds="sg-0123456789abcdef0",
+        CodeBucket=name,
+        CodeKey="rotation.zip",
+    )
+    assert stack.outputs["InVpc"] == "true"
+    assert rotate(account, stack.physical_id("RotationFunction"), stack.physical_id("Secret")) == ""
+
+
+def test_the_readmes_template_of_alternating_users_works(account: Account, name: str, existing_function: str) -> None:
+    # The emulator knows no rotation schedules; cfn-lint looks at this one.
+    without_schedule, schedule = README_TEMPLATES[2].split("  Schedule:\n")
+    assert "DependsOn: [RotationPolicy, SecretsManagerMayInvoke]" in schedule
+    stack = Stack(account.emulator, name)
+    stack.create(without_schedule, RotationFunctionArn=existing_function)
+    [document] = [document for policy, document in account.policies(f"{name}-existing").items() if policy != "theirs"]
+    sids = [statement["Sid"] for statement in document["Statement"]]
+    assert sids == ["RotateSecret", "GeneratePassword", "UseSecretKey", "ReadSuperuserSecret", "UseSuperuserKey"]
+    keys = [
+        statement["Resource"].rpartition("/")[2] for statement in document["Statement"] if "Key" in statement["Sid"]
+    ]
+    assert keys == [stack.physical_id("Key"), stack.physical_id("SuperuserKey")]
+    assert rotate(account, f"{name}-existing", stack.physical_id("Secret")) == ""

@@ -38,8 +38,9 @@ def refuse_blocked(aws: Aws, situation: Situation, document: Document) -> None:
         for verdict in _simulate(aws, situation.role, text, grants, context):
             if verdict.grant in grants and verdict.blocker:
                 raise Refused(
-                    f"AccessCheck: {verdict.blocker} blocks {verdict.grant.action} on {shown(verdict.grant.resource)}"
-                    f" for the role {shown(situation.role.name)}. Allow it there, or set AccessCheck to Off."
+                    f"AccessCheck: role {shown(situation.role.name)}: {verdict.grant.action} on"
+                    f" {shown(verdict.grant.resource)} is blocked by {verdict.blocker}. Allow it there, or set"
+                    f" AccessCheck to Off."
                 )
 
 
@@ -135,5 +136,6 @@ def _blocker(verdict: dict[str, Any]) -> str:
         return "a service control policy (SCP)"
     if verdict["EvalResourceDecision"] == "explicitDeny":
         policies = {statement.get("SourcePolicyId", "") for statement in verdict.get("MatchedStatements", ())}
-        return f"an explicit deny in {', '.join(sorted(policies - {''})) or 'a policy of the role'}"
+        names = ", ".join(sorted(policies - {""}))
+        return f"an explicit deny in {shown(names) if names else 'a policy of the role'}"
     return ""

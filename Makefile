@@ -16,7 +16,9 @@ lint: .venv/installed .venv-sam/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cfn-lint
+	$(BIN)/cfn-lint template.yaml demo/*.yaml
+	@# `sam validate` wants a region, and asks nobody.
+	AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 $(SAM)/sam validate --lint
 
 # Two environments: ministack and aws-sam-cli each pin their own botocore.
 .venv/installed: tests/requirements-dev.txt
@@ -25,7 +27,7 @@ lint: .venv/installed .venv-sam/installed
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
 	@echo "Installing $< (once) ..."
 	@$(PYTHON) -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check --requirement $<
 	@touch $@
 
 # Writes the versions that are installed, from the ones that pyproject.toml asks for.

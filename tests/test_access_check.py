@@ -13,7 +13,7 @@ import pytest
 from rotation_role_policy import access_check, policy
 from rotation_role_policy.errors import CallFailed, Refused
 from rotation_role_policy.situation import Secret, Situation
-from tests.test_policy import KEY, SECOND, SECRET, SUPERUSER, SUPERUSER_KEY, situation
+from tests.test_policy import CLUSTER, KEY, SECOND, SECRET, SUPERUSER, SUPERUSER_KEY, situation
 from tests.world import WatchedAws, World, error
 
 Results = list[dict[str, Any]]
@@ -118,81 +118,91 @@ def test_an_implicit_deny_alone_proves_nothing(world: World, why: dict[str, Any]
 
 
 def test_only_what_the_policy_grants_is_asked_for(world: World) -> None:
-    """Each action is simulated on each resource; kms:Decrypt on a secret is nobody's business."""
-    given = situation(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, None))
-    world.simulate = old_form({("kms:Decrypt", SECRET): BY_DENY, ("secretsmanager:PutSecretValue", SUPERUSER): BY_DENY})
+    superuser = Secret(SUPERUSER, SUPERUSER_KEY, managed_by_rds=True, database_arns=(CLUSTER,))
+    given = situation(Secret(SECRET, KEY), Secret(SECOND, None), superuser=superuser, in_vpc=True)
     check(world, given)
-    world.simulate = old_form({("kms:Decrypt", KEY): BY_DENY})
-    with pytest.raises(Refused, match="kms:Decrypt"):
-        check(world, given)
+    asked = [(params["ActionNames"], params["ResourceArns"]) for _, params in world.calls]
+    granted = [one for one in policy.document(given, "Strict")["Statement"] if one["Effect"] == "Allow"]
+    assert asked == [
+        (one["Action"], one["Resource"] if isinstance(one["Resource"], list) else [one["Resource"]]) for one in granted
+    ]
+
+
+def test_a_result_without_its_resources_speaks_for_all_of_them_whatever_its_name(world: World) -> None:
+    for name in ("*", "arn:${Partition}:secretsmanager:${Region}:${Account}:secret:${SecretId}", SECRET):
+        result = {"EvalActionName": "secretsmanager:PutSecretValue", "EvalResourceName": name} | BY_BOUNDARY
+        world.simulate = lambda _, result=result: [result]  # type: ignore[misc]
+        with pytest.raises(Refused, match=r"secretsmanager:PutSecretValue on .*permissions boundary"):
+            check(world, situation())
 
 
 def test_the_aggregate_of_all_resources_does_not_blame_the_one_that_is_allowed(world: World) -> None:
-    given = situation(superuser=Secret(SUPERUSER, None))
-
-    def simulate(params: dict[str, Any]) -> Results:
-        # PutSecretValue on the superuser secret is blocked, and so is the aggregate; nobody grants it.
-        return [
-            {
-                "EvalActionName": "secretsmanager:PutSecretValue",
-                "EvalDecision": "explicitDeny",
-                "OrganizationsDecisionDetail": {"AllowedByOrganizations": False},
-                "ResourceSpecificResults": [
-                    {"EvalResourceName": SECRET, "EvalResourceDecision": "allowed"},
-                    {"EvalResourceName": SUPERUSER, "EvalResourceDecision": "explicitDeny"},
-                ],
-            }
-        ]
-
-    world.simulate = simulate
-    check(world, given)
+    verdicts = [
+        {"EvalResourceName": SECRET, "EvalResourceDecision": "allowed"},
+        {"EvalResourceName": SECOND, "EvalResourceDecision": "implicitDeny"},
+    ]
+    result = {"EvalActionName": "secretsmanager:PutSecretValue", "ResourceSpecificResults": verdicts} | BY_SCP
+    world.simulate = lambda _: [result]
+    with pytest.raises(Refused, match="prod/second-AbCdEf"):
+        check(world, situation(Secret(SECRET, None), Secret(SECOND, None)))
 
 
 def test_the_simulation_is_of_the_new_policy_on_the_role_with_the_context_of_the_real_calls(world: World) -> None:
     given = situation(Secret(SECRET, KEY), in_vpc=True)
     check(world, given)
-    [(action, params)] = world.calls
-    assert action == "iam:SimulatePrincipalPolicy"
-    assert params["PolicySourceArn"] == given.role.arn
-    [document] = params["PolicyInputList"]
+    assert {action for action, _ in world.calls} == {"iam:SimulatePrincipalPolicy"}
     granted = [one for one in policy.document(given, "Strict")["Statement"] if one["Effect"] == "Allow"]
-    assert json.loads(document)["Statement"] == granted
-    assert sorted(params["ActionNames"]) == sorted(name for one in granted for name in one["Action"])
-    assert params["ResourceArns"] == [SECRET, KEY]
-    context = {entry["ContextKeyName"]: entry["ContextKeyValues"] for entry in params["ContextEntries"]}
-    assert context == {
-        "aws:RequestedRegion": ["eu-central-1"],
-        "aws:PrincipalArn": [given.role.arn],
-        "aws:SecureTransport": ["true"],
-        "kms:EncryptionContext:SecretARN": [SECRET],
-        "kms:ViaService": ["secretsmanager.eu-central-1.amazonaws.com"],
+    for _, params in world.calls:
+        assert params["PolicySourceArn"] == given.role.arn
+        [document] = params["PolicyInputList"]
+        assert json.loads(document)["Statement"] == granted
+    common = {
+        "aws:PrincipalAccount": ("string", "123456789012"),
+        "aws:PrincipalArn": ("string", given.role.arn),
+        "aws:PrincipalIsAWSService": ("boolean", "false"),
+        "aws:RequestedRegion": ("string", "eu-central-1"),
+        "aws:SecureTransport": ("boolean", "true"),
+        "aws:ViaAWSService": ("boolean", "false"),
+    }
+    owner = {"aws:ResourceAccount": ("string", "123456789012")}
+    through_secrets_manager = {
+        "aws:ViaAWSService": ("boolean", "true"),
+        "kms:EncryptionContext:SecretARN": ("string", SECRET),
+        "kms:ViaService": ("string", "secretsmanager.eu-central-1.amazonaws.com"),
+    }
+    assert [context(params) for _, params in world.calls] == [
+        common | owner,
+        common,
+        common | owner | through_secrets_manager,
+        common,
+    ]
+
+
+def context(params: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """The context of a simulation: type and value by key."""
+    return {
+        entry["ContextKeyName"]: (entry["ContextKeyType"], *entry["ContextKeyValues"])
+        for entry in params["ContextEntries"]
     }
 
 
-def test_one_call_is_enough_without_customer_managed_keys(world: World) -> None:
-    check(world, situation(Secret(SECRET, None), Secret(SECOND, None), superuser=Secret(SUPERUSER, None), in_vpc=True))
-    assert len(world.calls) == 1
-
-
-def test_each_secret_under_a_customer_managed_key_is_simulated_in_its_own_encryption_context(world: World) -> None:
+def test_each_secret_under_a_key_is_simulated_in_its_own_encryption_context(world: World) -> None:
     check(world, situation(Secret(SECRET, KEY), Secret(SECOND, KEY), superuser=Secret(SUPERUSER, SUPERUSER_KEY)))
-    asked = []
-    for _, params in world.calls:
-        context = {entry["ContextKeyName"]: entry["ContextKeyValues"][0] for entry in params["ContextEntries"]}
-        keys = [resource for resource in params["ResourceArns"] if ":kms:" in resource]
-        asked.append((context["kms:EncryptionContext:SecretARN"], keys))
-    assert asked == [(SECRET, [KEY]), (SECOND, [KEY]), (SUPERUSER, [SUPERUSER_KEY])]
-    assert world.calls[1][1]["ActionNames"] == ["kms:Decrypt", "kms:GenerateDataKey"]
-    assert world.calls[2][1]["ActionNames"] == ["kms:Decrypt"]
+    asked = [
+        (params["ActionNames"], *params["ResourceArns"], context(params)["kms:EncryptionContext:SecretARN"][1])
+        for _, params in world.calls
+        if params["ActionNames"][0].startswith("kms:")
+    ]
+    both = ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert asked == [(both, KEY, SECRET), (both, KEY, SECOND), (["kms:Decrypt"], SUPERUSER_KEY, SUPERUSER)]
 
 
 def test_actions_that_the_simulator_does_not_take_together_are_tried_apart(world: World) -> None:
     asked: list[list[str]] = []
-    verdicts = old_form({("ec2:DetachNetworkInterface", SECRET): BY_BOUNDARY})
+    verdicts = old_form({("ec2:DetachNetworkInterface", "*"): BY_BOUNDARY})
 
     def simulate(params: dict[str, Any]) -> Results:
-        services = {name.partition(":")[0] for name in params["ActionNames"]}
-        if len(services) > 1:
+        if len(params["ActionNames"]) > 1 and params["ActionNames"][0].startswith("ec2:"):
             raise error("InvalidInput", "Invalid Input Actions: [...] require different authorization information.")
         asked.append(params["ActionNames"])
         return verdicts(params)
@@ -236,5 +246,5 @@ def test_every_page_of_verdicts_is_read(world: World, monkeypatch: pytest.Monkey
 
 def test_a_role_that_is_gone_is_refused(world: World) -> None:
     world.faults["iam:SimulatePrincipalPolicy"] = [error("NoSuchEntity")]
-    with pytest.raises(Refused, match="this account has no such role"):
+    with pytest.raises(Refused, match="does not exist in this account"):
         check(world, situation())

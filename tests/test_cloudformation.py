@@ -132,7 +132,16 @@ def test_an_event_of_another_kind_is_refused_at_once(served: Served, event: Any)
 
 
 @pytest.mark.parametrize(
-    "url", ["http://localhost/x", "https://", "https:///path", "file:///etc/passwd", "localhost/x", "ftp://localhost"]
+    "url",
+    [
+        "http://localhost/x",
+        "https://",
+        "https:///path",
+        "https://[x/",
+        "file:///etc/passwd",
+        "localhost/x",
+        "ftp://localhost",
+    ],
 )
 def test_an_answer_goes_to_an_https_url_with_a_host_or_nowhere(served: Served, url: str) -> None:
     with pytest.raises(NotARequest, match="ResponseURL is not an https URL with a host"):
@@ -257,7 +266,26 @@ def test_when_time_runs_out_the_one_answer_is_failed_with_a_usable_id(answers: A
     answer = served.send(Context(milliseconds=700))
     assert time.monotonic() - started >= 0.9, "the handler went on to its end"
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", f"uncreated-{LOGICAL_ID}")
-    assert answer["Reason"] == "Execution timed out"
+    assert answer["Reason"].startswith("The provider function ran out of time")
+
+
+def test_an_answer_that_is_under_way_when_the_handler_ends_is_waited_for(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = Served(answers)
+    deliver = cloudformation.deliver
+
+    def slowly(*arguments: Any) -> None:
+        time.sleep(1)
+        deliver(*arguments)
+
+    def until_the_timer_has_rung() -> str:
+        time.sleep(0.5)
+        return "role/policy"
+
+    monkeypatch.setattr(cloudformation, "deliver", slowly)
+    served.result = until_the_timer_has_rung
+    assert served.send(Context(milliseconds=700))["Status"] == "FAILED"
 
 
 # --- the whole handler ---

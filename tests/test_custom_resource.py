@@ -129,6 +129,8 @@ def test_a_first_create_measures_proves_and_puts_besides(world: World, secret: s
         "lambda:GetFunctionConfiguration",
         "iam:GetRolePolicy",
         "iam:ListRolePolicies",
+        # One for each statement.
+        "iam:SimulatePrincipalPolicy",
         "iam:SimulatePrincipalPolicy",
         "iam:PutRolePolicy",
     ]

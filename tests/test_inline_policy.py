@@ -1,5 +1,6 @@
 """The inline policy on the role: measured as IAM measures it, put and deleted by name."""
 
+import itertools
 import json
 
 import pytest
@@ -42,9 +43,9 @@ def test_a_policy_is_put_read_and_deleted_by_its_name(aws: WatchedAws, world: Wo
 def test_a_role_that_is_gone_is_refused_on_writing_and_nothing_on_deleting(aws: WatchedAws) -> None:
     assert inline_policy.read(aws, "gone", "own") is None
     assert inline_policy.delete(aws, "gone", "own") is False
-    with pytest.raises(Refused, match='RoleName "gone": this account has no such role'):
+    with pytest.raises(Refused, match='The role "gone" does not exist in this account'):
         inline_policy.put(aws, "gone", "own", DOCUMENT)
-    with pytest.raises(Refused, match='RoleName "gone": this account has no such role'):
+    with pytest.raises(Refused, match='The role "gone" does not exist in this account'):
         inline_policy.refuse_too_large(aws, "gone", "own", DOCUMENT)
 
 
@@ -68,13 +69,13 @@ def test_the_limit_is_10240_characters_of_all_inline_policies_together(
         return
     with pytest.raises(Refused) as refused:
         inline_policy.refuse_too_large(aws, "rotation-role", "own", DOCUMENT)
-    assert "would have 10,241 characters in all; IAM allows 10,240." in str(refused.value)
+    assert "would have 10,241 characters; IAM allows 10,240." in str(refused.value)
     assert len(str(refused.value)) <= 240
 
 
 def test_a_role_that_was_filled_meanwhile_is_refused_likewise(aws: WatchedAws, world: World) -> None:
     world.faults["iam:PutRolePolicy"] = [error("LimitExceeded")]
-    with pytest.raises(Refused, match="more than 10,240 characters in all; IAM allows 10,240"):
+    with pytest.raises(Refused, match="more than 10,240 characters; IAM allows 10,240"):
         inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
 
 
@@ -91,3 +92,23 @@ def test_any_other_failure_is_passed_on(aws: WatchedAws, world: World, action: s
     world.faults[action] = [error("ServiceFailure", "down")]
     with pytest.raises(CallFailed, match=f"down .{action} answered ServiceFailure"):
         call(aws)  # type: ignore[operator]
+
+
+def test_a_role_that_only_aws_can_modify_has_nothing_to_delete(aws: WatchedAws, world: World) -> None:
+    world.faults["iam:DeleteRolePolicy"] = [error("UnmodifiableEntity")]
+    assert inline_policy.delete(aws, "rotation-role", "own") is False
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_a_write_at_the_same_time_as_another_is_tried_again(aws: WatchedAws, world: World, times: int) -> None:
+    world.faults["iam:PutRolePolicy"] = [error("ConcurrentModification") for _ in range(times)]
+    inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
+    assert world.policies() == {"own": DOCUMENT}
+    assert len(world.slept) == times
+    assert all(earlier < later * 2 for earlier, later in itertools.pairwise(world.slept)), "the pauses grow"
+
+
+def test_a_role_that_is_always_being_written_is_given_up(aws: WatchedAws, world: World) -> None:
+    world.faults["iam:PutRolePolicy"] = [error("ConcurrentModification") for _ in range(6)]
+    with pytest.raises(CallFailed, match="ConcurrentModification"):
+        inline_policy.put(aws, "rotation-role", "own", DOCUMENT)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from rotation_role_policy import inspection
 from rotation_role_policy.declaration import declare
 from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused
 from rotation_role_policy.inspection import find_role_name, inspect
@@ -261,7 +262,7 @@ def test_a_function_may_be_qualified_and_is_answered_unqualified(
 def test_a_function_that_does_not_exist_is_refused(world: World) -> None:
     world.secret()
     reason = refusal(world, SecretId="prod/db", RotationLambdaARN="nowhere")
-    assert reason.startswith('RotationLambdaARN "nowhere": there is no such function in eu-central-1.')
+    assert reason.startswith('RotationLambdaARN "nowhere": eu-central-1 has no such function.')
 
 
 @pytest.mark.parametrize("in_vpc", [True, False])
@@ -324,7 +325,7 @@ def test_a_function_of_another_account_is_refused_before_a_role_of_the_same_name
     world: World, function: str
 ) -> None:
     world.secret()
-    with pytest.raises(Refused, match="is in another account than the provider"):
+    with pytest.raises(Refused, match="is not in the provider's account"):
         inspect(WatchedAws(world), declare({"SecretId": "prod/db", "RotationLambdaARN": function}), "999999999999")
 
 
@@ -430,6 +431,26 @@ def test_another_failure_is_reported_with_its_action_and_code(
     world.faults[action] = [error("InternalServiceError", "Try later")]
     with pytest.raises(CallFailed, match=rf"Try later.*{action}.*InternalServiceError"):
         look(world, SecretId="prod/db", RotationLambdaARN=function)
+
+
+def test_a_secret_that_may_not_be_described_may_be_one_that_is_not_there(world: World) -> None:
+    world.faults["secretsmanager:DescribeSecret"] = [error("AccessDeniedException")]
+    reason = refusal(world, SecretId="prod/typo", RotationLambdaARN="rotate-db")
+    assert reason.startswith('SecretId "prod/typo": AWS denies the provider secretsmanager:DescribeSecret. Either')
+
+
+def test_a_reported_function_that_is_gone_is_not_mistaken_for_the_secret(world: World, function: str) -> None:
+    world.secret()
+    world.client("secretsmanager").rotate_secret(SecretId="prod/db", RotationLambdaARN=function)
+    world.client("lambda").delete_function(FunctionName="rotate-db")
+    reason = refusal(world, SecretId="prod/db")
+    assert reason.startswith(f'SecretId reports the rotation function "{function}": eu-central-1 has no such function')
+
+
+@pytest.mark.parametrize(("action", "trusted"), [("sts:Assume*", True), ("STS:assumerole", True), ("sts:Tag*", False)])
+def test_an_action_of_a_trust_policy_may_have_a_wildcard(action: str, trusted: bool) -> None:
+    statement = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": action}
+    assert inspection._lambda_may_assume({"Statement": statement}) is trusted
 
 
 # --- the role of a Delete that does not know it ---

@@ -1,8 +1,8 @@
 """Proves before the policy is written that nothing blocks what it grants.
 
-The new document is simulated together with all that is attached to the role. A permissions boundary, an SCP or an
-explicit deny that blocks a grant is certain. An implicit deny alone proves nothing: the simulator does not know every
-context key (contract, `AccessCheck`).
+Each statement of the new document is simulated together with all that is attached to the role. A permissions boundary,
+an SCP or an explicit deny that blocks a grant is certain. An implicit deny alone proves nothing: the simulator does not
+know every context key (contract, `AccessCheck`).
 
 Source: https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 """
@@ -14,128 +14,121 @@ from typing import Any, NamedTuple
 from rotation_role_policy import arn
 from rotation_role_policy.aws import Aws
 from rotation_role_policy.errors import CallFailed, Refused, no_such_role, shown
-from rotation_role_policy.policy import Document
-from rotation_role_policy.situation import Role, Situation
+from rotation_role_policy.policy import Document, Statement, via_service
+from rotation_role_policy.situation import Situation
+
+_BLOCKER_CHARACTERS = 40
 
 
-class Grant(NamedTuple):
-    """One action on one resource, as a document grants it."""
+class Simulation(NamedTuple):
+    """One request to the simulator: each action on each resource, in a context."""
 
-    action: str
-    resource: str
+    actions: list[str]
+    resources: list[str]
+    context: dict[str, str | bool]
 
 
 def refuse_blocked(aws: Aws, situation: Situation, document: Document) -> None:
     """Raises `Refused` where a grant of `document` would be blocked, with the action, the resource and what blocks it.
 
-    One SimulatePrincipalPolicy for the whole document; one for each secret where several are under customer managed
-    keys, because the encryption context names the secret.
+    One SimulatePrincipalPolicy for each statement that allows something; for a key, one for each secret under it.
     """
     # Our own Deny is about calls of the function's code; what others deny is the question here.
     allowed = [statement for statement in document["Statement"] if statement["Effect"] == "Allow"]
     text = json.dumps({**document, "Statement": allowed}, separators=(",", ":"))
-    for grants, context in _simulations(situation, allowed):
-        for verdict in _simulate(aws, situation.role, text, grants, context):
-            if verdict.grant in grants and verdict.blocker:
-                raise Refused(
-                    f"AccessCheck: role {shown(situation.role.name)}: {verdict.grant.action} on"
-                    f" {shown(verdict.grant.resource)} is blocked by {verdict.blocker}. Allow it there, or set"
-                    f" AccessCheck to Off."
-                )
+    for statement in allowed:
+        for simulation in _simulations(situation, statement):
+            for result in _simulate(aws, situation.role.arn, text, simulation):
+                _refuse_if_blocked(situation.role.name, simulation, result)
 
 
-def _simulations(situation: Situation, allowed: list[Any]) -> Iterator[tuple[list[Grant], dict[str, str]]]:
-    """The grants of the document, each with the context that its calls will have."""
-    secrets = (*situation.secrets, *([situation.superuser_secret] if situation.superuser_secret else ()))
-    region = arn.parse(secrets[0].arn).region
-    common = {
-        # What SCPs and boundaries ask for most, with the values of the rotation's own calls.
-        "aws:RequestedRegion": region,
+def _simulations(situation: Situation, statement: Statement) -> Iterator[Simulation]:
+    """The statement's grants with the context that the rotation's calls have, as far as it can be known."""
+    actions, resource = statement["Action"], statement["Resource"]
+    resources = [resource] if isinstance(resource, str) else resource
+    account = arn.parse(situation.role.arn).account
+    context: dict[str, str | bool] = {
+        # What SCPs and boundaries ask for most.
+        "aws:PrincipalAccount": account,
         "aws:PrincipalArn": situation.role.arn,
-        "aws:SecureTransport": "true",
+        "aws:PrincipalIsAWSService": False,
+        "aws:RequestedRegion": arn.parse(situation.secrets[0].arn).region,
+        "aws:SecureTransport": True,
+        "aws:ViaAWSService": False,
     }
-    grants = [
-        # A grant on "*" is tried on the first secret: any resource will do.
-        Grant(action, secrets[0].arn if resource == "*" else resource)
-        for statement in allowed
-        for action in statement["Action"]
-        for resource in ([statement["Resource"]] if isinstance(statement["Resource"], str) else statement["Resource"])
-    ]
-    of_keys = [grant for grant in grants if grant.action.startswith("kms:")]
-    others = [grant for grant in grants if grant not in of_keys]
-    for secret in [secret for secret in secrets if secret.key_arn]:
-        use_of_key = {
-            "kms:EncryptionContext:SecretARN": secret.arn,
-            "kms:ViaService": f"secretsmanager.{region}.{situation.dns_suffix}",
-        }
-        yield [*others, *(grant for grant in of_keys if grant.resource == secret.key_arn)], common | use_of_key
-        others = []
-    if others:
-        yield others, common
+    if resource != "*":
+        context["aws:ResourceAccount"] = arn.parse(resources[0]).account
+    if not actions[0].startswith("kms:"):
+        yield Simulation(actions, resources, context)
+        return
+    for secret in situation.all_secrets:
+        if secret.key_arn == resource:
+            of_secret: dict[str, str | bool] = {
+                "aws:ViaAWSService": True,
+                "kms:EncryptionContext:SecretARN": secret.arn,
+                "kms:ViaService": via_service(secret, situation.dns_suffix),
+            }
+            yield Simulation(actions, resources, context | of_secret)
 
 
-class _Verdict(NamedTuple):
-    grant: Grant
-    blocker: str
-    """What certainly blocks the grant, in words; empty where nothing does."""
-
-
-def _simulate(aws: Aws, role: Role, document: str, grants: list[Grant], context: dict[str, str]) -> Iterator[_Verdict]:
-    """The verdicts on every action of `grants` with every resource of them, more than was asked for."""
-    actions = list(dict.fromkeys(grant.action for grant in grants))
+def _simulate(aws: Aws, role_arn: str, document: str, simulation: Simulation) -> Iterator[dict[str, Any]]:
+    """The simulator's EvaluationResults."""
     try:
-        results = list(
+        yield from list(
             aws.items(
                 "iam",
                 "SimulatePrincipalPolicy",
                 "EvaluationResults",
-                PolicySourceArn=role.arn,
+                PolicySourceArn=role_arn,
                 PolicyInputList=[document],
-                ActionNames=actions,
-                ResourceArns=list(dict.fromkeys(grant.resource for grant in grants)),
-                ContextEntries=[
-                    {"ContextKeyName": key, "ContextKeyType": "string", "ContextKeyValues": [value]}
-                    for key, value in context.items()
-                ],
+                ActionNames=simulation.actions,
+                ResourceArns=simulation.resources,
+                ContextEntries=[_context_entry(key, value) for key, value in simulation.context.items()],
             )
         )
     except CallFailed as failure:
         if failure.code == "NoSuchEntity":
-            raise no_such_role(role.arn) from failure
-        if failure.code != "InvalidInput" or len(actions) == 1:
+            raise no_such_role(role_arn) from failure
+        if failure.code != "InvalidInput" or len(simulation.actions) == 1:
             raise
         # "... require different authorization information": the simulator does not take every mix of actions, and does
-        # not document which. Each half is tried by itself.
-        for half in (actions[: len(actions) // 2], actions[len(actions) // 2 :]):
-            yield from _simulate(aws, role, document, [grant for grant in grants if grant.action in half], context)
-        return
-    for result in results:
-        yield from _verdicts(result)
+        # not document which.
+        for action in simulation.actions:
+            yield from _simulate(aws, role_arn, document, simulation._replace(actions=[action]))
 
 
-def _verdicts(result: dict[str, Any]) -> Iterator[_Verdict]:
-    """The verdicts in one EvaluationResult: one for each resource where it says so, else one for the whole.
+def _context_entry(key: str, value: str | bool) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"ContextKeyName": key, "ContextKeyType": "boolean", "ContextKeyValues": [str(value).lower()]}
+    return {"ContextKeyName": key, "ContextKeyType": "string", "ContextKeyValues": [value]}
 
-    Since 2026 the top level is the aggregate of all resources, so a resource's own result comes first; the effect of
-    SCPs stands at the top alone, and cannot have blocked a resource whose own decision is `allowed`.
-    """
-    action = result["EvalActionName"]
-    whole = {"EvalResourceName": "", **result, "EvalResourceDecision": result["EvalDecision"]}
+
+def _refuse_if_blocked(role_name: str, simulation: Simulation, result: dict[str, Any]) -> None:
+    """Raises `Refused` for a result, or for the first of its resources, that is certainly blocked."""
+    # Without results of its resources the result speaks for them. Its own name can be a template of an ARN.
+    name = result.get("EvalResourceName")
+    name = name if name in simulation.resources else simulation.resources[0]
+    whole = {**result, "EvalResourceDecision": result["EvalDecision"], "EvalResourceName": name}
     for one in result.get("ResourceSpecificResults") or [whole]:
+        # The effect of SCPs may stand at the top alone.
         of_organization = {"OrganizationsDecisionDetail": result.get("OrganizationsDecisionDetail")}
-        yield _Verdict(Grant(action, one["EvalResourceName"]), _blocker(of_organization | one))
+        if blocker := _blocker(of_organization | one):
+            raise Refused(
+                f"AccessCheck: role {shown(role_name)}: {result['EvalActionName']} on {shown(one['EvalResourceName'])}"
+                f" is blocked by {blocker}. Allow it there, or set AccessCheck to Off."
+            )
 
 
-def _blocker(verdict: dict[str, Any]) -> str:
-    """What certainly blocks a resource's simulated call, in words; empty where nothing does."""
-    if verdict["EvalResourceDecision"] == "allowed":
+def _blocker(result: dict[str, Any]) -> str:
+    """What certainly blocks the simulated call, in words; empty where nothing does."""
+    if result["EvalResourceDecision"] == "allowed":
         return ""
-    if (verdict.get("PermissionsBoundaryDecisionDetail") or {}).get("AllowedByPermissionsBoundary") is False:
+    if (result.get("PermissionsBoundaryDecisionDetail") or {}).get("AllowedByPermissionsBoundary") is False:
         return "the role's permissions boundary"
-    if (verdict.get("OrganizationsDecisionDetail") or {}).get("AllowedByOrganizations") is False:
+    if (result.get("OrganizationsDecisionDetail") or {}).get("AllowedByOrganizations") is False:
         return "a service control policy (SCP)"
-    if verdict["EvalResourceDecision"] == "explicitDeny":
-        policies = {statement.get("SourcePolicyId", "") for statement in verdict.get("MatchedStatements", ())}
-        names = ", ".join(sorted(policies - {""}))
-        return f"an explicit deny in {shown(names) if names else 'a policy of the role'}"
+    if result["EvalResourceDecision"] == "explicitDeny":
+        policies = sorted({statement.get("SourcePolicyId", "") for statement in result.get("MatchedStatements", ())})
+        named = [policy for policy in policies if policy]
+        return f"an explicit deny in {shown(named[0], _BLOCKER_CHARACTERS) if named else 'a policy of the role'}"
     return ""

@@ -1,6 +1,8 @@
 """The way to AWS: one session, clients built when they are first needed, retries and time-outs set once."""
 
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -11,12 +13,13 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rotation_role_policy.errors import CallFailed, ProviderDenied
+from rotation_role_policy.errors import CallFailed, ProviderDenied, shown
 
+_TRIES = 6
 # Seconds. Every call here answers well below a second; the function's own time-out leaves room for the tries.
-_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 6})
+_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": _TRIES})
 
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+_DENIED = {"AccessDenied", "AccessDeniedException"}
 
 
 class Aws:
@@ -33,8 +36,9 @@ class Aws:
 
         Raises `ProviderDenied` where AWS denies the call, `CallFailed` with AWS's error code for any other failure.
         """
+        method = getattr(self._client(service), xform_name(operation))
         with _translated_errors(service, operation, parameters):
-            response: dict[str, Any] = getattr(self._client(service), xform_name(operation))(**parameters)
+            response: dict[str, Any] = _retried(method, parameters)
             return response
 
     def items(self, service: str, operation: str, key: str, **parameters: Any) -> Iterator[Any]:
@@ -67,6 +71,21 @@ class Aws:
         return self._clients[service]
 
 
+def _retried(method: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    """The call, tried again where another writer was at the same role: botocore does not retry that.
+
+    CloudFormation creates the policies of two secrets on one role at the same time.
+    """
+    for attempt in range(1, _TRIES):
+        try:
+            return method(**parameters)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConcurrentModification":
+                raise
+            time.sleep(random.uniform(0.1, 0.4) * 2**attempt)  # noqa: S311  # jitter, no secret
+    return method(**parameters)
+
+
 @contextmanager
 def _translated_errors(service: str, operation: str, parameters: dict[str, Any]) -> Iterator[None]:
     action = f"{service}:{operation}"
@@ -77,7 +96,12 @@ def _translated_errors(service: str, operation: str, parameters: dict[str, Any])
         message = error.response["Error"].get("Message", "")
         if code in _DENIED:
             # The first parameter names what the call is about: the secret, key, function or role.
-            raise ProviderDenied(action, str(next(iter(parameters.values()))), message) from error
+            about = next(iter(parameters.values()))
+            reason = (
+                f"AWS denies the provider function {action} on {shown(about)}. Its stack's parameters RoleNamePattern"
+                f" and SecretNamePattern say what it may serve; an SCP or a key policy can deny it too."
+            )
+            raise ProviderDenied(action, message, reason) from error
         raise CallFailed(action, code, message) from error
     except BotoCoreError as error:
         raise CallFailed(action, type(error).__name__, str(error)) from error

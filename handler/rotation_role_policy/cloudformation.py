@@ -89,9 +89,19 @@ class CustomResource(CfnResource):
     def _send(self, status: str | None = None, reason: str = "") -> None:
         """Called by crhelper, once at the end and once from its timer when time runs out: the first one answers."""
         with self._lock:
-            if self._answered:
-                return
-            self._answered = True
+            if not self._answered:
+                self._answered = True
+                self._deliver_answer(status, reason)
+
+    def _timeout(self) -> None:
+        """Called by crhelper's timer, shortly before Lambda ends the invocation."""
+        self._send(
+            FAILED,
+            "The provider function ran out of time, most likely because AWS calls were throttled. Try again; its log"
+            f" stream {self._context.log_stream_name} says how far it came.",
+        )
+
+    def _deliver_answer(self, status: str | None, reason: str) -> None:
         event = self._event
         status, reason = (status, reason) if status else (self.Status, self.Reason)
         physical_id = self.PhysicalResourceId or event.get("PhysicalResourceId") or self.generate_physical_id(event)
@@ -134,8 +144,12 @@ def checked(event: Any) -> dict[str, Any]:
             raise NotARequest(f"the event is not a CloudFormation request: {name} is missing or not a string")
     if event["RequestType"] not in ("Create", "Update", "Delete"):
         raise NotARequest("the event is not a CloudFormation request: RequestType is not Create, Update or Delete")
-    url = urlsplit(event["ResponseURL"])
-    if url.scheme != "https" or not url.hostname:
+    try:
+        url = urlsplit(event["ResponseURL"])
+        usable = url.scheme == "https" and bool(url.hostname)
+    except ValueError:
+        usable = False
+    if not usable:
         raise NotARequest("the event is not a CloudFormation request: ResponseURL is not an https URL with a host")
     if event["RequestType"] != "Create" and not isinstance(event.get("PhysicalResourceId"), str):
         raise NotARequest("the event is not a CloudFormation request: PhysicalResourceId is missing or not a string")

@@ -147,8 +147,6 @@ def _delete_if_found(event: Mapping[str, Any], context: Any) -> None:
 
 def _attributes(name: str, situation: Situation) -> dict[str, str]:
     """What `Fn::GetAtt` gives: always all of them, all strings (contract, "Attributes and Ref")."""
-    superuser = situation.superuser_secret
-    keys = [secret.key_arn for secret in (*situation.secrets, *([superuser] if superuser else ()))]
     return {
         "PolicyName": name,
         "RoleName": situation.role.name,
@@ -156,7 +154,7 @@ def _attributes(name: str, situation: Situation) -> dict[str, str]:
         "FunctionArn": situation.function_arn,
         "InVpc": "true" if situation.in_vpc else "false",
         "SecretArns": ",".join(secret.arn for secret in situation.secrets),
-        "KmsKeyArns": ",".join(dict.fromkeys(key for key in keys if key)),
+        "KmsKeyArns": ",".join(dict.fromkeys(secret.key_arn for secret in situation.all_secrets if secret.key_arn)),
     }
 
 

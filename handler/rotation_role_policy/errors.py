@@ -10,11 +10,11 @@ import json
 SHOWN_CHARACTERS = 72
 
 
-def shown(value: object) -> str:
-    """A property's value as a reason shows it: quoted, printable ASCII, cut in the middle when long."""
+def shown(value: object, characters: int = SHOWN_CHARACTERS) -> str:
+    """A property's value as a reason shows it: quoted, printable ASCII, cut in the middle to so many characters."""
     text = json.dumps(value, default=str)
-    if len(text) > SHOWN_CHARACTERS:
-        half = (SHOWN_CHARACTERS - 3) // 2
+    if len(text) > characters:
+        half = (characters - 3) // 2
         text = f"{text[:half]}...{text[-half:]}"
     return text
 
@@ -30,18 +30,15 @@ class ProviderDenied(Refused):
     the log: they can say which kind of policy denied it.
     """
 
-    def __init__(self, action: str, on: str, message: str = "") -> None:
+    def __init__(self, action: str, message: str, reason: str) -> None:
         self.action = action
         self.message = message
-        super().__init__(
-            f"AWS denies the provider function {action} on {shown(on)}. Its stack's parameters RoleNamePattern and"
-            f" SecretNamePattern say what it may serve; an SCP or a key policy can deny it too."
-        )
+        super().__init__(reason)
 
 
 def no_such_role(role: str) -> Refused:
-    """The refusal for a role (its name or ARN) that is not there, whichever call shows it."""
-    return Refused(f"RoleName {shown(role)}: this account has no such role. Correct it, or create the role first.")
+    """The refusal for an execution role (its name or ARN) that is not there, whichever call shows it."""
+    return Refused(f"The role {shown(role)} does not exist in this account. Create it first, or give the right one.")
 
 
 class CallFailed(Exception):

@@ -55,11 +55,12 @@ def put(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
 
 
 def delete(aws: Aws, role_name: str, policy_name: str) -> bool:
-    """Deletes the policy of this name. False where there was none, or no such role."""
+    """Deletes the policy of this name. False where there can be none: it, or the role, is not there."""
     try:
         aws.call("iam", "DeleteRolePolicy", RoleName=role_name, PolicyName=policy_name)
     except CallFailed as failure:
-        if failure.code == "NoSuchEntity":
+        # A role that only AWS can modify has no policy of ours: what we may not take away, we could not put there.
+        if failure.code in ("NoSuchEntity", "UnmodifiableEntity"):
             return False
         raise
     return True
@@ -73,6 +74,6 @@ def size(document: Any) -> int:
 
 def _too_large(role_name: str, total: str, own: int) -> Refused:
     return Refused(
-        f"RoleName {shown(role_name)}: with this policy ({own:,} characters) its inline policies would have {total}"
-        f" characters in all; IAM allows {ROLE_LIMIT:,}. Move others to a managed policy, or give fewer SecretIds."
+        f"The role {shown(role_name)} is full: with this policy ({own:,} characters) its inline policies would have"
+        f" {total} characters; IAM allows {ROLE_LIMIT:,}. Move others to a managed policy."
     )

@@ -5,12 +5,13 @@ and one GetFunctionConfiguration, or in declared mode one GetRole.
 """
 
 import logging
+from fnmatch import fnmatchcase
 from typing import Any
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws import Aws
 from rotation_role_policy.declaration import Declaration
-from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused, no_such_role, shown
+from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused, shown
 from rotation_role_policy.log import facts
 from rotation_role_policy.situation import Role, Secret, Situation
 
@@ -75,6 +76,14 @@ def find_role_name(aws: Aws, declaration: Declaration, account: str) -> str:
 def _describe_secret(aws: Aws, label: str, secret_id: str) -> dict[str, Any]:
     try:
         secret = aws.call("secretsmanager", "DescribeSecret", SecretId=secret_id)
+    except ProviderDenied as denied:
+        # AWS can say so, too, of a name that is not there: no pattern of a secret's ARN admits it.
+        raise ProviderDenied(
+            denied.action,
+            denied.message,
+            f"{label} {shown(secret_id)}: AWS denies the provider {denied.action}. Either {aws.region()} of this"
+            f" account has no such secret, or SecretNamePattern of the provider's stack does not admit it.",
+        ) from denied
     except CallFailed as failure:
         if failure.code == "ResourceNotFoundException":
             raise Refused(
@@ -178,7 +187,10 @@ def _rotation_function(
     aws: Aws, declaration: Declaration, secrets: list[dict[str, Any]], account: str
 ) -> tuple[dict[str, Any], Role]:
     """The configuration of the rotation function, and its execution role."""
-    function_id, label = _function_id(declaration, secrets)
+    function_id = _function_id(declaration, secrets)
+    subject = f"RotationLambdaARN {shown(function_id)}"
+    if not declaration.rotation_lambda_arn:
+        subject = f"{declaration.secret_property} reports the rotation function {shown(function_id)}"
     name, qualifier = arn.split_qualifier(function_id)
     version = {"Qualifier": qualifier} if qualifier else {}
     try:
@@ -186,15 +198,15 @@ def _rotation_function(
     except CallFailed as failure:
         if failure.code == "ResourceNotFoundException":
             raise Refused(
-                f"{label} {shown(function_id)}: there is no such function in {aws.region()}. Correct it, or declare the"
-                f" function by RoleName and VpcConfig if it comes later in this template."
+                f"{subject}: {aws.region()} has no such function. Give the right RotationLambdaARN, or declare a"
+                f" function that comes later by RoleName and VpcConfig."
             ) from failure
         raise
     role = Role(arn.role_name(function["Role"]), function["Role"])
     if arn.parse(role.arn).account != account:
         raise Refused(
-            f"{label} {shown(function_id)}: its role {shown(role.arn)} is in another account than the provider"
-            f" ({account}). Deploy the provider in the function's account."
+            f"{subject}: its role {shown(role.arn)} is not in the provider's account {account}. Deploy the provider"
+            f" in the function's account."
         )
     wanted = declaration.role_name
     if wanted and wanted not in (role.name, role.arn):
@@ -205,10 +217,10 @@ def _rotation_function(
     return function, role
 
 
-def _function_id(declaration: Declaration, secrets: list[dict[str, Any]]) -> tuple[str, str]:
-    """The function's name or ARN, and the property that it stands under in a reason."""
+def _function_id(declaration: Declaration, secrets: list[dict[str, Any]]) -> str:
+    """The function's name or ARN: the one that is given, else the one that the secrets report."""
     if declaration.rotation_lambda_arn:
-        return declaration.rotation_lambda_arn, "RotationLambdaARN"
+        return declaration.rotation_lambda_arn
     label = declaration.secret_property
     reported = sorted({secret["RotationLambdaARN"] for secret in secrets if secret.get("RotationLambdaARN")})
     if not reported:
@@ -218,10 +230,10 @@ def _function_id(declaration: Declaration, secrets: list[dict[str, Any]]) -> tup
         )
     if len(reported) > 1:
         raise Refused(
-            f"{label}: the secrets report different rotation functions, such as {shown(reported[0])} and"
+            f"{label}: the secrets report different rotation functions, or versions of one: {shown(reported[0])} and"
             f" {shown(reported[1])}. Give RotationLambdaARN."
         )
-    return reported[0], label
+    return str(reported[0])
 
 
 def _declared_role(aws: Aws, wanted: str) -> Role:
@@ -229,7 +241,9 @@ def _declared_role(aws: Aws, wanted: str) -> Role:
         found = aws.call("iam", "GetRole", RoleName=arn.role_name(wanted))["Role"]
     except CallFailed as failure:
         if failure.code == "NoSuchEntity":
-            raise no_such_role(wanted) from failure
+            raise Refused(
+                f"RoleName {shown(wanted)}: this account has no such role. Create it first, or give the right one."
+            ) from failure
         raise
     role = Role(found["RoleName"], found["Arn"])
     if wanted not in (role.name, role.arn):
@@ -253,11 +267,11 @@ def _lambda_may_assume(trust_policy: dict[str, Any]) -> bool:
     for statement in _as_list(trust_policy.get("Statement", [])):
         principal = statement.get("Principal", {})
         services = _as_list(principal.get("Service", [])) if isinstance(principal, dict) else [principal]
-        actions = {action.lower() for action in _as_list(statement.get("Action", []))}
+        actions = _as_list(statement.get("Action", []))
         if (
             statement.get("Effect") == "Allow"
             and {"lambda.amazonaws.com", "*"} & set(services)
-            and {"sts:assumerole", "sts:*", "*"} & actions
+            and any(fnmatchcase("sts:assumerole", action.lower()) for action in actions)
         ):
             return True
     return False

@@ -126,15 +126,19 @@ def _only_through_secrets_manager(secrets: list[Secret], dns_suffix: str) -> Sta
 
     Source: https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
     """
-    region = arn.parse(secrets[0].arn).region
-    # Outside the aws partition both forms are seen.
-    suffixes = dict.fromkeys([dns_suffix, "amazonaws.com"])
+    # Where the partition's suffix is another one, both forms are seen.
+    services = dict.fromkeys(via_service(secrets[0], suffix) for suffix in (dns_suffix, "amazonaws.com"))
     return {
         "StringEquals": {
             "kms:EncryptionContext:SecretARN": _one_or_list([secret.arn for secret in secrets]),
-            "kms:ViaService": _one_or_list([f"secretsmanager.{region}.{suffix}" for suffix in suffixes]),
+            "kms:ViaService": _one_or_list(list(services)),
         }
     }
+
+
+def via_service(secret: Secret, dns_suffix: str) -> str:
+    """The `kms:ViaService` of calls that Secrets Manager makes to KMS for this secret."""
+    return f"secretsmanager.{arn.parse(secret.arn).region}.{dns_suffix}"
 
 
 def _one_or_list(values: list[str]) -> str | list[str]:

@@ -37,3 +37,8 @@ class Situation:
     in_vpc: bool
     dns_suffix: str
     """Of the secrets' partition, such as ``amazonaws.com``."""
+
+    @property
+    def all_secrets(self) -> tuple[Secret, ...]:
+        """The rotated secrets, then the superuser secret if there is one."""
+        return (*self.secrets, self.superuser_secret) if self.superuser_secret else self.secrets

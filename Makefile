@@ -27,7 +27,7 @@ lint: .venv/installed .venv-sam/installed
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
 	@echo "Installing $< (once) ..."
 	@$(PYTHON) -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check --requirement $<
+	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --requirement $<
 	@touch $@
 
 # Writes the versions that are installed, from the ones that pyproject.toml asks for.

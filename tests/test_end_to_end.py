@@ -208,12 +208,12 @@ def test_a_role_that_the_provider_may_not_serve_is_refused_and_the_stack_rolls_b
     with pytest.raises(StackFailed) as failed:
         create(account, name, resources)
     assert failed.value.status == "ROLLBACK_COMPLETE"
-    assert failed.value.reason.startswith("AWS denies the provider function iam:GetRolePolicy on ")
+    assert failed.value.reason.startswith("AWS denies the provider iam:GetRolePolicy on ")
 
 
 def test_a_secret_that_the_provider_may_not_describe_is_refused(account: Account, name: str) -> None:
     account.client("secretsmanager").create_secret(Name=f"other/{name}", SecretString="{}")
-    with pytest.raises(StackFailed, match="AWS denies the provider function secretsmanager:DescribeSecret"):
+    with pytest.raises(StackFailed, match="AWS denies the provider secretsmanager:DescribeSecret"):
         create(account, name, one_secret(name, SecretId=f"other/{name}"))
 
 
@@ -233,7 +233,7 @@ def test_each_permission_of_the_provider_is_needed(account: Account, name: str) 
                 # The key is given by its full ARN: that is enough.
                 assert own_policy(account, create(account, name, resources))
             else:
-                with pytest.raises(StackFailed, match=f"AWS denies the provider function {statement['Action']}"):
+                with pytest.raises(StackFailed, match=f"AWS denies the provider {statement['Action']}"):
                     create(account, name, resources)
             Stack(account.emulator, name).delete()
     finally:

@@ -98,7 +98,7 @@ def _translated_errors(service: str, operation: str, parameters: dict[str, Any])
             # The first parameter names what the call is about: the secret, key, function or role.
             about = next(iter(parameters.values()))
             reason = (
-                f"AWS denies the provider function {action} on {shown(about)}. Its stack's parameters RoleNamePattern"
+                f"AWS denies the provider {action} on {shown(about)}. Its stack's parameters RoleNamePattern"
                 f" and SecretNamePattern say what it may serve; an SCP or a key policy can deny it too."
             )
             raise ProviderDenied(action, message, reason) from error

@@ -43,6 +43,13 @@ def answers(_place_for_answers: Answers) -> Answers:
     return _place_for_answers
 
 
+@pytest.fixture(scope="module")
+def shared_world(_place_for_answers: Answers) -> Iterator[World]:
+    """An AWS account for all the tests of a module, which only look at it."""
+    with mock_aws(config={"lambda": {"use_docker": False}}):
+        yield World(_place_for_answers)
+
+
 @pytest.fixture
 def world(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """An empty AWS account, and the provider connected to it. Nobody sleeps: `World.slept` says how long they would."""

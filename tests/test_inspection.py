@@ -10,7 +10,7 @@ from rotation_role_policy.declaration import declare
 from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused
 from rotation_role_policy.inspection import find_role_name, inspect
 from rotation_role_policy.situation import Situation
-from tests.world import ACCOUNT, REGION, WatchedAws, World, error
+from tests.world import ACCOUNT, REGION, AlteredAws, WatchedAws, World, error, managed_secret
 
 ALIAS_OF_AWS_MANAGED_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/aws/secretsmanager"
 
@@ -70,25 +70,12 @@ def test_a_secret_that_is_scheduled_for_deletion_is_refused(world: World, functi
         assert "scheduled for deletion. Restore it" in refusal(world, RotationLambdaARN=function, **properties)
 
 
-class DescribedAws(WatchedAws):
-    """Moto never manages a secret for a service: this one's DescribeSecret has more to say."""
-
-    def __init__(self, world: World, **more: Any) -> None:
-        super().__init__(world)
-        self._more = more
-
-    def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """As `Aws.call`; secrets named ``managed`` show what the service put there."""
-        response = super().call(service, operation, **parameters)
-        return response | self._more if operation == "DescribeSecret" and response["Name"] == "managed" else response
-
-
 def test_a_secret_that_another_service_manages_is_refused_but_may_be_the_superusers(
     world: World, function: str
 ) -> None:
     managed = world.secret("managed")
     world.secret()
-    aws = DescribedAws(world, OwningService="rds")
+    aws = managed_secret(world, OwningService="rds")
     with pytest.raises(Refused, match='this secret is managed by "rds", which rotates it itself'):
         inspect(aws, declare({"SecretId": "managed", "RotationLambdaARN": function}), ACCOUNT)
 
@@ -108,18 +95,18 @@ def test_an_rds_managed_superuser_names_its_database_by_a_tag_of_any_case(
     database = f"arn:aws:rds:{REGION}:{ACCOUNT}:db:prod"
 
     tags = [{"Key": "team", "Value": "data"}, {"Key": key, "Value": database}]
-    superuser = inspect(DescribedAws(world, OwningService="rds", Tags=tags), declared, ACCOUNT).superuser_secret
+    superuser = inspect(managed_secret(world, OwningService="rds", Tags=tags), declared, ACCOUNT).superuser_secret
     assert superuser
     assert superuser.database_arns == (database,)
 
     # The tags of a secret that RDS does not manage are anybody's.
-    superuser = inspect(DescribedAws(world, Tags=tags), declared, ACCOUNT).superuser_secret
+    superuser = inspect(managed_secret(world, Tags=tags), declared, ACCOUNT).superuser_secret
     assert superuser
     assert (superuser.managed_by_rds, superuser.database_arns) == (False, ())
 
     tags = [{"Key": key, "Value": f"arn:aws:rds:{REGION}:{ACCOUNT}:db:*"}]
     with pytest.raises(Refused, match="is not the ARN of a DB instance or cluster"):
-        inspect(DescribedAws(world, OwningService="rds", Tags=tags), declared, ACCOUNT)
+        inspect(managed_secret(world, OwningService="rds", Tags=tags), declared, ACCOUNT)
 
 
 # --- keys ---
@@ -164,27 +151,21 @@ def test_a_key_that_serves_several_secrets_is_described_once(world: World, funct
 def test_a_bare_key_id_is_a_key_of_the_secrets_own_account(world: World, function: str) -> None:
     theirs = f"arn:aws:secretsmanager:{REGION}:999999999999:secret:managed-AbCdEf"
     world.secret("managed")
-    aws = DescribedAws(world, ARN=theirs, KmsKeyId="alias/mine")
+    aws = managed_secret(world, ARN=theirs, KmsKeyId="alias/mine")
     with pytest.raises(Refused):
         inspect(aws, declare({"SecretId": "managed", "RotationLambdaARN": function}), ACCOUNT)
     assert world.calls[-1][1] == {"KeyId": f"arn:aws:kms:{REGION}:999999999999:alias/mine"}
 
 
-class AwsManagedKeys(WatchedAws):
-    """Moto's keys all say that their manager is the customer."""
-
-    def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """As `Aws.call`; every key is AWS's."""
-        response = super().call(service, operation, **parameters)
-        if operation == "DescribeKey":
-            response["KeyMetadata"]["KeyManager"] = "AWS"
-        return response
-
-
 def test_a_key_is_the_customers_only_if_describe_key_says_so(world: World, function: str) -> None:
     world.secret(key=world.key())
     declared = declare({"SecretId": "prod/db", "RotationLambdaARN": function})
-    assert inspect(AwsManagedKeys(world), declared, ACCOUNT).secrets[0].key_arn is None
+
+    def by_aws(response: dict[str, Any]) -> dict[str, Any]:
+        return {"KeyMetadata": response["KeyMetadata"] | {"KeyManager": "AWS"}}
+
+    aws = AlteredAws(world, DescribeKey=by_aws)
+    assert inspect(aws, declared, ACCOUNT).secrets[0].key_arn is None
 
 
 def test_a_key_that_is_not_enabled_is_refused(world: World, function: str) -> None:
@@ -272,19 +253,6 @@ def test_in_a_vpc_is_what_the_function_configuration_says(world: World, in_vpc: 
     assert look(world, SecretId="prod/db", RotationLambdaARN="rotate-db").in_vpc is in_vpc
 
 
-class ConfiguredAws(WatchedAws):
-    """Lambda with a `VpcConfig` of the test's own."""
-
-    def __init__(self, world: World, vpc_config: Any) -> None:
-        super().__init__(world)
-        self._vpc_config = vpc_config
-
-    def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """As `Aws.call`."""
-        response = super().call(service, operation, **parameters)
-        return response | {"VpcConfig": self._vpc_config} if service == "lambda" else response
-
-
 @pytest.mark.parametrize(
     ("vpc_config", "in_vpc"),
     [
@@ -299,7 +267,8 @@ class ConfiguredAws(WatchedAws):
 def test_in_a_vpc_means_a_vpc_id_or_subnets(world: World, function: str, vpc_config: Any, in_vpc: bool) -> None:
     world.secret()
     declared = declare({"SecretId": "prod/db", "RotationLambdaARN": function})
-    assert inspect(ConfiguredAws(world, vpc_config), declared, ACCOUNT).in_vpc is in_vpc
+    aws = AlteredAws(world, GetFunctionConfiguration=lambda response: response | {"VpcConfig": vpc_config})
+    assert inspect(aws, declared, ACCOUNT).in_vpc is in_vpc
 
 
 def test_a_role_in_a_path_is_known_by_its_name_and_its_arn(world: World) -> None:

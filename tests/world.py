@@ -177,3 +177,23 @@ class WatchedAws(Aws):
         """Moto has no SimulatePrincipalPolicy: the world says what comes back."""
         results = self._world.simulate(self._world.calls[-1][1])
         return SimpleNamespace(status_code=200), {"EvaluationResults": results, "IsTruncated": False}
+
+
+class AlteredAws(WatchedAws):
+    """`WatchedAws` whose responses say more than moto can: `alter` has a function for an operation's response."""
+
+    def __init__(self, world: World, **alter: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        super().__init__(world)
+        self._alter = alter
+
+    def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        """As `Aws.call`."""
+        response = super().call(service, operation, **parameters)
+        return self._alter[operation](response) if operation in self._alter else response
+
+
+def managed_secret(world: World, **more: Any) -> AlteredAws:
+    """AWS in which the secret named ``managed`` has `more` in its DescribeSecret, such as ``OwningService="rds"``."""
+    return AlteredAws(
+        world, DescribeSecret=lambda response: response | more if response["Name"] == "managed" else response
+    )

@@ -214,7 +214,7 @@ class _Tour:
         other = {"RoleName": self.shop.physical_id("RotationRole"), "PolicyName": "freeze"}
         self.iam.put_role_policy(**other, PolicyDocument=json.dumps(document))
         self._refused(
-            "AccessCheck: an explicit deny",
+            "is blocked by an explicit deny",
             ("KmsKeyId: !GetAtt SecondKey.Arn", "KmsKeyId: !GetAtt FirstKey.Arn"),
             ("Key: !Ref SecondKey", "Key: !Ref FirstKey"),
         )

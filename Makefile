@@ -9,8 +9,9 @@ SAM := .venv-sam/bin
 demo: .venv/installed .venv-sam/installed
 	@PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m demo
 
+# A file stays on one worker: its emulator, or the demo's folder, is its own.
 test: lint .venv/installed .venv-sam/installed
-	PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadgroup
+	PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed .venv-sam/installed
 	$(BIN)/ruff check .

@@ -7,7 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -105,23 +106,40 @@ def save_log(emulator: Emulator, provider: Stack, path: Path) -> None:
 def _run(command: list[str], folder: Path, environment: dict[str, str], log: Path) -> None:
     if shutil.which(command[0]) is None:
         raise SamFailed(f"{command[0]} is not on PATH. `make demo` installs it and puts it there.")
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            # A group of its own, to end sam together with what it started: make, pip.
-            process_group=0,
-        )
-        try:
-            status = process.wait()
-        except BaseException:
+    process = None
+    try:
+        with log.open("wb") as output, _signals_held():
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # A group of its own, to end sam together with what it started: make, pip.
+                process_group=0,
+            )
+        status = process.wait()
+    except BaseException:
+        if process is not None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            raise
+        raise
     if status:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
         raise SamFailed(f"{command[0]} {command[1]} ended with {status}. The end of {log}:\n{tail}")
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold back what would end the demo until the block's end: a process that is just starting is nobody's yet."""
+    arrived: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.signal(number, lambda number, _: arrived.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if arrived:
+            signal.raise_signal(arrived[0])

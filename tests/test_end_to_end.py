@@ -24,8 +24,6 @@ from demo.stack import Stack, StackFailed
 
 ROOT = Path(__file__).parent.parent
 ROTATION_CODE = Path(rotation_function.__file__).read_text()
-# One emulator and one deployment for the module: all of it on one worker.
-pytestmark = pytest.mark.xdist_group("end-to-end")
 
 
 @dataclass

@@ -215,12 +215,19 @@ def test_actions_that_the_simulator_does_not_take_together_are_tried_apart(world
     ]
 
 
-def test_an_action_that_the_simulator_does_not_take_at_all_is_a_failure(world: World) -> None:
+def test_an_action_that_the_simulator_does_not_take_at_all_is_not_proven_to_be_blocked(world: World) -> None:
     def simulate(params: dict[str, Any]) -> Results:
         raise error("InvalidInput", "Invalid Entity Arn")
 
     world.simulate = simulate
-    with pytest.raises(CallFailed, match="InvalidInput"):
+    check(world, situation())
+    apart = [params["ActionNames"] for _, params in world.calls]
+    assert apart[1:5] == [[action] for action in apart[0]]
+
+
+def test_any_other_failure_of_the_simulator_is_passed_on(world: World) -> None:
+    world.faults["iam:SimulatePrincipalPolicy"] = [error("ServiceFailure", "down")]
+    with pytest.raises(CallFailed, match="ServiceFailure"):
         check(world, situation())
 
 

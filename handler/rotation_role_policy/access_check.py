@@ -8,14 +8,18 @@ Source: https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipa
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws import Aws
 from rotation_role_policy.errors import CallFailed, Refused, no_such_role, shown
+from rotation_role_policy.log import facts
 from rotation_role_policy.policy import Document, Statement, via_service
 from rotation_role_policy.situation import Situation
+
+logger = logging.getLogger(__name__)
 
 _BLOCKER_CHARACTERS = 40
 
@@ -89,8 +93,12 @@ def _simulate(aws: Aws, role_arn: str, document: str, simulation: Simulation) ->
     except CallFailed as failure:
         if failure.code == "NoSuchEntity":
             raise no_such_role(role_arn) from failure
-        if failure.code != "InvalidInput" or len(simulation.actions) == 1:
+        if failure.code != "InvalidInput":
             raise
+        if len(simulation.actions) == 1:
+            # What the simulator cannot judge is not proven to be blocked.
+            logger.warning("not simulated", extra=facts(actions=simulation.actions, aws=failure.message))
+            return
         # "... require different authorization information": the simulator does not take every mix of actions, and does
         # not document which.
         for action in simulation.actions:

@@ -251,7 +251,17 @@ def test_a_host_that_takes_the_connection_and_says_nothing_does_not_hang(
             served.resource(served.request(ResponseURL=url), Context(milliseconds=2600))
 
 
-def test_when_time_runs_out_the_one_answer_is_failed_with_a_usable_id(answers: Answers) -> None:
+@pytest.mark.parametrize(
+    ("request_type", "given", "answered"),
+    [
+        ("Create", {}, f"uncreated-{LOGICAL_ID}"),
+        ("Update", {"PhysicalResourceId": "given"}, "given"),
+        ("Delete", {"PhysicalResourceId": "given"}, "given"),
+    ],
+)
+def test_when_time_runs_out_the_one_answer_is_failed_with_a_usable_id(
+    answers: Answers, request_type: str, given: dict[str, str], answered: str
+) -> None:
     served = Served(answers)
     late = threading.Event()
 
@@ -263,9 +273,9 @@ def test_when_time_runs_out_the_one_answer_is_failed_with_a_usable_id(answers: A
     # crhelper's timer rings half a second before the end.
     threading.Timer(1.0, late.set).start()
     started = time.monotonic()
-    answer = served.send(Context(milliseconds=700))
+    answer = served.send(Context(milliseconds=700), RequestType=request_type, **given)
     assert time.monotonic() - started >= 0.9, "the handler went on to its end"
-    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", f"uncreated-{LOGICAL_ID}")
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", answered)
     assert answer["Reason"].startswith("The provider function ran out of time")
 
 

@@ -445,3 +445,10 @@ def test_the_role_of_a_delete_is_found_through_a_secret_that_is_scheduled_for_de
     client.rotate_secret(SecretId="prod/db", RotationLambdaARN=function)
     client.delete_secret(SecretId="prod/db", RecoveryWindowInDays=7)
     assert find_role_name(WatchedAws(world), declare({"SecretId": "prod/db"}), ACCOUNT) == "rotation-role"
+
+
+def test_the_role_of_a_delete_is_found_through_any_secret_that_is_left(world: World, function: str) -> None:
+    world.secret()
+    world.client("secretsmanager").rotate_secret(SecretId="prod/db", RotationLambdaARN=function)
+    declared = declare({"SecretIds": ["gone", "prod/db"]})
+    assert find_role_name(WatchedAws(world), declared, ACCOUNT) == "rotation-role"

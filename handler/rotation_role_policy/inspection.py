@@ -1,10 +1,11 @@
-"""What AWS says now about what the template declares. The only room that makes read-only calls for a policy.
+"""What AWS says now about what the template declares, by read-only calls alone; those to KMS are in `keys`.
 
 `inspect` makes one DescribeSecret for each secret, one DescribeKey for each key that can be a customer managed one,
 and one GetFunctionConfiguration, or in declared mode one GetRole.
 """
 
 import logging
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,6 +13,7 @@ from rotation_role_policy import arn
 from rotation_role_policy.aws import Aws
 from rotation_role_policy.declaration import Declaration
 from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused, shown
+from rotation_role_policy.keys import Keys
 from rotation_role_policy.log import facts
 from rotation_role_policy.situation import Role, Secret, Situation
 
@@ -40,7 +42,7 @@ def inspect(aws: Aws, declaration: Declaration, account: str) -> Situation:
         function_arn = ""
         in_vpc = bool(declaration.subnet_ids)
 
-    keys = _Keys(aws)
+    keys = Keys(aws)
     # A secret that is named twice, by its name and by its ARN, is one secret.
     distinct = {one["ARN"]: one for one in described}.values()
     situation = Situation(
@@ -65,8 +67,10 @@ def find_role_name(aws: Aws, declaration: Declaration, account: str) -> str:
         return arn.role_name(declaration.role_name)
     described = []
     if not declaration.rotation_lambda_arn:
-        ids = declaration.secret_ids
-        described = [aws.call("secretsmanager", "DescribeSecret", SecretId=secret_id) for secret_id in ids]
+        for secret_id in declaration.secret_ids:
+            # One that still says which function it is will do.
+            with suppress(CallFailed, ProviderDenied):
+                described.append(aws.call("secretsmanager", "DescribeSecret", SecretId=secret_id))
     return _rotation_function(aws, declaration, described, account)[1].name
 
 
@@ -112,7 +116,7 @@ def _refuse_managed(label: str, secret_id: str, secret: dict[str, Any]) -> None:
 _DATABASE_TAGS = ("aws:rds:primarydbinstancearn", "aws:rds:primarydbclusterarn")
 
 
-def _superuser_secret(keys: "_Keys", secret: dict[str, Any]) -> Secret:
+def _superuser_secret(keys: Keys, secret: dict[str, Any]) -> Secret:
     key_arn = keys.customer_managed("SuperuserSecretId", secret)
     if secret.get("OwningService") != "rds":
         return Secret(secret["ARN"], key_arn)
@@ -125,59 +129,6 @@ def _superuser_secret(keys: "_Keys", secret: dict[str, Any]) -> Secret:
                 f" which is not the ARN of a DB instance or cluster."
             )
     return Secret(secret["ARN"], key_arn, managed_by_rds=True, database_arns=databases)
-
-
-# --- keys ------------------------------------------------------------------------------------------------------------
-
-
-class _Keys:
-    """Which key is a customer managed one, with one DescribeKey for each key (contract, "Which key")."""
-
-    def __init__(self, aws: Aws) -> None:
-        self._aws = aws
-        self._known: dict[str, str | None] = {}
-
-    def customer_managed(self, label: str, secret: dict[str, Any]) -> str | None:
-        """The full ARN of the secret's customer managed key; None where it is under the AWS managed key."""
-        key_id = secret.get("KmsKeyId")
-        if not key_id or arn.AWS_MANAGED_KEY.fullmatch(key_id):
-            return None
-        # A bare id or alias means a key of the secret's own account, which need not be ours.
-        owner = arn.parse(secret["ARN"])
-        kind = "" if key_id.startswith("alias/") else "key/"
-        full = f"arn:{owner.partition}:kms:{owner.region}:{owner.account}:{kind}{key_id}"
-        if key_id.startswith("arn:"):
-            full = key_id
-        if full not in self._known:
-            self._known[full] = self._describe(f"{label} {shown(secret['Name'])}", key_id, full)
-        return self._known[full]
-
-    def _describe(self, subject: str, key_id: str, full: str) -> str | None:
-        try:
-            key = self._aws.call("kms", "DescribeKey", KeyId=full)["KeyMetadata"]
-        except ProviderDenied as denied:
-            if not arn.KEY.fullmatch(key_id):
-                raise
-            # A key of another account: its policy need not let us look at it, and its ARN is all that is needed.
-            logger.warning(
-                "key not inspected: kms:DescribeKey is denied",
-                extra=facts(key=key_id, aws=denied.message),
-            )
-            return key_id
-        except CallFailed as failure:
-            if failure.code == "NotFoundException":
-                raise Refused(
-                    f"{subject}: its KMS key {shown(key_id)} does not exist. Put the secret under a key that does"
-                    f" (aws secretsmanager update-secret --kms-key-id)."
-                ) from failure
-            raise
-        logger.info("key", extra=facts(key=key["Arn"], manager=key["KeyManager"], state=key["KeyState"]))
-        if key["KeyState"] != "Enabled":
-            raise Refused(
-                f"{subject}: its KMS key {shown(key['Arn'])} is {key['KeyState']}, not Enabled. Enable the key, or put"
-                f" the secret under another."
-            )
-        return None if key["KeyManager"] == "AWS" else str(key["Arn"])
 
 
 # --- function and role -----------------------------------------------------------------------------------------------

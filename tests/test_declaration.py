@@ -1,5 +1,6 @@
 """What a template may say, and what it is told where it may not."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,21 @@ def test_the_defaults_are_the_contracts() -> None:
     assert declared.policy_profile == "Strict"
     assert declared.access_check == "Enforce"
     assert declared.propagation_delay == 10
+
+
+def test_the_readme_has_the_table_of_properties() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    table = readme.partition("## Properties")[2].partition("##")[0]
+    rows = {
+        cells[1].strip().strip("`"): (cells[2].strip(), cells[3].strip().strip("`"))
+        for cells in (line.split("|") for line in table.splitlines() if line.startswith("| `"))
+    }
+    assert set(rows) == {row.name for row in PROPERTIES}
+    for row in PROPERTIES:
+        kind, default = rows[row.name]
+        if row.type != "CloudFormation":
+            assert all(f"`{one}`" in kind for one in row.allowed) if row.allowed else kind.startswith(row.type)
+            assert row.default is None or default == str(row.default)
 
 
 @pytest.mark.parametrize(("given", "expected"), [("0", 0), ("60", 60), (7, 7)])

@@ -125,7 +125,7 @@ def rotation_policy(**properties: Any) -> dict[str, Any]:
         "Type": "Custom::RotationRolePolicy",
         "Properties": {
             "ServiceToken": {"Fn::ImportValue": "rotation-role-policy-ServiceToken"},
-            "ServiceTimeout": "60",
+            "ServiceTimeout": "200",
             "PropagationDelay": 0,
             **properties,
         },
@@ -189,7 +189,7 @@ def password(account: Account, name: str) -> str:
 
 def test_the_provider_is_exported_and_found_through_its_parameter(account: Account) -> None:
     token = account.provider.outputs["ServiceToken"]
-    assert re.fullmatch(rf"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:[A-Za-z0-9-]+", token)
+    assert token == f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:rotation-role-policy"
     parameter = account.client("ssm").get_parameter(Name="/rotation-role-policy/service-token")
     assert parameter["Parameter"]["Value"] == token
 
@@ -207,6 +207,23 @@ def test_a_role_that_the_provider_may_not_serve_is_refused_and_the_stack_rolls_b
         create(account, name, resources)
     assert failed.value.status == "ROLLBACK_COMPLETE"
     assert failed.value.reason.startswith("AWS denies the provider iam:GetRolePolicy on ")
+
+
+def test_the_provider_does_not_grant_itself_the_secrets(account: Account, name: str) -> None:
+    own_role = account.provider.physical_id("ProviderRole")
+    before = account.policies(own_role)
+    # As if RoleNamePattern matched it, as the default does.
+    iam = account.client("iam")
+    allow = {"Effect": "Allow", "Action": "iam:*", "Resource": f"arn:aws:iam::{ACCOUNT_ID}:role/*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    iam.put_role_policy(RoleName=own_role, PolicyName="any-role", PolicyDocument=document)
+    try:
+        policy = rotation_policy(SecretId={"Ref": "Secret"}, RoleName=own_role, VpcConfig={}, AccessCheck="Off")
+        with pytest.raises(StackFailed, match="AWS denies the provider iam:PutRolePolicy"):
+            create(account, name, {"Secret": secret(name), "Policy": policy})
+    finally:
+        iam.delete_role_policy(RoleName=own_role, PolicyName="any-role")
+    assert account.policies(own_role) == before
 
 
 def test_a_secret_that_the_provider_may_not_describe_is_refused(account: Account, name: str) -> None:

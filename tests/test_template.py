@@ -58,9 +58,23 @@ def test_the_providers_role_may_do_this_and_no_more(template: dict[str, Any]) ->
     assert "ManagedPolicyArns" not in template["Resources"]["ProviderRole"]["Properties"]
 
 
+def test_the_provider_can_not_be_made_to_put_a_policy_on_its_own_role(template: dict[str, Any]) -> None:
+    keep = template["Resources"]["KeepOwnRole"]["Properties"]
+    assert keep["Roles"] == [{"Ref": "ProviderRole"}]
+    assert keep["PolicyDocument"]["Statement"] == [
+        {
+            "Sid": "KeepOwnRole",
+            "Effect": "Deny",
+            "Action": ["iam:PutRolePolicy", "iam:DeleteRolePolicy"],
+            "Resource": {"Fn::GetAtt": ["ProviderRole", "Arn"]},
+        }
+    ]
+    assert template["Resources"]["RotationRolePolicyFunction"]["DependsOn"] == "KeepOwnRole"
+
+
 def test_each_wildcard_has_a_comment_that_says_why() -> None:
     lines = TEMPLATE.read_text().splitlines()
-    resources = [number for number, line in enumerate(lines) if re.match(r"\s+Resource: ", line)]
+    resources = [number for number, line in enumerate(lines) if re.match(r"\s+Resource: !Sub", line)]
     assert len(resources) == 5
     for number in resources:
         assert lines[number - 1].strip().startswith("#"), lines[number]

@@ -1,8 +1,8 @@
-"""Proves before the policy is written that nothing blocks what it grants.
+"""Asks IAM's policy simulator, before the policy is written, whether anything blocks what it grants.
 
-Each statement of the new document is simulated together with all that is attached to the role. A permissions boundary,
-an SCP or an explicit deny that blocks a grant is certain. An implicit deny alone proves nothing: the simulator does not
-know every context key (contract, `AccessCheck`).
+Each statement of the new document is simulated together with all that is attached to the role. What a permissions
+boundary, an SCP or an explicit deny blocks is refused. An implicit deny alone proves nothing: the simulator does not
+know every context key.
 
 Source: https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 """

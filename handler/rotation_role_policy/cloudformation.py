@@ -1,8 +1,8 @@
 """Between CloudFormation and the rest: a checked request comes in, one delivered answer goes out.
 
 crhelper does what it is for (which handler, when time runs out, what an exception answers). What it leaves open is
-closed here: it is given no event that is not a request, none of its polling, and it does not deliver (contract, "One
-answer, always").
+closed here: it is given no event that is not a request, none of its polling, and it does not deliver (README, "What you
+can rely on").
 """
 
 import http.client

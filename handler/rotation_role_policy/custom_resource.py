@@ -1,7 +1,7 @@
 """The Lambda function's handler: Create, Update and Delete of `Custom::RotationRolePolicy`.
 
-The only room that knows these three. All of them lead through the same rooms, and each delivery of a request to the
-same result (contract, "Identity and ownership").
+All three lead through the same modules, and each delivery of a request to the
+same result (README, "What you can rely on").
 """
 
 import hashlib
@@ -146,7 +146,7 @@ def _delete_if_found(event: Mapping[str, Any], context: Any) -> None:
 
 
 def _attributes(name: str, situation: Situation) -> dict[str, str]:
-    """What `Fn::GetAtt` gives: always all of them, all strings (contract, "Attributes and Ref")."""
+    """What `Fn::GetAtt` gives: always all of them, all strings (README, "Return values")."""
     return {
         "PolicyName": name,
         "RoleName": situation.role.name,

@@ -1,7 +1,7 @@
 """What the template says: the properties of the resource, checked, as one frozen `Declaration`.
 
-`PROPERTIES` is the one table of names, types, defaults and allowed values (contract, "Properties").
-Validation, documentation and linting are derived from it. This room knows no AWS call and no environment.
+`PROPERTIES` is the one table of names, types, defaults and allowed values (README, "Properties").
+Validation is driven by it, and the README is held to it. This module knows no AWS call and no environment.
 """
 
 import difflib
@@ -16,7 +16,7 @@ from rotation_role_policy.errors import Refused, shown
 
 @dataclass(frozen=True)
 class Property:
-    """One row of the table of properties. `type` is the contract's word for it."""
+    """One row of the table of properties. `type` is the README's word for it."""
 
     name: str
     type: str
@@ -86,14 +86,14 @@ PROPERTIES = (
     Property(
         "PolicyProfile",
         "String",
-        "Strict narrows the user guide's policy by conditions; Documented is that policy as it stands",
+        "Strict narrows the user guide's grants by conditions; Documented grants them without",
         default="Strict",
         allowed=("Strict", "Documented"),
     ),
     Property(
         "AccessCheck",
         "String",
-        "Prove before writing that no permissions boundary, SCP or explicit deny blocks the policy",
+        "Ask IAM's policy simulator first, and refuse what a permissions boundary, an SCP or an explicit deny blocks",
         default="Enforce",
         allowed=("Enforce", "Off"),
     ),
@@ -132,7 +132,7 @@ class Declaration:
 def declare(properties: Mapping[str, Any]) -> Declaration:
     """The `Declaration` of a resource's properties, as CloudFormation sends them (every scalar a string).
 
-    Raises `Refused`, naming the property, for whatever the contract does not admit.
+    Raises `Refused`, naming the property, for whatever the table does not admit.
     """
     if not isinstance(properties, Mapping):
         raise Refused("ResourceProperties is not an object: declare the properties of Custom::RotationRolePolicy.")

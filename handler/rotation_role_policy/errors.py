@@ -2,7 +2,7 @@
 
 A reason names the property and its value, says what is wrong and what to do, and is kept within
 240 characters where its values allow it: crhelper cuts a longer one to its last 240
-(contract, "What is refused").
+(README, "What is refused").
 """
 
 import json

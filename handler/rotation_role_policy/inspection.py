@@ -1,4 +1,4 @@
-"""What AWS says now about what the template declares, by read-only calls alone; those to KMS are in `keys`.
+"""Looks up the secrets, the function and the role that the template names; their keys are `keys`'s to look up.
 
 `inspect` makes one DescribeSecret for each secret, one DescribeKey for each key that can be a customer managed one,
 and one GetFunctionConfiguration, or in declared mode one GetRole.
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 def inspect(aws: Aws, declaration: Declaration, account: str) -> Situation:
     """The situation of a declaration. `account` is the provider's own (12 digits): it can serve the roles there.
 
-    Raises `Refused` for what the contract refuses, `CallFailed` where AWS fails.
+    Raises `Refused` for what is refused (README, "What is refused"), `CallFailed` where AWS fails.
     """
     label = declaration.secret_property
     described = [_describe_secret(aws, label, secret_id) for secret_id in declaration.secret_ids]

@@ -1,4 +1,4 @@
-"""Which key a secret is under, and whether the customer manages it (contract, "Which key")."""
+"""Which key a secret is under, and whether the customer manages it (README, "The policy")."""
 
 import logging
 from typing import Any

@@ -1,6 +1,6 @@
 """The policy document of a situation, read top to bottom like the document itself.
 
-Pure functions: one for each statement of the contract, in the contract's order. The grants are those of the AWS user
+Pure functions: one for each statement, in the order of the README's table. The grants are those of the AWS user
 guide, "Lambda rotation function execution role permissions for AWS Secrets Manager":
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-required-permissions-function.html
 """

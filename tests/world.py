@@ -5,11 +5,12 @@ import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.exceptions import ClientError
 
 from rotation_role_policy import custom_resource
@@ -22,6 +23,13 @@ STACK_ID = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/database/6b1e1c50-0
 LOGICAL_ID = "DatabaseRotationPolicy"
 OWN_POLICY = "DatabaseRotationPolicy-697baaecb2ba"
 """`<LogicalResourceId>-<12 hex digits>` of the two above, reckoned by hand: `sha256sum` says the digits."""
+
+_CORE = botocore.session.get_session()
+
+
+@cache
+def _client(service: str) -> Any:
+    return boto3.Session(botocore_session=_CORE).client(service, region_name=REGION)
 
 
 @dataclass
@@ -54,7 +62,7 @@ class World:
 
     def client(self, service: str) -> Any:
         """A client of the test's own: what it does is not counted."""
-        return boto3.client(service, region_name=REGION)
+        return _client(service)
 
     # --- the account ---
 
@@ -154,6 +162,9 @@ def error(code: str, message: str = "no", operation: str = "Operation") -> Clien
 
 class WatchedAws(Aws):
     """`Aws` that notes its calls in a `World`, fails where the world says so, and answers simulations from it."""
+
+    # One for all tests: it reads botocore's data once.
+    _core = _CORE
 
     def __init__(self, world: World) -> None:
         super().__init__()

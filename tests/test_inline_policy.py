@@ -90,13 +90,19 @@ def test_a_role_that_was_filled_meanwhile_is_refused_likewise(aws: WatchedAws, w
 )
 def test_any_other_failure_is_passed_on(aws: WatchedAws, world: World, action: str, call: object) -> None:
     world.faults[action] = [error("ServiceFailure", "down")]
-    with pytest.raises(CallFailed, match=f"down .{action} answered ServiceFailure"):
+    with pytest.raises(CallFailed, match=f'"down" .{action} answered ServiceFailure'):
         call(aws)  # type: ignore[operator]
 
 
 def test_a_role_that_only_aws_can_modify_has_nothing_to_delete(aws: WatchedAws, world: World) -> None:
     world.faults["iam:DeleteRolePolicy"] = [error("UnmodifiableEntity")]
     assert inline_policy.delete(aws, "rotation-role", "own") is False
+
+
+def test_a_role_that_only_aws_can_modify_is_refused(aws: WatchedAws, world: World) -> None:
+    world.faults["iam:PutRolePolicy"] = [error("UnmodifiableEntity")]
+    with pytest.raises(Refused, match='"rotation-role" is a service-linked role'):
+        inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
 
 
 @pytest.mark.parametrize("times", [1, 5])

@@ -69,7 +69,6 @@ class CustomResource(CfnResource):
         """
         request = checked(event)
         self._delivered = self._answered = False
-        self.NoEcho = False
         super().__call__(request, context)
         if not self._delivered:
             raise Undelivered(f"no answer was delivered for request {request['RequestId']}")
@@ -172,13 +171,15 @@ def deliver(url: str, body: bytes, deadline: float) -> None:
             status = _put(url, body, max(1.0, min(_TRY_TIMEOUT, deadline - time.monotonic())))
         except (OSError, http.client.HTTPException) as error:
             problem = type(error).__name__
+            final = False
         else:
             if 200 <= status < 300:
                 return
             problem = f"HTTP {status}"
-            if 400 <= status < 500 and status != 429:
-                break
+            final = 400 <= status < 500 and status != 429
         logger.warning("answer not delivered", extra=facts(attempt=attempt + 1, problem=problem))
+        if final:
+            break
     raise Undelivered(f"the answer could not be delivered to CloudFormation: {problem}")
 
 

@@ -1,7 +1,7 @@
 """The Lambda function's handler: Create, Update and Delete of `Custom::RotationRolePolicy`.
 
-All three lead through the same modules, and each delivery of a request to the
-same result (README, "What you can rely on").
+All three lead through the same modules, and each delivery of a request to the same result (README, "What you can rely
+on").
 """
 
 import hashlib

@@ -1,13 +1,14 @@
 """What goes wrong, in the words that the reader of a stack's events needs.
 
-A reason names the property and its value, says what is wrong and what to do, and is kept within
-240 characters where its values allow it: crhelper cuts a longer one to its last 240
-(README, "What is refused").
+A reason names the property and its value, says what is wrong and what to do, and is kept within 240 characters where
+its values allow it. Its point stands at the end: where a reason has to be cut, its beginning goes (README, "What is
+refused").
 """
 
 import json
 
 SHOWN_CHARACTERS = 72
+AWS_MESSAGE_CHARACTERS = 110
 
 
 def shown(value: object, characters: int = SHOWN_CHARACTERS) -> str:
@@ -51,7 +52,8 @@ class CallFailed(Exception):
         self.action = action
         self.code = code
         self.message = message
-        super().__init__(f"{shown(message)[1:-1]} ({action} answered {code}). Try again; the provider's log has more.")
+        said = shown(message, AWS_MESSAGE_CHARACTERS)
+        super().__init__(f"{said} ({action} answered {code}). Try again; the provider's log has more.")
 
 
 class NotARequest(Exception):

@@ -41,7 +41,7 @@ def refuse_too_large(aws: Aws, role_name: str, policy_name: str, document: Docum
 def put(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
     """Puts the document under this name, in place of what stands there.
 
-    Raises `Refused` where the role is gone, or where others filled it since it was measured.
+    Raises `Refused` where the role is gone or is AWS's own, or where others filled it since it was measured.
     """
     try:
         text = json.dumps(document, separators=(",", ":"))
@@ -49,6 +49,11 @@ def put(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
     except CallFailed as failure:
         if failure.code == "NoSuchEntity":
             raise no_such_role(role_name) from failure
+        if failure.code == "UnmodifiableEntity":
+            raise Refused(
+                f"The role {shown(role_name)} is a service-linked role, which takes no inline policy. Give the function"
+                f" a role of its own."
+            ) from failure
         if failure.code == "LimitExceeded":
             raise _too_large(role_name, f"more than {ROLE_LIMIT:,}", size(document)) from failure
         raise

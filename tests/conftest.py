@@ -52,9 +52,14 @@ def shared_world(_place_for_answers: Answers) -> Iterator[World]:
 
 @pytest.fixture
 def world(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """An empty AWS account, and the provider connected to it. Nobody sleeps: `World.slept` says how long they would."""
+    """An empty AWS account, and the provider connected to it.
+
+    Nobody sleeps: the clock goes on by as much, and `World.slept` says how long it was.
+    """
     with mock_aws(config={"lambda": {"use_docker": False}}):
         world = World(answers)
+        monotonic = time.monotonic
+        monkeypatch.setattr(time, "monotonic", lambda: monotonic() + sum(world.slept))
         monkeypatch.setattr(custom_resource, "aws", WatchedAws(world))
         monkeypatch.setattr(time, "sleep", world.slept.append)
         yield world

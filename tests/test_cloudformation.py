@@ -272,7 +272,7 @@ def test_when_time_runs_out_the_one_answer_is_failed_with_a_usable_id(
         return "role/policy"
 
     served.result = slow
-    # crhelper's timer rings half a second before the end.
+    # The timer rings after three quarters of such a short time.
     threading.Timer(1.0, late.set).start()
     started = time.monotonic()
     answer = served.send(Context(milliseconds=700), RequestType=request_type, **given)
@@ -292,7 +292,7 @@ def test_an_answer_that_is_under_way_when_the_handler_ends_is_waited_for(
         deliver(*arguments)
 
     def until_the_timer_has_rung() -> str:
-        time.sleep(0.5)
+        time.sleep(0.8)
         return "role/policy"
 
     monkeypatch.setattr(cloudformation, "deliver", slowly)

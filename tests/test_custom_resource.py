@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectionClosedError
 
-from rotation_role_policy import custom_resource
+from rotation_role_policy import custom_resource, stack
 from tests.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Context, World, error
 
 OWN_ID = f"rotation-role/{OWN_POLICY}"
@@ -133,6 +136,7 @@ def test_a_first_create_measures_proves_and_puts_besides(world: World, secret: s
         "iam:SimulatePrincipalPolicy",
         "iam:SimulatePrincipalPolicy",
         "iam:PutRolePolicy",
+        "cloudformation:DescribeStackResource",
     ]
 
 
@@ -153,8 +157,9 @@ def test_a_changed_policy_is_given_time_to_propagate(
 
 def test_the_propagation_delay_leaves_time_to_answer(world: World, secret: str) -> None:
     event = world.request("Create", PROPERTIES | {"PropagationDelay": "60"})
-    assert world.send(event, Context(milliseconds=20_000))["Status"] == "SUCCESS"
-    assert sum(world.slept) == pytest.approx(5, abs=1)
+    assert world.send(event, Context(milliseconds=80_000))["Status"] == "SUCCESS"
+    # 15 seconds for the answer, 21 to take a policy back, 5 to look whether anybody waits.
+    assert sum(world.slept) == pytest.approx(80 - 15 - 65 / 3 - 5, abs=1)
 
 
 # --- a Create that fails ---
@@ -298,6 +303,232 @@ def test_a_failed_replacement_answers_with_the_id_it_got(world: World, secret: s
         assert world.policies("successor") == {}
 
 
+# --- a write that comes to nothing ---
+
+DOCUMENTED = PROPERTIES | {"PolicyProfile": "Documented"}
+SUCCESSOR = {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db-2"}
+CLOSED = ConnectionClosedError(endpoint_url="https://iam.amazonaws.com/")
+
+
+@pytest.fixture
+def successor(world: World) -> None:
+    """A rotation function ``rotate-db-2`` under the role ``successor``."""
+    world.function(world.role("successor"), "rotate-db-2")
+
+
+def test_a_write_whose_response_is_lost_is_made_again(world: World, secret: str) -> None:
+    world.lost["iam:PutRolePolicy"] = [CLOSED, CLOSED]
+    assert world.create(**PROPERTIES)["Status"] == "SUCCESS"
+    assert list(world.policies()) == [OWN_POLICY]
+
+
+def test_a_delete_whose_response_is_lost_succeeds(world: World, secret: str) -> None:
+    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    world.lost["iam:DeleteRolePolicy"] = [CLOSED]
+    assert world.delete(physical_id)["Status"] == "SUCCESS"
+    assert world.policies() == {}
+
+
+def test_a_write_in_doubt_that_fails_in_the_end_is_taken_back(world: World, secret: str, successor: None) -> None:
+    def lose_and_fail() -> None:
+        world.lost["iam:PutRolePolicy"] = [CLOSED]
+        world.faults["iam:PutRolePolicy"] = [lambda: None, error("MalformedPolicyDocument")]
+
+    lose_and_fail()
+    assert world.create(**PROPERTIES)["Status"] == "FAILED"
+    assert world.policies() == {}
+    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    before = world.policies()
+    for properties in (DOCUMENTED, SUCCESSOR):
+        lose_and_fail()
+        answer = world.update(physical_id, **properties)
+        assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", physical_id)
+        assert "MalformedPolicyDocument" in answer["Reason"]
+        assert world.policies() == before
+        assert world.policies("successor") == {}
+
+
+def test_a_write_that_was_turned_away_leaves_nothing_to_take_back(world: World, secret: str) -> None:
+    world.faults["iam:PutRolePolicy"] = [error("Throttling"), error("MalformedPolicyDocument")]
+    assert world.create(**PROPERTIES)["Status"] == "FAILED"
+    assert "iam:DeleteRolePolicy" not in world.actions()
+
+
+def test_an_update_that_fails_after_its_write_puts_the_old_document_back(
+    world: World, secret: str, successor: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    before = world.policies()
+    monkeypatch.setattr(stack, "refuse_overtaken", lambda *_: 1 / 0)
+    for properties in (DOCUMENTED, SUCCESSOR):
+        answer = world.update(physical_id, **properties)
+        assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", physical_id)
+        assert world.policies() == before
+        assert world.policies("successor") == {}
+
+
+def test_an_update_whose_write_cannot_be_taken_back_says_where_to_look(
+    world: World, secret: str, successor: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    monkeypatch.setattr(stack, "refuse_overtaken", lambda *_: 1 / 0)
+    world.faults["iam:DeleteRolePolicy"] = [error("AccessDenied")]
+    answer = world.update(physical_id, **SUCCESSOR)
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", physical_id)
+    assert len(answer["Reason"]) <= 240
+    assert f'the policy "{OWN_POLICY}" of role "successor"' in answer["Reason"]
+
+
+def test_a_create_whose_write_cannot_be_taken_back_leaves_it_to_its_delete(
+    world: World, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "refuse_overtaken", lambda *_: 1 / 0)
+    world.faults["iam:DeleteRolePolicy"] = [error("AccessDenied")]
+    answer = world.create(**PROPERTIES)
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", OWN_ID)
+    assert "failed unexpectedly" in answer["Reason"]
+    world.delete(answer["PhysicalResourceId"])
+    assert world.policies() == {}
+
+
+@pytest.mark.parametrize("action", ["secretsmanager:DescribeSecret", "iam:ListRolePolicies", "iam:PutRolePolicy"])
+def test_a_request_that_is_throttled_to_the_end_is_answered_in_time(world: World, secret: str, action: str) -> None:
+    world.faults[action] = [error("Throttling")] * 1000
+    context = Context()
+    answer = world.send(world.request("Create", PROPERTIES), context)
+    assert answer["Status"] == "FAILED"
+    assert f"{action} answered Throttling" in answer["Reason"]
+    assert context.get_remaining_time_in_millis() >= 15_000
+    assert world.policies() == {}
+
+
+# --- overtaken ---
+
+
+def time_runs_out(world: World) -> Callable[[], None]:
+    """Takes until the timer has answered, as a call does that hangs."""
+
+    def until_answered() -> None:
+        world.slept.append(custom_resource.resource.answers_by - time.monotonic())
+        custom_resource.resource._timer.function()
+
+    return until_answered
+
+
+@pytest.mark.parametrize("action", ["lambda:GetFunctionConfiguration", "iam:GetRolePolicy", "iam:ListRolePolicies"])
+def test_when_time_runs_out_before_the_write_nothing_is_written(world: World, secret: str, action: str) -> None:
+    world.lost[action] = [time_runs_out(world)]
+    answer = world.create(**PROPERTIES)
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith("The provider function ran out of time")
+    assert world.calls[-1][0] == action
+    known = action.startswith("iam:")
+    assert answer["PhysicalResourceId"] == (OWN_ID if known else f"uncreated-{LOGICAL_ID}")
+
+
+@pytest.mark.parametrize("action", ["iam:PutRolePolicy", "cloudformation:DescribeStackResource"])
+def test_when_time_runs_out_at_the_write_it_is_taken_back(
+    world: World, secret: str, successor: None, action: str
+) -> None:
+    world.lost[action] = [time_runs_out(world)]
+    answer = world.create(**PROPERTIES)
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", OWN_ID)
+    assert world.policies() == {}
+
+    world.create(**PROPERTIES)
+    before = world.policies()
+    for changed in (DOCUMENTED, SUCCESSOR):
+        # An Update has asked CloudFormation once before its write.
+        world.lost[action] = [time_runs_out(world)]
+        if action == "cloudformation:DescribeStackResource":
+            world.lost[action].insert(0, lambda: None)
+        answer = world.update(OWN_ID, **changed)
+        assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", OWN_ID)
+        assert world.policies() == before
+        assert world.policies("successor") == {}
+
+
+@pytest.mark.parametrize("status", ["CREATE_FAILED", "DELETE_IN_PROGRESS", "DELETE_COMPLETE", "DELETE_FAILED"])
+@pytest.mark.parametrize(
+    "moment", ["secretsmanager:DescribeSecret", "iam:GetRolePolicy", "iam:SimulatePrincipalPolicy"]
+)
+def test_a_create_that_its_delete_overtakes_leaves_no_policy(
+    world: World, secret: str, status: str, moment: str
+) -> None:
+    theirs = foreign_policy(world)
+    delete = world.request("Delete", PROPERTIES, PhysicalResourceId="database-DatabaseRotationPolicy-1ABCDEFGHIJKL")
+
+    def cancel() -> None:
+        world.state = lambda: (status, 1)
+        assert world.send_elsewhere(delete)["Status"] == "SUCCESS"
+
+    world.faults[moment] = [cancel]
+    assert world.create(**PROPERTIES)["Status"] == "FAILED"
+    assert world.policies() == {"somebody-elses": theirs}
+
+
+def test_a_create_that_is_delivered_long_after_its_delete_leaves_no_policy(world: World, secret: str) -> None:
+    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    world.delete(physical_id)
+    world.state = lambda: ("DELETE_COMPLETE", 2)
+    world.create(**PROPERTIES)
+    assert world.policies() == {}
+
+
+def test_a_create_that_is_delivered_after_an_update_leaves_what_that_has_put(
+    world: World, secret: str, successor: None
+) -> None:
+    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    world.update(physical_id, **DOCUMENTED)
+    before = world.policies()
+    world.state = lambda: ("UPDATE_COMPLETE", 2)
+    world.create(**PROPERTIES)
+    assert world.policies() == before
+
+
+@pytest.mark.parametrize("state", [("UPDATE_FAILED", 1), ("UPDATE_IN_PROGRESS", 2), ("UPDATE_COMPLETE", 3)])
+@pytest.mark.parametrize("changed", [DOCUMENTED, SUCCESSOR])
+def test_an_update_that_its_rollback_overtakes_takes_back_what_it_put(
+    world: World, secret: str, successor: None, state: tuple[str, int], changed: dict[str, Any]
+) -> None:
+    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    before = world.policies()
+
+    def roll_back() -> None:
+        world.state = lambda: state
+        event = world.request("Update", PROPERTIES, PhysicalResourceId=physical_id)
+        assert world.send_elsewhere(event)["PhysicalResourceId"] == physical_id
+
+    world.faults["iam:PutRolePolicy"] = [roll_back]
+    assert world.update(physical_id, **changed)["Status"] == "FAILED"
+    assert world.policies() == before
+    assert world.policies("successor") == {}
+
+
+@pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
+def test_an_update_of_which_cloudformation_does_not_yet_know_is_served(world: World, secret: str, status: str) -> None:
+    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    states = iter([(status, 1), ("UPDATE_IN_PROGRESS", 2)])
+    world.state = lambda: next(states)
+    assert world.update(physical_id, **DOCUMENTED)["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "ValidationError"])
+def test_where_cloudformation_does_not_tell_the_request_is_served(world: World, secret: str, code: str) -> None:
+    world.faults["cloudformation:DescribeStackResource"] = [error(code)]
+    assert world.create(**PROPERTIES)["Status"] == "SUCCESS"
+    world.faults["cloudformation:DescribeStackResource"] = [error(code), error(code)]
+    assert world.update(OWN_ID, **DOCUMENTED)["Status"] == "SUCCESS"
+
+
+def test_the_stack_is_asked_by_its_id(world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    assert world.calls[-1] == (
+        "cloudformation:DescribeStackResource",
+        {"StackName": STACK_ID, "LogicalResourceId": LOGICAL_ID},
+    )
+
+
 # --- Delete ---
 
 
@@ -431,6 +662,28 @@ def test_the_log_says_what_was_decided_and_why_in_json_lines_without_the_signed_
     assert lines[2]["in_vpc"] is False
     assert "sentinel" not in output
     assert world.answers.url not in output
+
+
+def test_each_answer_is_a_metric_of_the_provider_by_which_failures_are_counted(
+    world: World, secret: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.create(**PROPERTIES)
+    world.create(SecretId="nowhere")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    answers = [line for line in lines if line["message"] == "answering"]
+    assert [(one["Provider"], one["Requests"], one["FailedRequests"]) for one in answers] == [
+        ("provider", 1, 0),
+        ("provider", 1, 1),
+    ]
+    for one in answers:
+        assert abs(one["_aws"]["Timestamp"] / 1000 - time.time()) < 60
+        assert one["_aws"]["CloudWatchMetrics"] == [
+            {
+                "Namespace": "RotationRolePolicy",
+                "Dimensions": [["Provider"]],
+                "Metrics": [{"Name": "Requests", "Unit": "Count"}, {"Name": "FailedRequests", "Unit": "Count"}],
+            }
+        ]
 
 
 def test_a_key_that_was_taken_unseen_is_warned_of(

@@ -125,7 +125,7 @@ def rotation_policy(**properties: Any) -> dict[str, Any]:
         "Type": "Custom::RotationRolePolicy",
         "Properties": {
             "ServiceToken": {"Fn::ImportValue": "rotation-role-policy-ServiceToken"},
-            "ServiceTimeout": "200",
+            "ServiceTimeout": "320",
             "PropagationDelay": 0,
             **properties,
         },
@@ -452,7 +452,10 @@ def test_an_explicit_deny_on_the_role_is_found_before_anything_is_written(accoun
 def test_the_log_is_the_stacks_own_group_and_tells_each_decision(account: Account, name: str) -> None:
     stack = create(account, name, one_secret(name))
     lines = [line for line in account.log() if line.get("stack") == stack.id]
-    assert [line["message"] for line in lines] == ["request", "inspected", "written", "answering"]
+    messages = [line["message"] for line in lines]
+    # MiniStack does not tell of a resource before it is created.
+    messages.remove("not known whether CloudFormation still waits")
+    assert messages == ["request", "inspected", "written", "answering"]
     assert lines[2]["document"] == own_policy(account, stack)
     assert "_ministack/cfn-response" not in json.dumps(account.log())
 

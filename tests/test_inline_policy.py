@@ -1,6 +1,5 @@
 """The inline policy on the role: measured as IAM measures it, put and deleted by name."""
 
-import itertools
 import json
 
 import pytest
@@ -102,19 +101,4 @@ def test_a_role_that_only_aws_can_modify_has_nothing_to_delete(aws: WatchedAws, 
 def test_a_role_that_only_aws_can_modify_is_refused(aws: WatchedAws, world: World) -> None:
     world.faults["iam:PutRolePolicy"] = [error("UnmodifiableEntity")]
     with pytest.raises(Refused, match='"rotation-role" is a service-linked role'):
-        inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
-
-
-@pytest.mark.parametrize("times", [1, 5])
-def test_a_write_at_the_same_time_as_another_is_tried_again(aws: WatchedAws, world: World, times: int) -> None:
-    world.faults["iam:PutRolePolicy"] = [error("ConcurrentModification") for _ in range(times)]
-    inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
-    assert world.policies() == {"own": DOCUMENT}
-    assert len(world.slept) == times
-    assert all(earlier < later * 2 for earlier, later in itertools.pairwise(world.slept)), "the pauses grow"
-
-
-def test_a_role_that_is_always_being_written_is_given_up(aws: WatchedAws, world: World) -> None:
-    world.faults["iam:PutRolePolicy"] = [error("ConcurrentModification") for _ in range(6)]
-    with pytest.raises(CallFailed, match="ConcurrentModification"):
         inline_policy.put(aws, "rotation-role", "own", DOCUMENT)

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from rotation_role_policy import cloudformation, custom_resource, log
+
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "template.yaml"
 
@@ -29,7 +31,7 @@ def statements(template: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_providers_role_may_do_this_and_no_more(template: dict[str, Any]) -> None:
-    found = {sid: (one["Action"], one["Resource"]["Fn::Sub"]) for sid, one in statements(template).items()}
+    found = {sid: (one["Action"], *one["Resource"].values()) for sid, one in statements(template).items()}
     arn = "arn:${AWS::Partition}"
     here = "${AWS::Region}:${AWS::AccountId}"
     assert found == {
@@ -50,6 +52,11 @@ def test_the_providers_role_may_do_this_and_no_more(template: dict[str, Any]) ->
             ],
             f"{arn}:iam::${{AWS::AccountId}}:role/${{RoleNamePattern}}",
         ),
+        "AskWhetherStackStillWaits": (
+            "cloudformation:DescribeStackResource",
+            f"{arn}:cloudformation:{here}:stack/*",
+        ),
+        "KeepFailedEvents": ("sqs:SendMessage", ["FailedEvents", "Arn"]),
         "WriteLog": (
             ["logs:CreateLogStream", "logs:PutLogEvents"],
             f"{arn}:logs:{here}:log-group:${{LogGroup}}:log-stream:*",
@@ -75,14 +82,14 @@ def test_the_provider_can_not_be_made_to_put_a_policy_on_its_own_role(template: 
 def test_each_wildcard_has_a_comment_that_says_why() -> None:
     lines = TEMPLATE.read_text().splitlines()
     resources = [number for number, line in enumerate(lines) if re.match(r"\s+Resource: !Sub", line)]
-    assert len(resources) == 5
+    assert len(resources) == 6
     for number in resources:
         assert lines[number - 1].strip().startswith("#"), lines[number]
 
 
 def test_the_provider_can_be_narrowed_and_bounded(template: dict[str, Any]) -> None:
     assert set(template["Parameters"]) == {
-        "RoleNamePattern", "SecretNamePattern", "PermissionsBoundaryArn", "LogRetentionInDays",
+        "RoleNamePattern", "SecretNamePattern", "PermissionsBoundaryArn", "LogRetentionInDays", "AlarmTopicArn",
     }  # fmt: skip
     boundary = template["Resources"]["ProviderRole"]["Properties"]["PermissionsBoundary"]
     assert boundary["Fn::If"][1] == {"Ref": "PermissionsBoundaryArn"}
@@ -101,6 +108,9 @@ def test_the_provider_can_be_narrowed_and_bounded(template: dict[str, Any]) -> N
         ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:policy/path/boundary", True),
         ("PermissionsBoundaryArn", "arn:aws:iam::aws:policy/PowerUserAccess", True),
         ("PermissionsBoundaryArn", "boundary", False),
+        ("AlarmTopicArn", "", True),
+        ("AlarmTopicArn", "arn:aws-cn:sns:cn-north-1:123456789012:on-call", True),
+        ("AlarmTopicArn", "on-call", False),
     ],
 )
 def test_a_parameter_takes_what_fits_into_its_arn(
@@ -122,7 +132,43 @@ def test_the_log_is_the_functions_own_and_kept_as_long_as_asked_for(template: di
     assert function["LoggingConfig"]["LogGroup"] == {"Ref": "LogGroup"}
     assert template["Resources"]["LogGroup"]["Properties"] == {"RetentionInDays": {"Ref": "LogRetentionInDays"}}
     assert (function["Runtime"], function["Architectures"]) == ("python3.13", ["arm64"])
-    assert function["Timeout"] > 60, "a PropagationDelay of 60 seconds fits"
+    assert function["Timeout"] >= 60 + custom_resource.TAKE_BACK_SECONDS + cloudformation.ANSWER_SECONDS + 60
+
+
+def test_an_event_is_tried_again_while_somebody_waits_and_kept_when_it_is_given_up(template: dict[str, Any]) -> None:
+    invoked = template["Resources"]["RotationRolePolicyFunction"]["Properties"]["EventInvokeConfig"]
+    assert (invoked["MaximumRetryAttempts"], invoked["MaximumEventAgeInSeconds"]) == (2, 3600)
+    queue = {"Type": "SQS", "Destination": {"Fn::GetAtt": ["FailedEvents", "Arn"]}}
+    assert invoked["DestinationConfig"]["OnFailure"] == queue
+
+
+def test_the_queue_of_lost_events_is_encrypted_and_takes_nothing_without_tls(template: dict[str, Any]) -> None:
+    assert template["Resources"]["FailedEvents"]["Properties"]["SqsManagedSseEnabled"] is True
+    policy = template["Resources"]["FailedEventsPolicy"]["Properties"]
+    assert policy["Queues"] == [{"Ref": "FailedEvents"}]
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_there_are_alarms_on_lost_events_and_on_failed_requests(template: dict[str, Any]) -> None:
+    watched = {}
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
+            alarm = resource["Properties"]
+            assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+            assert alarm["TreatMissingData"] == "notBreaching"
+            topic = [{"Ref": "AlarmTopicArn"}]
+            assert alarm["AlarmActions"] == {"Fn::If": ["HasAlarmTopic", topic, {"Ref": "AWS::NoValue"}]}
+            [dimension] = alarm["Dimensions"]
+            watched[alarm["Namespace"], alarm["MetricName"]] = (dimension["Name"], dimension["Value"])
+    assert watched == {
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): (
+            "QueueName",
+            {"Fn::GetAtt": ["FailedEvents", "QueueName"]},
+        ),
+        (log.METRICS_NAMESPACE, "FailedRequests"): ("Provider", {"Ref": "RotationRolePolicyFunction"}),
+    }
 
 
 def test_the_artifact_holds_crhelper_and_the_handler_and_is_built_by_whatever_python_there_is(tmp_path: Path) -> None:

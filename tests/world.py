@@ -2,12 +2,15 @@
 
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import boto3
 import botocore.session
@@ -15,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from rotation_role_policy import custom_resource
 from rotation_role_policy.aws import Aws
+from rotation_role_policy.cloudformation import CustomResource
 from tests.answers import Answers
 
 ACCOUNT = "123456789012"
@@ -23,6 +27,9 @@ STACK_ID = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/database/6b1e1c50-0
 LOGICAL_ID = "DatabaseRotationPolicy"
 OWN_POLICY = "DatabaseRotationPolicy-697baaecb2ba"
 """`<LogicalResourceId>-<12 hex digits>` of the two above, reckoned by hand: `sha256sum` says the digits."""
+
+Trouble = BaseException | Callable[[], Any]
+"""What is raised, or what else happens at that moment."""
 
 _CORE = botocore.session.get_session()
 
@@ -40,11 +47,13 @@ class Context:
     invoked_function_arn: str = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:provider"
     aws_request_id: str = "11111111-2222-3333-4444-555555555555"
     log_stream_name: str = "2026/01/01/[$LATEST]0123"
-    milliseconds: int = 100_000
+    milliseconds: int = 300_000
+    """What is left of the invocation when it begins."""
+    begun: float = field(default_factory=lambda: time.monotonic())
 
     def get_remaining_time_in_millis(self) -> int:
         """As Lambda's own."""
-        return self.milliseconds
+        return self.milliseconds - int(1000 * (time.monotonic() - self.begun))
 
 
 @dataclass
@@ -54,11 +63,16 @@ class World:
     answers: Answers
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """The provider's calls to AWS in their order: ``("secretsmanager:DescribeSecret", parameters)``."""
-    faults: dict[str, list[BaseException]] = field(default_factory=dict)
-    """For an action, what its next calls raise in place of calling."""
+    faults: dict[str, list[Trouble]] = field(default_factory=dict)
+    """For an action, the trouble of its next calls, before AWS is called."""
+    lost: dict[str, list[Trouble]] = field(default_factory=dict)
+    """For an action, the trouble of its next calls, when AWS was called and its response is lost."""
+    state: Callable[[], tuple[str, int]] | None = None
+    """What CloudFormation says of the resource: its status and when that began. By default that it waits."""
     simulate: Callable[[dict[str, Any]], list[dict[str, Any]]] = lambda _: []
     """The EvaluationResults of a SimulatePrincipalPolicy, from its parameters."""
     slept: list[float] = field(default_factory=list)
+    _in_progress: str = ""
 
     def client(self, service: str) -> Any:
         """A client of the test's own: what it does is not counted."""
@@ -119,6 +133,7 @@ class World:
 
     def request(self, request_type: str, properties: Any, **more: Any) -> dict[str, Any]:
         """An event as CloudFormation sends it, for this world's place for answers."""
+        self._in_progress = f"{request_type.upper()}_IN_PROGRESS"
         return {
             "RequestType": request_type,
             "ResponseURL": self.answers.url,
@@ -137,6 +152,17 @@ class World:
         custom_resource.handler(event, context or Context())
         [answer] = self.answers.received
         return answer
+
+    def send_elsewhere(self, event: Any) -> dict[str, Any]:
+        """As `send`, but in another execution environment: this one can be in the middle of a request."""
+        resource = CustomResource()
+        resource.create(custom_resource.create)
+        resource.update(custom_resource.update)
+        resource.delete(custom_resource.delete)
+        aws = WatchedAws(World(self.answers, simulate=self.simulate, state=self.state, slept=self.slept))
+        with mock.patch.multiple(custom_resource, resource=resource, aws=aws):
+            custom_resource.handler(event, Context())
+        return self.answers.received.pop()
 
     def create(self, **properties: Any) -> dict[str, Any]:
         """The answer to a Create."""
@@ -160,6 +186,14 @@ def error(code: str, message: str = "no", operation: str = "Operation") -> Clien
     return ClientError({"Error": {"Code": code, "Message": message}}, operation)
 
 
+def _next_trouble(troubles: list[Trouble] | None) -> None:
+    if troubles:
+        trouble = troubles.pop(0)
+        if isinstance(trouble, BaseException):
+            raise trouble
+        trouble()
+
+
 class WatchedAws(Aws):
     """`Aws` that notes its calls in a `World`, fails where the world says so, and answers simulations from it."""
 
@@ -175,14 +209,24 @@ class WatchedAws(Aws):
         client = super()._client(service)
         if is_new:
             client.meta.events.register("provide-client-params", partial(self._note, service))
+            client.meta.events.register("after-call", partial(self._lose, service))
             client.meta.events.register("before-call.iam.SimulatePrincipalPolicy", self._simulate)
+            client.meta.events.register("before-call.cloudformation.DescribeStackResource", self._describe)
         return client
 
     def _note(self, service: str, params: dict[str, Any], model: Any, **_: Any) -> None:
         action = f"{service}:{model.name}"
         self._world.calls.append((action, params))
-        if self._world.faults.get(action):
-            raise self._world.faults[action].pop(0)
+        _next_trouble(self._world.faults.get(action))
+
+    def _lose(self, service: str, model: Any, **_: Any) -> None:
+        _next_trouble(self._world.lost.get(f"{service}:{model.name}"))
+
+    def _describe(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+        """Moto's stacks have no custom resource of ours: the world says what state it is in."""
+        status, since = self._world.state() if self._world.state else (self._world._in_progress, 0)
+        detail = {"ResourceStatus": status, "LastUpdatedTimestamp": datetime.fromtimestamp(since, UTC)}
+        return SimpleNamespace(status_code=200), {"StackResourceDetail": detail}
 
     def _simulate(self, **_: Any) -> tuple[Any, dict[str, Any]]:
         """Moto has no SimulatePrincipalPolicy: the world says what comes back."""

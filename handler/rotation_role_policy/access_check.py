@@ -80,7 +80,6 @@ def _simulate(aws: Aws, role_arn: str, document: str, simulation: Simulation) ->
     try:
         yield from list(
             aws.items(
-                "iam",
                 "SimulatePrincipalPolicy",
                 "EvaluationResults",
                 PolicySourceArn=role_arn,

@@ -1,9 +1,9 @@
 """The way to AWS: one session, clients built when they are first needed, retries and time-outs set once."""
 
+import math
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -11,15 +11,34 @@ import boto3
 import botocore.session
 from botocore import xform_name
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
+from botocore.parsers import ResponseParserError
 
-from rotation_role_policy.errors import CallFailed, ProviderDenied, shown
+from rotation_role_policy.errors import CallFailed, OutOfTime, ProviderDenied, Refused, shown
 
-_TRIES = 6
-# Seconds. Every call here answers well below a second; the function's own time-out leaves room for the tries.
-_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": _TRIES})
+# Seconds. Every call here answers well below a second. Tries are counted here alone: botocore would bound them by their
+# number, where it is the time left that bounds them.
+_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 1})
+
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 8.0
+"""Seconds, of which each pause takes a random part: whoever was turned away together does not come back together.
+https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
 
 _DENIED = {"AccessDenied", "AccessDeniedException"}
+
+# Besides all whose name says that they throttle. Two policies on one role are written at the same time where
+# CloudFormation creates two resources; botocore itself does not try ConcurrentModification again.
+_PASSING = {
+    "ConcurrentModification",
+    "EntityTemporarilyUnmodifiable",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "TooManyRequestsException",
+}
+# No answer at all, or one that cannot be read: such as a page of a proxy's.
+_NO_ANSWER = (HTTPClientError, NoConnection, ResponseParserError)
 
 
 class Aws:
@@ -28,25 +47,47 @@ class Aws:
     Building one costs nothing: the session comes with the first call, a client with the first call to its service.
     """
 
+    deadline = math.inf
+    """Seconds of `time.monotonic`, set for each request: no call is begun, or tried again, after it."""
+
     def __init__(self) -> None:
         self._clients: dict[str, Any] = {}
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """The response to `operation` (such as ``DescribeSecret``) of `service` (such as ``secretsmanager``).
 
-        Raises `ProviderDenied` where AWS denies the call, `CallFailed` with AWS's error code for any other failure.
+        What passes by itself (throttling, other writers, 5xx, a lost connection) is tried again until the deadline.
+        Raises `ProviderDenied` where AWS denies the call, `CallFailed` with AWS's error code for any other failure,
+        `OutOfTime` where there is no time for it.
         """
         method = getattr(self._client(service), xform_name(operation))
-        with _translated_errors(service, operation, parameters):
-            response: dict[str, Any] = _retried(method, parameters)
-            return response
+        action = f"{service}:{operation}"
+        in_doubt = False
+        longest_pause = _FIRST_PAUSE
+        while True:
+            if time.monotonic() >= self.deadline:
+                raise OutOfTime
+            try:
+                response: dict[str, Any] = method(**parameters)
+                return response
+            except (ClientError, BotoCoreError, ResponseParserError) as error:
+                status = _http_status(error)
+                in_doubt = in_doubt or isinstance(error, _NO_ANSWER) or status >= 500
+                pause = random.uniform(0, longest_pause)  # noqa: S311  # jitter, no secret
+                if not _passes(error, status) or time.monotonic() + pause >= self.deadline:
+                    raise _translated(error, action, parameters, in_doubt) from error
+            time.sleep(pause)
+            longest_pause = min(_LONGEST_PAUSE, 2 * longest_pause)
 
-    def items(self, service: str, operation: str, key: str, **parameters: Any) -> Iterator[Any]:
-        """The items under `key` in all pages of the response. Raises as `call` does."""
-        with _translated_errors(service, operation, parameters):
-            paginator = self._client(service).get_paginator(xform_name(operation))
-            for page in paginator.paginate(**parameters):
-                yield from page.get(key, ())
+    def items(self, operation: str, key: str, **parameters: Any) -> Iterator[Any]:
+        """The items under `key` in all pages of the response to an operation of IAM's. Raises as `call` does."""
+        marker: dict[str, str] = {}
+        while True:
+            page = self.call("iam", operation, **parameters, **marker)
+            yield from page.get(key, ())
+            if not page.get("IsTruncated"):
+                return
+            marker = {"Marker": page["Marker"]}
 
     def region(self) -> str:
         """The region that the calls go to, for reasons: a secret of another region is not found in this one."""
@@ -71,37 +112,32 @@ class Aws:
         return self._clients[service]
 
 
-def _retried(method: Callable[..., Any], parameters: dict[str, Any]) -> Any:
-    """The call, tried again where another writer was at the same role: botocore does not retry that.
-
-    CloudFormation creates the policies of two secrets on one role at the same time.
-    """
-    for attempt in range(1, _TRIES):
-        try:
-            return method(**parameters)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConcurrentModification":
-                raise
-            time.sleep(random.uniform(0.1, 0.4) * 2**attempt)  # noqa: S311  # jitter, no secret
-    return method(**parameters)
+def _http_status(error: Exception) -> int:
+    """The HTTP status of AWS's answer; 0 where there is none."""
+    response = error.response if isinstance(error, ClientError) else {}
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-@contextmanager
-def _translated_errors(service: str, operation: str, parameters: dict[str, Any]) -> Iterator[None]:
-    action = f"{service}:{operation}"
-    try:
-        yield
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        message = error.response["Error"].get("Message", "")
-        if code in _DENIED:
-            # The first parameter names what the call is about: the secret, key, function or role.
-            about = next(iter(parameters.values()))
-            reason = (
-                f"AWS denies the provider {action} on {shown(about)}. Its stack's parameters RoleNamePattern"
-                f" and SecretNamePattern say what it may serve; an SCP or a key policy can deny it too."
-            )
-            raise ProviderDenied(action, message, reason) from error
-        raise CallFailed(action, code, message) from error
-    except BotoCoreError as error:
-        raise CallFailed(action, type(error).__name__, str(error)) from error
+def _passes(error: Exception, status: int) -> bool:
+    """Whether the same call can succeed a little later."""
+    if not isinstance(error, ClientError):
+        return isinstance(error, _NO_ANSWER)
+    code = error.response["Error"]["Code"]
+    return "throttl" in code.lower() or code in _PASSING or status == 429 or status >= 500
+
+
+def _translated(error: Exception, action: str, parameters: dict[str, Any], in_doubt: bool) -> Refused | CallFailed:
+    if not isinstance(error, ClientError):
+        return CallFailed(action, type(error).__name__, str(error), in_doubt=in_doubt)
+    code = error.response["Error"]["Code"]
+    message = error.response["Error"].get("Message", "")
+    if code not in _DENIED:
+        return CallFailed(action, code, message, in_doubt=in_doubt)
+    # The first parameter names what the call is about: the secret, key, function or role.
+    about = next(iter(parameters.values()))
+    return ProviderDenied(
+        action,
+        message,
+        f"AWS denies the provider {action} on {shown(about)}. Its stack's parameters RoleNamePattern and"
+        f" SecretNamePattern say what it may serve; an SCP or a key policy can deny it too.",
+    )

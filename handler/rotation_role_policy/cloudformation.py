@@ -13,14 +13,15 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 from crhelper import FAILED, CfnResource
 
-from rotation_role_policy.errors import CallFailed, NotARequest, Refused, Undelivered
-from rotation_role_policy.log import facts
+from rotation_role_policy.errors import CallFailed, NotARequest, OutOfTime, Refused, Undelivered
+from rotation_role_policy.log import counted, facts
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,12 @@ ANSWER_LIMIT = 4096
 # The keys of a request, and no others: crhelper lets keys of its own (CrHelperPoll, CrHelperData) steer it.
 _NAMES = ("RequestType", "ResponseURL", "StackId", "RequestId", "LogicalResourceId")
 _OTHER_KEYS = ("ResourceType", "PhysicalResourceId", "ResourceProperties", "OldResourceProperties")
+
+_ENVELOPE_LIMIT = 3072
+"""Bytes of an answer without Reason and Data: the rest of `ANSWER_LIMIT` is enough to say something."""
+
+ANSWER_SECONDS = 15
+"""Kept free at the end of an invocation, in which the answer is delivered and, if need be, delivered again."""
 
 _TRIES = 6
 _FIRST_PAUSE = 0.5
@@ -45,6 +52,11 @@ class CustomResource(CfnResource):
     _event: Mapping[str, Any]
     _context: Any
 
+    ends: float
+    """When Lambda ends the invocation, in seconds of `time.monotonic`."""
+    answers_by: float
+    """When the request is answered with FAILED if nothing else has been answered, likewise."""
+
     def __init__(self) -> None:
         # Where AWS_SAM_LOCAL is set while it is constructed, crhelper builds none of its three clients for polling.
         outside = os.environ.get("AWS_SAM_LOCAL")
@@ -58,9 +70,6 @@ class CustomResource(CfnResource):
                 os.environ["AWS_SAM_LOCAL"] = outside
         # crhelper logs what it catches with its stack; the handlers log what they refuse in their own words.
         logging.getLogger("crhelper").setLevel(logging.CRITICAL)
-        self._lock = threading.Lock()
-        self._delivered = False
-        self._answered = False
 
     def __call__(self, event: Any, context: Any) -> None:
         """Serves one request of CloudFormation's.
@@ -68,54 +77,103 @@ class CustomResource(CfnResource):
         Raises `NotARequest` before anything is done or sent, `Undelivered` where the answer did not arrive.
         """
         request = checked(event)
-        self._delivered = self._answered = False
+        left = context.get_remaining_time_in_millis() / 1000
+        self.ends = time.monotonic() + left
+        # An invocation that is shorter than the template's gives its answer a quarter.
+        self.answers_by = self.ends - min(ANSWER_SECONDS, left / 4)
+        # Each request has its own: a timer that wakes up late finds the one that it was set for.
+        self._answer = Answer(request, context, self.ends)
         super().__call__(request, context)
-        if not self._delivered:
+        if not self._answer.is_delivered:
             raise Undelivered(f"no answer was delivered for request {request['RequestId']}")
 
     def generate_physical_id(self, event: Mapping[str, Any]) -> str:
         """The id of an answer that is given before anything exists: without ``/``, so that a Delete can tell."""
-        return f"uncreated-{event['LogicalResourceId']}"
+        return _uncreated(event)
 
     def answer_size(self, event: Mapping[str, Any], physical_id: str, data: Mapping[str, str]) -> int:
         """The bytes of a successful answer with these attributes."""
-        return len(_encoded(_answer(event, "SUCCESS", "", physical_id, data)))
+        return len(_encoded(_composed(event, "SUCCESS", "", physical_id, data)))
+
+    def refuse_late(self) -> None:
+        """Raises `OutOfTime` where the request was answered because time ran out; else it no longer can be."""
+        if not self._answer.stop_waiting():
+            raise OutOfTime
 
     def _wrap_function(self, func: Any) -> None:
         """Called by crhelper, which answers whatever `func` raises with FAILED and its text."""
         super()._wrap_function(lambda event, context: _logged(func, event, context))  # type: ignore[misc]
 
-    def _send(self, status: str | None = None, reason: str = "") -> None:
-        """Called by crhelper, once at the end and once from its timer when time runs out: the first one answers."""
-        with self._lock:
-            if not self._answered:
-                self._answered = True
-                self._deliver_answer(status, reason)
-
-    def _timeout(self) -> None:
-        """Called by crhelper's timer, shortly before Lambda ends the invocation."""
-        self._send(
-            FAILED,
-            "The provider function ran out of time, most likely because AWS calls were throttled. Try again; its log"
-            f" stream {self._context.log_stream_name} says how far it came.",
+    def _set_timeout(self) -> None:
+        """Called by crhelper before the handler."""
+        answer = self._answer
+        self._timer = threading.Timer(
+            self.answers_by - time.monotonic(), lambda: answer.give_late(str(OutOfTime()), self.PhysicalResourceId)
         )
+        self._timer.daemon = True
+        self._timer.start()
 
-    def _deliver_answer(self, status: str | None, reason: str) -> None:
-        event = self._event
+    def _send(self, status: str | None = None, reason: str = "") -> None:
+        """Called by crhelper at the end."""
         status, reason = (status, reason) if status else (self.Status, self.Reason)
-        physical_id = self.PhysicalResourceId or event.get("PhysicalResourceId") or self.generate_physical_id(event)
-        data = self.Data if status != FAILED else {}
-        answer = _answer(event, status, reason, physical_id, data)
+        self._answer.give(status, reason, self.PhysicalResourceId, self.Data if status != FAILED else {})
+
+
+class Answer:
+    """The one answer to one request: the first that is given is delivered."""
+
+    def __init__(self, request: Mapping[str, Any], context: Any, ends: float) -> None:
+        self._request = request
+        self._context = context
+        self._ends = ends
+        self._lock = threading.Lock()
+        self._is_given = False
+        self._can_be_late = True
+        self.is_delivered = False
+
+    def stop_waiting(self) -> bool:
+        """Whether no answer was given yet; from then on `give_late` gives none."""
+        with self._lock:
+            self._can_be_late = False
+            return not self._is_given
+
+    def give_late(self, reason: str, physical_id: str) -> None:
+        """FAILED, from the timer's thread, because time runs out while the handler is still at work."""
+        with self._lock:
+            if self._can_be_late:
+                # Where this one is not delivered the invocation fails, once the handler is back.
+                with suppress(Undelivered):
+                    self._give(FAILED, reason, physical_id, {})
+
+    def give(self, status: str, reason: str, physical_id: str, data: Mapping[str, str]) -> None:
+        """Delivers the answer. One that is under way is waited for."""
+        with self._lock:
+            self._give(status, reason, physical_id, data)
+
+    def _give(self, status: str, reason: str, physical_id: str, data: Mapping[str, str]) -> None:
+        if self._is_given:
+            return
+        self._is_given = True
+        request = self._request
+        physical_id = physical_id or request.get("PhysicalResourceId") or _uncreated(request)
+        answer = _composed(request, status, reason, physical_id, data)
         body = _encoded(answer)
         while len(body) > ANSWER_LIMIT and answer["Reason"]:
             # A character takes at most 12 bytes of JSON; the point of a reason is at its end.
             too_many = (len(body) - ANSWER_LIMIT) // 12 + 1
             answer["Reason"] = answer["Reason"][too_many:]
             body = _encoded(answer)
-        logger.info("answering", extra=facts(status=status, reason=answer["Reason"], physical_id=physical_id))
-        deadline = time.monotonic() + self._context.get_remaining_time_in_millis() / 1000
-        deliver(event["ResponseURL"], body, deadline)
-        self._delivered = True
+        logger.info(
+            "answering",
+            extra=facts(
+                status=status,
+                reason=answer["Reason"],
+                physical_id=physical_id,
+                **counted(self._context.function_name, Requests=1, FailedRequests=int(status == FAILED)),
+            ),
+        )
+        deliver(request["ResponseURL"], body, self._ends)
+        self.is_delivered = True
 
 
 def _logged(func: Any, event: Mapping[str, Any], context: Any) -> Any:
@@ -143,16 +201,30 @@ def checked(event: Any) -> dict[str, Any]:
             raise NotARequest(f"the event is not a CloudFormation request: {name} is missing or not a string")
     if event["RequestType"] not in ("Create", "Update", "Delete"):
         raise NotARequest("the event is not a CloudFormation request: RequestType is not Create, Update or Delete")
-    try:
-        url = urlsplit(event["ResponseURL"])
-        usable = url.scheme == "https" and bool(url.hostname)
-    except ValueError:
-        usable = False
-    if not usable:
+    if not _is_usable(event["ResponseURL"]):
         raise NotARequest("the event is not a CloudFormation request: ResponseURL is not an https URL with a host")
     if event["RequestType"] != "Create" and not isinstance(event.get("PhysicalResourceId"), str):
         raise NotARequest("the event is not a CloudFormation request: PhysicalResourceId is missing or not a string")
-    return {key: event[key] for key in (*_NAMES, *_OTHER_KEYS) if key in event}
+    request = {key: event[key] for key in (*_NAMES, *_OTHER_KEYS) if key in event}
+    for physical_id in (request.get("PhysicalResourceId", ""), _uncreated(request)):
+        if len(_encoded(_composed(request, FAILED, "", physical_id, {}))) > _ENVELOPE_LIMIT:
+            raise NotARequest("the event is not a CloudFormation request: its ids are too long to be answered")
+    return request
+
+
+def _is_usable(response_url: str) -> bool:
+    """Whether an answer can be put there: https, a host, and nothing that could make it another request."""
+    try:
+        url = urlsplit(response_url)
+        port_is_number = url.port is None or url.port > 0
+    except ValueError:
+        return False
+    one_line = response_url.isascii() and response_url.isprintable() and " " not in response_url
+    return one_line and url.scheme == "https" and bool(url.hostname) and "@" not in url.netloc and port_is_number
+
+
+def _uncreated(request: Mapping[str, Any]) -> str:
+    return f"uncreated-{request['LogicalResourceId']}"
 
 
 def deliver(url: str, body: bytes, deadline: float) -> None:
@@ -201,7 +273,7 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _answer(
+def _composed(
     event: Mapping[str, Any], status: str, reason: str, physical_id: str, data: Mapping[str, str]
 ) -> dict[str, Any]:
     return {

@@ -10,11 +10,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rotation_role_policy import access_check, arn, inline_policy, inspection, log, policy
+from rotation_role_policy import access_check, arn, inline_policy, inspection, log, policy, stack
 from rotation_role_policy.aws import Aws
 from rotation_role_policy.cloudformation import ANSWER_LIMIT, CustomResource
 from rotation_role_policy.declaration import Declaration, declare
-from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused
+from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused, shown
 from rotation_role_policy.log import facts
 from rotation_role_policy.situation import Situation
 
@@ -23,8 +23,11 @@ logger = logging.getLogger(__name__)
 POLICY_NAME_CHARACTERS = 128
 """https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html"""
 
-ANSWER_SECONDS = 15
-"""Kept free of the propagation delay, so that the answer is delivered in time."""
+LOOK_SECONDS = 5
+"""Kept free of the propagation delay, for a look whether CloudFormation still waits."""
+
+TAKE_BACK_SECONDS = 30
+"""Kept free for a last call that hangs, and to take a policy back that came too late."""
 
 resource = CustomResource()
 aws = Aws()
@@ -40,12 +43,12 @@ def handler(event: Any, context: Any) -> None:
 
 def create(event: Mapping[str, Any], context: Any) -> str:
     """Puts the policy and gives its physical id. A repeated delivery finds it there and gives the same answer."""
-    _start_log(event, context)
+    _start(event, context)
     declaration, situation = _look(event, context)
     # From here on even a failure is answered with the id by which the Delete that follows finds the policy.
     resource.PhysicalResourceId = _physical_id(event, situation)
     try:
-        return _put(event, context, declaration, situation)
+        return _put(event, declaration, situation)
     except ProviderDenied:
         # A role out of our reach: nothing was put, and a Delete by its id would be denied too and strand the stack.
         resource.PhysicalResourceId = ""
@@ -57,13 +60,13 @@ def update(event: Mapping[str, Any], context: Any) -> str:
 
     CloudFormation deletes the old one when all else has succeeded. A failure is answered with the id that came.
     """
-    _start_log(event, context)
-    return _put(event, context, *_look(event, context))
+    _start(event, context)
+    return _put(event, *_look(event, context))
 
 
 def delete(event: Mapping[str, Any], context: Any) -> str:
     """Removes this resource's own policy, by the physical id alone where that says where it stands."""
-    _start_log(event, context)
+    _start(event, context)
     physical_id: str = event["PhysicalResourceId"]
     role_name, _, name = physical_id.partition("/")
     if name == policy_name(event) and arn.ROLE.fullmatch(role_name):
@@ -95,7 +98,7 @@ def _look(event: Mapping[str, Any], context: Any) -> tuple[Declaration, Situatio
     return declaration, inspection.inspect(aws, declaration, _account(context))
 
 
-def _put(event: Mapping[str, Any], context: Any, declaration: Declaration, situation: Situation) -> str:
+def _put(event: Mapping[str, Any], declaration: Declaration, situation: Situation) -> str:
     """Brings the policy on the role to what the situation asks for, and gives its physical id."""
     name, physical_id = policy_name(event), _physical_id(event, situation)
     document = policy.document(situation, declaration.policy_profile)
@@ -108,20 +111,64 @@ def _put(event: Mapping[str, Any], context: Any, declaration: Declaration, situa
         )
 
     role_name = situation.role.name
-    unchanged = inline_policy.read(aws, role_name, name) == document
-    if not unchanged:
+    standing = inline_policy.read(aws, role_name, name)
+    if standing == document:
+        logger.info("unchanged", extra=facts(role=role_name, policy=name))
+    else:
         inline_policy.refuse_too_large(aws, role_name, name, document)
         if declaration.access_check == "Enforce":
             access_check.refuse_blocked(aws, situation, document)
-        inline_policy.put(aws, role_name, name, document)
-    logger.info(
-        "unchanged" if unchanged else "written",
-        extra=facts(role=role_name, policy=name, profile=declaration.policy_profile, document=document),
-    )
-    if not unchanged:
-        _wait(declaration.propagation_delay, context)
+        _write(event, declaration, role_name, document, standing)
     resource.Data.update(attributes)
     return physical_id
+
+
+def _write(
+    event: Mapping[str, Any],
+    declaration: Declaration,
+    role_name: str,
+    document: policy.Document,
+    standing: policy.Document | None,
+) -> None:
+    """Puts the document and gives it time. Whatever fails then, `standing` is back when the failure is answered."""
+    name = policy_name(event)
+    before = stack.look(aws, event) if event["RequestType"] == "Update" else None
+    try:
+        inline_policy.put(aws, role_name, name, document)
+    except CallFailed as failure:
+        if failure.in_doubt:
+            _take_back(event, role_name, standing)
+        raise
+    logger.info(
+        "written",
+        extra=facts(role=role_name, policy=name, profile=declaration.policy_profile, document=document),
+    )
+    try:
+        _wait(declaration.propagation_delay)
+        stack.refuse_overtaken(aws, event, before)
+        resource.refuse_late()
+    except Exception as failure:
+        is_gone = isinstance(failure, stack.Overtaken) and failure.is_gone
+        _take_back(event, role_name, None if is_gone else standing)
+        raise
+
+
+def _take_back(event: Mapping[str, Any], role_name: str, standing: policy.Document | None) -> None:
+    """Brings back what stood there, with the time that is left for it."""
+    name = policy_name(event)
+    aws.deadline = resource.ends
+    try:
+        inline_policy.restore(aws, role_name, name, standing)
+    except (Refused, CallFailed) as failure:
+        logger.warning("not taken back", extra=facts(role=role_name, policy=name, why=str(failure)))
+        # A Create is followed by the Delete of what it has put. Nobody follows an Update on the role that was to be.
+        if event["RequestType"] == "Update":
+            raise Refused(
+                f"The update failed, and IAM did not take its policy back. Look at the policy {shown(name)} of role"
+                f" {shown(role_name)} once the stack has rolled back: remove it if the stack does not name that role."
+            ) from failure
+    else:
+        logger.info("taken back", extra=facts(role=role_name, policy=name, document=standing))
 
 
 def _delete_if_found(event: Mapping[str, Any], context: Any) -> None:
@@ -163,17 +210,18 @@ def _account(context: Any) -> str:
     return arn.parse(context.invoked_function_arn).account
 
 
-def _wait(seconds: int, context: Any) -> None:
+def _wait(seconds: int) -> None:
     """IAM is eventually consistent: whoever `DependsOn` the policy finds it in effect."""
-    left = context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
-    time.sleep(max(0.0, min(seconds, left)))
+    time.sleep(max(0.0, min(seconds, aws.deadline - time.monotonic() - LOOK_SECONDS)))
 
 
-def _start_log(event: Mapping[str, Any], context: Any) -> None:
+def _start(event: Mapping[str, Any], context: Any) -> None:
     log.start(
         request=event["RequestType"],
         stack=event["StackId"],
         resource=event["LogicalResourceId"],
         lambda_request_id=context.aws_request_id,
     )
+    left = resource.answers_by - time.monotonic()
+    aws.deadline = resource.answers_by - min(TAKE_BACK_SECONDS, left / 3)
     logger.info("request", extra=facts(physical_id=event.get("PhysicalResourceId")))

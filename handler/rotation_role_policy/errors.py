@@ -45,15 +45,27 @@ def no_such_role(role: str) -> Refused:
 class CallFailed(Exception):
     """An AWS call failed for a reason that the caller has to judge.
 
-    `code` is AWS's error code, such as ``NoSuchEntity``; `action` the IAM action of the call.
+    `code` is AWS's error code, such as ``NoSuchEntity``; `action` the IAM action of the call. `in_doubt` where a try of
+    it got no answer, so that a write may have happened all the same.
     """
 
-    def __init__(self, action: str, code: str, message: str) -> None:
+    def __init__(self, action: str, code: str, message: str, *, in_doubt: bool = False) -> None:
         self.action = action
         self.code = code
         self.message = message
+        self.in_doubt = in_doubt
         said = shown(message, AWS_MESSAGE_CHARACTERS)
         super().__init__(f"{said} ({action} answered {code}). Try again; the provider's log has more.")
+
+
+class OutOfTime(Refused):
+    """The time that Lambda gives an invocation is up, but for what the answer needs."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The provider function ran out of time, most likely because AWS throttled its calls. Try again; its log"
+            " says how far it came."
+        )
 
 
 class NotARequest(Exception):

@@ -27,7 +27,7 @@ def read(aws: Aws, role_name: str, policy_name: str) -> Document | None:
 def refuse_too_large(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
     """Raises `Refused` where the role's inline policies, this document among them, would pass IAM's limit."""
     try:
-        names = list(aws.items("iam", "ListRolePolicies", "PolicyNames", RoleName=role_name))
+        names = list(aws.items("ListRolePolicies", "PolicyNames", RoleName=role_name))
     except CallFailed as failure:
         if failure.code == "NoSuchEntity":
             raise no_such_role(role_name) from failure
@@ -69,6 +69,14 @@ def delete(aws: Aws, role_name: str, policy_name: str) -> bool:
             return False
         raise
     return True
+
+
+def restore(aws: Aws, role_name: str, policy_name: str, standing: Document | None) -> None:
+    """Brings back what `read` has given before: that document, or none. Raises as `put` and `delete` do."""
+    if standing is None:
+        delete(aws, role_name, policy_name)
+    else:
+        put(aws, role_name, policy_name, standing)
 
 
 def size(document: Any) -> int:

@@ -9,12 +9,29 @@ import sys
 import time
 from typing import Any
 
+METRICS_NAMESPACE = "RotationRolePolicy"
+"""Of the provider's own metrics; template.yaml has alarms on them."""
+
 _FACTS = "facts"
 
 
 def facts(**facts: Any) -> dict[str, Any]:
     """The `extra` of a logger's call: `facts` become members of the line's JSON object."""
     return {_FACTS: facts}
+
+
+def counted(provider: str, **counts: int) -> dict[str, Any]:
+    """Facts of which CloudWatch makes metrics, by the name of the provider function.
+
+    Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
+    directive = {
+        "Namespace": METRICS_NAMESPACE,
+        "Dimensions": [["Provider"]],
+        "Metrics": [{"Name": name, "Unit": "Count"} for name in counts],
+    }
+    embedded = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
+    return {"_aws": embedded, "Provider": provider, **counts}
 
 
 def start(**request: str) -> None:

@@ -1,0 +1,167 @@
+"""The way to AWS: what is tried again, for how long, and what a failure is called."""
+
+import time
+from typing import Any
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
+from botocore.parsers import ResponseParserError
+
+from rotation_role_policy.aws import _CONFIG, Aws
+from rotation_role_policy.errors import CallFailed, OutOfTime, ProviderDenied
+from tests.world import WatchedAws, World, error
+
+URL = "https://iam.amazonaws.com/"
+
+
+def answered(status: int, code: str = "") -> ClientError:
+    """An answer of AWS's with an HTTP status."""
+    answer: Any = {"Error": {"Code": code or str(status)}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "PutRolePolicy")
+
+
+PASSING = [
+    error("Throttling"),
+    error("ThrottlingException"),
+    error("RequestLimitExceeded"),
+    error("TooManyRequestsException"),
+    error("ConcurrentModification"),
+    error("EntityTemporarilyUnmodifiable"),
+    error("RequestTimeout"),
+    answered(429),
+    answered(500, "ServiceFailure"),
+    answered(502),
+    answered(503, "ServiceUnavailable"),
+    ConnectionClosedError(endpoint_url=URL),
+    EndpointConnectionError(endpoint_url=URL, error="reset"),
+    ConnectTimeoutError(endpoint_url=URL),
+    ReadTimeoutError(endpoint_url=URL),
+    ResponseParserError("not XML"),
+]
+"""What is over a little later."""
+
+FINAL = [error("NoSuchEntity"), error("LimitExceeded"), error("MalformedPolicyDocument"), answered(400, "InvalidInput")]
+"""What would be the same however often it is tried."""
+
+NO_ANSWER = PASSING[8:]
+
+
+def name(fault: Exception) -> str:
+    """How a test's parameter is called."""
+    return fault.response["Error"]["Code"] if isinstance(fault, ClientError) else type(fault).__name__
+
+
+@pytest.fixture
+def aws(world: World) -> WatchedAws:
+    """A minute in which to make calls."""
+    world.role()
+    aws = WatchedAws(world)
+    aws.deadline = time.monotonic() + 60
+    return aws
+
+
+def role_name(aws: WatchedAws) -> Any:
+    """The name that GetRole answers."""
+    return aws.call("iam", "GetRole", RoleName="rotation-role")["Role"]["RoleName"]
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=name)
+def test_what_passes_is_tried_again_until_it_has(aws: WatchedAws, world: World, fault: Exception) -> None:
+    world.faults["iam:GetRole"] = [fault] * 9
+    assert role_name(aws) == "rotation-role"
+    assert len(world.slept) == 9
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=name)
+def test_what_does_not_pass_is_tried_for_as_long_as_there_is_time(
+    aws: WatchedAws, world: World, fault: Exception
+) -> None:
+    world.faults["iam:GetRole"] = [fault] * 1000
+    with pytest.raises(CallFailed, match=name(fault)):
+        role_name(aws)
+    assert 60 - 8 <= sum(world.slept) < 60
+
+
+@pytest.mark.parametrize("fault", FINAL, ids=name)
+def test_what_is_final_is_not_tried_again(aws: WatchedAws, world: World, fault: Exception) -> None:
+    world.faults["iam:GetRole"] = [fault]
+    with pytest.raises(CallFailed, match=name(fault)):
+        role_name(aws)
+    assert world.slept == []
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "AccessDeniedException"])
+def test_a_denied_call_is_not_tried_again_and_names_the_action(aws: WatchedAws, world: World, code: str) -> None:
+    world.faults["iam:GetRole"] = [error(code)]
+    with pytest.raises(ProviderDenied, match=r'iam:GetRole on "rotation-role"'):
+        role_name(aws)
+    assert world.slept == []
+
+
+def test_pauses_grow_are_random_and_stay_below_eight_seconds(
+    aws: WatchedAws, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest: list[float] = []
+
+    def at_most(low: float, high: float) -> float:
+        longest.append(high)
+        return low
+
+    monkeypatch.setattr("random.uniform", at_most)
+    world.faults["iam:GetRole"] = [error("Throttling")] * 8
+    role_name(aws)
+    assert longest == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 8.0, 8.0]
+
+
+def test_after_the_deadline_no_call_is_begun(aws: WatchedAws, world: World) -> None:
+    aws.deadline = time.monotonic()
+    with pytest.raises(OutOfTime, match="ran out of time"):
+        role_name(aws)
+    assert world.calls == []
+
+
+@pytest.mark.parametrize("fault", NO_ANSWER, ids=name)
+def test_a_call_without_an_answer_is_in_doubt_however_it_ends(aws: WatchedAws, world: World, fault: Exception) -> None:
+    world.faults["iam:GetRole"] = [fault, error("Throttling"), error("NoSuchEntity")]
+    with pytest.raises(CallFailed) as failed:
+        role_name(aws)
+    assert failed.value.in_doubt
+
+
+def test_a_call_that_was_turned_away_is_in_no_doubt(aws: WatchedAws, world: World) -> None:
+    world.faults["iam:GetRole"] = [error("Throttling"), error("ConcurrentModification"), error("NoSuchEntity")]
+    with pytest.raises(CallFailed) as failed:
+        role_name(aws)
+    assert not failed.value.in_doubt
+
+
+def test_botocore_itself_does_not_try_again(aws: WatchedAws) -> None:
+    role_name(aws)
+    assert aws._clients["iam"].meta.config.retries["total_max_attempts"] == 1
+    assert (_CONFIG.connect_timeout, _CONFIG.read_timeout) == (3, 10)
+
+
+def test_all_pages_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages: list[dict[str, Any]] = [
+        {"PolicyNames": ["a", "b"], "IsTruncated": True, "Marker": "one"},
+        {"IsTruncated": True, "Marker": "two"},
+        {"PolicyNames": ["c"], "IsTruncated": False},
+    ]
+    calls: list[Any] = []
+
+    def call(self: Aws, *names: str, **parameters: str) -> dict[str, Any]:
+        calls.append((names, parameters))
+        return pages[len(calls) - 1]
+
+    monkeypatch.setattr(Aws, "call", call)
+    assert list(Aws().items("ListRolePolicies", "PolicyNames", RoleName="r")) == ["a", "b", "c"]
+    assert calls == [
+        (("iam", "ListRolePolicies"), {"RoleName": "r"} | marker)
+        for marker in ({}, {"Marker": "one"}, {"Marker": "two"})
+    ]

@@ -1,16 +1,28 @@
 """Fixtures: a clean environment, a place for answers, a moto account."""
 
 import os
-import time
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import Phase, settings
 from moto import mock_aws
 
-from rotation_role_policy import cloudformation, custom_resource
+from rotation_role_policy import cloudformation
 from tests import answers as answers_module
 from tests.answers import Answers
-from tests.world import REGION, WatchedAws, World
+from tests.world import REGION, World, connected
+
+# `make test` makes the same few examples each time, `make soak` many new ones.
+settings.register_profile(
+    "default",
+    max_examples=25,
+    stateful_step_count=20,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+)
+settings.register_profile("soak", max_examples=400, stateful_step_count=50, deadline=None, print_blob=True)
+settings.load_profile("default")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -51,15 +63,7 @@ def shared_world(_place_for_answers: Answers) -> Iterator[World]:
 
 
 @pytest.fixture
-def world(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """An empty AWS account, and the provider connected to it.
-
-    Nobody sleeps: the clock goes on by as much, and `World.slept` says how long it was.
-    """
-    with mock_aws(config={"lambda": {"use_docker": False}}):
-        world = World(answers)
-        monotonic = time.monotonic
-        monkeypatch.setattr(time, "monotonic", lambda: monotonic() + sum(world.slept))
-        monkeypatch.setattr(custom_resource, "aws", WatchedAws(world))
-        monkeypatch.setattr(time, "sleep", world.slept.append)
+def world(answers: Answers) -> Iterator[World]:
+    """An empty AWS account, and the provider connected to it."""
+    with connected(answers) as world:
         yield world

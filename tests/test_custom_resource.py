@@ -438,7 +438,7 @@ def test_when_time_runs_out_at_the_write_it_is_taken_back(
     world.create(**PROPERTIES)
     before = world.policies()
     for changed in (DOCUMENTED, SUCCESSOR):
-        # An Update has asked CloudFormation once before its write.
+        # An Update asks CloudFormation at its beginning, too.
         world.lost[action] = [time_runs_out(world)]
         if action == "cloudformation:DescribeStackResource":
             world.lost[action].insert(0, lambda: None)

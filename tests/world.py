@@ -4,7 +4,8 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -15,6 +16,7 @@ from unittest import mock
 import boto3
 import botocore.session
 from botocore.exceptions import ClientError
+from moto import mock_aws
 
 from rotation_role_policy import custom_resource
 from rotation_role_policy.aws import Aws
@@ -67,6 +69,8 @@ class World:
     """For an action, the trouble of its next calls, before AWS is called."""
     lost: dict[str, list[Trouble]] = field(default_factory=dict)
     """For an action, the trouble of its next calls, when AWS was called and its response is lost."""
+    moment: Callable[[str, str], None] = lambda _when, _action: None
+    """Called ``before`` and ``after`` each call, with its action: more trouble, wherever it falls."""
     state: Callable[[], tuple[str, int]] | None = None
     """What CloudFormation says of the resource: its status and when that began. By default that it waits."""
     simulate: Callable[[dict[str, Any]], list[dict[str, Any]]] = lambda _: []
@@ -181,6 +185,26 @@ class World:
         return [action for action, _ in self.calls]
 
 
+@contextmanager
+def connected(answers: Answers) -> Iterator[World]:
+    """An empty AWS account, and the provider connected to it.
+
+    Nobody sleeps: the clock goes on by as much, and `World.slept` says how long it was.
+    """
+    with mock_aws(config={"lambda": {"use_docker": False}}):
+        world = World(answers)
+        monotonic = time.monotonic
+
+        def clock() -> float:
+            return monotonic() + sum(world.slept)
+
+        with (
+            mock.patch.object(custom_resource, "aws", WatchedAws(world)),
+            mock.patch.multiple(time, sleep=world.slept.append, monotonic=clock),
+        ):
+            yield world
+
+
 def error(code: str, message: str = "no", operation: str = "Operation") -> ClientError:
     """An error of AWS's, for `World.faults`."""
     return ClientError({"Error": {"Code": code, "Message": message}}, operation)
@@ -217,10 +241,13 @@ class WatchedAws(Aws):
     def _note(self, service: str, params: dict[str, Any], model: Any, **_: Any) -> None:
         action = f"{service}:{model.name}"
         self._world.calls.append((action, params))
+        self._world.moment("before", action)
         _next_trouble(self._world.faults.get(action))
 
     def _lose(self, service: str, model: Any, **_: Any) -> None:
-        _next_trouble(self._world.lost.get(f"{service}:{model.name}"))
+        action = f"{service}:{model.name}"
+        self._world.moment("after", action)
+        _next_trouble(self._world.lost.get(action))
 
     def _describe(self, **_: Any) -> tuple[Any, dict[str, Any]]:
         """Moto's stacks have no custom resource of ours: the world says what state it is in."""

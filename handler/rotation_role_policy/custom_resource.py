@@ -48,7 +48,7 @@ def create(event: Mapping[str, Any], context: Any) -> str:
     # From here on even a failure is answered with the id by which the Delete that follows finds the policy.
     resource.PhysicalResourceId = _physical_id(event, situation)
     try:
-        return _put(event, declaration, situation)
+        return _put(event, None, declaration, situation)
     except ProviderDenied:
         # A role out of our reach: nothing was put, and a Delete by its id would be denied too and strand the stack.
         resource.PhysicalResourceId = ""
@@ -61,7 +61,8 @@ def update(event: Mapping[str, Any], context: Any) -> str:
     CloudFormation deletes the old one when all else has succeeded. A failure is answered with the id that came.
     """
     _start(event, context)
-    return _put(event, *_look(event, context))
+    before = stack.look(aws, event)
+    return _put(event, before, *_look(event, context))
 
 
 def delete(event: Mapping[str, Any], context: Any) -> str:
@@ -98,8 +99,11 @@ def _look(event: Mapping[str, Any], context: Any) -> tuple[Declaration, Situatio
     return declaration, inspection.inspect(aws, declaration, _account(context))
 
 
-def _put(event: Mapping[str, Any], declaration: Declaration, situation: Situation) -> str:
-    """Brings the policy on the role to what the situation asks for, and gives its physical id."""
+def _put(event: Mapping[str, Any], before: stack.State | None, declaration: Declaration, situation: Situation) -> str:
+    """Brings the policy on the role to what the situation asks for, and gives its physical id.
+
+    `before` is the state in which CloudFormation saw the resource when an Update began.
+    """
     name, physical_id = policy_name(event), _physical_id(event, situation)
     document = policy.document(situation, declaration.policy_profile)
     attributes = _attributes(name, situation)
@@ -118,13 +122,14 @@ def _put(event: Mapping[str, Any], declaration: Declaration, situation: Situatio
         inline_policy.refuse_too_large(aws, role_name, name, document)
         if declaration.access_check == "Enforce":
             access_check.refuse_blocked(aws, situation, document)
-        _write(event, declaration, role_name, document, standing)
+        _write(event, before, declaration, role_name, document, standing)
     resource.Data.update(attributes)
     return physical_id
 
 
 def _write(
     event: Mapping[str, Any],
+    before: stack.State | None,
     declaration: Declaration,
     role_name: str,
     document: policy.Document,
@@ -132,7 +137,6 @@ def _write(
 ) -> None:
     """Puts the document and gives it time. Whatever fails then, `standing` is back when the failure is answered."""
     name = policy_name(event)
-    before = stack.look(aws, event) if event["RequestType"] == "Update" else None
     try:
         inline_policy.put(aws, role_name, name, document)
     except CallFailed as failure:

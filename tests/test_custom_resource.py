@@ -459,7 +459,7 @@ def test_a_create_that_its_delete_overtakes_leaves_no_policy(
     delete = world.request("Delete", PROPERTIES, PhysicalResourceId="database-DatabaseRotationPolicy-1ABCDEFGHIJKL")
 
     def cancel() -> None:
-        world.state = lambda: (status, 1)
+        world.state = lambda *_: (status, 1)
         assert world.send_elsewhere(delete)["Status"] == "SUCCESS"
 
     world.faults[moment] = [cancel]
@@ -470,7 +470,7 @@ def test_a_create_that_its_delete_overtakes_leaves_no_policy(
 def test_a_create_that_is_delivered_long_after_its_delete_leaves_no_policy(world: World, secret: str) -> None:
     physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
     world.delete(physical_id)
-    world.state = lambda: ("DELETE_COMPLETE", 2)
+    world.state = lambda *_: ("DELETE_COMPLETE", 2)
     world.create(**PROPERTIES)
     assert world.policies() == {}
 
@@ -481,7 +481,7 @@ def test_a_create_that_is_delivered_after_an_update_leaves_what_that_has_put(
     physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
     world.update(physical_id, **DOCUMENTED)
     before = world.policies()
-    world.state = lambda: ("UPDATE_COMPLETE", 2)
+    world.state = lambda *_: ("UPDATE_COMPLETE", 2)
     world.create(**PROPERTIES)
     assert world.policies() == before
 
@@ -495,7 +495,7 @@ def test_an_update_that_its_rollback_overtakes_takes_back_what_it_put(
     before = world.policies()
 
     def roll_back() -> None:
-        world.state = lambda: state
+        world.state = lambda *_: state
         event = world.request("Update", PROPERTIES, PhysicalResourceId=physical_id)
         assert world.send_elsewhere(event)["PhysicalResourceId"] == physical_id
 
@@ -509,7 +509,7 @@ def test_an_update_that_its_rollback_overtakes_takes_back_what_it_put(
 def test_an_update_of_which_cloudformation_does_not_yet_know_is_served(world: World, secret: str, status: str) -> None:
     physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
     states = iter([(status, 1), ("UPDATE_IN_PROGRESS", 2)])
-    world.state = lambda: next(states)
+    world.state = lambda *_: next(states)
     assert world.update(physical_id, **DOCUMENTED)["Status"] == "SUCCESS"
 
 

@@ -167,10 +167,12 @@ class Stacks(RuleBasedStateMachine):
         self._exit = ExitStack()
         self.world: World = self._exit.enter_context(connected(answers))
         self.resources: dict[tuple[str, str], Resource] = {}
+        self.states: dict[tuple[str, str], tuple[str, int]] = {}
+        self.world.state = lambda *key: self.states[key]
         self.others: dict[str, dict[str, Any]] = {role: {} for role in ROLES}
         self.serial = itertools.count(1)
         self.last: dict[str, Any] | None = None
-        self.first_create: dict[str, Any] | None = None
+        self.newest_create: dict[str, Any] | None = None
 
     @initialize()
     def account(self) -> None:
@@ -225,6 +227,10 @@ class Stacks(RuleBasedStateMachine):
         assert answer["PhysicalResourceId"]
         assert max(world.answers.sizes) <= 4096
         assert answer["Reason"].isprintable()
+        key = event["StackId"], event["LogicalResourceId"]
+        if self.states[key][0].endswith("_IN_PROGRESS"):
+            outcome = "COMPLETE" if answer["Status"] == "SUCCESS" else "FAILED"
+            self._now(*key, f"{event['RequestType'].upper()}_{outcome}")
         return answer
 
     def _let_time_run_out(self) -> None:
@@ -236,12 +242,15 @@ class Stacks(RuleBasedStateMachine):
     def _request(
         self, request_type: str, stack_id: str, logical_id: str, properties: dict[str, Any], **more: Any
     ) -> dict[str, Any]:
-        number = next(self.serial)
-        self.world.state = lambda: (f"{request_type.upper()}_IN_PROGRESS", number)
+        self._now(stack_id, logical_id, f"{request_type.upper()}_IN_PROGRESS")
+        request_id = str(next(self.serial))
         self.last = self.world.request(
-            request_type, properties, StackId=stack_id, LogicalResourceId=logical_id, RequestId=str(number), **more
+            request_type, properties, StackId=stack_id, LogicalResourceId=logical_id, RequestId=request_id, **more
         )
         return self.last
+
+    def _now(self, stack_id: str, logical_id: str, status: str) -> None:
+        self.states[stack_id, logical_id] = (status, next(self.serial))
 
     def _update_request(self, resource: Resource, physical_id: str, properties: dict[str, Any]) -> dict[str, Any]:
         return self._request(
@@ -305,7 +314,7 @@ class Stacks(RuleBasedStateMachine):
         if answer["Status"] == "SUCCESS":
             assert resource.document, "it stands there"
             self.resources[resource.stack_id, resource.logical_id] = resource
-            self.first_create = event
+            self.newest_create = event
         else:
             assert not trouble.passes, answer["Reason"]
             self._delete(resource, QUIET)
@@ -372,8 +381,7 @@ class Stacks(RuleBasedStateMachine):
         answers = []
 
         def overtake() -> None:
-            number = next(self.serial)
-            world.state = lambda: (status, number)
+            self._now(event["StackId"], event["LogicalResourceId"], status)
             answers.append(world.send_elsewhere(overtaking))
 
         world.moment = Moments(Trouble("overtaken", at, when), overtake)
@@ -431,17 +439,12 @@ class Stacks(RuleBasedStateMachine):
         assert self.last is not None
         self._deliver(self.last, QUIET)
 
-    @precondition(lambda self: self.first_create)
+    @precondition(lambda self: self.newest_create)
     @rule()
     def deliver_an_old_create_again(self) -> None:
         """It has waited long: its resource may have been updated or deleted since."""
-        event = self.first_create
-        assert event is not None
-        resource = self.resources.get((event["StackId"], event["LogicalResourceId"]))
-        is_as_created = resource is not None and resource.properties == event["ResourceProperties"]
-        status = "CREATE_COMPLETE" if is_as_created else "UPDATE_COMPLETE" if resource else "DELETE_COMPLETE"
-        self.world.state = lambda: (status, next(self.serial))
-        self._deliver(event, QUIET)
+        assert self.newest_create is not None
+        self._deliver(self.newest_create, QUIET)
 
     @rule(role=st.sampled_from(ROLES), name=st.sampled_from(["theirs", "Policy", "Policy-0123456789ab"]))
     def somebody_else_puts_a_policy(self, role: str, name: str) -> None:

@@ -71,8 +71,9 @@ class World:
     """For an action, the trouble of its next calls, when AWS was called and its response is lost."""
     moment: Callable[[str, str], None] = lambda _when, _action: None
     """Called ``before`` and ``after`` each call, with its action: more trouble, wherever it falls."""
-    state: Callable[[], tuple[str, int]] | None = None
-    """What CloudFormation says of the resource: its status and when that began. By default that it waits."""
+    state: Callable[[str, str], tuple[str, int]] | None = None
+    """What CloudFormation says of a resource, by its stack's id and its logical id: its status and when that began.
+    By default that it waits."""
     simulate: Callable[[dict[str, Any]], list[dict[str, Any]]] = lambda _: []
     """The EvaluationResults of a SimulatePrincipalPolicy, from its parameters."""
     slept: list[float] = field(default_factory=list)
@@ -251,7 +252,12 @@ class WatchedAws(Aws):
 
     def _describe(self, **_: Any) -> tuple[Any, dict[str, Any]]:
         """Moto's stacks have no custom resource of ours: the world says what state it is in."""
-        status, since = self._world.state() if self._world.state else (self._world._in_progress, 0)
+        asked = self._world.calls[-1][1]
+        status, since = (
+            self._world.state(asked["StackName"], asked["LogicalResourceId"])
+            if self._world.state
+            else (self._world._in_progress, 0)
+        )
         detail = {"ResourceStatus": status, "LastUpdatedTimestamp": datetime.fromtimestamp(since, UTC)}
         return SimpleNamespace(status_code=200), {"StackResourceDetail": detail}
 

@@ -197,15 +197,18 @@ def checked(event: Any) -> dict[str, Any]:
     if not isinstance(event, Mapping):
         raise NotARequest("the event is not an object, let alone a CloudFormation request")
     for name in _NAMES:
-        if not isinstance(event.get(name), str) or not event[name]:
-            raise NotARequest(f"the event is not a CloudFormation request: {name} is missing or not a string")
+        value = event.get(name)
+        if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
+            raise NotARequest(f"the event is not a CloudFormation request: {name} is missing or not a string of ASCII")
     if event["RequestType"] not in ("Create", "Update", "Delete"):
         raise NotARequest("the event is not a CloudFormation request: RequestType is not Create, Update or Delete")
     if not _is_usable(event["ResponseURL"]):
         raise NotARequest("the event is not a CloudFormation request: ResponseURL is not an https URL with a host")
-    if event["RequestType"] != "Create" and not isinstance(event.get("PhysicalResourceId"), str):
-        raise NotARequest("the event is not a CloudFormation request: PhysicalResourceId is missing or not a string")
     request = {key: event[key] for key in (*_NAMES, *_OTHER_KEYS) if key in event}
+    if event["RequestType"] == "Create":
+        request.pop("PhysicalResourceId", None)
+    elif not isinstance(event.get("PhysicalResourceId"), str):
+        raise NotARequest("the event is not a CloudFormation request: PhysicalResourceId is missing or not a string")
     for physical_id in (request.get("PhysicalResourceId", ""), _uncreated(request)):
         if len(_encoded(_composed(request, FAILED, "", physical_id, {}))) > _ENVELOPE_LIMIT:
             raise NotARequest("the event is not a CloudFormation request: its ids are too long to be answered")
@@ -219,8 +222,13 @@ def _is_usable(response_url: str) -> bool:
         port_is_number = url.port is None or url.port > 0
     except ValueError:
         return False
-    one_line = response_url.isascii() and response_url.isprintable() and " " not in response_url
-    return one_line and url.scheme == "https" and bool(url.hostname) and "@" not in url.netloc and port_is_number
+    return (
+        " " not in response_url
+        and url.scheme == "https"
+        and bool(url.hostname)
+        and "@" not in url.netloc
+        and port_is_number
+    )
 
 
 def _uncreated(request: Mapping[str, Any]) -> str:

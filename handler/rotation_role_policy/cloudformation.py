@@ -48,10 +48,6 @@ _TRY_TIMEOUT = 10
 class CustomResource(CfnResource):
     """crhelper's `CfnResource` with a checked event before it and a delivered answer after it."""
 
-    # Set by crhelper for each request; its type stubs leave out what does not concern callers.
-    _event: Mapping[str, Any]
-    _context: Any
-
     ends: float
     """When Lambda ends the invocation, in seconds of `time.monotonic`."""
     answers_by: float
@@ -97,7 +93,7 @@ class CustomResource(CfnResource):
 
     def refuse_late(self) -> None:
         """Raises `OutOfTime` where the request was answered because time ran out; else it no longer can be."""
-        if not self._answer.stop_waiting():
+        if not self._answer.disarm():
             raise OutOfTime
 
     def _wrap_function(self, func: Any) -> None:
@@ -131,7 +127,7 @@ class Answer:
         self._can_be_late = True
         self.is_delivered = False
 
-    def stop_waiting(self) -> bool:
+    def disarm(self) -> bool:
         """Whether no answer was given yet; from then on `give_late` gives none."""
         with self._lock:
             self._can_be_late = False

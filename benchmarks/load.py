@@ -1,0 +1,210 @@
+"""Many resources created at once, against an IAM that throttles: ``make load``.
+
+Each Create runs in a process of its own, as in Lambda, against MiniStack. Its calls to IAM go through a token bucket
+that admits a set number a second and answers the others with Throttling. None may fail, and the whole may take at most
+1.3 times what the rate allows for the calls that were admitted.
+
+The processes are forked from one that has built its clients: 500 cold starts on two cores would measure just those.
+"""
+
+import argparse
+import contextlib
+import gc
+import io
+import itertools
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import urllib3
+
+from demo.emulator import ACCOUNT_ID, REGION, Emulator
+from rotation_role_policy import custom_resource
+from tests.world import Context
+
+ALLOWANCE = 1.3
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+THROTTLED = b"""<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error><Type>Sender</Type>
+<Code>Throttling</Code><Message>Rate exceeded</Message></Error><RequestId>0</RequestId></ErrorResponse>"""
+
+
+class Throttle(ThreadingHTTPServer):
+    """IAM's endpoint: hands so many requests a second on to the emulator."""
+
+    daemon_threads = True
+    request_queue_size = 1024
+
+    def __init__(self, rate: float, emulator: Emulator) -> None:
+        super().__init__(("127.0.0.1", 0), _Throttled)
+        self.rate = rate
+        self.admitted: Counter[str] = Counter()
+        self.turned_away = 0
+        self.upstream = emulator.endpoint_url
+        self.pool = urllib3.PoolManager(maxsize=8, block=True, ca_certs=emulator.environment["AWS_CA_BUNDLE"])
+        self._lock = threading.Lock()
+        self._tokens = rate
+        self._filled = time.monotonic()
+
+    def admits(self, action: str) -> bool:
+        """Whether there is a token. The bucket holds those of one second."""
+        with self._lock:
+            now = time.monotonic()
+            self._tokens = min(self.rate, self._tokens + (now - self._filled) * self.rate)
+            self._filled = now
+            if self._tokens < 1:
+                self.turned_away += 1
+                return False
+            self._tokens -= 1
+            self.admitted[action] += 1
+            return True
+
+
+class _Throttled(BaseHTTPRequestHandler):
+    server: Throttle
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        [action] = parse_qs(body.decode())["Action"]
+        if self.server.admits(action):
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+            answer = self.server.pool.request("POST", self.server.upstream, body=body, headers=headers)
+            self._reply(answer.status, answer.data)
+        else:
+            self._reply(400, THROTTLED)
+
+    def _reply(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "text/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet."""
+
+
+def furnish(emulator: Emulator, resources: int) -> None:
+    """For each resource a secret, and a rotation function with a role of its own."""
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("index.py", "def handler(event, context): pass")
+    iam, functions, secrets = (emulator.client(service) for service in ("iam", "lambda", "secretsmanager"))
+    for number in range(resources):
+        role = iam.create_role(RoleName=f"role-{number}", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+        functions.create_function(
+            FunctionName=f"rotate-{number}",
+            Role=role,
+            Runtime="python3.13",
+            Handler="index.handler",
+            Code={"ZipFile": code.getvalue()},
+        )
+        secrets.create_secret(Name=f"db-{number}", SecretString="{}")
+
+
+def create(number: int, url: str, start: Connection, outcome: Connection) -> None:
+    """One invocation: waits for `start`, and says how the Create was answered and after how many seconds."""
+    event = {
+        "RequestType": "Create",
+        "ResponseURL": f"{url}/_ministack/cfn-response/{number}",
+        "StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT_ID}:stack/load/6b1e1c50-0000-11ef-8e9a-0a1b2c3d4e5f",
+        "RequestId": f"request-{number}",
+        "ResourceType": "Custom::RotationRolePolicy",
+        "LogicalResourceId": f"Policy{number}",
+        "ResourceProperties": {"SecretId": f"db-{number}", "RotationLambdaARN": f"rotate-{number}"},
+    }
+    start.poll(None)
+    begun = time.monotonic()
+    context = Context(invoked_function_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:provider")
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        custom_resource.handler(event, context)
+    lines = [json.loads(line) for line in output.getvalue().splitlines()]
+    [answer] = [line for line in lines if line["message"] == "answering"]
+    outcome.send((answer["status"], answer["reason"], time.monotonic() - begun))
+    # What a fork has inherited is not its own to clean up.
+    os._exit(0)
+
+
+def invocations(resources: int, url: str) -> Iterator[Connection]:
+    """The outcomes of as many Creates, which begin when this is first asked for one."""
+    for service in ("secretsmanager", "lambda", "iam", "cloudformation"):
+        custom_resource.aws._client(service)
+    gc.freeze()
+    fork = get_context("fork")
+    waits, start = fork.Pipe(duplex=False)
+    outcomes = []
+    for number in range(resources):
+        receives, sends = fork.Pipe(duplex=False)
+        fork.Process(target=create, args=(number, url, waits, sends), daemon=True).start()
+        sends.close()
+        outcomes.append(receives)
+    start.send("now")
+    yield from outcomes
+
+
+def run(resources: int, rate: float) -> bool:
+    """Prints what came of it. Whether none failed, and it took no longer than the rate allows for."""
+    with tempfile.TemporaryDirectory() as folder, Emulator(Path(folder)) as emulator:
+        furnish(emulator, resources)
+        throttle = Throttle(rate, emulator)
+        os.environ.clear()
+        os.environ |= emulator.environment
+        os.environ["AWS_ENDPOINT_URL_IAM"] = f"http://127.0.0.1:{throttle.server_port}"
+        print(f"{resources} resources created at once, IAM admits {rate:g} calls a second", flush=True)
+        outcomes = invocations(resources, emulator.endpoint_url)
+        first = next(outcomes)
+        # Not before the forks: they would inherit a lock that a thread holds.
+        threading.Thread(target=throttle.serve_forever, daemon=True).start()
+        begun = time.monotonic()
+        answers = [outcome.recv() for outcome in itertools.chain([first], outcomes)]
+        took = time.monotonic() - begun
+        throttle.shutdown()
+        iam = emulator.client("iam")
+        standing = sum(len(iam.list_role_policies(RoleName=f"role-{n}")["PolicyNames"]) for n in range(resources))
+
+    failed = [reason for status, reason, _ in answers if status != "SUCCESS"]
+    calls = throttle.admitted.total()
+    # One second's worth is in the bucket from the start.
+    allowed = calls / rate - 1
+    print(f"  answered with SUCCESS    {len(answers) - len(failed)}, policies on the roles {standing}")
+    print(
+        f"  calls to IAM             {calls} admitted ({calls / resources:.2f} each), {throttle.turned_away} throttled"
+    )
+    for action, count in throttle.admitted.most_common():
+        print(f"    {count:6} {action}")
+    print(f"  slowest Create           {max(seconds for *_, seconds in answers):.1f} s")
+    print(f"  the whole                {took:.1f} s, the rate allows {allowed:.1f} s: {took / allowed:.2f} times that")
+    for reason in sorted(set(failed)):
+        print(f"  FAILED: {reason}")
+    good = not failed and standing == resources and took <= ALLOWANCE * allowed
+    print(f"  {'pass' if good else 'MISS'}: none fails, at most {ALLOWANCE} times what the rate allows")
+    return good
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--resources", type=int, default=500)
+    parser.add_argument("--rate", type=float, default=20, help="calls to IAM a second (20)")
+    arguments = parser.parse_args()
+    sys.exit(0 if run(arguments.resources, arguments.rate) else 1)
+
+
+if __name__ == "__main__":
+    main()

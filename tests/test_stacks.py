@@ -46,7 +46,8 @@ LOST = {
 }
 """What leaves open whether the call was made."""
 PASSING = LOST | {"throttled": error("Throttling"), "two writers": error("ConcurrentModification")}
-FATAL = {"denied": error("AccessDenied"), "invalid": error("MalformedPolicyDocument"), "gone": error("NoSuchEntity")}
+FATAL = {"denied": error("AccessDenied"), "invalid": error("MalformedPolicyDocument"), "full": error("LimitExceeded")}
+FOR_EVER = {"throttled for ever": PASSING["throttled"], "closed for ever": PASSING["closed"]}
 
 
 @dataclass
@@ -97,9 +98,6 @@ class Moments:
             self.strike()
 
 
-FOR_EVER = 1_000_000
-
-
 def troubles(*kinds: str) -> st.SearchStrategy[Trouble]:
     """Of these kinds, or none."""
     return st.sampled_from(("none", *kinds)).flatmap(
@@ -107,15 +105,19 @@ def troubles(*kinds: str) -> st.SearchStrategy[Trouble]:
             Trouble,
             kind=st.just(kind),
             call=st.integers(0, 9),
-            when=st.sampled_from(("before", "after")) if kind in LOST or kind == "time runs out" else st.just("before"),
-            times=st.just(FOR_EVER) if kind == "throttled for ever" else st.integers(1, 4 if kind in PASSING else 1),
+            when=st.sampled_from(
+                ["before", "after"]
+                if kind in LOST or kind == "time runs out"
+                else ["after" if kind == "closed for ever" else "before"]
+            ),
+            times=st.just(1_000_000) if kind in FOR_EVER else st.integers(1, 4 if kind in PASSING else 1),
             statuses=st.sampled_from(((), (), (500,), (429, 503))),
         )
     )
 
 
 PASSING_TROUBLE = troubles(*PASSING)
-ANY_TROUBLE = troubles(*PASSING, *FATAL, "throttled for ever", "time runs out")
+ANY_TROUBLE = troubles(*PASSING, *FATAL, *FOR_EVER, "time runs out")
 
 SECRET_IDS = st.sampled_from(SECRETS)
 GOOD = st.fixed_dictionaries(
@@ -204,7 +206,7 @@ class Stacks(RuleBasedStateMachine):
             if trouble.kind == "time runs out":
                 self._let_time_run_out()
             elif trouble.kind != "none":
-                raise (PASSING | FATAL | {"throttled for ever": error("Throttling")})[trouble.kind]
+                raise (PASSING | FATAL | FOR_EVER)[trouble.kind]
 
         world.moment = Moments(trouble, strike)
         world.slept.clear()

@@ -1,5 +1,5 @@
 # The two commands of the README: `make demo` and `make test`. Both start from nothing but Python 3.11 or later and make.
-.PHONY: demo test lint lock clean
+.PHONY: demo test bench lint lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -12,6 +12,10 @@ demo: .venv/installed .venv-sam/installed
 # A file stays on one worker: its emulator, or the demo's folder, is its own.
 test: lint .venv/installed .venv-sam/installed
 	PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# CPU and memory beside a plain implementation and the least possible one; on a busy machine, more ROUNDS.
+bench: .venv/installed
+	@$(BIN)/python -m benchmarks $(if $(ROUNDS),--rounds $(ROUNDS))
 
 lint: .venv/installed .venv-sam/installed
 	$(BIN)/ruff check .

@@ -98,11 +98,13 @@ def requests(url: str) -> list[dict[str, Any]]:
 class Bench:
     """The task roots, and what runs in them."""
 
-    def __init__(self, folder: Path, account: StandIn, authority: Path, *, compiled: bool) -> None:
+    def __init__(
+        self, folder: Path, account: StandIn, urls: dict[str, str], authority: Path, *, compiled: bool
+    ) -> None:
         self._folder = folder
         self._account = account
-        self._environment = environment(folder, account.url, authority)
-        (folder / "events.json").write_text(json.dumps(requests(account.url)))
+        self._environment = environment(folder, urls, authority)
+        (folder / "events.json").write_text(json.dumps(requests(urls["answers"])))
         for name in MODULES:
             make_task_root(folder / name, compiled=compiled)
 
@@ -139,30 +141,34 @@ def metrics(figures: list[dict[str, float]]) -> dict[str, float]:
     }
 
 
-def environment(folder: Path, url: str, authority: Path) -> dict[str, str]:
+def environment(folder: Path, urls: dict[str, str], authority: Path) -> dict[str, str]:
     """The variables that Lambda gives, as far as they matter here, and the way to the stand-in."""
     # The authorities that botocore brings, and one more: reading them is part of what TLS costs.
     bundle = folder / "authorities.pem"
     bundle.write_bytes((Path(botocore.__file__).parent / "cacert.pem").read_bytes() + authority.read_bytes())
     inherited = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if key in os.environ}
-    return inherited | {
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_SESSION_TOKEN": "testing",
-        "AWS_REGION": stand_in.REGION,
-        "AWS_DEFAULT_REGION": stand_in.REGION,
-        "AWS_LAMBDA_FUNCTION_NAME": "provider",
-        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_ENDPOINT_URL": url,
-        "AWS_CA_BUNDLE": str(bundle),
-        "SSL_CERT_FILE": str(bundle),
-        "LANG": "en_US.UTF-8",
-        "NO_PROXY": "localhost",
-        # /var/task is read-only in Lambda.
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+    endpoints = {f"AWS_ENDPOINT_URL_{name.upper()}": url for name, url in urls.items()}
+    return (
+        inherited
+        | endpoints
+        | {
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_SESSION_TOKEN": "testing",
+            "AWS_REGION": stand_in.REGION,
+            "AWS_DEFAULT_REGION": stand_in.REGION,
+            "AWS_LAMBDA_FUNCTION_NAME": "provider",
+            "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_CA_BUNDLE": str(bundle),
+            "SSL_CERT_FILE": str(bundle),
+            "LANG": "en_US.UTF-8",
+            "NO_PROXY": "localhost",
+            # /var/task is read-only in Lambda.
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+    )
 
 
 def make_task_root(folder: Path, *, compiled: bool) -> None:
@@ -275,8 +281,8 @@ def main() -> None:
     if not Path("/proc/self/status").exists():
         parser.error("a process's peak memory is read where Linux tells it")
     orders = list(permutations(MODULES))
-    with tempfile.TemporaryDirectory() as name, stand_in.serve(Path(name)) as (account, authority):
-        bench = Bench(Path(name), account, authority, compiled=not arguments.uncompiled)
+    with tempfile.TemporaryDirectory() as name, stand_in.serve(Path(name)) as (account, urls, authority):
+        bench = Bench(Path(name), account, urls, authority, compiled=not arguments.uncompiled)
         results: dict[Case, Figures] = {case: {name: [] for name in MODULES} for case in CASES}
         # The first round warms the machine's caches, and counts for nothing.
         for number in range(arguments.rounds + 1):

@@ -1,7 +1,9 @@
-"""A stand-in for AWS, and for the place of the answers: an HTTPS server with one answer to each call.
+"""A stand-in for AWS, and for the place of the answers: HTTPS servers with one answer to each call.
 
-It lives in the process that compares, so that what it costs is no part of what is measured. It remembers the inline
-policies that were put, which decides whether a policy is found unchanged, and keeps all that arrived.
+Each service has a server of its own, as it has a host of its own in AWS: connecting, and reading the authorities for
+it, is a good part of a cold start. All live in the process that compares, so that what they cost is no part of what is
+measured. They remember the inline policies that were put, which decides whether a policy is found unchanged, and keep
+all that arrived.
 """
 
 import json
@@ -47,7 +49,6 @@ class _UnknownCall(Exception):
 class StandIn:
     """The account. `customer_key` and `in_vpc` say what it looks like."""
 
-    url: str = ""
     customer_key: bool = False
     in_vpc: bool = False
     arrivals: list[Arrival] = field(default_factory=list)
@@ -198,16 +199,38 @@ def _xml(content: dict[str, Any]) -> str:
     return text
 
 
+SERVERS = ("answers", "secrets_manager", "kms", "lambda", "iam", "cloudformation")
+"""The services by the names that botocore's variables (``AWS_ENDPOINT_URL_IAM``) have for them."""
+
+
 @contextmanager
-def serve(folder: Path) -> Iterator[tuple[StandIn, Path]]:
-    """The stand-in at its `url`, and the certificate of the authority that its clients have to trust."""
+def serve(folder: Path) -> Iterator[tuple[StandIn, dict[str, str], Path]]:
+    """The stand-in, the URL of each of `SERVERS`, and the certificate of the authority that clients have to trust."""
     authority = trustme.CA()
     certificate = folder / "authority.pem"
     authority.cert_pem.write_to_path(str(certificate))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(tls)
     stand_in = StandIn()
+    servers = {name: ThreadingHTTPServer(("127.0.0.1", 0), _handler_class(stand_in)) for name in SERVERS}
+    threads = [threading.Thread(target=server.serve_forever, daemon=True) for server in servers.values()]
+    for server, thread in zip(servers.values(), threads, strict=True):
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        thread.start()
+    try:
+        yield (
+            stand_in,
+            {name: f"https://localhost:{server.server_port}" for name, server in servers.items()},
+            certificate,
+        )
+    finally:
+        for server, thread in zip(servers.values(), threads, strict=True):
+            server.shutdown()
+            server.server_close()
+            thread.join()
 
+
+def _handler_class(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         # Head and body in one packet: apart, the second would wait for the client's delayed acknowledgement.
@@ -228,14 +251,4 @@ def serve(folder: Path) -> Iterator[tuple[StandIn, Path]]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.socket = tls.wrap_socket(server.socket, server_side=True)
-    stand_in.url = f"https://localhost:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield stand_in, certificate
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return Handler

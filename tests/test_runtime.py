@@ -204,7 +204,7 @@ def test_an_event_that_is_no_request_fails_the_invocation_and_nothing_is_sent(
     del event["RequestType"]
     outcome = warm.invoke(event)
     assert (outcome.kind, outcome.body["errorType"]) == ("error", "NotARequest")
-    assert outcome.body["errorMessage"].endswith("RequestType is missing or not a string")
+    assert outcome.body["errorMessage"].endswith("RequestType is missing or not a string of ASCII")
     assert environment.answers.received == []
     assert environment.sids(ROLE) == []
 

@@ -94,7 +94,8 @@ class RuntimeApi:
                 elif event := api._events.get():
                     self._answer(200, *event)
                 else:
-                    self._answer(410)
+                    # Nobody is there any more to be answered.
+                    self.close_connection = True
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import Phase, settings
 from moto import mock_aws
 
-from rotation_role_policy import cloudformation
+from rotation_role_policy import transport
 from tests import answers as answers_module
 from tests.answers import Answers
 from tests.world import REGION, World, connected
@@ -43,7 +43,7 @@ def _no_real_account() -> None:
 @pytest.fixture(scope="session")
 def _place_for_answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answers]:
     with answers_module.serve(tmp_path_factory.mktemp("answers")) as (answers, authority):
-        cloudformation._tls.cache_clear()
+        transport.tls.cache_clear()
         os.environ["SSL_CERT_FILE"] = str(authority)
         yield answers
 

@@ -363,7 +363,7 @@ def test_declared_mode_wants_a_role_that_lambda_can_assume(world: World, stateme
     [("eu-central-1", "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn"), ("us-gov-west-1", "amazonaws.com")],
 )
 def test_the_dns_suffix_is_that_of_the_secrets_partition(world: World, region: str, suffix: str) -> None:
-    partition = WatchedAws(world)._session.get_partition_for_region(region)
+    partition = WatchedAws(world)._core.get_partition_for_region(region)
     assert WatchedAws(world).dns_suffix(partition) == suffix
 
 

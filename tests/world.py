@@ -239,6 +239,9 @@ class WatchedAws(Aws):
             client.meta.events.register("before-call.cloudformation.DescribeStackResource", self._describe)
         return client
 
+    def _connect(self, client: Any) -> None:
+        """Moto answers in botocore's own place."""
+
     def _note(self, service: str, params: dict[str, Any], model: Any, **_: Any) -> None:
         action = f"{service}:{model.name}"
         self._world.calls.append((action, params))

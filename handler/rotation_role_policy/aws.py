@@ -7,19 +7,25 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-import boto3
 import botocore.session
 from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
+from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
+from rotation_role_policy import transport
 from rotation_role_policy.errors import CallFailed, OutOfTime, ProviderDenied, Refused, shown
 
-# Seconds. Every call here answers well below a second. Tries are counted here alone: botocore would bound them by their
-# number, where it is the time left that bounds them.
-_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 1})
+_SERVICES = ["cloudformation", "iam", "kms", "lambda", "secretsmanager"]
+
+# Tries are made here alone: botocore would bound them by their number, where it is the time left that bounds them.
+_CONFIG = Config(
+    connect_timeout=transport.CONNECT_SECONDS,
+    read_timeout=transport.READ_SECONDS,
+    retries={"mode": "standard", "total_max_attempts": 1},
+)
 
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 8.0
@@ -91,7 +97,7 @@ class Aws:
 
     def region(self) -> str:
         """The region that the calls go to, for reasons: a secret of another region is not found in this one."""
-        return str(self._session.region_name)
+        return str(self._core.get_config_variable("region"))
 
     def dns_suffix(self, partition: str) -> str:
         """The partition's DNS suffix, such as ``amazonaws.com``, from botocore's own data."""
@@ -100,16 +106,25 @@ class Aws:
 
     @cached_property
     def _core(self) -> botocore.session.Session:
-        return botocore.session.get_session()
-
-    @cached_property
-    def _session(self) -> boto3.Session:
-        return boto3.Session(botocore_session=self._core)
+        session = botocore.session.get_session()
+        session.register_component("data_loader", _Loader())
+        return session
 
     def _client(self, service: str) -> Any:
         if service not in self._clients:
-            self._clients[service] = self._session.client(service, config=_CONFIG)
+            self._clients[service] = self._core.create_client(service, config=_CONFIG)
+            self._connect(self._clients[service])
         return self._clients[service]
+
+    def _connect(self, client: Any) -> None:
+        transport.use(client)
+
+
+class _Loader(Loader):  # type: ignore[misc]  # botocore has no types
+    """botocore's own, which looks through the data of all services, twice, to see whether it has ours."""
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002  # botocore's signature
+        return _SERVICES
 
 
 def _http_status(error: Exception) -> int:

@@ -9,17 +9,16 @@ import http.client
 import json
 import logging
 import os
-import ssl
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 from crhelper import FAILED, CfnResource
 
+from rotation_role_policy import transport
 from rotation_role_policy.errors import CallFailed, NotARequest, OutOfTime, Refused, Undelivered
 from rotation_role_policy.log import counted, facts
 
@@ -262,19 +261,13 @@ def deliver(url: str, body: bytes, deadline: float) -> None:
 def _put(url: str, body: bytes, timeout: float) -> int:
     """The HTTP status of one PUT. The URL is signed for an empty content type."""
     parts = urlsplit(url)
-    connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=_tls())
+    connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=transport.tls())
     try:
         path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
         connection.request("PUT", path, body, {"Content-Type": "", "Content-Length": str(len(body))})
         return connection.getresponse().status
     finally:
         connection.close()
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """One for the life of the process: reading the certificates takes longer than the rest of the answer."""
-    return ssl.create_default_context()
 
 
 def _composed(

@@ -1,5 +1,5 @@
 # The two commands of the README: `make demo` and `make test`. Both start from nothing but Python 3.11 or later and make.
-.PHONY: demo test bench lint lock clean
+.PHONY: demo test soak bench load lint lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -13,9 +13,17 @@ demo: .venv/installed .venv-sam/installed
 test: lint .venv/installed .venv-sam/installed
 	PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+# Thousands of new examples where `make test` takes the same few: half an hour.
+soak: .venv/installed
+	$(BIN)/python -m pytest --hypothesis-profile soak tests/test_stacks.py tests/test_bad_input.py
+
 # CPU and memory beside a plain implementation and the least possible one; on a busy machine, more ROUNDS.
 bench: .venv/installed
 	@$(BIN)/python -m benchmarks $(if $(ROUNDS),--rounds $(ROUNDS))
+
+# 500 resources at once against an IAM that throttles: three minutes.
+load: .venv/installed
+	@PYTHONPATH=handler:. $(BIN)/python -m benchmarks.load
 
 lint: .venv/installed .venv-sam/installed
 	$(BIN)/ruff check .

@@ -81,6 +81,8 @@ def iam(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+    # Says where there is no proxy, and so is no proxy itself.
+    monkeypatch.setenv("no_proxy", "localhost")
     transport.tls.cache_clear()
     transport._pool.cache_clear()
     Thread(target=server.serve_forever, daemon=True).start()

@@ -36,7 +36,7 @@ def use(client: Any) -> None:
 
     Source: https://docs.aws.amazon.com/botocore/latest/topics/events.html (`before-send`: "can return a response")
     """
-    if not getproxies():
+    if not getproxies().keys() - {"no"}:
         client.meta.events.register("before-send", _send)
 
 

@@ -96,7 +96,7 @@ class StandIn:
             "iam:ListRolePolicies": self._list_role_policies,
             "iam:SimulatePrincipalPolicy": self._simulate_principal_policy,
             "iam:PutRolePolicy": self._put_role_policy,
-            "cloudformation:DescribeStackResource": self._describe_stack_resource,
+            "cloudformation:DescribeStacks": self._describe_stacks,
         }
         if action not in known:
             raise _UnknownCall(action)
@@ -174,15 +174,14 @@ class StandIn:
             "SimulatePrincipalPolicyResult": {"EvaluationResults": {"member": allowed}, "IsTruncated": "false"},
         }
 
-    def _describe_stack_resource(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        detail = {
+    def _describe_stacks(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        stack = {
             "StackId": parameters["StackName"],
-            "LogicalResourceId": parameters["LogicalResourceId"],
-            "ResourceType": "Custom::RotationRolePolicy",
-            "LastUpdatedTimestamp": "2026-01-01T00:00:00Z",
-            "ResourceStatus": "CREATE_IN_PROGRESS",
+            "StackName": "database",
+            "CreationTime": "2026-01-01T00:00:00Z",
+            "StackStatus": "CREATE_IN_PROGRESS",
         }
-        return {"DescribeStackResourceResult": {"StackResourceDetail": detail}}
+        return {"DescribeStacksResult": {"Stacks": {"member": stack}}}
 
 
 def _members(parameters: dict[str, Any], name: str) -> list[str]:

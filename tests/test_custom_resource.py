@@ -136,7 +136,7 @@ def test_a_first_create_measures_proves_and_puts_besides(world: World, secret: s
         "iam:SimulatePrincipalPolicy",
         "iam:SimulatePrincipalPolicy",
         "iam:PutRolePolicy",
-        "cloudformation:DescribeStackResource",
+        "cloudformation:DescribeStacks",
     ]
 
 
@@ -158,8 +158,8 @@ def test_a_changed_policy_is_given_time_to_propagate(
 def test_the_propagation_delay_leaves_time_to_answer(world: World, secret: str) -> None:
     event = world.request("Create", PROPERTIES | {"PropagationDelay": "60"})
     assert world.send(event, Context(milliseconds=80_000))["Status"] == "SUCCESS"
-    # 15 seconds for the answer, 21 to take a policy back, 5 to look whether anybody waits.
-    assert sum(world.slept) == pytest.approx(80 - 15 - 65 / 3 - 5, abs=1)
+    # 15 seconds for the answer, 21 to take a policy back, 10 to ask whether anybody waits.
+    assert sum(world.slept) == pytest.approx(80 - 15 - 65 / 3 - 10, abs=1)
 
 
 # --- a Create that fails ---
@@ -415,18 +415,26 @@ def time_runs_out(world: World) -> Callable[[], None]:
     return until_answered
 
 
-@pytest.mark.parametrize("action", ["lambda:GetFunctionConfiguration", "iam:GetRolePolicy", "iam:ListRolePolicies"])
-def test_when_time_runs_out_before_the_write_nothing_is_written(world: World, secret: str, action: str) -> None:
+@pytest.mark.parametrize(
+    ("action", "physical_id"),
+    [
+        ("lambda:GetFunctionConfiguration", f"uncreated-{LOGICAL_ID}"),
+        ("iam:GetRolePolicy", f"uncreated-{LOGICAL_ID}"),
+        ("iam:ListRolePolicies", OWN_ID),
+    ],
+)
+def test_when_time_runs_out_before_the_write_nothing_is_written(
+    world: World, secret: str, action: str, physical_id: str
+) -> None:
     world.lost[action] = [time_runs_out(world)]
     answer = world.create(**PROPERTIES)
     assert answer["Status"] == "FAILED"
     assert answer["Reason"].startswith("The provider function ran out of time")
     assert world.calls[-1][0] == action
-    known = action.startswith("iam:")
-    assert answer["PhysicalResourceId"] == (OWN_ID if known else f"uncreated-{LOGICAL_ID}")
+    assert answer["PhysicalResourceId"] == physical_id
 
 
-@pytest.mark.parametrize("action", ["iam:PutRolePolicy", "cloudformation:DescribeStackResource"])
+@pytest.mark.parametrize("action", ["iam:PutRolePolicy", "cloudformation:DescribeStacks"])
 def test_when_time_runs_out_at_the_write_it_is_taken_back(
     world: World, secret: str, successor: None, action: str
 ) -> None:
@@ -440,7 +448,7 @@ def test_when_time_runs_out_at_the_write_it_is_taken_back(
     for changed in (DOCUMENTED, SUCCESSOR):
         # An Update asks CloudFormation at its beginning, too.
         world.lost[action] = [time_runs_out(world)]
-        if action == "cloudformation:DescribeStackResource":
+        if action == "cloudformation:DescribeStacks":
             world.lost[action].insert(0, lambda: None)
         answer = world.update(OWN_ID, **changed)
         assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", OWN_ID)
@@ -448,7 +456,17 @@ def test_when_time_runs_out_at_the_write_it_is_taken_back(
         assert world.policies("successor") == {}
 
 
-@pytest.mark.parametrize("status", ["CREATE_FAILED", "DELETE_IN_PROGRESS", "DELETE_COMPLETE", "DELETE_FAILED"])
+@pytest.mark.parametrize(
+    "status",
+    [
+        "ROLLBACK_IN_PROGRESS",
+        "ROLLBACK_COMPLETE",
+        "UPDATE_ROLLBACK_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE",
+        "DELETE_IN_PROGRESS",
+        "DELETE_COMPLETE",
+    ],
+)
 @pytest.mark.parametrize(
     "moment", ["secretsmanager:DescribeSecret", "iam:GetRolePolicy", "iam:SimulatePrincipalPolicy"]
 )
@@ -459,43 +477,44 @@ def test_a_create_that_its_delete_overtakes_leaves_no_policy(
     delete = world.request("Delete", PROPERTIES, PhysicalResourceId="database-DatabaseRotationPolicy-1ABCDEFGHIJKL")
 
     def cancel() -> None:
-        world.state = lambda *_: (status, 1)
+        world.stack_status = lambda _: status
         assert world.send_elsewhere(delete)["Status"] == "SUCCESS"
 
     world.faults[moment] = [cancel]
-    assert world.create(**PROPERTIES)["Status"] == "FAILED"
+    answer = world.create(**PROPERTIES)
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"] == f"CloudFormation no longer waits for this request: the stack is {status}."
     assert world.policies() == {"somebody-elses": theirs}
 
 
-def test_a_create_that_is_delivered_long_after_its_delete_leaves_no_policy(world: World, secret: str) -> None:
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "DELETE_COMPLETE"])
+def test_a_create_that_is_delivered_long_after_its_delete_leaves_no_policy(
+    world: World, secret: str, status: str
+) -> None:
     physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
     world.delete(physical_id)
-    world.state = lambda *_: ("DELETE_COMPLETE", 2)
+    world.stack_status = lambda _: status
     world.create(**PROPERTIES)
     assert world.policies() == {}
 
 
-def test_a_create_that_is_delivered_after_an_update_leaves_what_that_has_put(
-    world: World, secret: str, successor: None
-) -> None:
-    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
-    world.update(physical_id, **DOCUMENTED)
-    before = world.policies()
-    world.state = lambda *_: ("UPDATE_COMPLETE", 2)
+def test_a_create_that_is_overtaken_leaves_nothing_of_an_earlier_delivery_either(world: World, secret: str) -> None:
     world.create(**PROPERTIES)
-    assert world.policies() == before
+    world.stack_status = lambda _: "ROLLBACK_IN_PROGRESS"
+    world.create(**DOCUMENTED)
+    assert world.policies() == {}
 
 
-@pytest.mark.parametrize("state", [("UPDATE_FAILED", 1), ("UPDATE_IN_PROGRESS", 2), ("UPDATE_COMPLETE", 3)])
+@pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"])
 @pytest.mark.parametrize("changed", [DOCUMENTED, SUCCESSOR])
 def test_an_update_that_its_rollback_overtakes_takes_back_what_it_put(
-    world: World, secret: str, successor: None, state: tuple[str, int], changed: dict[str, Any]
+    world: World, secret: str, successor: None, status: str, changed: dict[str, Any]
 ) -> None:
     physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
     before = world.policies()
 
     def roll_back() -> None:
-        world.state = lambda *_: state
+        world.stack_status = lambda _: status
         event = world.request("Update", PROPERTIES, PhysicalResourceId=physical_id)
         assert world.send_elsewhere(event)["PhysicalResourceId"] == physical_id
 
@@ -505,28 +524,77 @@ def test_an_update_that_its_rollback_overtakes_takes_back_what_it_put(
     assert world.policies("successor") == {}
 
 
-@pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
-def test_an_update_of_which_cloudformation_does_not_yet_know_is_served(world: World, secret: str, status: str) -> None:
+@pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"])
+def test_the_updates_of_a_rollback_are_served(world: World, secret: str, status: str) -> None:
+    physical_id = world.create(**DOCUMENTED)["PhysicalResourceId"]
+    world.stack_status = lambda _: status
+    assert world.update(physical_id, **PROPERTIES)["Status"] == "SUCCESS"
+    assert world.policies()[OWN_POLICY]["Statement"][0]["Sid"] == "RotateSecret"
+
+
+def test_an_update_that_is_delivered_when_the_stack_is_deleted_leaves_no_policy(world: World, secret: str) -> None:
+    world.stack_status = lambda _: "DELETE_COMPLETE"
+    assert world.update(OWN_ID, **PROPERTIES)["Status"] == "FAILED"
+    assert world.policies() == {}
+
+
+@pytest.mark.parametrize("moment", ["iam:GetRolePolicy", "iam:PutRolePolicy"])
+@pytest.mark.parametrize("changed", [DOCUMENTED, SUCCESSOR])
+def test_an_update_that_is_delivered_twice_at_once_keeps_what_it_put(
+    world: World, secret: str, successor: None, moment: str, changed: dict[str, Any]
+) -> None:
     physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
-    states = iter([(status, 1), ("UPDATE_IN_PROGRESS", 2)])
-    world.state = lambda *_: next(states)
-    assert world.update(physical_id, **DOCUMENTED)["Status"] == "SUCCESS"
+    event = world.request("Update", changed, PhysicalResourceId=physical_id)
+    answers = []
+
+    def once_more() -> None:
+        answers.append(world.send_elsewhere(event))
+        world.stack_status = lambda _: "UPDATE_COMPLETE"
+
+    world.faults[moment] = [once_more]
+    assert world.send(event) == answers[0]
+    assert answers[0]["Status"] == "SUCCESS"
+    [statement, *_] = world.policies(answers[0]["Data"]["RoleName"])[OWN_POLICY]["Statement"]
+    assert ("Sid" in statement) is (changed == SUCCESSOR)
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "ValidationError"])
 def test_where_cloudformation_does_not_tell_the_request_is_served(world: World, secret: str, code: str) -> None:
-    world.faults["cloudformation:DescribeStackResource"] = [error(code)]
+    world.faults["cloudformation:DescribeStacks"] = [error(code)]
     assert world.create(**PROPERTIES)["Status"] == "SUCCESS"
-    world.faults["cloudformation:DescribeStackResource"] = [error(code), error(code)]
+    world.faults["cloudformation:DescribeStacks"] = [error(code), error(code)]
     assert world.update(OWN_ID, **DOCUMENTED)["Status"] == "SUCCESS"
+
+
+def test_cloudformation_is_asked_for_no_longer_than_ten_seconds(world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    world.slept.clear()
+    world.faults["cloudformation:DescribeStacks"] = [error("Throttling")] * 1000
+    assert world.update(OWN_ID, **DOCUMENTED, PropagationDelay="0")["Status"] == "SUCCESS"
+    assert 10 < sum(world.slept) < 20
 
 
 def test_the_stack_is_asked_by_its_id(world: World, secret: str) -> None:
     world.create(**PROPERTIES)
-    assert world.calls[-1] == (
-        "cloudformation:DescribeStackResource",
-        {"StackName": STACK_ID, "LogicalResourceId": LOGICAL_ID},
-    )
+    assert world.calls[-1] == ("cloudformation:DescribeStacks", {"StackName": STACK_ID})
+
+
+def test_a_policy_is_taken_back_before_lambda_ends_the_invocation(world: World, secret: str) -> None:
+    context = Context()
+    world.lost["iam:PutRolePolicy"] = [CLOSED] * 1000
+    world.faults["iam:DeleteRolePolicy"] = [CLOSED] * 1000
+    assert world.send(world.request("Create", PROPERTIES), context)["PhysicalResourceId"] == OWN_ID
+    # A call takes 13 seconds at most.
+    assert context.get_remaining_time_in_millis() >= 13_000
+
+
+@pytest.mark.parametrize("seconds", ["60", 60])
+def test_the_answer_is_in_time_where_cloudformation_waits_a_shorter_time(
+    world: World, secret: str, seconds: Any
+) -> None:
+    world.faults["iam:PutRolePolicy"] = [error("Throttling")] * 1000
+    assert world.create(**PROPERTIES, ServiceTimeout=seconds)["Status"] == "FAILED"
+    assert 20 < sum(world.slept) < 45
 
 
 # --- Delete ---

@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 
 from rotation_role_policy import custom_resource
 from rotation_role_policy.errors import Undelivered
+from rotation_role_policy.transport import READ_SECONDS
 from tests.answers import Answers
 from tests.world import ACCOUNT, REGION, Context, World, connected, error
 
@@ -75,7 +76,7 @@ class Trouble:
     @property
     def passes(self) -> bool:
         """Whether the request has to succeed nonetheless."""
-        return self.kind == "none" or self.kind in PASSING
+        return self.kind in ("none", "delivered twice", *PASSING)
 
 
 QUIET = Trouble("none")
@@ -117,7 +118,7 @@ def troubles(*kinds: str) -> st.SearchStrategy[Trouble]:
 
 
 PASSING_TROUBLE = troubles(*PASSING)
-ANY_TROUBLE = troubles(*PASSING, *FATAL, *FOR_EVER, "time runs out")
+ANY_TROUBLE = troubles(*PASSING, *FATAL, *FOR_EVER, "time runs out", "delivered twice")
 
 SECRET_IDS = st.sampled_from(SECRETS)
 GOOD = st.fixed_dictionaries(
@@ -169,8 +170,8 @@ class Stacks(RuleBasedStateMachine):
         self._exit = ExitStack()
         self.world: World = self._exit.enter_context(connected(answers))
         self.resources: dict[tuple[str, str], Resource] = {}
-        self.states: dict[tuple[str, str], tuple[str, int]] = {}
-        self.world.state = lambda *key: self.states[key]
+        self.statuses: dict[str, str] = {}
+        self.world.stack_status = lambda stack_id: self.statuses[stack_id]
         self.others: dict[str, dict[str, Any]] = {role: {} for role in ROLES}
         self.serial = itertools.count(1)
         self.last: dict[str, Any] | None = None
@@ -205,7 +206,12 @@ class Stacks(RuleBasedStateMachine):
         def strike() -> None:
             if trouble.kind == "time runs out":
                 self._let_time_run_out()
+            elif trouble.kind == "delivered twice":
+                world.send_elsewhere(event)
+                self._settle(event["StackId"])
             elif trouble.kind != "none":
+                if trouble.kind == "slow":
+                    world.slept.append(READ_SECONDS)
                 raise (PASSING | FATAL | FOR_EVER)[trouble.kind]
 
         world.moment = Moments(trouble, strike)
@@ -229,10 +235,6 @@ class Stacks(RuleBasedStateMachine):
         assert answer["PhysicalResourceId"]
         assert max(world.answers.sizes) <= 4096
         assert answer["Reason"].isprintable()
-        key = event["StackId"], event["LogicalResourceId"]
-        if self.states[key][0].endswith("_IN_PROGRESS"):
-            outcome = "COMPLETE" if answer["Status"] == "SUCCESS" else "FAILED"
-            self._now(*key, f"{event['RequestType'].upper()}_{outcome}")
         return answer
 
     def _let_time_run_out(self) -> None:
@@ -244,15 +246,16 @@ class Stacks(RuleBasedStateMachine):
     def _request(
         self, request_type: str, stack_id: str, logical_id: str, properties: dict[str, Any], **more: Any
     ) -> dict[str, Any]:
-        self._now(stack_id, logical_id, f"{request_type.upper()}_IN_PROGRESS")
+        self.statuses[stack_id] = f"{request_type.upper()}_IN_PROGRESS"
         request_id = str(next(self.serial))
         self.last = self.world.request(
             request_type, properties, StackId=stack_id, LogicalResourceId=logical_id, RequestId=request_id, **more
         )
         return self.last
 
-    def _now(self, stack_id: str, logical_id: str, status: str) -> None:
-        self.states[stack_id, logical_id] = (status, next(self.serial))
+    def _settle(self, stack_id: str, status: str = "UPDATE_COMPLETE") -> None:
+        """The stack's operation is over."""
+        self.statuses[stack_id] = status
 
     def _update_request(self, resource: Resource, physical_id: str, properties: dict[str, Any]) -> dict[str, Any]:
         return self._request(
@@ -279,6 +282,8 @@ class Stacks(RuleBasedStateMachine):
             answer = self._deliver(event, QUIET)
         assert answer is not None
         assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", resource.physical_id), answer
+        is_last = not any(stack_id == resource.stack_id for stack_id, _ in self.resources)
+        self._settle(resource.stack_id, "DELETE_COMPLETE" if is_last else "UPDATE_COMPLETE")
 
     def _succeed(self, event: dict[str, Any]) -> dict[str, Any]:
         """The answer to a request that has to succeed."""
@@ -317,6 +322,7 @@ class Stacks(RuleBasedStateMachine):
             assert resource.document, "it stands there"
             self.resources[resource.stack_id, resource.logical_id] = resource
             self.newest_create = event
+            self._settle(resource.stack_id, "CREATE_COMPLETE")
         else:
             assert not trouble.passes, answer["Reason"]
             self._delete(resource, QUIET)
@@ -350,9 +356,10 @@ class Stacks(RuleBasedStateMachine):
         stack_id, logical_id = data.draw(st.sampled_from(self._unused()))
         event = self._request("Create", stack_id, logical_id, properties)
         delete = self._overtaking("Delete", event, properties, MADE_UP_ID)
-        if self._deliver_overtaken(event, at, when, "DELETE_COMPLETE", delete):
-            self._now(stack_id, logical_id, "DELETE_COMPLETE")
+        if self._deliver_overtaken(event, at, when, "ROLLBACK_IN_PROGRESS", delete):
+            self.statuses[stack_id] = "ROLLBACK_IN_PROGRESS"
             self._succeed(delete)
+        self._settle(stack_id, "ROLLBACK_COMPLETE")
 
     @precondition(lambda self: self.resources)
     @rule(data=st.data(), properties=GOOD, at=st.integers(1, 10))
@@ -365,10 +372,11 @@ class Stacks(RuleBasedStateMachine):
         resource = self.resources[data.draw(st.sampled_from([*self.resources]))]
         event = self._update_request(resource, resource.physical_id, properties)
         back = self._overtaking("Update", event, resource.properties, resource.physical_id)
-        answer = self._deliver_overtaken(event, at, "before", "UPDATE_COMPLETE", back)
+        answer = self._deliver_overtaken(event, at, "before", "UPDATE_ROLLBACK_IN_PROGRESS", back)
         if answer:
             self._end_update(resource, properties, answer, rolls_back=True)
         self.last = None
+        self._settle(resource.stack_id, "UPDATE_ROLLBACK_COMPLETE")
 
     def _overtaking(
         self, request_type: str, event: dict[str, Any], properties: dict[str, Any], physical_id: str
@@ -388,7 +396,7 @@ class Stacks(RuleBasedStateMachine):
         answers = []
 
         def overtake() -> None:
-            self._now(event["StackId"], event["LogicalResourceId"], status)
+            self.statuses[event["StackId"]] = status
             answers.append(world.send_elsewhere(overtaking))
 
         world.moment = Moments(Trouble("overtaken", at, when), overtake)
@@ -435,8 +443,11 @@ class Stacks(RuleBasedStateMachine):
             self._delete(stale, QUIET)
 
     def _roll_back(self, resource: Resource, physical_id: str) -> None:
-        answer = self._succeed(self._update_request(resource, physical_id, resource.properties))
+        event = self._update_request(resource, physical_id, resource.properties)
+        self.statuses[resource.stack_id] = "UPDATE_ROLLBACK_IN_PROGRESS"
+        answer = self._succeed(event)
         assert answer["PhysicalResourceId"] == resource.physical_id
+        self._settle(resource.stack_id, "UPDATE_ROLLBACK_COMPLETE")
 
     @precondition(lambda self: self.resources)
     @rule(data=st.data(), trouble=ANY_TROUBLE)
@@ -452,12 +463,25 @@ class Stacks(RuleBasedStateMachine):
         assert self.last is not None
         self._deliver(self.last, QUIET)
 
-    @precondition(lambda self: self.newest_create)
+    @precondition(lambda self: self._old_create())
     @rule()
     def deliver_an_old_create_again(self) -> None:
-        """It has waited long: its resource may have been updated or deleted since."""
-        assert self.newest_create is not None
-        self._deliver(self.newest_create, QUIET)
+        """It has waited long: its stack may have been deleted since."""
+        event = self._old_create()
+        assert event is not None
+        self._deliver(event, QUIET)
+
+    def _old_create(self) -> dict[str, Any] | None:
+        """The newest Create, unless its resource has had an Update since, or was taken out of a stack that stays.
+
+        There it can't tell that it is no longer waited for.
+        """
+        event = self.newest_create
+        if event is None:
+            return None
+        resource = self.resources.get((event["StackId"], event["LogicalResourceId"]))
+        is_as_created = resource is not None and resource.properties == event["ResourceProperties"]
+        return event if is_as_created or self.statuses[event["StackId"]] == "DELETE_COMPLETE" else None
 
     @rule(role=st.sampled_from(ROLES), name=st.sampled_from(["theirs", "Policy", "Policy-0123456789ab"]))
     def somebody_else_puts_a_policy(self, role: str, name: str) -> None:
@@ -487,8 +511,7 @@ class Stacks(RuleBasedStateMachine):
     @invariant()
     def nothing_but_what_is_believed_in(self) -> None:
         """Each role holds the policies that CloudFormation believes in, and everyone else's."""
-        if self.last:
-            self._believed_in()
+        self._believed_in()
 
 
 def test_each_role_holds_exactly_what_cloudformation_believes_in(answers: Answers) -> None:

@@ -7,7 +7,6 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
@@ -71,9 +70,8 @@ class World:
     """For an action, the trouble of its next calls, when AWS was called and its response is lost."""
     moment: Callable[[str, str], None] = lambda _when, _action: None
     """Called ``before`` and ``after`` each call, with its action: more trouble, wherever it falls."""
-    state: Callable[[str, str], tuple[str, int]] | None = None
-    """What CloudFormation says of a resource, by its stack's id and its logical id: its status and when that began.
-    By default that it waits."""
+    stack_status: Callable[[str], str] | None = None
+    """The status of a stack, by its id. By default it is in the middle of what the last request is for."""
     simulate: Callable[[dict[str, Any]], list[dict[str, Any]]] = lambda _: []
     """The EvaluationResults of a SimulatePrincipalPolicy, from its parameters."""
     slept: list[float] = field(default_factory=list)
@@ -164,7 +162,7 @@ class World:
         resource.create(custom_resource.create)
         resource.update(custom_resource.update)
         resource.delete(custom_resource.delete)
-        aws = WatchedAws(World(self.answers, simulate=self.simulate, state=self.state, slept=self.slept))
+        aws = WatchedAws(World(self.answers, simulate=self.simulate, stack_status=self.stack_status, slept=self.slept))
         with mock.patch.multiple(custom_resource, resource=resource, aws=aws):
             custom_resource.handler(event, Context())
         return self.answers.received.pop()
@@ -236,7 +234,7 @@ class WatchedAws(Aws):
             client.meta.events.register("provide-client-params", partial(self._note, service))
             client.meta.events.register("after-call", partial(self._lose, service))
             client.meta.events.register("before-call.iam.SimulatePrincipalPolicy", self._simulate)
-            client.meta.events.register("before-call.cloudformation.DescribeStackResource", self._describe)
+            client.meta.events.register("before-call.cloudformation.DescribeStacks", self._describe)
         return client
 
     def _connect(self, client: Any) -> None:
@@ -254,15 +252,10 @@ class WatchedAws(Aws):
         _next_trouble(self._world.lost.get(action))
 
     def _describe(self, **_: Any) -> tuple[Any, dict[str, Any]]:
-        """Moto's stacks have no custom resource of ours: the world says what state it is in."""
-        asked = self._world.calls[-1][1]
-        status, since = (
-            self._world.state(asked["StackName"], asked["LogicalResourceId"])
-            if self._world.state
-            else (self._world._in_progress, 0)
-        )
-        detail = {"ResourceStatus": status, "LastUpdatedTimestamp": datetime.fromtimestamp(since, UTC)}
-        return SimpleNamespace(status_code=200), {"StackResourceDetail": detail}
+        """Moto has no stack with a resource of ours: the world says what becomes of it."""
+        stack_id = self._world.calls[-1][1]["StackName"]
+        status = self._world.stack_status(stack_id) if self._world.stack_status else self._world._in_progress
+        return SimpleNamespace(status_code=200), {"Stacks": [{"StackStatus": status}]}
 
     def _simulate(self, **_: Any) -> tuple[Any, dict[str, Any]]:
         """Moto has no SimulatePrincipalPolicy: the world says what comes back."""

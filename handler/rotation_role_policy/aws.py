@@ -4,6 +4,7 @@ import math
 import random
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -41,6 +42,7 @@ _PASSING = {
     "EntityTemporarilyUnmodifiable",
     "RequestLimitExceeded",
     "RequestTimeout",
+    "RequestTimeoutException",
     "TooManyRequestsException",
 }
 # No answer at all, or one that cannot be read: such as a page of a proxy's.
@@ -68,11 +70,11 @@ class Aws:
         """
         method = getattr(self._client(service), xform_name(operation))
         action = f"{service}:{operation}"
+        if time.monotonic() >= self.deadline:
+            raise OutOfTime
         in_doubt = False
         longest_pause = _FIRST_PAUSE
         while True:
-            if time.monotonic() >= self.deadline:
-                raise OutOfTime
             try:
                 response: dict[str, Any] = method(**parameters)
                 return response
@@ -84,6 +86,16 @@ class Aws:
                     raise _translated(error, action, parameters, in_doubt) from error
             time.sleep(pause)
             longest_pause = min(_LONGEST_PAUSE, 2 * longest_pause)
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Gives the calls in the block so many seconds, where there is as much left."""
+        deadline = self.deadline
+        self.deadline = min(deadline, time.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self.deadline = deadline
 
     def items(self, operation: str, key: str, **parameters: Any) -> Iterator[Any]:
         """The items under `key` in all pages of the response to an operation of IAM's. Raises as `call` does."""
@@ -155,4 +167,5 @@ def _translated(error: Exception, action: str, parameters: dict[str, Any], in_do
         message,
         f"AWS denies the provider {action} on {shown(about)}. Its stack's parameters RoleNamePattern and"
         f" SecretNamePattern say what it may serve; an SCP or a key policy can deny it too.",
+        in_doubt=in_doubt,
     )

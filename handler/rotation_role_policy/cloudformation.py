@@ -8,7 +8,9 @@ can rely on").
 import http.client
 import json
 import logging
+import math
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -48,7 +50,7 @@ class CustomResource(CfnResource):
     """crhelper's `CfnResource` with a checked event before it and a delivered answer after it."""
 
     ends: float
-    """When Lambda ends the invocation, in seconds of `time.monotonic`."""
+    """When Lambda ends the invocation, or CloudFormation the waiting, in seconds of `time.monotonic`."""
     answers_by: float
     """When the request is answered with FAILED if nothing else has been answered, likewise."""
 
@@ -72,7 +74,7 @@ class CustomResource(CfnResource):
         Raises `NotARequest` before anything is done or sent, `Undelivered` where the answer did not arrive.
         """
         request = checked(event)
-        left = context.get_remaining_time_in_millis() / 1000
+        left = min(context.get_remaining_time_in_millis() / 1000, _service_timeout(request))
         self.ends = time.monotonic() + left
         # An invocation that is shorter than the template's gives its answer a quarter.
         self.answers_by = self.ends - min(ANSWER_SECONDS, left / 4)
@@ -135,6 +137,9 @@ class Answer:
     def give_late(self, reason: str, physical_id: str) -> None:
         """FAILED, from the timer's thread, because time runs out while the handler is still at work."""
         with self._lock:
+            # Only a Create's answer says what its id will have been.
+            if self._request["RequestType"] != "Create":
+                physical_id = ""
             if self._can_be_late:
                 # Where this one is not delivered the invocation fails, once the handler is back.
                 with suppress(Undelivered):
@@ -224,6 +229,13 @@ def _is_usable(response_url: str) -> bool:
         and "@" not in url.netloc
         and port_is_number
     )
+
+
+def _service_timeout(request: Mapping[str, Any]) -> float:
+    """The seconds for which CloudFormation waits: the resource's own, where it gives a number."""
+    properties = request.get("ResourceProperties")
+    declared = str(properties.get("ServiceTimeout")) if isinstance(properties, Mapping) else ""
+    return int(declared) if re.fullmatch("[1-9][0-9]{0,3}", declared) else math.inf
 
 
 def _uncreated(request: Mapping[str, Any]) -> str:

@@ -23,9 +23,6 @@ logger = logging.getLogger(__name__)
 POLICY_NAME_CHARACTERS = 128
 """https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html"""
 
-LOOK_SECONDS = 5
-"""Kept free of the propagation delay, for a look whether CloudFormation still waits."""
-
 TAKE_BACK_SECONDS = 30
 """Kept free for a last call that hangs, and to take a policy back that came too late."""
 
@@ -44,14 +41,12 @@ def handler(event: Any, context: Any) -> None:
 def create(event: Mapping[str, Any], context: Any) -> str:
     """Puts the policy and gives its physical id. A repeated delivery finds it there and gives the same answer."""
     _start(event, context)
-    declaration, situation = _look(event, context)
-    # From here on even a failure is answered with the id by which the Delete that follows finds the policy.
-    resource.PhysicalResourceId = _physical_id(event, situation)
     try:
-        return _put(event, None, declaration, situation)
-    except ProviderDenied:
+        return _put(event, "", *_look(event, context))
+    except ProviderDenied as denied:
         # A role out of our reach: nothing was put, and a Delete by its id would be denied too and strand the stack.
-        resource.PhysicalResourceId = ""
+        if not denied.in_doubt:
+            resource.PhysicalResourceId = ""
         raise
 
 
@@ -61,7 +56,7 @@ def update(event: Mapping[str, Any], context: Any) -> str:
     CloudFormation deletes the old one when all else has succeeded. A failure is answered with the id that came.
     """
     _start(event, context)
-    before = stack.look(aws, event)
+    before = stack.status(aws, event)
     return _put(event, before, *_look(event, context))
 
 
@@ -99,7 +94,7 @@ def _look(event: Mapping[str, Any], context: Any) -> tuple[Declaration, Situatio
     return declaration, inspection.inspect(aws, declaration, _account(context))
 
 
-def _put(event: Mapping[str, Any], before: stack.State | None, declaration: Declaration, situation: Situation) -> str:
+def _put(event: Mapping[str, Any], before: str, declaration: Declaration, situation: Situation) -> str:
     """Brings the policy on the role to what the situation asks for, and gives its physical id.
 
     `before` is the state in which CloudFormation saw the resource when an Update began.
@@ -116,6 +111,9 @@ def _put(event: Mapping[str, Any], before: stack.State | None, declaration: Decl
 
     role_name = situation.role.name
     standing = inline_policy.read(aws, role_name, name)
+    if event["RequestType"] == "Create":
+        # From here on even a failure is answered with the id by which the Delete that follows finds the policy.
+        resource.PhysicalResourceId = physical_id
     if standing == document:
         logger.info("unchanged", extra=facts(role=role_name, policy=name))
     else:
@@ -129,7 +127,7 @@ def _put(event: Mapping[str, Any], before: stack.State | None, declaration: Decl
 
 def _write(
     event: Mapping[str, Any],
-    before: stack.State | None,
+    before: str,
     declaration: Declaration,
     role_name: str,
     document: policy.Document,
@@ -139,7 +137,7 @@ def _write(
     name = policy_name(event)
     try:
         inline_policy.put(aws, role_name, name, document)
-    except CallFailed as failure:
+    except (CallFailed, Refused) as failure:
         if failure.in_doubt:
             _take_back(event, role_name, standing)
         raise
@@ -152,7 +150,7 @@ def _write(
         stack.refuse_overtaken(aws, event, before)
         resource.refuse_late()
     except Exception as failure:
-        is_gone = isinstance(failure, stack.Overtaken) and failure.is_gone
+        is_gone = isinstance(failure, stack.Overtaken) and (failure.is_gone or event["RequestType"] == "Create")
         _take_back(event, role_name, None if is_gone else standing)
         raise
 
@@ -160,7 +158,9 @@ def _write(
 def _take_back(event: Mapping[str, Any], role_name: str, standing: policy.Document | None) -> None:
     """Brings back what stood there, with the time that is left for it."""
     name = policy_name(event)
-    aws.deadline = resource.ends
+    # Until a little after the answer is due: a call that hangs is over before Lambda ends the invocation, and an
+    # invocation that is ended would be run again.
+    aws.deadline = resource.answers_by + (resource.ends - resource.answers_by) / 10
     try:
         inline_policy.restore(aws, role_name, name, standing)
     except (Refused, CallFailed) as failure:
@@ -216,7 +216,7 @@ def _account(context: Any) -> str:
 
 def _wait(seconds: int) -> None:
     """IAM is eventually consistent: whoever `DependsOn` the policy finds it in effect."""
-    time.sleep(max(0.0, min(seconds, aws.deadline - time.monotonic() - LOOK_SECONDS)))
+    time.sleep(max(0.0, min(seconds, aws.deadline - time.monotonic() - stack.LOOK_SECONDS)))
 
 
 def _start(event: Mapping[str, Any], context: Any) -> None:

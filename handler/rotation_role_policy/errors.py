@@ -23,6 +23,9 @@ def shown(value: object, characters: int = SHOWN_CHARACTERS) -> str:
 class Refused(Exception):
     """The request cannot be served as it stands. `str()` of it is the reason in the stack's events."""
 
+    in_doubt = False
+    """As for `CallFailed`."""
+
 
 class ProviderDenied(Refused):
     """AWS denied a call to the provider's own role.
@@ -31,9 +34,10 @@ class ProviderDenied(Refused):
     the log: they can say which kind of policy denied it.
     """
 
-    def __init__(self, action: str, message: str, reason: str) -> None:
+    def __init__(self, action: str, message: str, reason: str, *, in_doubt: bool = False) -> None:
         self.action = action
         self.message = message
+        self.in_doubt = in_doubt
         super().__init__(reason)
 
 

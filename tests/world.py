@@ -48,7 +48,7 @@ class Context:
     invoked_function_arn: str = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:provider"
     aws_request_id: str = "11111111-2222-3333-4444-555555555555"
     log_stream_name: str = "2026/01/01/[$LATEST]0123"
-    milliseconds: int = 300_000
+    milliseconds: int = 600_000
     """What is left of the invocation when it begins."""
     begun: float = field(default_factory=lambda: time.monotonic())
 

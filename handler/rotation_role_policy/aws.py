@@ -28,8 +28,8 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 1},
 )
 
-_FIRST_PAUSE = 0.2
-_LONGEST_PAUSE = 8.0
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 10.0
 """Seconds, of which each pause takes a random part: whoever was turned away together does not come back together.
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
 

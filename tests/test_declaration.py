@@ -62,6 +62,11 @@ def test_a_secret_may_be_a_full_arn_a_partial_arn_or_a_name(secret_id: str) -> N
     assert declare({"SecretId": "db", "SuperuserSecretId": secret_id}).superuser_secret_id == secret_id
 
 
+@pytest.mark.parametrize(("name", "given"), [("SecretId", "db"), ("SecretIds", ["db"])])
+def test_a_secret_is_told_by_the_property_that_named_it(name: str, given: Any) -> None:
+    assert declare({name: given}).secret_property == name
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -91,16 +96,12 @@ def test_a_role_may_be_a_name_or_an_arn_with_a_path(role: str) -> None:
         ({"SubnetIds": []}, ()),
         ({"SubnetIds": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}, ("subnet-1", "subnet-2")),
         ({"SubnetIds": ["subnet-1"], "Ipv6AllowedForDualStack": "true"}, ("subnet-1",)),
+        ({"SubnetIds": ["subnet-1"], "Ipv6AllowedForDualStack": "false"}, ("subnet-1",)),
         ({"SubnetIds": ["subnet-1"], "Ipv6AllowedForDualStack": False}, ("subnet-1",)),
     ],
 )
 def test_a_vpc_config_is_that_of_a_lambda_function(vpc_config: Any, subnets: tuple[str, ...]) -> None:
     assert declare({"SecretId": "db", "RoleName": "role", "VpcConfig": vpc_config}).subnet_ids == subnets
-
-
-@given(st.dictionaries(st.text(), st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)))
-def test_triggers_hold_anything_and_change_nothing(triggers: dict[str, Any]) -> None:
-    assert declare({"SecretId": "db", "Triggers": triggers}) == declare({"SecretId": "db"})
 
 
 DB: dict[str, Any] = {"SecretId": "db"}
@@ -129,8 +130,8 @@ REFUSED: list[tuple[Any, str]] = [
     ({"SecretId": "db\n"}, "is not in the right form"),
     ({"SecretIds": []}, "SecretIds is an empty list. Give at least 1."),
     ({"SecretIds": "a,b"}, 'SecretIds "a,b" is not a list. Give a list of strings.'),
-    ({"SecretIds": ["a", "b*"]}, 'SecretIds[1] "b*" is not in the right form'),
-    (DB | {"SuperuserSecretId": "a?"}, 'SuperuserSecretId "a?" is not in the right form'),
+    ({"SecretIds": ["a", "b*"]}, 'SecretIds[1] "b*" is not in the right form. Give a secret\'s full ARN'),
+    (DB | {"SuperuserSecretId": "a?"}, 'SuperuserSecretId "a?" is not in the right form. Give a secret\'s full ARN'),
     (DB | {"RotationLambdaARN": "a b"}, "Give a function's name, its ARN, or its ARN with a version or alias."),
     (DB | {"RotationLambdaARN": "arn:aws:lambda:eu-central-1:123456789012:function:*"}, "is not in the right form"),
     (DB | {"RoleName": "service-role/role"}, "Give a role's name (without its path) or its ARN."),
@@ -168,6 +169,28 @@ def test_what_is_refused_is_told_by_name_value_and_remedy(properties: Any, words
     assert len(str(refused.value)) <= 240
 
 
+@pytest.mark.parametrize(
+    ("properties", "reason"),
+    [
+        ("db", "ResourceProperties is not an object: declare the properties of Custom::RotationRolePolicy."),
+        (
+            DB | {"VpcConfig": {}, "RoleName": "r", "RotationLambdaARN": "f"},
+            "VpcConfig together with RotationLambdaARN: a function that exists is inspected, one that does not is"
+            " declared. Remove VpcConfig, or remove RotationLambdaARN and give RoleName.",
+        ),
+        (
+            DB | {"VpcConfig": {}},
+            "VpcConfig without RoleName: a function that does not exist yet tells nothing of its role. Give RoleName,"
+            " the role that the function will have.",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_told_with_the_way_out_and_nothing_else(properties: Any, reason: str) -> None:
+    with pytest.raises(Refused) as refused:
+        declare(properties)
+    assert str(refused.value) == reason
+
+
 @pytest.mark.parametrize("name", [row.name for row in PROPERTIES if row.type != "CloudFormation"])
 @pytest.mark.parametrize("value", [None, 1.5, "x" * 5000 + "\x00", [{}], [[]], {"a": {"b": "c" * 5000}}, "ü", "\u202e"])
 def test_no_value_whatever_makes_anything_but_a_short_refusal(name: str, value: Any) -> None:
@@ -195,3 +218,8 @@ def test_any_properties_are_declared_or_refused(properties: dict[str, Any]) -> N
     else:
         assert declared.secret_ids
         assert not any(set("*?$") & set(secret) for secret in declared.secret_ids)
+
+
+@given(st.dictionaries(st.text(), st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)))
+def test_triggers_hold_anything_and_change_nothing(triggers: dict[str, Any]) -> None:
+    assert declare({"SecretId": "db", "Triggers": triggers}) == declare({"SecretId": "db"})

@@ -1,5 +1,5 @@
 # The two commands of the README: `make demo` and `make test`. Both start from nothing but Python 3.11 or later and make.
-.PHONY: demo test soak bench load lint lock clean
+.PHONY: demo test soak bench load lint mutants lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -32,6 +32,10 @@ lint: .venv/installed .venv-sam/installed
 	$(BIN)/cfn-lint template.yaml demo/*.yaml
 	@# `sam validate` wants a region, and asks nobody.
 	AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 $(SAM)/sam validate --lint
+
+# Would a test notice if a part of the rules were wrong? Ten to thirty minutes, so it is no part of `make test`.
+mutants: .venv/installed
+	nice $(BIN)/python tests/mutants.py
 
 # Two environments: ministack and aws-sam-cli each pin their own botocore.
 .venv/installed: tests/requirements-dev.txt

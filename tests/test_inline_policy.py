@@ -48,6 +48,23 @@ def test_a_role_that_is_gone_is_refused_on_writing_and_nothing_on_deleting(aws: 
         inline_policy.refuse_too_large(aws, "gone", "own", DOCUMENT)
 
 
+def test_what_stood_there_is_put_back(aws: WatchedAws, world: World) -> None:
+    inline_policy.put(aws, "rotation-role", "own", DOCUMENT | {"Id": "new"})
+    inline_policy.restore(aws, "rotation-role", "own", DOCUMENT)
+    assert world.policies() == {"own": DOCUMENT}
+
+
+def test_where_nothing_stood_nothing_is_left(aws: WatchedAws, world: World) -> None:
+    for name in ("own", "other"):
+        inline_policy.put(aws, "rotation-role", name, DOCUMENT)
+    inline_policy.restore(aws, "rotation-role", "own", None)
+    assert world.policies() == {"other": DOCUMENT}
+
+
+def test_a_character_counts_as_one_in_whatever_alphabet() -> None:
+    assert inline_policy.size({"ü": "é"}) == len('{"ü":"é"}')
+
+
 def test_white_space_does_not_count() -> None:
     assert inline_policy.size({"a": "b  c\n\t"}) == len('{"a":"bc"}') + len("\\n\\t")
     assert inline_policy.size(json.loads(document_of(500))) == 500
@@ -68,14 +85,23 @@ def test_the_limit_is_10240_characters_of_all_inline_policies_together(
         return
     with pytest.raises(Refused) as refused:
         inline_policy.refuse_too_large(aws, "rotation-role", "own", DOCUMENT)
-    assert "would have 10,241 characters; IAM allows 10,240." in str(refused.value)
+    own = inline_policy.size(DOCUMENT)
+    assert str(refused.value).startswith(
+        f'The role "rotation-role" is full: with this policy ({own} characters) its inline policies would have 10,241'
+        f" characters; IAM allows 10,240."
+    )
     assert len(str(refused.value)) <= 240
 
 
 def test_a_role_that_was_filled_meanwhile_is_refused_likewise(aws: WatchedAws, world: World) -> None:
     world.faults["iam:PutRolePolicy"] = [error("LimitExceeded")]
-    with pytest.raises(Refused, match="more than 10,240 characters; IAM allows 10,240"):
+    with pytest.raises(Refused) as refused:
         inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
+    own = inline_policy.size(DOCUMENT)
+    assert str(refused.value).startswith(
+        f'The role "rotation-role" is full: with this policy ({own} characters) its inline policies would have more'
+        f" than 10,240 characters; IAM allows 10,240."
+    )
 
 
 @pytest.mark.parametrize(

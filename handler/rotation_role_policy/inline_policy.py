@@ -44,7 +44,7 @@ def put(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
     Raises `Refused` where the role is gone or is AWS's own, or where others filled it since it was measured.
     """
     try:
-        text = json.dumps(document, separators=(",", ":"))
+        text = json.dumps(document)
         aws.call("iam", "PutRolePolicy", RoleName=role_name, PolicyName=policy_name, PolicyDocument=text)
     except CallFailed as failure:
         if failure.code == "NoSuchEntity":
@@ -81,7 +81,7 @@ def restore(aws: Aws, role_name: str, policy_name: str, standing: Document | Non
 
 def size(document: Any) -> int:
     """The document's characters as IAM counts them: without white space."""
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(document, ensure_ascii=False)
     return sum(not character.isspace() for character in text)
 
 

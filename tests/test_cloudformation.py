@@ -12,9 +12,9 @@ import boto3
 import pytest
 from crhelper import CfnResource
 
-from rotation_role_policy import cloudformation, custom_resource
-from rotation_role_policy.cloudformation import CustomResource
-from rotation_role_policy.errors import NotARequest, Refused, Undelivered
+from rotation_role_policy import cloudformation, custom_resource, log
+from rotation_role_policy.cloudformation import CustomResource, checked
+from rotation_role_policy.errors import NotARequest, OutOfTime, Refused, Undelivered
 from tests.answers import Answers
 from tests.world import LOGICAL_ID, STACK_ID, Context, World
 
@@ -159,7 +159,82 @@ def test_other_request_types_and_ids_that_are_no_text_are_refused_at_once(served
             served.resource(served.request(RequestType="Delete", **physical_id), Context())
 
 
+@pytest.mark.parametrize("name", ["StackId", "RequestId", "LogicalResourceId"])
+@pytest.mark.parametrize("value", ["with\nline", "\u00fc", "\ud800", "\x7f"])
+def test_ids_are_printable_ascii(served: Served, name: str, value: str) -> None:
+    with pytest.raises(NotARequest, match=f"{name} is missing or not a string of ASCII"):
+        served.resource(served.request(**{name: value}), Context())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user@localhost/",
+        "https://user:password@localhost/",
+        "https://localhost:0/",
+        "https://localhost:99999/",
+        "https://localhost:x/",
+        "https://localhost/a b",
+        "https://localhost/a\r\nHost:other",
+        "https://localhost/\u00fc",
+    ],
+)
+def test_a_url_that_could_be_another_request_is_no_place_for_an_answer(served: Served, url: str) -> None:
+    with pytest.raises(NotARequest, match="ResponseURL is"):
+        served.resource(served.request(ResponseURL=url), Context())
+
+
+@pytest.mark.parametrize("url", ["https://localhost", "https://localhost:443/x?y=z", "HTTPS://localhost:1/"])
+def test_a_plain_https_url_is(served: Served, url: str) -> None:
+    assert checked(served.request(ResponseURL=url))["ResponseURL"] == url
+
+
+@pytest.mark.parametrize("request_type", ["Create", "Delete"])
+def test_ids_leave_a_quarter_of_the_answer_to_its_reason(served: Served, request_type: str) -> None:
+    def answer_bytes(stack_id: str) -> int:
+        """Of an answer that has nothing to say."""
+        names = {"StackId": stack_id, "RequestId": request["RequestId"], "LogicalResourceId": LOGICAL_ID}
+        said = {"Status": "FAILED", "Reason": "", "PhysicalResourceId": physical_id, **names, "Data": {}}
+        return len(json.dumps(said))
+
+    request = served.request(RequestType=request_type, PhysicalResourceId="p" * 100)
+    physical_id = f"uncreated-{LOGICAL_ID}" if request_type == "Create" else "p" * 100
+    longest = "s" * (3072 - answer_bytes(""))
+    assert checked(request | {"StackId": longest})["StackId"] == longest
+    with pytest.raises(NotARequest, match="its ids are too long to be answered"):
+        checked(request | {"StackId": longest + "s"})
+
+
+def test_a_create_brings_no_physical_id(served: Served) -> None:
+    served.result = failing(Refused("no"))
+    answer = served.send(PhysicalResourceId="given")
+    assert answer["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
+    assert "PhysicalResourceId" not in served.events[0]
+
+
 # --- the answer ---
+
+
+def test_each_answer_counts_a_request_and_perhaps_a_failed_one(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.start()
+    served.send(Context(function_name="the-provider"))
+    served.answers.clear()
+    served.result = failing(Refused("no"))
+    served.send(Context(function_name="the-provider"))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["message"] for line in lines] == ["answering", "refused", "answering"]
+    assert (lines[1]["kind"], lines[1]["why"], lines[1]["aws"]) == ("Refused", "no", None)
+    counted = [lines[0], lines[2]]
+    assert [(one["Provider"], one["Requests"], one["FailedRequests"]) for one in counted] == [
+        ("the-provider", 1, 0),
+        ("the-provider", 1, 1),
+    ]
+    assert [(one["status"], one["reason"], one["physical_id"]) for one in counted] == [
+        ("SUCCESS", "", "role/policy"),
+        ("FAILED", "no", f"uncreated-{LOGICAL_ID}"),
+    ]
 
 
 def test_a_refusal_is_answered_in_full_without_control_characters(served: Served) -> None:
@@ -279,6 +354,102 @@ def test_when_time_runs_out_the_one_answer_is_failed_with_a_usable_id(
     assert time.monotonic() - started >= 0.9, "the handler went on to its end"
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", answered)
     assert answer["Reason"].startswith("The provider function ran out of time")
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "declared", "left", "kept"),
+    [
+        (100_000, {}, 100, 15),
+        (100_000, {"ServiceTimeout": "50"}, 50, 12.5),
+        (100_000, {"ServiceTimeout": 80}, 80, 15),
+        (100_000, {"ServiceTimeout": "9999"}, 100, 15),
+        (100_000, {"ServiceTimeout": "10000"}, 100, 15),
+        (100_000, {"ServiceTimeout": "0"}, 100, 15),
+        (100_000, {"ServiceTimeout": "x1"}, 100, 15),
+        (100_000, "no object", 100, 15),
+        (40_000, {}, 40, 10),
+    ],
+)
+def test_fifteen_seconds_are_kept_for_the_answer_or_a_quarter_of_a_short_time(
+    served: Served, milliseconds: int, declared: Any, left: float, kept: float
+) -> None:
+    begun = time.monotonic()
+    served.send(Context(milliseconds=milliseconds), ResourceProperties=declared)
+    assert served.resource.ends - begun == pytest.approx(left, abs=0.5)
+    assert served.resource.ends - served.resource.answers_by == pytest.approx(kept, abs=0.1)
+    assert served.resource._timer.interval == pytest.approx(left - kept, abs=0.5)
+    assert served.resource._timer.daemon
+
+
+def test_a_request_without_properties_has_the_time_of_its_invocation(served: Served) -> None:
+    event = served.request()
+    del event["ResourceProperties"]
+    begun = time.monotonic()
+    served.resource(event, Context(milliseconds=100_000))
+    assert served.resource.ends - begun == pytest.approx(100, abs=0.5)
+
+
+def test_once_lateness_is_ruled_out_the_timer_answers_nothing(served: Served) -> None:
+    def ruled_out() -> str:
+        served.resource.refuse_late()
+        served.resource._timer.function()
+        return "role/policy"
+
+    served.result = ruled_out
+    assert served.send()["Status"] == "SUCCESS"
+
+
+def test_what_was_answered_because_time_ran_out_is_late(served: Served) -> None:
+    caught = []
+
+    def too_late() -> str:
+        served.resource._timer.function()
+        with pytest.raises(OutOfTime) as late:
+            served.resource.refuse_late()
+        caught.append(late)
+        return "role/policy"
+
+    served.result = too_late
+    assert served.send()["Status"] == "FAILED"
+    assert caught
+
+
+@pytest.mark.parametrize(("request_type", "answered"), [("Create", "role/policy"), ("Update", "given")])
+def test_a_late_answer_has_the_id_of_what_is_there(served: Served, request_type: str, answered: str) -> None:
+    def too_late() -> str:
+        served.resource.PhysicalResourceId = "role/policy"
+        served.resource.Data["PolicyName"] = "policy"
+        served.resource._timer.function()
+        return "role/policy"
+
+    served.result = too_late
+    answer = served.send(RequestType=request_type, PhysicalResourceId="given")
+    assert (answer["PhysicalResourceId"], answer["Data"]) == (answered, {})
+
+
+def test_a_timer_that_wakes_up_late_answers_no_other_request(served: Served) -> None:
+    served.send()
+    timer = served.resource._timer
+    served.answers.clear()
+
+    def meanwhile() -> str:
+        timer.function()
+        return "role/policy"
+
+    served.result = meanwhile
+    assert served.send(RequestId="another")["Status"] == "SUCCESS"
+
+
+def test_a_late_answer_that_is_not_taken_fails_the_invocation(served: Served) -> None:
+    def too_late() -> str:
+        served.answers.statuses = [403]
+        served.resource._timer.function()
+        return "role/policy"
+
+    served.result = too_late
+    with pytest.raises(Undelivered, match="no answer was delivered for request aaaaaaaa"):
+        served.resource(served.request(), Context())
+    assert served.answers.received == []
 
 
 def test_an_answer_that_is_under_way_when_the_handler_ends_is_waited_for(

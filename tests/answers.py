@@ -20,6 +20,8 @@ class Answers:
         self.received: list[dict[str, Any]] = []
         self.sizes: list[int] = []
         self.content_types: list[str | None] = []
+        self.paths: list[str] = []
+        """With the query."""
         self.statuses: list[int] = []
 
     def clear(self) -> None:
@@ -27,6 +29,7 @@ class Answers:
         self.received.clear()
         self.sizes.clear()
         self.content_types.clear()
+        self.paths.clear()
         self.statuses.clear()
 
 
@@ -48,6 +51,7 @@ def serve(folder: Path) -> Iterator[tuple[Answers, Path]]:
                 answers.received.append(json.loads(body))
                 answers.sizes.append(len(body))
                 answers.content_types.append(self.headers["Content-Type"])
+                answers.paths.append(self.path)
             self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()

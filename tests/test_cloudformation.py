@@ -1,5 +1,6 @@
 """The answer: what counts as a request, what is sent, how it is delivered."""
 
+import http.client
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ from crhelper import CfnResource
 
 from rotation_role_policy import cloudformation, custom_resource, log
 from rotation_role_policy.cloudformation import CustomResource, checked
-from rotation_role_policy.errors import NotARequest, OutOfTime, Refused, Undelivered
+from rotation_role_policy.errors import CallFailed, NotARequest, OutOfTime, Refused, Undelivered
 from tests.answers import Answers
 from tests.world import LOGICAL_ID, STACK_ID, Context, World
 
@@ -212,7 +213,88 @@ def test_a_create_brings_no_physical_id(served: Served) -> None:
     assert "PhysicalResourceId" not in served.events[0]
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ({"RequestId": None}, "RequestId is missing or not a string of ASCII"),
+        ({"RequestType": "create"}, "RequestType is not Create, Update or Delete"),
+        ({"ResponseURL": "http://x"}, "ResponseURL is not an https URL with a host"),
+        ({"RequestType": "Delete"}, "PhysicalResourceId is missing or not a string"),
+        ({"StackId": "s" * 4000}, "its ids are too long to be answered"),
+    ],
+)
+def test_what_is_wrong_with_an_event_is_said_in_full(served: Served, damage: dict[str, Any], said: str) -> None:
+    with pytest.raises(NotARequest) as refused:
+        checked(served.request(**damage))
+    assert str(refused.value) == f"the event is not a CloudFormation request: {said}"
+    with pytest.raises(NotARequest) as refused:
+        checked("Create")
+    assert str(refused.value) == "the event is not an object, let alone a CloudFormation request"
+
+
+def test_the_handler_gets_the_whole_request_and_nothing_else(served: Served) -> None:
+    request = served.request(RequestType="Update", PhysicalResourceId="given", OldResourceProperties={"SecretId": "x"})
+    served.resource(request | {"Extra": "x", "CrHelperPoll": True}, Context())
+    assert served.events == [request]
+
+
 # --- the answer ---
+
+
+def test_the_answer_is_what_cloudformation_wants_where_it_wants_it(served: Served) -> None:
+    def with_data() -> str:
+        served.resource.Data["PolicyName"] = "policy"
+        return "role/policy"
+
+    served.result = with_data
+    assert served.send(RequestId="request-7") == {
+        "Status": "SUCCESS",
+        "Reason": "",
+        "PhysicalResourceId": "role/policy",
+        "StackId": STACK_ID,
+        "RequestId": "request-7",
+        "LogicalResourceId": LOGICAL_ID,
+        "Data": {"PolicyName": "policy"},
+    }
+    assert served.answers.paths == ["/answer?signature=sentinel-signature"]
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"), [("", "/"), ("/a%2Fb", "/a%2Fb"), ("?x=y", "/?x=y"), ("/a?x=%7C", "/a?x=%7C")]
+)
+def test_the_path_is_sent_as_it_was_signed(served: Served, path: str, sent: str) -> None:
+    host = served.answers.url.partition("/answer")[0]
+    served.send(ResponseURL=host + path)
+    assert served.answers.paths == [sent]
+
+
+def test_an_unexpected_failure_says_where_to_look(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    log.start()
+    served.result = failing(ZeroDivisionError("secret"))
+    assert served.send()["Reason"] == (
+        "The provider function failed unexpectedly (ZeroDivisionError). Its log stream 2026/01/01/[$LATEST]0123 says"
+        " where."
+    )
+    first, _ = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["message"], first["level"]) == ("failed", "ERROR")
+    assert "ZeroDivisionError" in first["exception"]
+
+
+def test_a_failure_of_aws_is_logged_in_its_own_words(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    log.start()
+    served.result = failing(CallFailed("iam:GetRole", "ServiceFailure", "down"))
+    served.send()
+    first, _ = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["message"], first["kind"], first["aws"], first["level"]) == (
+        *("refused", "CallFailed", "down"),
+        "WARNING",
+    )
+
+
+def test_crhelper_logs_nothing_of_its_own(served: Served) -> None:
+    assert logging.getLogger("crhelper").level == logging.CRITICAL
+    for name in ("boto3", "botocore"):
+        assert logging.getLogger(name).level == logging.WARNING
 
 
 def test_each_answer_counts_a_request_and_perhaps_a_failed_one(
@@ -291,6 +373,72 @@ def test_an_answer_that_is_not_taken_fails_the_invocation(served: Served, status
         served.resource(served.request(), Context())
     assert served.answers.received == []
     assert served.answers.statuses == [], "tried as often as it may be, and no more"
+
+
+class Tries:
+    """`cloudformation._put` for `deliver`: what each try comes to, and how long it may take."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *outcomes: int | Exception) -> None:
+        self.outcomes = [*outcomes]
+        self.timeouts: list[float] = []
+        monkeypatch.setattr(cloudformation, "_put", self._put)
+
+    def _put(self, url: str, body: bytes, timeout: float) -> int:
+        assert (url, body) == ("https://localhost/", b"{}")
+        self.timeouts.append(timeout)
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def deliver(self, seconds: float) -> None:
+        """With so many seconds left."""
+        cloudformation.deliver("https://localhost/", b"{}", time.monotonic() + seconds)
+
+
+@pytest.mark.parametrize("status", [200, 201, 299])
+def test_a_2xx_is_an_answer_that_is_taken(served: Served, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    Tries(monkeypatch, status).deliver(60)
+
+
+@pytest.mark.parametrize(
+    "for_now",
+    [199, 300, 399, 429, 500, 599, ConnectionResetError(), TimeoutError(), http.client.BadStatusLine("")],
+)
+def test_whatever_may_pass_is_tried_again(
+    served: Served, monkeypatch: pytest.MonkeyPatch, for_now: int | Exception
+) -> None:
+    Tries(monkeypatch, for_now, for_now, 200).deliver(60)
+    tries = Tries(monkeypatch, *[for_now] * 6)
+    with pytest.raises(Undelivered) as undelivered:
+        tries.deliver(60)
+    problem = type(for_now).__name__ if isinstance(for_now, Exception) else f"HTTP {for_now}"
+    assert str(undelivered.value) == f"the answer could not be delivered to CloudFormation: {problem}"
+    assert tries.outcomes == []
+
+
+@pytest.mark.parametrize("status", [400, 403, 428, 430, 499])
+def test_what_is_refused_once_is_refused_for_good(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int
+) -> None:
+    log.start()
+    tries = Tries(monkeypatch, 500, status)
+    with pytest.raises(Undelivered, match=f"HTTP {status}"):
+        tries.deliver(60)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["message"], line["attempt"], line["problem"]) for line in lines] == [
+        ("answer not delivered", 1, "HTTP 500"),
+        ("answer not delivered", 2, f"HTTP {status}"),
+    ]
+
+
+@pytest.mark.parametrize(("left", "timeout"), [(60, 10), (5, 5), (0.5, 1)])
+def test_a_try_takes_ten_seconds_or_what_is_left(
+    served: Served, monkeypatch: pytest.MonkeyPatch, left: float, timeout: float
+) -> None:
+    tries = Tries(monkeypatch, 200)
+    tries.deliver(left)
+    assert tries.timeouts == [pytest.approx(timeout, abs=0.1)]
 
 
 def test_a_host_that_cannot_be_reached_fails_the_invocation_within_its_time(served: Served) -> None:

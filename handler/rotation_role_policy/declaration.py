@@ -16,7 +16,7 @@ from rotation_role_policy.errors import Refused, shown
 
 @dataclass(frozen=True)
 class Property:
-    """One row of the table of properties. `type` is the README's word for it."""
+    """One row of the table of properties. `type` is the README's word for it, and `meaning` its first words."""
 
     name: str
     type: str
@@ -35,19 +35,19 @@ class Property:
 _ID_FORM = "a secret's full ARN, partial ARN or name, without wildcards"
 
 PROPERTIES = (
-    Property("ServiceToken", "CloudFormation", "The ARN of the provider function"),
-    Property("ServiceTimeout", "CloudFormation", "Seconds that CloudFormation waits for an answer"),
+    Property("ServiceToken", "CloudFormation", "the provider's ARN"),
+    Property("ServiceTimeout", "CloudFormation", "CloudFormation's own: seconds that it waits for an answer"),
     Property(
         "SecretId",
         "String",
-        "The secret that is rotated. Exactly one of SecretId and SecretIds",
+        "the secret that is rotated",
         pattern=arn.SECRET,
         form=_ID_FORM,
     ),
     Property(
         "SecretIds",
         "List of String",
-        "The secrets of a function that rotates several: one policy for all of them",
+        "the secrets of a function that rotates several",
         minimum=1,
         pattern=arn.SECRET,
         form=_ID_FORM,
@@ -55,57 +55,57 @@ PROPERTIES = (
     Property(
         "RotationLambdaARN",
         "String",
-        "The rotation function; by default the one that DescribeSecret reports",
+        "the rotation function",
         pattern=arn.FUNCTION,
         form="a function's name, its ARN, or its ARN with a version or alias",
     ),
     Property(
         "RoleName",
         "String",
-        "The role that gets the policy; by default the function's execution role",
+        "name or ARN of the role that gets the policy",
         pattern=arn.ROLE,
         form="a role's name (without its path) or its ARN",
     ),
     Property(
         "VpcConfig",
         "Object",
-        "Declared mode, for a function that does not exist yet: as on AWS::Lambda::Function",
+        "declares where the function will be, in place of looking at it",
         members=(
-            Property("SubnetIds", "List of String", "The function is in a VPC where this is not empty"),
-            Property("SecurityGroupIds", "List of String", "Not read"),
-            Property("Ipv6AllowedForDualStack", "Boolean", "Not read"),
+            Property("SubnetIds", "List of String", "the function is in a VPC where this is not empty"),
+            Property("SecurityGroupIds", "List of String", "not read"),
+            Property("Ipv6AllowedForDualStack", "Boolean", "not read"),
         ),
     ),
     Property(
         "SuperuserSecretId",
         "String",
-        "The separate secret of the alternating-users strategy",
+        "the separate secret of the alternating-users strategy",
         pattern=arn.SECRET,
         form=_ID_FORM,
     ),
     Property(
         "PolicyProfile",
         "String",
-        "Strict narrows the user guide's grants by conditions; Documented grants them without",
+        "Documented grants what the user guide grants",
         default="Strict",
         allowed=("Strict", "Documented"),
     ),
     Property(
         "AccessCheck",
         "String",
-        "Ask IAM's policy simulator first, and refuse what a permissions boundary, an SCP or an explicit deny blocks",
+        "ask IAM's policy simulator before writing",
         default="Enforce",
         allowed=("Enforce", "Off"),
     ),
     Property(
         "PropagationDelay",
         "Integer",
-        "Seconds to wait after a policy changed, before answering, for IAM to become consistent",
+        "seconds to wait after the policy changed",
         default=10,
         minimum=0,
         maximum=60,
     ),
-    Property("Triggers", "Object", "Never read: any change in it makes CloudFormation send an Update"),
+    Property("Triggers", "Object", "never read"),
 )
 
 
@@ -173,7 +173,9 @@ def _read(prefix: str, table: Iterable[Property], given: Mapping[str, Any]) -> d
     known = {row.name: row for row in table}
     for name in given:
         if name not in known:
-            raise Refused(f"{prefix}{_bare(name)} is not a property. Did you mean {prefix}{_nearest(name, known)}?")
+            # Shown without its quotation marks.
+            bare = shown(name)[1:-1]
+            raise Refused(f"{prefix}{bare} is not a property. Did you mean {prefix}{_nearest(name, known)}?")
     values: dict[str, Any] = {row.name: row.default for row in known.values() if row.default is not None}
     for name, value in given.items():
         row = known[name]
@@ -207,10 +209,11 @@ def _object(path: str, row: Property, value: Any) -> Mapping[str, Any]:
     return _read(f"{path}.", row.members, value) if row.members else value
 
 
-def _truth(path: str, row: Property, value: Any) -> bool:  # noqa: ARG001  # one signature for all types
+def _truth(path: str, row: Property, value: Any) -> Any:  # noqa: ARG001  # one signature for all types
     if not isinstance(value, bool) and value not in ("true", "false"):
         raise Refused(f"{path} {shown(value)} is neither true nor false.")
-    return value in (True, "true")
+    # As sent: nothing reads it.
+    return value
 
 
 def _whole_number(path: str, row: Property, value: Any) -> int:
@@ -242,9 +245,5 @@ _READERS: dict[str, Callable[[str, Property, Any], Any]] = {
 def _nearest(name: str, known: Iterable[str]) -> str:
     """The known name that is most like `name`, whatever its case."""
     by_lower_case = {candidate.lower(): candidate for candidate in known}
-    [best] = difflib.get_close_matches(str(name).lower(), by_lower_case, n=1, cutoff=0)
+    [best] = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0)
     return by_lower_case[best]
-
-
-def _bare(name: object) -> str:
-    return shown(name)[1:-1] if isinstance(name, str) else shown(name)

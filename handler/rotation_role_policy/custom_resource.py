@@ -97,7 +97,7 @@ def _look(event: Mapping[str, Any], context: Any) -> tuple[Declaration, Situatio
 def _put(event: Mapping[str, Any], before: str, declaration: Declaration, situation: Situation) -> str:
     """Brings the policy on the role to what the situation asks for, and gives its physical id.
 
-    `before` is the state in which CloudFormation saw the resource when an Update began.
+    `before` is the stack's status when an Update began; empty for a Create.
     """
     name, physical_id = policy_name(event), _physical_id(event, situation)
     document = policy.document(situation, declaration.policy_profile)

@@ -8,12 +8,13 @@ import socket
 import threading
 import time
 from typing import Any
+from unittest import mock
 
 import boto3
 import pytest
 from crhelper import CfnResource
 
-from rotation_role_policy import cloudformation, custom_resource, log
+from rotation_role_policy import cloudformation, custom_resource, log, transport
 from rotation_role_policy.cloudformation import CustomResource, checked
 from rotation_role_policy.errors import CallFailed, NotARequest, OutOfTime, Refused, Undelivered
 from tests.answers import Answers
@@ -82,7 +83,7 @@ def test_a_delete_is_answered_without_crhelpers_two_minutes(world: World, monkey
     # crhelper has bound its sleep at import.
     monkeypatch.setattr(CfnResource._wait_for_cwlogs, "__defaults__", (world.slept.append,))  # type: ignore[attr-defined]
     event = world.request("Delete", {}, PhysicalResourceId=f"uncreated-{LOGICAL_ID}")
-    world.send(event, Context(milliseconds=180_000))
+    assert world.send(event, Context(milliseconds=180_000))["Status"] == "SUCCESS"
     assert world.slept == []
 
 
@@ -292,6 +293,7 @@ def test_a_failure_of_aws_is_logged_in_its_own_words(served: Served, capsys: pyt
 
 
 def test_crhelper_logs_nothing_of_its_own(served: Served) -> None:
+    assert served.resource._log_level == "WARNING"  # type: ignore[attr-defined]
     assert logging.getLogger("crhelper").level == logging.CRITICAL
     for name in ("boto3", "botocore"):
         assert logging.getLogger(name).level == logging.WARNING
@@ -331,6 +333,38 @@ def test_an_answer_is_at_most_4096_bytes_and_keeps_the_end_of_its_reason(served:
     answer = served.send()
     assert answer["Reason"].endswith(" the point")
     assert 3000 < served.answers.sizes[0] <= 4096
+
+
+@pytest.mark.parametrize("too_many", [0, 1, 2, 3, 100])
+def test_as_much_of_a_reason_is_sent_as_there_is_room_for(served: Served, too_many: int) -> None:
+    served.result = failing(Refused(""))
+    served.send()
+    reason = "x" * (4096 - served.answers.sizes[0] + too_many)
+    served.answers.clear()
+    served.result = failing(Refused(reason))
+    served.send()
+    assert served.answers.sizes == [4096]
+
+
+def test_what_fails_in_crhelper_itself_is_answered_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_data() -> str:
+        served.resource.Data["PolicyName"] = "policy"
+        return "role/policy"
+
+    def fail(_: Any) -> None:
+        raise RuntimeError("why")
+
+    served.result = with_data
+    monkeypatch.setattr(served.resource, "_cfn_response", fail)
+    answer = served.send()
+    assert (answer["Status"], answer["Reason"], answer["Data"]) == ("FAILED", "why", {})
+
+
+def test_the_answer_has_the_tls_context_of_the_calls(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    tls = mock.Mock(wraps=transport.tls)
+    monkeypatch.setattr(transport, "tls", tls)
+    served.send()
+    assert tls.call_count == 1
 
 
 def test_a_failed_update_or_delete_keeps_the_id_it_got(served: Served) -> None:
@@ -516,6 +550,7 @@ def test_when_time_runs_out_the_one_answer_is_failed_with_a_usable_id(
         (100_000, {"ServiceTimeout": "x1"}, 100, 15),
         (100_000, "no object", 100, 15),
         (40_000, {}, 40, 10),
+        (10_000_000, {}, 10_000, 15),
     ],
 )
 def test_fifteen_seconds_are_kept_for_the_answer_or_a_quarter_of_a_short_time(
@@ -589,14 +624,18 @@ def test_a_timer_that_wakes_up_late_answers_no_other_request(served: Served) -> 
 
 
 def test_a_late_answer_that_is_not_taken_fails_the_invocation(served: Served) -> None:
+    went_on = []
+
     def too_late() -> str:
         served.answers.statuses = [403]
         served.resource._timer.function()
+        went_on.append("quietly")
         return "role/policy"
 
     served.result = too_late
     with pytest.raises(Undelivered, match="no answer was delivered for request aaaaaaaa"):
         served.resource(served.request(), Context())
+    assert went_on
     assert served.answers.received == []
 
 

@@ -571,7 +571,8 @@ def test_cloudformation_is_asked_for_no_longer_than_ten_seconds(world: World, se
     world.slept.clear()
     world.faults["cloudformation:DescribeStacks"] = [error("Throttling")] * 1000
     assert world.update(OWN_ID, **DOCUMENTED, PropagationDelay="0")["Status"] == "SUCCESS"
-    assert 10 < sum(world.slept) < 20
+    # Once before the write, once after it; the last pause of each would have been too long.
+    assert 0 < sum(world.slept) < 20
 
 
 def test_the_stack_is_asked_by_its_id(world: World, secret: str) -> None:

@@ -205,11 +205,14 @@ def checked(event: Any) -> dict[str, Any]:
     if not _is_usable(event["ResponseURL"]):
         raise NotARequest("the event is not a CloudFormation request: ResponseURL is not an https URL with a host")
     request = {key: event[key] for key in (*_NAMES, *_OTHER_KEYS) if key in event}
+    physical_ids = [_uncreated(request)]
     if event["RequestType"] == "Create":
         request.pop("PhysicalResourceId", None)
-    elif not isinstance(event.get("PhysicalResourceId"), str):
+    elif isinstance(event.get("PhysicalResourceId"), str):
+        physical_ids.append(event["PhysicalResourceId"])
+    else:
         raise NotARequest("the event is not a CloudFormation request: PhysicalResourceId is missing or not a string")
-    for physical_id in (request.get("PhysicalResourceId", ""), _uncreated(request)):
+    for physical_id in physical_ids:
         if len(_encoded(_composed(request, FAILED, "", physical_id, {}))) > _ENVELOPE_LIMIT:
             raise NotARequest("the event is not a CloudFormation request: its ids are too long to be answered")
     return request
@@ -276,7 +279,7 @@ def _put(url: str, body: bytes, timeout: float) -> int:
     connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=transport.tls())
     try:
         path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-        connection.request("PUT", path, body, {"Content-Type": "", "Content-Length": str(len(body))})
+        connection.request("PUT", path, body, {"Content-Type": ""})
         return connection.getresponse().status
     finally:
         connection.close()

@@ -1,7 +1,7 @@
 """HTTPS for the calls to AWS and for the answer, with one TLS context for the life of the process.
 
 Left to itself botocore reads the certificate authorities again for every connection, and there is one for each service:
-that takes longer than all else that a cold start does here (https://github.com/boto/botocore/issues/3171).
+about a quarter of a cold start (https://github.com/boto/botocore/issues/3171; `make bench` has the whole).
 """
 
 import os
@@ -34,7 +34,8 @@ def tls() -> ssl.SSLContext:
 def use(client: Any) -> None:
     """Has a botocore client send its requests through here. Behind a proxy it keeps its own way.
 
-    Source: https://docs.aws.amazon.com/botocore/latest/topics/events.html (`before-send`: "can return a response")
+    A handler of `before-send` may answer in botocore's place.
+    Source: https://docs.aws.amazon.com/botocore/latest/topics/events.html
     """
     if not getproxies().keys() - {"no"}:
         client.meta.events.register("before-send", _send)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from rotation_role_policy import custom_resource, stack
+from rotation_role_policy import attributes, custom_resource, stack
 from tests.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Context, World, error
 
 OWN_ID = f"rotation-role/{OWN_POLICY}"
@@ -223,7 +223,7 @@ def test_an_answer_that_cloudformation_would_not_take_is_refused_before_anything
 def test_an_unexpected_failure_says_where_to_look_and_shows_no_stack(
     world: World, secret: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(custom_resource, "_attributes", lambda *_: 1 / 0)
+    monkeypatch.setattr(attributes, "attributes", lambda *_: 1 / 0)
     answer = world.create(**PROPERTIES)
     assert answer["Reason"] == (
         "The provider function failed unexpectedly (ZeroDivisionError)."

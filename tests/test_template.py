@@ -195,7 +195,9 @@ def test_the_artifact_holds_crhelper_and_the_handler_and_is_built_by_whatever_py
         "crhelper", "crhelper-2.0.12.dist-info", "rotation_role_policy",
     }  # fmt: skip
     files = {path.name for path in artifacts.rglob("*") if path.is_file()}
-    assert {path.name for path in (ROOT / "handler" / "rotation_role_policy").glob("*.py")} <= files
+    modules = {path.name for path in (ROOT / "handler" / "rotation_role_policy").glob("*.py")}
+    deployed = {str(path.relative_to(artifacts / "rotation_role_policy")) for path in artifacts.glob("rotation*/**/*")}
+    assert deployed == modules - {"__main__.py"}
     assert not [name for name in files if name.endswith(".pyc")]
 
 

@@ -4,13 +4,12 @@ All three lead through the same modules, and each delivery of a request to the s
 on").
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from rotation_role_policy import access_check, arn, inline_policy, inspection, log, policy, stack
+from rotation_role_policy import access_check, arn, attributes, identity, inline_policy, inspection, log, policy, stack
 from rotation_role_policy.aws import Aws
 from rotation_role_policy.cloudformation import ANSWER_LIMIT, CustomResource
 from rotation_role_policy.declaration import Declaration, declare
@@ -19,9 +18,6 @@ from rotation_role_policy.log import facts
 from rotation_role_policy.situation import Situation
 
 logger = logging.getLogger(__name__)
-
-POLICY_NAME_CHARACTERS = 128
-"""https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html"""
 
 TAKE_BACK_SECONDS = 30
 """Kept free for a last call that hangs, and to take a policy back that came too late."""
@@ -79,10 +75,8 @@ resource.delete(delete)
 
 
 def policy_name(event: Mapping[str, Any]) -> str:
-    """The name of the inline policy of one resource of one stack, the same in every delivery."""
-    stack_id, logical_id = event["StackId"], event["LogicalResourceId"]
-    digits = hashlib.sha256(f"{stack_id}/{logical_id}".encode()).hexdigest()[:12]
-    return f"{logical_id[: POLICY_NAME_CHARACTERS - 1 - len(digits)]}-{digits}"
+    """The name of the resource's own inline policy."""
+    return identity.policy_name(event["StackId"], event["LogicalResourceId"])
 
 
 def _physical_id(event: Mapping[str, Any], situation: Situation) -> str:
@@ -101,8 +95,8 @@ def _put(event: Mapping[str, Any], before: str, declaration: Declaration, situat
     """
     name, physical_id = policy_name(event), _physical_id(event, situation)
     document = policy.document(situation, declaration.policy_profile)
-    attributes = _attributes(name, situation)
-    answer_size = resource.answer_size(event, physical_id, attributes)
+    data = attributes.attributes(name, situation)
+    answer_size = resource.answer_size(event, physical_id, data)
     if answer_size > ANSWER_LIMIT:
         raise Refused(
             f"{declaration.secret_property}: {len(situation.secrets)} secrets are too many for one resource: the answer"
@@ -121,7 +115,7 @@ def _put(event: Mapping[str, Any], before: str, declaration: Declaration, situat
         if declaration.access_check == "Enforce":
             access_check.refuse_blocked(aws, situation, document)
         _write(event, before, declaration, role_name, document, standing)
-    resource.Data.update(attributes)
+    resource.Data.update(data)
     return physical_id
 
 
@@ -194,19 +188,6 @@ def _delete_if_found(event: Mapping[str, Any], context: Any) -> None:
         logger.warning("nothing deleted", extra=facts(role=role_name, policy=name, why=str(denied)))
         return
     logger.info("deleted" if deleted else "nothing to delete", extra=facts(role=role_name, policy=name))
-
-
-def _attributes(name: str, situation: Situation) -> dict[str, str]:
-    """What `Fn::GetAtt` gives: always all of them, all strings (README, "Return values")."""
-    return {
-        "PolicyName": name,
-        "RoleName": situation.role.name,
-        "RoleArn": situation.role.arn,
-        "FunctionArn": situation.function_arn,
-        "InVpc": "true" if situation.in_vpc else "false",
-        "SecretArns": ",".join(secret.arn for secret in situation.secrets),
-        "KmsKeyArns": ",".join(dict.fromkeys(secret.key_arn for secret in situation.all_secrets if secret.key_arn)),
-    }
 
 
 def _account(context: Any) -> str:

@@ -42,3 +42,8 @@ class Situation:
     def all_secrets(self) -> tuple[Secret, ...]:
         """The rotated secrets, then the superuser secret if there is one."""
         return (*self.secrets, self.superuser_secret) if self.superuser_secret else self.secrets
+
+    @property
+    def key_arns(self) -> tuple[str, ...]:
+        """The customer managed keys of all secrets, each once."""
+        return tuple(dict.fromkeys(secret.key_arn for secret in self.all_secrets if secret.key_arn))

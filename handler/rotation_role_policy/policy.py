@@ -1,11 +1,12 @@
 """The policy document of a situation, read top to bottom like the document itself.
 
-Pure functions: one for each statement, in the order of the README's table. The grants are those of the AWS user
-guide, "Lambda rotation function execution role permissions for AWS Secrets Manager":
+Pure functions: one for each kind of statement, in the order of the table `STATEMENTS`. The grants are those of the AWS
+user guide, "Lambda rotation function execution role permissions for AWS Secrets Manager":
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-required-permissions-function.html
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from rotation_role_policy import arn
@@ -22,33 +23,16 @@ NETWORK_INTERFACE_ACTIONS = [
 ]
 
 
-def document(situation: Situation, profile: str) -> Document:
-    """The policy document of `situation` under `profile`, ``Strict`` or ``Documented``."""
-    statements = [
-        *rotate_secret(situation),
-        *generate_password(),
-        *use_secret_key(situation),
-        *read_superuser_secret(situation),
-        *use_superuser_key(situation),
-        *describe_superuser_secret(situation),
-        *describe_superuser_database(situation),
-        *manage_network_interfaces(situation),
-        *keep_network_interfaces_from_code(situation),
-    ]
-    shaped = _numbered(statements) if profile == "Strict" else _as_documented(statements)
-    return {"Version": "2012-10-17", "Statement": shaped}
-
-
 def rotate_secret(situation: Situation) -> Iterator[Statement]:
     """The four steps of a rotation, on the secret or on all of them."""
     actions = ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"]
     arns = [secret.arn for secret in situation.secrets]
-    yield _allow("RotateSecret", [f"secretsmanager:{action}" for action in actions], arns)
+    yield _allow([f"secretsmanager:{action}" for action in actions], arns)
 
 
-def generate_password() -> Iterator[Statement]:
+def generate_password(_: Situation) -> Iterator[Statement]:
     """GetRandomPassword is about no resource; IAM takes it only with ``*``."""
-    yield _allow("GeneratePassword", ["secretsmanager:GetRandomPassword"], ["*"])
+    yield _allow(["secretsmanager:GetRandomPassword"], ["*"])
 
 
 def use_secret_key(situation: Situation) -> Iterator[Statement]:
@@ -57,13 +41,13 @@ def use_secret_key(situation: Situation) -> Iterator[Statement]:
     for key in keys:
         under_key = [secret for secret in situation.secrets if secret.key_arn == key]
         condition = _only_through_secrets_manager(under_key, situation.dns_suffix)
-        yield _allow("UseSecretKey", ["kms:Decrypt", "kms:GenerateDataKey"], [key], condition)
+        yield _allow(["kms:Decrypt", "kms:GenerateDataKey"], [key], condition)
 
 
 def read_superuser_secret(situation: Situation) -> Iterator[Statement]:
     """With the superuser's credentials the rotation changes the user's: the alternating-users strategy."""
     if secret := situation.superuser_secret:
-        yield _allow("ReadSuperuserSecret", ["secretsmanager:GetSecretValue"], [secret.arn])
+        yield _allow(["secretsmanager:GetSecretValue"], [secret.arn])
 
 
 def use_superuser_key(situation: Situation) -> Iterator[Statement]:
@@ -71,7 +55,7 @@ def use_superuser_key(situation: Situation) -> Iterator[Statement]:
     secret = situation.superuser_secret
     if secret and secret.key_arn:
         condition = _only_through_secrets_manager([secret], situation.dns_suffix)
-        yield _allow("UseSuperuserKey", ["kms:Decrypt"], [secret.key_arn], condition)
+        yield _allow(["kms:Decrypt"], [secret.key_arn], condition)
 
 
 def describe_superuser_secret(situation: Situation) -> Iterator[Statement]:
@@ -81,7 +65,7 @@ def describe_superuser_secret(situation: Situation) -> Iterator[Statement]:
     """
     secret = situation.superuser_secret
     if secret and secret.managed_by_rds:
-        yield _allow("DescribeSuperuserSecret", ["secretsmanager:DescribeSecret"], [secret.arn])
+        yield _allow(["secretsmanager:DescribeSecret"], [secret.arn])
 
 
 def describe_superuser_database(situation: Situation) -> Iterator[Statement]:
@@ -89,7 +73,7 @@ def describe_superuser_database(situation: Situation) -> Iterator[Statement]:
     databases = situation.superuser_secret.database_arns if situation.superuser_secret else ()
     for database in databases:
         kind = "Clusters" if arn.parse(database).resource.startswith("cluster:") else "Instances"
-        yield _allow("DescribeSuperuserDatabase", [f"rds:DescribeDB{kind}"], [database])
+        yield _allow([f"rds:DescribeDB{kind}"], [database])
 
 
 def manage_network_interfaces(situation: Situation) -> Iterator[Statement]:
@@ -98,7 +82,7 @@ def manage_network_interfaces(situation: Situation) -> Iterator[Statement]:
     On ``*``: narrowed by resource, subnet or VPC, CreateFunction fails.
     """
     if situation.in_vpc:
-        yield _allow("ManageNetworkInterfaces", NETWORK_INTERFACE_ACTIONS, ["*"])
+        yield _allow(NETWORK_INTERFACE_ACTIONS, ["*"])
 
 
 def keep_network_interfaces_from_code(situation: Situation) -> Iterator[Statement]:
@@ -108,7 +92,6 @@ def keep_network_interfaces_from_code(situation: Situation) -> Iterator[Statemen
     """
     if situation.in_vpc:
         yield {
-            "Sid": "KeepNetworkInterfacesFromCode",
             "Effect": "Deny",
             "Action": NETWORK_INTERFACE_ACTIONS,
             "Resource": "*",
@@ -116,8 +99,8 @@ def keep_network_interfaces_from_code(situation: Situation) -> Iterator[Statemen
         }
 
 
-def _allow(sid: str, actions: list[str], resources: list[str], condition: Statement | None = None) -> Statement:
-    statement = {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": _one_or_list(resources)}
+def _allow(actions: list[str], resources: list[str], condition: Statement | None = None) -> Statement:
+    statement = {"Effect": "Allow", "Action": actions, "Resource": _one_or_list(resources)}
     return statement | ({"Condition": condition} if condition else {})
 
 
@@ -145,21 +128,139 @@ def _one_or_list(values: list[str]) -> str | list[str]:
     return values[0] if len(values) == 1 else values
 
 
-def _numbered(statements: list[Statement]) -> list[Statement]:
+@dataclass(frozen=True)
+class Kind:
+    """One row of the table of statements."""
+
+    sid: str
+    """Of the first statement of this kind; further ones are numbered."""
+    build: Callable[[Situation], Iterator[Statement]]
+    resource: str
+    when: str
+    why: str
+    """For whoever reviews a policy that has it."""
+    why_not: Callable[[Situation], str]
+    """For whoever misses it."""
+
+
+def _always(_: Situation) -> str:
+    return ""
+
+
+def _is_managed_by_aws(_: Situation) -> str:
+    return "AWS managed key: it needs no grant"
+
+
+def _of_superuser(why_not: str) -> Callable[[Situation], str]:
+    return lambda situation: why_not if situation.superuser_secret else "no SuperuserSecretId"
+
+
+def _not_in_vpc(situation: Situation) -> str:
+    # The Deny is in a VPC too, but not in the user guide's policy.
+    return "the user guide's policy has no Deny" if situation.in_vpc else "not in a VPC"
+
+
+STATEMENTS = (
+    Kind(
+        "RotateSecret",
+        rotate_secret,
+        resource="the secret, or all of them",
+        when="always",
+        why="the four steps of a rotation make these calls",
+        why_not=_always,
+    ),
+    Kind(
+        "GeneratePassword",
+        generate_password,
+        resource="`*` (IAM takes no other)",
+        when="always",
+        why="for the new password; IAM takes no other resource",
+        why_not=_always,
+    ),
+    Kind(
+        "UseSecretKey",
+        use_secret_key,
+        resource="the key; one statement for each",
+        when="a customer managed key",
+        why="the secret is under this customer managed key",
+        why_not=_is_managed_by_aws,
+    ),
+    Kind(
+        "ReadSuperuserSecret",
+        read_superuser_secret,
+        resource="the superuser secret",
+        when="`SuperuserSecretId`",
+        why="alternating users: the superuser changes the other user's password",
+        why_not=_of_superuser(""),
+    ),
+    Kind(
+        "UseSuperuserKey",
+        use_superuser_key,
+        resource="its key",
+        when="it has a customer managed key",
+        why="the superuser secret is under this customer managed key, and is only read",
+        why_not=_of_superuser("AWS managed key: it needs no grant"),
+    ),
+    Kind(
+        "DescribeSuperuserSecret",
+        describe_superuser_secret,
+        resource="the superuser secret",
+        when="RDS manages it",
+        why="RDS manages it: its tags say which database it is of",
+        why_not=_of_superuser("RDS does not manage the superuser secret"),
+    ),
+    Kind(
+        "DescribeSuperuserDatabase",
+        describe_superuser_database,
+        resource="the database of its tag",
+        when="RDS manages it",
+        why="RDS manages the superuser secret, which holds no host: the database tells it",
+        why_not=_of_superuser("the superuser secret has no tag of RDS that names a database"),
+    ),
+    Kind(
+        "ManageNetworkInterfaces",
+        manage_network_interfaces,
+        resource="`*` (narrowed, Lambda refuses the function)",
+        when="in a VPC",
+        why="Lambda links the function to its VPC with the execution role, and insists on *",
+        why_not=_not_in_vpc,
+    ),
+    Kind(
+        "KeepNetworkInterfacesFromCode",
+        keep_network_interfaces_from_code,
+        resource="`*`",
+        when="in a VPC, `Strict`",
+        why="but not the function's own code: only its calls carry this context key",
+        why_not=_not_in_vpc,
+    ),
+)
+"""The table of statements (README, "The policy"), in the order of the document."""
+
+
+def document(situation: Situation, profile: str) -> Document:
+    """The policy document of `situation` under `profile`, ``Strict`` or ``Documented``."""
+    of_each_kind = (statements for _, statements in explained(situation, profile))
+    return {"Version": "2012-10-17", "Statement": [one for statements in of_each_kind for one in statements]}
+
+
+def explained(situation: Situation, profile: str) -> Iterator[tuple[Kind, list[Statement]]]:
+    """Each kind of statement with those that the document has of it: none, where it is left out."""
+    for kind in STATEMENTS:
+        statements = list(kind.build(situation))
+        yield kind, _with_sids(kind.sid, statements) if profile == "Strict" else _as_documented(statements)
+
+
+def _with_sids(sid: str, statements: list[Statement]) -> list[Statement]:
     """A `Sid` is unique in its document: several of one kind are numbered from the second on."""
-    seen: dict[str, int] = {}
-    numbered = []
-    for statement in statements:
-        sid = statement["Sid"]
-        seen[sid] = seen.get(sid, 0) + 1
-        numbered.append(statement | {"Sid": f"{sid}{seen[sid]}" if seen[sid] > 1 else sid})
-    return numbered
+    return [
+        {"Sid": f"{sid}{number}" if number > 1 else sid} | statement for number, statement in enumerate(statements, 1)
+    ]
 
 
 def _as_documented(statements: list[Statement]) -> list[Statement]:
     """The same grants as the user guide writes them: no `Sid`, no `Condition`, no Deny."""
     return [
-        {name: value for name, value in statement.items() if name not in ("Sid", "Condition")}
+        {name: value for name, value in statement.items() if name != "Condition"}
         for statement in statements
         if statement["Effect"] == "Allow"
     ]

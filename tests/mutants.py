@@ -35,6 +35,7 @@ TESTS = {
     "policy": ["test_policy.py", "test_policy_meaning.py"],
     "inline_policy": ["test_inline_policy.py"],
     "cloudformation": ["test_cloudformation.py"],
+    "answer": ["test_cloudformation.py"],
 }
 KILLED_AT_LEAST = 0.95
 WORKERS = 2

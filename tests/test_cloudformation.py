@@ -14,7 +14,7 @@ import boto3
 import pytest
 from crhelper import CfnResource
 
-from rotation_role_policy import cloudformation, custom_resource, log, transport
+from rotation_role_policy import answer, cloudformation, custom_resource, log, transport
 from rotation_role_policy.cloudformation import CustomResource, checked
 from rotation_role_policy.errors import CallFailed, NotARequest, OutOfTime, Refused, Undelivered
 from tests.answers import Answers
@@ -380,15 +380,22 @@ def test_the_answer_is_sent_as_the_url_was_signed_for(served: Served) -> None:
 
 
 def test_the_size_of_an_answer_is_told_before_it_is_sent(served: Served) -> None:
-    size = served.resource.answer_size(served.request(), "role/policy", {"A": "ü"})
-
     def with_data() -> str:
-        served.resource.Data["A"] = "ü"
+        served.resource.Data["A"] = "ü" * 500
         return "role/policy"
 
     served.result = with_data
     served.send()
-    assert served.answers.sizes == [size]
+    [size] = served.answers.sizes
+    # So many more characters, of one byte each, fill it.
+    fitting = {"A": "ü" * 500 + "x" * (answer.ANSWER_LIMIT - size)}
+    answer.refuse_too_many(served.request(), "SecretIds", 50, "role/policy", fitting)
+    with pytest.raises(Refused) as refused:
+        answer.refuse_too_many(served.request(), "SecretIds", 50, "role/policy", fitting | {"A": fitting["A"] + "x"})
+    assert str(refused.value) == (
+        "SecretIds: 50 secrets are too many for one resource: the answer would have 4,097 bytes, CloudFormation takes"
+        " 4,096. Spread them over several."
+    )
 
 
 # --- delivery ---

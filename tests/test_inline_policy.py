@@ -45,7 +45,7 @@ def test_a_role_that_is_gone_is_refused_on_writing_and_nothing_on_deleting(aws: 
     with pytest.raises(Refused, match='The role "gone" does not exist in this account'):
         inline_policy.put(aws, "gone", "own", DOCUMENT)
     with pytest.raises(Refused, match='The role "gone" does not exist in this account'):
-        inline_policy.refuse_too_large(aws, "gone", "own", DOCUMENT)
+        inline_policy.read_others(aws, "gone", "own")
 
 
 def test_what_stood_there_is_put_back(aws: WatchedAws, world: World) -> None:
@@ -80,11 +80,13 @@ def test_the_limit_is_10240_characters_of_all_inline_policies_together(
     iam.put_role_policy(RoleName="rotation-role", PolicyName="b", PolicyDocument=document_of(4000))
     # What stands there under its own name is replaced: it does not count.
     iam.put_role_policy(RoleName="rotation-role", PolicyName="own", PolicyDocument=document_of(5000))
+    others = inline_policy.read_others(aws, "rotation-role", "own")
+    assert list(others) == ["a", "b"]
     if fits:
-        inline_policy.refuse_too_large(aws, "rotation-role", "own", DOCUMENT)
+        inline_policy.refuse_too_large("rotation-role", DOCUMENT, others.values())
         return
     with pytest.raises(Refused) as refused:
-        inline_policy.refuse_too_large(aws, "rotation-role", "own", DOCUMENT)
+        inline_policy.refuse_too_large("rotation-role", DOCUMENT, others.values())
     own = inline_policy.size(DOCUMENT)
     assert str(refused.value).startswith(
         f'The role "rotation-role" is full: with this policy ({own} characters) its inline policies would have 10,241'
@@ -108,7 +110,7 @@ def test_a_role_that_was_filled_meanwhile_is_refused_likewise(aws: WatchedAws, w
     ("action", "call"),
     [
         ("iam:GetRolePolicy", lambda aws: inline_policy.read(aws, "rotation-role", "own")),
-        ("iam:ListRolePolicies", lambda aws: inline_policy.refuse_too_large(aws, "rotation-role", "own", DOCUMENT)),
+        ("iam:ListRolePolicies", lambda aws: inline_policy.read_others(aws, "rotation-role", "own")),
         ("iam:PutRolePolicy", lambda aws: inline_policy.put(aws, "rotation-role", "own", DOCUMENT)),
         ("iam:DeleteRolePolicy", lambda aws: inline_policy.delete(aws, "rotation-role", "own")),
     ],

@@ -6,7 +6,6 @@ can rely on").
 """
 
 import http.client
-import json
 import logging
 import math
 import os
@@ -21,13 +20,11 @@ from urllib.parse import urlsplit
 from crhelper import FAILED, CfnResource
 
 from rotation_role_policy import transport
+from rotation_role_policy.answer import ANSWER_LIMIT, composed, encoded
 from rotation_role_policy.errors import CallFailed, NotARequest, OutOfTime, Refused, Undelivered
 from rotation_role_policy.log import counted, facts
 
 logger = logging.getLogger(__name__)
-
-ANSWER_LIMIT = 4096
-"""Bytes. https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html"""
 
 # The keys of a request, and no others: crhelper lets keys of its own (CrHelperPoll, CrHelperData) steer it.
 _NAMES = ("RequestType", "ResponseURL", "StackId", "RequestId", "LogicalResourceId")
@@ -87,10 +84,6 @@ class CustomResource(CfnResource):
     def generate_physical_id(self, event: Mapping[str, Any]) -> str:
         """The id of an answer that is given before anything exists: without ``/``, so that a Delete can tell."""
         return _uncreated(event)
-
-    def answer_size(self, event: Mapping[str, Any], physical_id: str, data: Mapping[str, str]) -> int:
-        """The bytes of a successful answer with these attributes."""
-        return len(_encoded(_composed(event, "SUCCESS", "", physical_id, data)))
 
     def refuse_late(self) -> None:
         """Raises `OutOfTime` where the request was answered because time ran out; else it no longer can be."""
@@ -156,13 +149,13 @@ class Answer:
         self._is_given = True
         request = self._request
         physical_id = physical_id or request.get("PhysicalResourceId") or _uncreated(request)
-        answer = _composed(request, status, reason, physical_id, data)
-        body = _encoded(answer)
+        answer = composed(request, status, reason, physical_id, data)
+        body = encoded(answer)
         while len(body) > ANSWER_LIMIT and answer["Reason"]:
             # A character takes at most 12 bytes of JSON; the point of a reason is at its end.
             too_many = (len(body) - ANSWER_LIMIT) // 12 + 1
             answer["Reason"] = answer["Reason"][too_many:]
-            body = _encoded(answer)
+            body = encoded(answer)
         logger.info(
             "answering",
             extra=facts(
@@ -213,7 +206,7 @@ def checked(event: Any) -> dict[str, Any]:
     else:
         raise NotARequest("the event is not a CloudFormation request: PhysicalResourceId is missing or not a string")
     for physical_id in physical_ids:
-        if len(_encoded(_composed(request, FAILED, "", physical_id, {}))) > _ENVELOPE_LIMIT:
+        if len(encoded(composed(request, FAILED, "", physical_id, {}))) > _ENVELOPE_LIMIT:
             raise NotARequest("the event is not a CloudFormation request: its ids are too long to be answered")
     return request
 
@@ -283,22 +276,3 @@ def _put(url: str, body: bytes, timeout: float) -> int:
         return connection.getresponse().status
     finally:
         connection.close()
-
-
-def _composed(
-    event: Mapping[str, Any], status: str, reason: str, physical_id: str, data: Mapping[str, str]
-) -> dict[str, Any]:
-    return {
-        "Status": status,
-        # Control characters break the stack's events.
-        "Reason": "".join(character if character.isprintable() else " " for character in str(reason)),
-        "PhysicalResourceId": physical_id,
-        "StackId": event["StackId"],
-        "RequestId": event["RequestId"],
-        "LogicalResourceId": event["LogicalResourceId"],
-        "Data": dict(data),
-    }
-
-
-def _encoded(answer: Mapping[str, Any]) -> bytes:
-    return json.dumps(answer).encode()

@@ -9,9 +9,20 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rotation_role_policy import access_check, arn, attributes, identity, inline_policy, inspection, log, policy, stack
+from rotation_role_policy import (
+    access_check,
+    answer,
+    arn,
+    attributes,
+    identity,
+    inline_policy,
+    inspection,
+    log,
+    policy,
+    stack,
+)
 from rotation_role_policy.aws import Aws
-from rotation_role_policy.cloudformation import ANSWER_LIMIT, CustomResource
+from rotation_role_policy.cloudformation import CustomResource
 from rotation_role_policy.declaration import Declaration, declare
 from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused, shown
 from rotation_role_policy.log import facts
@@ -96,12 +107,7 @@ def _put(event: Mapping[str, Any], before: str, declaration: Declaration, situat
     name, physical_id = policy_name(event), _physical_id(event, situation)
     document = policy.document(situation, declaration.policy_profile)
     data = attributes.attributes(name, situation)
-    answer_size = resource.answer_size(event, physical_id, data)
-    if answer_size > ANSWER_LIMIT:
-        raise Refused(
-            f"{declaration.secret_property}: {len(situation.secrets)} secrets are too many for one resource: the answer"
-            f" would have {answer_size:,} bytes, CloudFormation takes {ANSWER_LIMIT:,}. Spread them over several."
-        )
+    answer.refuse_too_many(event, declaration.secret_property, len(situation.secrets), physical_id, data)
 
     role_name = situation.role.name
     standing = inline_policy.read(aws, role_name, name)
@@ -111,7 +117,8 @@ def _put(event: Mapping[str, Any], before: str, declaration: Declaration, situat
     if standing == document:
         logger.info("unchanged", extra=facts(role=role_name, policy=name))
     else:
-        inline_policy.refuse_too_large(aws, role_name, name, document)
+        others = inline_policy.read_others(aws, role_name, name)
+        inline_policy.refuse_too_large(role_name, document, others.values())
         if declaration.access_check == "Enforce":
             access_check.refuse_blocked(aws, situation, document)
         _write(event, before, declaration, role_name, document, standing)

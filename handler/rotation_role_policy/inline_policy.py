@@ -1,6 +1,7 @@
 """This resource's own inline policy on the role: read, measured, put, deleted. No policy of another name is touched."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from rotation_role_policy.aws import Aws
@@ -24,16 +25,22 @@ def read(aws: Aws, role_name: str, policy_name: str) -> Document | None:
     return document
 
 
-def refuse_too_large(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
-    """Raises `Refused` where the role's inline policies, this document among them, would pass IAM's limit."""
+def read_others(aws: Aws, role_name: str, policy_name: str = "") -> dict[str, Document]:
+    """The role's inline policies but for the one of this name: documents by name. Raises `Refused` without the role."""
     try:
         names = list(aws.items("ListRolePolicies", "PolicyNames", RoleName=role_name))
     except CallFailed as failure:
         if failure.code == "NoSuchEntity":
             raise no_such_role(role_name) from failure
         raise
-    others = [read(aws, role_name, name) for name in names if name != policy_name]
-    total = size(document) + sum(size(other) for other in others if other)
+    # One can go between the two calls.
+    documents = {name: read(aws, role_name, name) for name in names if name != policy_name}
+    return {name: document for name, document in documents.items() if document}
+
+
+def refuse_too_large(role_name: str, document: Document, others: Iterable[Document]) -> None:
+    """Raises `Refused` where the role's inline policies, `document` and the `others`, would pass IAM's limit."""
+    total = size(document) + sum(size(other) for other in others)
     if total > ROLE_LIMIT:
         raise _too_large(role_name, f"{total:,}", size(document))
 

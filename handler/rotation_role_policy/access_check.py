@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from rotation_role_policy import arn
 from rotation_role_policy.aws import Aws
 from rotation_role_policy.errors import CallFailed, Refused, no_such_role, shown
+from rotation_role_policy.grammar import as_list
 from rotation_role_policy.log import facts
 from rotation_role_policy.policy import Document, Statement, via_service
 from rotation_role_policy.situation import Situation
@@ -49,7 +50,7 @@ def refuse_blocked(aws: Aws, situation: Situation, document: Document) -> None:
 def _simulations(situation: Situation, statement: Statement) -> Iterator[Simulation]:
     """The statement's grants with the context that the rotation's calls have, as far as it can be known."""
     actions, resource = statement["Action"], statement["Resource"]
-    resources = [resource] if isinstance(resource, str) else resource
+    resources = as_list(resource)
     account = arn.parse(situation.role.arn).account
     context: dict[str, str | bool] = {
         # What SCPs and boundaries ask for most.

@@ -6,13 +6,13 @@ and one GetFunctionConfiguration, or in declared mode one GetRole.
 
 import logging
 from contextlib import suppress
-from fnmatch import fnmatchcase
 from typing import Any
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws import Aws
 from rotation_role_policy.declaration import Declaration
 from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused, shown
+from rotation_role_policy.grammar import as_list, matches
 from rotation_role_policy.keys import Keys
 from rotation_role_policy.log import facts
 from rotation_role_policy.situation import Role, Secret, Situation
@@ -215,22 +215,17 @@ def _lambda_may_assume(trust_policy: dict[str, Any]) -> bool:
 
     Conditions are left to IAM: Lambda itself has the last word at CreateFunction.
     """
-    for statement in _as_list(trust_policy.get("Statement", [])):
+    for statement in as_list(trust_policy.get("Statement", [])):
         principal = statement.get("Principal", {})
-        services = _as_list(principal.get("Service", [])) if isinstance(principal, dict) else [principal]
-        actions = _as_list(statement.get("Action", []))
+        services = as_list(principal.get("Service", [])) if isinstance(principal, dict) else [principal]
+        actions = as_list(statement.get("Action", []))
         if (
             statement.get("Effect") == "Allow"
             and {"lambda.amazonaws.com", "*"} & set(services)
-            and any(fnmatchcase("sts:assumerole", action.lower()) for action in actions)
+            and any(matches(action, "sts:AssumeRole", ignore_case=True) for action in actions)
         ):
             return True
     return False
-
-
-def _as_list(value: Any) -> list[Any]:
-    """IAM's grammar lets a list of one stand without its brackets."""
-    return value if isinstance(value, list) else [value]
 
 
 def _log(situation: Situation) -> None:

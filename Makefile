@@ -7,7 +7,7 @@ BIN := .venv/bin
 SAM := .venv-sam/bin
 
 demo: .venv/installed .venv-sam/installed
-	@PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m demo
+	@PYTHONPATH=handler PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m demo
 
 # A file stays on one worker: its emulator, or the demo's folder, is its own.
 test: lint .venv/installed .venv-sam/installed

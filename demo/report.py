@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
-import json
-import os
 import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rotation_role_policy.tools.text import BOLD, DIM, difference, painted, policy_difference, pretty, wants_colour
+
 WIDTH = 100
 _INDENT = "   "
-_BOLD, _DIM, _RED, _GREEN = "1", "2", "31", "32"
+_POLICY_WIDTH = WIDTH - len(_INDENT) - 2
 
 
 class Unexpected(Exception):
@@ -34,7 +33,7 @@ class Report:
     """Standard output, with colour on a terminal only, and never where NO_COLOR is set."""
 
     def __init__(self) -> None:
-        self._colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self._colour = wants_colour(sys.stdout)
         self._steps = 0
         self._start = time.monotonic()
         self.current = ""
@@ -45,10 +44,10 @@ class Report:
         """A heading when the step begins, its seconds when it has ended."""
         self._steps += 1
         self.current = f"{self._steps}. {name}"
-        self._print(f"\n{self._styled(_BOLD, self.current)}\n")
+        self._print(f"\n{self._styled(BOLD, self.current)}\n")
         start = time.monotonic()
         yield
-        self._print(self._styled(_DIM, f"{_INDENT}[{time.monotonic() - start:.1f} s]"))
+        self._print(self._styled(DIM, f"{_INDENT}[{time.monotonic() - start:.1f} s]"))
 
     @property
     def seconds(self) -> float:
@@ -65,28 +64,22 @@ class Report:
 
     def emulator(self, text: str) -> None:
         """Where the emulator falls short of AWS, so that nobody takes the demo for more than it is."""
-        self._print(self._styled(_DIM, _wrapped(f"(Emulator) {text}", _INDENT, _INDENT)) + "\n")
+        self._print(self._styled(DIM, _wrapped(f"(Emulator) {text}", _INDENT, _INDENT)) + "\n")
 
     def policy(self, statements: Sequence[Mapping[str, Any]], why: Mapping[str, str]) -> None:
         """Each statement below a line that says why it is there."""
         for statement in statements:
             sid = statement["Sid"]
-            self._print(f"{_INDENT}{self._styled(_BOLD, sid)}: {why[sid]}")
-            self._print(textwrap.indent("\n".join(_pretty(statement)), _INDENT + "  ") + "\n")
+            self._print(f"{_INDENT}{self._styled(BOLD, sid)}: {why[sid]}")
+            self._print(textwrap.indent("\n".join(pretty(statement, _POLICY_WIDTH)), _INDENT + "  ") + "\n")
 
     def policy_difference(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """The unified difference of two policies' statements."""
-        old, new = ([line for one in document["Statement"] for line in _pretty(one)] for document in (before, after))
-        self.difference(old, new, context=4)
+        self._lines(policy_difference(before, after, _POLICY_WIDTH, 4, self._colour))
 
     def difference(self, before: Sequence[str], after: Sequence[str], context: int) -> None:
         """The unified difference, without its file names and line numbers."""
-        lines = list(difflib.unified_diff(before, after, n=context, lineterm=""))[2:]
-        for line in lines:
-            if not line.startswith("@@"):
-                style = {"-": _RED, "+": _GREEN}.get(line[0])
-                self._print(_INDENT + (self._styled(style, line) if style else line))
-        self._print("")
+        self._lines(difference(before, after, context, self._colour))
 
     def table(self, rows: Sequence[tuple[str, str]]) -> None:
         """Names and values in two columns."""
@@ -99,7 +92,12 @@ class Report:
         self._print(_wrapped(text, "", ""))
 
     def _styled(self, style: str, text: str) -> str:
-        return f"\033[{style}m{text}\033[0m" if self._colour else text
+        return painted(style, text, self._colour)
+
+    def _lines(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._print(_INDENT + line)
+        self._print("")
 
     def _print(self, text: str) -> None:
         print(text, flush=True)
@@ -109,26 +107,3 @@ def _wrapped(text: str, first: str, rest: str) -> str:
     return textwrap.fill(
         text, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False
     )
-
-
-def _pretty(value: Any, indent: int = 0) -> list[str]:
-    """JSON on as few lines as fit the width. A long string goes below its name."""
-    room = WIDTH - len(_INDENT) - 2 - indent
-    whole = json.dumps(value)
-    if len(whole) < room or not isinstance(value, (dict, list)):
-        return [whole]
-    inner = " " * (indent + 2)
-    members = []
-    for member in value:
-        if isinstance(value, list):
-            name, lines = "", _pretty(member, indent + 2)
-        else:
-            name, lines = json.dumps(member) + ":", _pretty(value[member], indent + 2)
-        if name and len(lines) == 1 and len(name) + 1 + len(lines[0]) >= room - 2:
-            lines = ["", f"{inner}  {lines[0]}"]
-        lines[0] = f"{inner}{name}{' ' if name and lines[0] else ''}{lines[0]}"
-        members.append(lines)
-    for lines in members[:-1]:
-        lines[-1] += ","
-    opening, closing = ("[", "]") if isinstance(value, list) else ("{", "}")
-    return [opening, *(line for lines in members for line in lines), " " * indent + closing]

@@ -1,6 +1,7 @@
 """`make demo`, the README's first command: it runs to its end, and leaves nothing running when it is stopped."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ def start() -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "demo"],
         cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": "handler"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -155,6 +155,16 @@ def _of_superuser(why_not: str) -> Callable[[Situation], str]:
     return lambda situation: why_not if situation.superuser_secret else "no SuperuserSecretId"
 
 
+_not_managed_by_rds = _of_superuser("RDS does not manage the superuser secret")
+
+
+def _no_database(situation: Situation) -> str:
+    superuser = situation.superuser_secret
+    if superuser and superuser.managed_by_rds:
+        return "no tag of RDS's on the superuser secret names its database"
+    return _not_managed_by_rds(situation)
+
+
 def _not_in_vpc(situation: Situation) -> str:
     # The Deny is in a VPC too, but not in the user guide's policy.
     return "the user guide's policy has no Deny" if situation.in_vpc else "not in a VPC"
@@ -207,7 +217,7 @@ STATEMENTS = (
         resource="the superuser secret",
         when="RDS manages it",
         why="RDS manages it: its tags say which database it is of",
-        why_not=_of_superuser("RDS does not manage the superuser secret"),
+        why_not=_not_managed_by_rds,
     ),
     Kind(
         "DescribeSuperuserDatabase",
@@ -215,7 +225,7 @@ STATEMENTS = (
         resource="the database of its tag",
         when="RDS manages it",
         why="RDS manages the superuser secret, which holds no host: the database tells it",
-        why_not=_of_superuser("the superuser secret has no tag of RDS that names a database"),
+        why_not=_no_database,
     ),
     Kind(
         "ManageNetworkInterfaces",

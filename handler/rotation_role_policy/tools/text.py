@@ -1,0 +1,64 @@
+"""Text for a terminal or a pipe: colour where it is wanted, JSON on few lines, differences."""
+
+import difflib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether `stream` is a terminal that shows colours, and NO_COLOR is not set (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(style: str, text: str, colour: bool) -> str:
+    """`text` in a style, one of the constants above, where there is colour."""
+    return f"\033[{style}m{text}\033[0m" if colour else text
+
+
+def pretty(value: Any, width: int, indent: int = 0) -> list[str]:
+    """JSON on as few lines as fit the width. A long string goes below its name."""
+    room = width - indent
+    whole = json.dumps(value)
+    if len(whole) < room or not isinstance(value, (dict, list)):
+        return [whole]
+    inner = " " * (indent + 2)
+    members = []
+    for member in value:
+        if isinstance(value, list):
+            name, lines = "", pretty(member, width, indent + 2)
+        else:
+            name, lines = json.dumps(member) + ":", pretty(value[member], width, indent + 2)
+        if name and len(lines) == 1 and len(name) + 1 + len(lines[0]) >= room - 2:
+            lines = ["", f"{inner}  {lines[0]}"]
+        lines[0] = f"{inner}{name}{' ' if name and lines[0] else ''}{lines[0]}"
+        members.append(lines)
+    for lines in members[:-1]:
+        lines[-1] += ","
+    opening, closing = ("[", "]") if isinstance(value, list) else ("{", "}")
+    return [opening, *(line for lines in members for line in lines), " " * indent + closing]
+
+
+def difference(before: Sequence[str], after: Sequence[str], context: int, colour: bool) -> list[str]:
+    """The lines of the unified difference, without its file names and line numbers."""
+    lines = list(difflib.unified_diff(before, after, n=context, lineterm=""))[2:]
+    styles = {"-": RED, "+": GREEN}
+    return [
+        painted(styles[line[0]], line, colour) if line[0] in styles else line
+        for line in lines
+        if not line.startswith("@@")
+    ]
+
+
+def policy_difference(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any], width: int, context: int, colour: bool
+) -> list[str]:
+    """The lines of the difference of two policies' statements; `before` is None where there is no policy."""
+    old, new = (
+        [line for statement in document["Statement"] for line in pretty(statement, width)]
+        for document in (before or {"Statement": []}, after)
+    )
+    return difference(old, new, context, colour)

@@ -16,7 +16,15 @@ from crhelper import CfnResource
 
 from rotation_role_policy import answer, cloudformation, custom_resource, log, transport
 from rotation_role_policy.cloudformation import CustomResource, checked
-from rotation_role_policy.errors import CallFailed, NotARequest, OutOfTime, Refused, Undelivered
+from rotation_role_policy.errors import (
+    CallFailed,
+    Kind,
+    NotARequest,
+    OutOfTime,
+    ProviderDenied,
+    Refused,
+    Undelivered,
+)
 from tests.answers import Answers
 from tests.world import LOGICAL_ID, STACK_ID, Context, World
 
@@ -287,7 +295,7 @@ def test_a_failure_of_aws_is_logged_in_its_own_words(served: Served, capsys: pyt
     served.send()
     first, _ = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (first["message"], first["kind"], first["aws"], first["level"]) == (
-        *("refused", "CallFailed", "down"),
+        *("refused", "AwsFailed", "down"),
         "WARNING",
     )
 
@@ -309,7 +317,7 @@ def test_each_answer_counts_a_request_and_perhaps_a_failed_one(
     served.send(Context(function_name="the-provider"))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["message"] for line in lines] == ["answering", "refused", "answering"]
-    assert (lines[1]["kind"], lines[1]["why"], lines[1]["aws"]) == ("Refused", "no", None)
+    assert (lines[1]["kind"], lines[1]["why"], lines[1]["aws"]) == ("Properties", "no", None)
     counted = [lines[0], lines[2]]
     assert [(one["Provider"], one["Requests"], one["FailedRequests"]) for one in counted] == [
         ("the-provider", 1, 0),
@@ -319,6 +327,61 @@ def test_each_answer_counts_a_request_and_perhaps_a_failed_one(
         ("SUCCESS", "", "role/policy"),
         ("FAILED", "no", f"uncreated-{LOGICAL_ID}"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (Refused("no"), "Properties"),
+        (Refused("no", Kind.KEY), "Key"),
+        (ProviderDenied("iam:GetRole", "no", "no"), "ProviderDenied"),
+        (CallFailed("iam:GetRole", "ServiceFailure", "down"), "AwsFailed"),
+        (OutOfTime(), "OutOfTime"),
+        (ZeroDivisionError(), "Unexpected"),
+    ],
+)
+def test_a_failed_request_is_counted_by_what_it_failed_of(
+    served: Served, capsys: pytest.CaptureFixture[str], failure: Exception, kind: str
+) -> None:
+    log.start()
+    served.result = failing(failure)
+    served.send()
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (last["message"], last["FailedRequests"], last["Kind"]) == ("answering", 1, kind)
+
+
+def test_a_late_answer_is_counted_as_out_of_time_whatever_the_handler_comes_to(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.start()
+
+    def too_late() -> str:
+        served.resource._timer.function()
+        raise Refused("no")
+
+    served.result = too_late
+    served.send()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["Kind"] for line in lines if line["message"] == "answering"] == ["OutOfTime"]
+
+
+def test_an_answer_says_how_long_it_took_and_whether_the_function_was_just_started(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.start()
+
+    def slow() -> str:
+        # `time.sleep` is the test's own here.
+        threading.Event().wait(0.05)
+        return "role/policy"
+
+    served.result = slow
+    served.send()
+    served.answers.clear()
+    served.send()
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert first["Duration"] >= 50
+    assert (first["ColdStarts"], second["ColdStarts"]) == (1, 0)
 
 
 def test_a_refusal_is_answered_in_full_without_control_characters(served: Served) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from rotation_role_policy import attributes, custom_resource, stack
+from rotation_role_policy import __version__, attributes, custom_resource, stack
 from tests.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Context, World, error
 
 OWN_ID = f"rotation-role/{OWN_POLICY}"
@@ -727,6 +727,7 @@ def test_the_log_says_what_was_decided_and_why_in_json_lines_without_the_signed_
         *["request", "refused", "answering"],
     ]
     assert {line["resource"] for line in lines} == {LOGICAL_ID}
+    assert {line["provider_version"] for line in lines} == {__version__}
     assert (lines[1]["key"], lines[1]["manager"]) == (key, "CUSTOMER")
     assert lines[2]["in_vpc"] is False
     assert "sentinel" not in output
@@ -736,23 +737,36 @@ def test_the_log_says_what_was_decided_and_why_in_json_lines_without_the_signed_
 def test_each_answer_is_a_metric_of_the_provider_by_which_failures_are_counted(
     world: World, secret: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    custom_resource.resource._is_first = True
     world.create(**PROPERTIES)
     world.create(SecretId="nowhere")
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     answers = [line for line in lines if line["message"] == "answering"]
-    assert [(one["Provider"], one["Requests"], one["FailedRequests"]) for one in answers] == [
-        ("provider", 1, 0),
-        ("provider", 1, 1),
+    assert [(one["Requests"], one["FailedRequests"], one["ColdStarts"], one.get("Kind")) for one in answers] == [
+        (1, 0, 1, None),
+        (1, 1, 0, "Secret"),
     ]
+    of_each = {
+        "Namespace": "RotationRolePolicy",
+        "Dimensions": [["Provider"]],
+        "Metrics": [
+            {"Name": "Requests", "Unit": "Count"},
+            {"Name": "FailedRequests", "Unit": "Count"},
+            {"Name": "Duration", "Unit": "Milliseconds"},
+            {"Name": "ColdStarts", "Unit": "Count"},
+        ],
+    }
+    of_failed = {
+        "Namespace": "RotationRolePolicy",
+        "Dimensions": [["Provider", "Kind"]],
+        "Metrics": [{"Name": "FailedRequests", "Unit": "Count"}],
+    }
+    assert [one["_aws"]["CloudWatchMetrics"] for one in answers] == [[of_each], [of_each, of_failed]]
     for one in answers:
         assert abs(one["_aws"]["Timestamp"] / 1000 - time.time()) < 60
-        assert one["_aws"]["CloudWatchMetrics"] == [
-            {
-                "Namespace": "RotationRolePolicy",
-                "Dimensions": [["Provider"]],
-                "Metrics": [{"Name": "Requests", "Unit": "Count"}, {"Name": "FailedRequests", "Unit": "Count"}],
-            }
-        ]
+        assert one["Provider"] == "provider"
+        # The clock of these tests goes only where somebody sleeps.
+        assert one["Duration"] >= 0
 
 
 def test_a_key_that_was_taken_unseen_is_warned_of(

@@ -1,5 +1,6 @@
 """The SAM template and its artifact: least privilege for the provider too, and nothing superfluous deployed."""
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from rotation_role_policy import cloudformation, custom_resource, log
+from rotation_role_policy import __version__, cloudformation, custom_resource, log
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "template.yaml"
@@ -90,6 +91,7 @@ def test_each_wildcard_has_a_comment_that_says_why() -> None:
 def test_the_provider_can_be_narrowed_and_bounded(template: dict[str, Any]) -> None:
     assert set(template["Parameters"]) == {
         "RoleNamePattern", "SecretNamePattern", "PermissionsBoundaryArn", "LogRetentionInDays", "AlarmTopicArn",
+        "Dashboard",
     }  # fmt: skip
     boundary = template["Resources"]["ProviderRole"]["Properties"]["PermissionsBoundary"]
     assert boundary["Fn::If"][1] == {"Ref": "PermissionsBoundaryArn"}
@@ -170,6 +172,64 @@ def test_there_are_alarms_on_lost_events_and_on_failed_requests(template: dict[s
         ),
         (log.METRICS_NAMESPACE, "FailedRequests"): ("Provider", {"Ref": "RotationRolePolicyFunction"}),
     }
+
+
+def test_the_dashboard_shows_the_metrics_that_the_log_makes(template: dict[str, Any]) -> None:
+    dashboard = template["Resources"]["ProviderDashboard"]
+    assert template["Conditions"][dashboard["Condition"]] == {"Fn::Equals": [{"Ref": "Dashboard"}, "true"]}
+    text = dashboard["Properties"]["DashboardBody"]["Fn::Sub"]
+    widgets = json.loads(re.sub(r"\$\{!", "${", re.sub(r"\$\{([^!}]+)\}", r"<\1>", text)))["widgets"]
+    shown = [widget["properties"]["metrics"] for widget in widgets if widget["type"] == "metric"]
+    made = log.measured("<RotationRolePolicyFunction>", "Role", Requests=1, FailedRequests=1, Duration=1, ColdStarts=1)
+    of_each, of_kind = made["_aws"]["CloudWatchMetrics"]
+    requests, kinds, duration, cold_starts, lost = shown
+    named = [requests[0], ["RotationRolePolicy", requests[1][1], "Provider", requests[0][3]], duration[0], *cold_starts]
+    for metric in named:
+        assert metric[:4:2] == [of_each["Namespace"], *of_each["Dimensions"][0]]
+        assert metric[3] == made["Provider"]
+    assert [metric[1] for metric in named] == [one["Name"] for one in of_each["Metrics"]]
+    schema = ",".join([of_kind["Namespace"], *of_kind["Dimensions"][0]])
+    [[search]] = kinds
+    name, provider = of_kind["Metrics"][0]["Name"], made["Provider"]
+    assert search["expression"] == (f"""SEARCH('{{{schema}}} MetricName="{name}" Provider="{provider}"', 'Sum', 300)""")
+    assert lost[0][:4] == ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", "<FailedEvents.QueueName>"]
+    [alarms] = [widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm"]
+    of_template = [name for name, one in template["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    assert sorted(alarms) == sorted(f"<{name}.Arn>" for name in of_template)
+    # They lie side by side, none over another, on a grid of 24 columns.
+    places = [
+        (x, y)
+        for widget in widgets
+        for x in range(widget["x"], widget["x"] + widget["width"])
+        for y in range(widget["y"], widget["y"] + widget["height"])
+    ]
+    assert len(places) == len(set(places))
+    assert max(x for x, _ in places) == 23
+
+
+def test_the_version_is_the_same_wherever_it_stands(template: dict[str, Any]) -> None:
+    released = re.findall(r"^## (\S+) - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert {
+        template["Metadata"]["AWS::ServerlessRepo::Application"]["SemanticVersion"],
+        template["Outputs"]["ProviderVersion"]["Value"],
+        released[0],
+    } == {__version__}
+    assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
+
+
+def test_the_application_can_be_published(template: dict[str, Any]) -> None:
+    """By the limits of the Serverless Application Repository.
+
+    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-template-publishing-applications-metadata-properties.html
+    """
+    application = template["Metadata"]["AWS::ServerlessRepo::Application"]
+    assert re.fullmatch(r"[a-zA-Z0-9\-]{1,140}", application["Name"])
+    assert 1 <= len(application["Description"]) <= 256
+    assert re.fullmatch(r"(?=.{1,127}$)[a-z0-9](([a-z0-9]|-(?!-))*[a-z0-9])?", application["Author"])
+    assert len(application["Labels"]) <= 10
+    assert all(re.fullmatch(r"[a-zA-Z0-9+\-_:/@]{1,127}", label) for label in application["Labels"])
+    for file in (application["LicenseUrl"], application["ReadmeUrl"]):
+        assert (ROOT / file).stat().st_size < 5_000_000
 
 
 def test_the_artifact_holds_crhelper_and_the_handler_and_is_built_by_whatever_python_there_is(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws import Aws
-from rotation_role_policy.errors import CallFailed, Refused, no_such_role, shown
+from rotation_role_policy.errors import CallFailed, Kind, Refused, no_such_role, shown
 from rotation_role_policy.grammar import as_list
 from rotation_role_policy.log import facts
 from rotation_role_policy.policy import Document, Statement, via_service
@@ -123,7 +123,8 @@ def _refuse_if_blocked(role_name: str, simulation: Simulation, result: dict[str,
         if blocker := _blocker(of_organization | one):
             raise Refused(
                 f"AccessCheck: role {shown(role_name)}: {result['EvalActionName']} on {shown(one['EvalResourceName'])}"
-                f" is blocked by {blocker}. Allow it there, or set AccessCheck to Off."
+                f" is blocked by {blocker}. Allow it there, or set AccessCheck to Off.",
+                Kind.BLOCKED,
             )
 
 

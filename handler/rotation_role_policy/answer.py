@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from rotation_role_policy.errors import Refused
+from rotation_role_policy.errors import Kind, Refused
 
 ANSWER_LIMIT = 4096
 """Bytes. https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html"""
@@ -39,5 +39,6 @@ def refuse_too_many(
     if size > ANSWER_LIMIT:
         raise Refused(
             f"{secret_property}: {secrets} secrets are too many for one resource: the answer would have {size:,} bytes,"
-            f" CloudFormation takes {ANSWER_LIMIT:,}. Spread them over several."
+            f" CloudFormation takes {ANSWER_LIMIT:,}. Spread them over several.",
+            Kind.LIMIT,
         )

@@ -21,8 +21,8 @@ from crhelper import FAILED, CfnResource
 
 from rotation_role_policy import transport
 from rotation_role_policy.answer import ANSWER_LIMIT, composed, encoded
-from rotation_role_policy.errors import CallFailed, NotARequest, OutOfTime, Refused, Undelivered
-from rotation_role_policy.log import counted, facts
+from rotation_role_policy.errors import CallFailed, Kind, NotARequest, OutOfTime, Refused, Undelivered
+from rotation_role_policy.log import facts, measured
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class CustomResource(CfnResource):
                 del os.environ["AWS_SAM_LOCAL"]
             else:
                 os.environ["AWS_SAM_LOCAL"] = outside
+        self._is_first = True
         # crhelper logs what it catches with its stack; the handlers log what they refuse in their own words.
         logging.getLogger("crhelper").setLevel(logging.CRITICAL)
 
@@ -76,7 +77,8 @@ class CustomResource(CfnResource):
         # An invocation that is shorter than the template's gives its answer a quarter.
         self.answers_by = self.ends - min(ANSWER_SECONDS, left / 4)
         # Each request has its own: a timer that wakes up late finds the one that it was set for.
-        self._answer = Answer(request, context, self.ends)
+        self._answer = Answer(request, context, self.ends, is_first=self._is_first)
+        self._is_first = False
         super().__call__(request, context)
         if not self._answer.is_delivered:
             raise Undelivered(f"no answer was delivered for request {request['RequestId']}")
@@ -92,7 +94,23 @@ class CustomResource(CfnResource):
 
     def _wrap_function(self, func: Any) -> None:
         """Called by crhelper, which answers whatever `func` raises with FAILED and its text."""
-        super()._wrap_function(lambda event, context: _logged(func, event, context))  # type: ignore[misc]
+        super()._wrap_function(lambda event, context: self._judged(func, event, context))  # type: ignore[misc]
+
+    def _judged(self, func: Any, event: Mapping[str, Any], context: Any) -> Any:
+        """What `func` gives. What it raises is logged, and is given a text for the reader of the stack's events."""
+        try:
+            return func(event, context)
+        except (Refused, CallFailed) as refused:
+            self._answer.kind = refused.kind
+            said_by_aws = getattr(refused, "message", None)
+            logger.warning("refused", extra=facts(kind=refused.kind, why=str(refused), aws=said_by_aws))
+            raise
+        except Exception as error:
+            logger.exception("failed")
+            raise RuntimeError(
+                f"The provider function failed unexpectedly ({type(error).__name__}). Its log stream"
+                f" {context.log_stream_name} says where."
+            ) from error
 
     def _set_timeout(self) -> None:
         """Called by crhelper before the handler."""
@@ -112,14 +130,18 @@ class CustomResource(CfnResource):
 class Answer:
     """The one answer to one request: the first that is given is delivered."""
 
-    def __init__(self, request: Mapping[str, Any], context: Any, ends: float) -> None:
+    def __init__(self, request: Mapping[str, Any], context: Any, ends: float, *, is_first: bool) -> None:
         self._request = request
         self._context = context
         self._ends = ends
+        self._begun = time.monotonic()
+        self._is_first = is_first
         self._lock = threading.Lock()
         self._is_given = False
         self._can_be_late = True
         self.is_delivered = False
+        self.kind = Kind.UNEXPECTED
+        """What the request failed of, if it fails."""
 
     def disarm(self) -> bool:
         """Whether no answer was given yet; from then on `give_late` gives none."""
@@ -134,6 +156,7 @@ class Answer:
             if self._request["RequestType"] != "Create":
                 physical_id = ""
             if self._can_be_late:
+                self.kind = Kind.OUT_OF_TIME
                 # Where this one is not delivered the invocation fails, once the handler is back.
                 with suppress(Undelivered):
                     self._give(FAILED, reason, physical_id, {})
@@ -162,27 +185,18 @@ class Answer:
                 status=status,
                 reason=answer["Reason"],
                 physical_id=physical_id,
-                **counted(self._context.function_name, Requests=1, FailedRequests=int(status == FAILED)),
+                **measured(
+                    self._context.function_name,
+                    kind=self.kind if status == FAILED else "",
+                    Requests=1,
+                    FailedRequests=int(status == FAILED),
+                    Duration=round(1000 * (time.monotonic() - self._begun)),
+                    ColdStarts=int(self._is_first),
+                ),
             ),
         )
         deliver(request["ResponseURL"], body, self._ends)
         self.is_delivered = True
-
-
-def _logged(func: Any, event: Mapping[str, Any], context: Any) -> Any:
-    """What `func` gives. What it raises is logged, and is given a text for the reader of the stack's events."""
-    try:
-        return func(event, context)
-    except (Refused, CallFailed) as refused:
-        said_by_aws = getattr(refused, "message", None)
-        logger.warning("refused", extra=facts(kind=type(refused).__name__, why=str(refused), aws=said_by_aws))
-        raise
-    except Exception as error:
-        logger.exception("failed")
-        raise RuntimeError(
-            f"The provider function failed unexpectedly ({type(error).__name__}). Its log stream"
-            f" {context.log_stream_name} says where."
-        ) from error
 
 
 def checked(event: Any) -> dict[str, Any]:

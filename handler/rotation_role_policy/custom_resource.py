@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rotation_role_policy import (
+    __version__,
     access_check,
     answer,
     arn,
@@ -24,7 +25,7 @@ from rotation_role_policy import (
 from rotation_role_policy.aws import Aws
 from rotation_role_policy.cloudformation import CustomResource
 from rotation_role_policy.declaration import Declaration, declare
-from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused, shown
+from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, shown
 from rotation_role_policy.log import facts
 from rotation_role_policy.situation import Situation
 
@@ -170,7 +171,8 @@ def _take_back(event: Mapping[str, Any], role_name: str, standing: policy.Docume
         if event["RequestType"] == "Update":
             raise Refused(
                 f"The update failed, and IAM did not take its policy back. Look at the policy {shown(name)} of role"
-                f" {shown(role_name)} once the stack has rolled back: remove it if the stack does not name that role."
+                f" {shown(role_name)} once the stack has rolled back: remove it if the stack does not name that role.",
+                Kind.NOT_TAKEN_BACK,
             ) from failure
     else:
         logger.info("taken back", extra=facts(role=role_name, policy=name, document=standing))
@@ -209,6 +211,7 @@ def _wait(seconds: int) -> None:
 
 def _start(event: Mapping[str, Any], context: Any) -> None:
     log.start(
+        provider_version=__version__,
         request=event["RequestType"],
         stack=event["StackId"],
         resource=event["LogicalResourceId"],

@@ -6,6 +6,7 @@ refused").
 """
 
 import json
+from enum import StrEnum
 
 SHOWN_CHARACTERS = 72
 AWS_MESSAGE_CHARACTERS = 110
@@ -20,11 +21,36 @@ def shown(value: object, characters: int = SHOWN_CHARACTERS) -> str:
     return text
 
 
+class Kind(StrEnum):
+    """What a failed request failed of: in the log, and as a dimension of the metric of failures."""
+
+    PROPERTIES = "Properties"
+    SECRET = "Secret"  # noqa: S105  # a word
+    FUNCTION = "Function"
+    ROLE = "Role"
+    KEY = "Key"
+    LIMIT = "Limit"
+    BLOCKED = "Blocked"
+    PROVIDER_DENIED = "ProviderDenied"
+    OVERTAKEN = "Overtaken"
+    NOT_TAKEN_BACK = "NotTakenBack"
+    AWS_FAILED = "AwsFailed"
+    OUT_OF_TIME = "OutOfTime"
+    UNEXPECTED = "Unexpected"
+
+
 class Refused(Exception):
-    """The request cannot be served as it stands. `str()` of it is the reason in the stack's events."""
+    """The request cannot be served as it stands. `str()` of it is the reason in the stack's events.
+
+    Unless it says otherwise, it is the template's properties that are refused.
+    """
 
     in_doubt = False
     """As for `CallFailed`."""
+
+    def __init__(self, reason: str, kind: Kind = Kind.PROPERTIES) -> None:
+        self.kind = kind
+        super().__init__(reason)
 
 
 class ProviderDenied(Refused):
@@ -38,12 +64,14 @@ class ProviderDenied(Refused):
         self.action = action
         self.message = message
         self.in_doubt = in_doubt
-        super().__init__(reason)
+        super().__init__(reason, Kind.PROVIDER_DENIED)
 
 
 def no_such_role(role: str) -> Refused:
     """The refusal for an execution role (its name or ARN) that is not there, whichever call shows it."""
-    return Refused(f"The role {shown(role)} does not exist in this account. Create it first, or give the right one.")
+    return Refused(
+        f"The role {shown(role)} does not exist in this account. Create it first, or give the right one.", Kind.ROLE
+    )
 
 
 class CallFailed(Exception):
@@ -52,6 +80,8 @@ class CallFailed(Exception):
     `code` is AWS's error code, such as ``NoSuchEntity``; `action` the IAM action of the call. `in_doubt` where a try of
     it got no answer, so that a write may have happened all the same.
     """
+
+    kind = Kind.AWS_FAILED
 
     def __init__(self, action: str, code: str, message: str, *, in_doubt: bool = False) -> None:
         self.action = action
@@ -68,7 +98,8 @@ class OutOfTime(Refused):
     def __init__(self) -> None:
         super().__init__(
             "The provider function ran out of time, most likely because AWS throttled its calls. Try again; its log"
-            " says how far it came."
+            " says how far it came.",
+            Kind.OUT_OF_TIME,
         )
 
 

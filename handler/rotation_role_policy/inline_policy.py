@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rotation_role_policy.aws import Aws
-from rotation_role_policy.errors import CallFailed, Refused, no_such_role, shown
+from rotation_role_policy.errors import CallFailed, Kind, Refused, no_such_role, shown
 from rotation_role_policy.policy import Document
 
 # All inline policies of a role together, white space not counted.
@@ -59,7 +59,8 @@ def put(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
         if failure.code == "UnmodifiableEntity":
             raise Refused(
                 f"The role {shown(role_name)} is a service-linked role, which takes no inline policy. Give the function"
-                f" a role of its own."
+                f" a role of its own.",
+                Kind.ROLE,
             ) from failure
         if failure.code == "LimitExceeded":
             raise _too_large(role_name, f"more than {ROLE_LIMIT:,}", size(document)) from failure
@@ -95,5 +96,6 @@ def size(document: Any) -> int:
 def _too_large(role_name: str, total: str, own: int) -> Refused:
     return Refused(
         f"The role {shown(role_name)} is full: with this policy ({own:,} characters) its inline policies would have"
-        f" {total} characters; IAM allows {ROLE_LIMIT:,}. Move others to a managed policy."
+        f" {total} characters; IAM allows {ROLE_LIMIT:,}. Move others to a managed policy.",
+        Kind.LIMIT,
     )

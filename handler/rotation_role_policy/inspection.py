@@ -11,7 +11,7 @@ from typing import Any
 from rotation_role_policy import arn
 from rotation_role_policy.aws import Aws
 from rotation_role_policy.declaration import Declaration
-from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused, shown
+from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, shown
 from rotation_role_policy.grammar import as_list, matches
 from rotation_role_policy.keys import Keys
 from rotation_role_policy.log import facts
@@ -92,13 +92,15 @@ def _describe_secret(aws: Aws, label: str, secret_id: str) -> dict[str, Any]:
         if failure.code == "ResourceNotFoundException":
             raise Refused(
                 f"{label} {shown(secret_id)}: there is no such secret in {aws.region()}. Correct it, or create the"
-                f" secret first (DependsOn)."
+                f" secret first (DependsOn).",
+                Kind.SECRET,
             ) from failure
         raise
     if secret.get("DeletedDate"):
         raise Refused(
             f"{label} {shown(secret_id)}: this secret is scheduled for deletion. Restore it (aws secretsmanager"
-            f" restore-secret), or give another one."
+            f" restore-secret), or give another one.",
+            Kind.SECRET,
         )
     return secret
 
@@ -108,7 +110,8 @@ def _refuse_managed(label: str, secret_id: str, secret: dict[str, Any]) -> None:
     if owner := secret.get("OwningService"):
         raise Refused(
             f"{label} {shown(secret_id)}: this secret is managed by {shown(owner)}, which rotates it itself, without a"
-            f" function. Remove this resource, or give it as SuperuserSecretId."
+            f" function. Remove this resource, or give it as SuperuserSecretId.",
+            Kind.SECRET,
         )
 
 
@@ -126,7 +129,8 @@ def _superuser_secret(keys: Keys, secret: dict[str, Any]) -> Secret:
         if not arn.DATABASE.fullmatch(database):
             raise Refused(
                 f"SuperuserSecretId {shown(secret['Name'])}: its tag of the primary database says {shown(database)},"
-                f" which is not the ARN of a DB instance or cluster."
+                f" which is not the ARN of a DB instance or cluster.",
+                Kind.SECRET,
             )
     return Secret(secret["ARN"], key_arn, managed_by_rds=True, database_arns=databases)
 
@@ -150,20 +154,23 @@ def _rotation_function(
         if failure.code == "ResourceNotFoundException":
             raise Refused(
                 f"{subject}: {aws.region()} has no such function. Give the right RotationLambdaARN, or declare a"
-                f" function that comes later by RoleName and VpcConfig."
+                f" function that comes later by RoleName and VpcConfig.",
+                Kind.FUNCTION,
             ) from failure
         raise
     role = Role(arn.role_name(function["Role"]), function["Role"])
     if arn.parse(role.arn).account != account:
         raise Refused(
             f"{subject}: its role {shown(role.arn)} is not in the provider's account {account}. Deploy the provider"
-            f" in the function's account."
+            f" in the function's account.",
+            Kind.FUNCTION,
         )
     wanted = declaration.role_name
     if wanted and wanted not in (role.name, role.arn):
         raise Refused(
             f"RoleName {shown(wanted)} is not the execution role of the function, which is {shown(role.name)}."
-            f" Name that one, or leave RoleName out."
+            f" Name that one, or leave RoleName out.",
+            Kind.ROLE,
         )
     return function, role
 
@@ -177,12 +184,14 @@ def _function_id(declaration: Declaration, secrets: list[dict[str, Any]]) -> str
     if not reported:
         raise Refused(
             f"RotationLambdaARN is missing, and {label} {shown(declaration.secret_ids[0])} reports no rotation"
-            f" function. Give RotationLambdaARN, or RoleName and VpcConfig for a function that comes later."
+            f" function. Give RotationLambdaARN, or RoleName and VpcConfig for a function that comes later.",
+            Kind.FUNCTION,
         )
     if len(reported) > 1:
         raise Refused(
             f"{label}: the secrets report different rotation functions, or versions of one: {shown(reported[0])} and"
-            f" {shown(reported[1])}. Give RotationLambdaARN."
+            f" {shown(reported[1])}. Give RotationLambdaARN.",
+            Kind.FUNCTION,
         )
     return str(reported[0])
 
@@ -193,19 +202,22 @@ def _declared_role(aws: Aws, wanted: str) -> Role:
     except CallFailed as failure:
         if failure.code == "NoSuchEntity":
             raise Refused(
-                f"RoleName {shown(wanted)}: this account has no such role. Create it first, or give the right one."
+                f"RoleName {shown(wanted)}: this account has no such role. Create it first, or give the right one.",
+                Kind.ROLE,
             ) from failure
         raise
     role = Role(found["RoleName"], found["Arn"])
     if wanted not in (role.name, role.arn):
         raise Refused(
             f"RoleName {shown(wanted)} is not the ARN of the role of that name, which is {shown(role.arn)}."
-            f" Give that ARN, or the name."
+            f" Give that ARN, or the name.",
+            Kind.ROLE,
         )
     if not _lambda_may_assume(found["AssumeRolePolicyDocument"]):
         raise Refused(
             f"RoleName {shown(role.name)}: Lambda cannot assume this role. Let its trust policy allow sts:AssumeRole"
-            f" to the service principal lambda.amazonaws.com."
+            f" to the service principal lambda.amazonaws.com.",
+            Kind.ROLE,
         )
     return role
 

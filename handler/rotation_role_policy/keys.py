@@ -5,7 +5,7 @@ from typing import Any
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws import Aws
-from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused, shown
+from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, shown
 from rotation_role_policy.log import facts
 
 logger = logging.getLogger(__name__)
@@ -44,14 +44,16 @@ class Keys:
             if failure.code == "NotFoundException":
                 raise Refused(
                     f"{subject}: its KMS key {shown(key_id)} does not exist. Put the secret under a key that does"
-                    f" (aws secretsmanager update-secret --kms-key-id)."
+                    f" (aws secretsmanager update-secret --kms-key-id).",
+                    Kind.KEY,
                 ) from failure
             raise
         logger.info("key", extra=facts(key=key["Arn"], manager=key["KeyManager"], state=key["KeyState"]))
         if key["KeyState"] != "Enabled":
             raise Refused(
                 f"{subject}: its KMS key {shown(key['Arn'])} is {key['KeyState']}, not Enabled. Enable the key, or put"
-                f" the secret under another."
+                f" the secret under another.",
+                Kind.KEY,
             )
         return None if key["KeyManager"] == "AWS" else str(key["Arn"])
 

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 METRICS_NAMESPACE = "RotationRolePolicy"
-"""Of the provider's own metrics; template.yaml has alarms on them."""
+"""Of the provider's own metrics; template.yaml has an alarm and a dashboard of them."""
 
 _FACTS = "facts"
 
@@ -20,18 +20,25 @@ def facts(**facts: Any) -> dict[str, Any]:
     return {_FACTS: facts}
 
 
-def counted(provider: str, **counts: int) -> dict[str, Any]:
+def measured(provider: str, kind: str, **values: float) -> dict[str, Any]:
     """Facts of which CloudWatch makes metrics, by the name of the provider function.
 
+    `values` are counts, but for ``Duration``, which is in milliseconds. `kind` says what a request failed of, and is
+    empty for one that did not: by kind there is the metric ``FailedRequests`` alone.
     Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
-    directive = {
-        "Namespace": METRICS_NAMESPACE,
-        "Dimensions": [["Provider"]],
-        "Metrics": [{"Name": name, "Unit": "Count"} for name in counts],
-    }
-    embedded = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
-    return {"_aws": embedded, "Provider": provider, **counts}
+    directives = [_directive(["Provider"], list(values))]
+    by_kind = {}
+    if kind:
+        directives.append(_directive(["Provider", "Kind"], ["FailedRequests"]))
+        by_kind = {"Kind": kind}
+    embedded = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": directives}
+    return {"_aws": embedded, "Provider": provider, **by_kind, **values}
+
+
+def _directive(dimensions: list[str], names: list[str]) -> dict[str, Any]:
+    units = [{"Name": name, "Unit": "Milliseconds" if name == "Duration" else "Count"} for name in names]
+    return {"Namespace": METRICS_NAMESPACE, "Dimensions": [dimensions], "Metrics": units}
 
 
 def start(**request: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rotation_role_policy.aws import Aws
-from rotation_role_policy.errors import CallFailed, Refused
+from rotation_role_policy.errors import CallFailed, Kind, Refused
 from rotation_role_policy.log import facts
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Overtaken(Refused):
 
     def __init__(self, status: str) -> None:
         self.is_gone = status.startswith("DELETE_")
-        super().__init__(f"CloudFormation no longer waits for this request: the stack is {status}.")
+        super().__init__(f"CloudFormation no longer waits for this request: the stack is {status}.", Kind.OVERTAKEN)
 
 
 def status(aws: Aws, event: Mapping[str, Any]) -> str:

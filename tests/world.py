@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -74,6 +74,8 @@ class World:
     """The status of a stack, by its id. By default it is in the middle of what the last request is for."""
     simulate: Callable[[dict[str, Any]], list[dict[str, Any]]] = lambda _: []
     """The EvaluationResults of a SimulatePrincipalPolicy, from its parameters."""
+    responses: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
+    """For an action, its response from its parameters, in place of moto's."""
     slept: list[float] = field(default_factory=list)
     _in_progress: str = ""
 
@@ -231,25 +233,12 @@ class WatchedAws(Aws):
         is_new = service not in self._clients
         client = super()._client(service)
         if is_new:
-            client.meta.events.register("provide-client-params", partial(self._note, service))
-            client.meta.events.register("after-call", partial(self._lose, service))
-            client.meta.events.register("before-call.iam.SimulatePrincipalPolicy", self._simulate)
+            watch(self._world, client, service)
             client.meta.events.register("before-call.cloudformation.DescribeStacks", self._describe)
         return client
 
     def _connect(self, client: Any) -> None:
         """Moto answers in botocore's own place."""
-
-    def _note(self, service: str, params: dict[str, Any], model: Any, **_: Any) -> None:
-        action = f"{service}:{model.name}"
-        self._world.calls.append((action, params))
-        self._world.moment("before", action)
-        _next_trouble(self._world.faults.get(action))
-
-    def _lose(self, service: str, model: Any, **_: Any) -> None:
-        action = f"{service}:{model.name}"
-        self._world.moment("after", action)
-        _next_trouble(self._world.lost.get(action))
 
     def _describe(self, **_: Any) -> tuple[Any, dict[str, Any]]:
         """Moto has no stack with a resource of ours: the world says what becomes of it."""
@@ -257,10 +246,34 @@ class WatchedAws(Aws):
         status = self._world.stack_status(stack_id) if self._world.stack_status else self._world._in_progress
         return SimpleNamespace(status_code=200), {"Stacks": [{"StackStatus": status}]}
 
-    def _simulate(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+
+def watch(world: World, client: Any, service: str) -> None:
+    """Notes the calls of a botocore client in `world`, and has them fail where it says so."""
+
+    def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+        action = f"{service}:{model.name}"
+        world.calls.append((action, params))
+        world.moment("before", action)
+        _next_trouble(world.faults.get(action))
+
+    def lose(model: Any, **_: Any) -> None:
+        action = f"{service}:{model.name}"
+        world.moment("after", action)
+        _next_trouble(world.lost.get(action))
+
+    def simulate(**_: Any) -> tuple[Any, dict[str, Any]]:
         """Moto has no SimulatePrincipalPolicy: the world says what comes back."""
-        results = self._world.simulate(self._world.calls[-1][1])
+        results = world.simulate(world.calls[-1][1])
         return SimpleNamespace(status_code=200), {"EvaluationResults": results, "IsTruncated": False}
+
+    def respond(model: Any, **_: Any) -> tuple[Any, dict[str, Any]] | None:
+        response = world.responses.get(f"{service}:{model.name}")
+        return (SimpleNamespace(status_code=200), response(world.calls[-1][1])) if response else None
+
+    client.meta.events.register("provide-client-params", note)
+    client.meta.events.register("after-call", lose)
+    client.meta.events.register("before-call.iam.SimulatePrincipalPolicy", simulate)
+    client.meta.events.register("before-call", respond)
 
 
 class AlteredAws(WatchedAws):

@@ -212,14 +212,14 @@ class Template:
             if value is None:
                 raise Unresolved(f"the parameter {name} has no value. Give --parameter {name}=...")
             if kind.startswith("AWS::SSM::Parameter::Value<"):
-                value = self._ssm(str(value))
+                value = self._ssm(_text(value))
         else:
             value = self._stack.parameters[name]
             if declared.get("NoEcho") and set(value) == {"*"}:
                 raise Unresolved(f"the parameter {name} is not shown (NoEcho). Give --parameter {name}=...")
         if "List<" in kind or "CommaDelimitedList" in kind:
-            return [one.strip() for one in str(value).split(",")]
-        return str(value)
+            return [one.strip() for one in _text(value).split(",")]
+        return _text(value)
 
     def _physical_id(self, logical_id: str) -> str:
         if logical_id not in self._body["Resources"]:
@@ -254,15 +254,15 @@ class Template:
         def put(found: re.Match[str]) -> str:
             name = found[1].strip()
             if name in values:
-                return str(self._value(values[name]))
-            return str(self._get_att(name) if "." in name else self._ref(name))
+                return _text(self._value(values[name]))
+            return _text(self._get_att(name) if "." in name else self._ref(name))
 
         # ${!x} stands for ${x} itself.
         return re.sub(r"\$\{!", "${", re.sub(r"\$\{([^!}][^}]*)\}", put, text))
 
     def _join(self, argument: Any) -> str:
         separator, items = argument
-        return str(separator).join(map(str, self._value(items)))
+        return str(separator).join(map(_text, self._value(items)))
 
     def _select(self, argument: Any) -> Any:
         index, items = argument
@@ -298,7 +298,7 @@ class Template:
             return self._condition(argument)
         if name == "Fn::Equals":
             left, right = map(self._value, argument)
-            return str(left) == str(right)
+            return _text(left) == _text(right)
         if name == "Fn::Not":
             return not self._condition(argument[0])
         if name in ("Fn::And", "Fn::Or"):
@@ -329,6 +329,11 @@ def _as_cloudformation_wants_it(name: str, argument: Any) -> Iterator[None]:
         yield
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise Unresolved(f"{name} {shown(argument)} is not as CloudFormation wants it.") from error
+
+
+def _text(value: Any) -> str:
+    """A scalar as CloudFormation sends it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _is_ours(resource: Any) -> bool:

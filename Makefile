@@ -1,5 +1,5 @@
 # The two commands of the README: `make demo` and `make test`. Both start from nothing but Python 3.11 or later and make.
-.PHONY: demo test soak bench load lint mutants lock clean
+.PHONY: demo test docs soak bench load lint mutants lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -12,6 +12,10 @@ demo: .venv/installed .venv-sam/installed
 # A file stays on one worker: its emulator, or the demo's folder, is its own.
 test: lint .venv/installed .venv-sam/installed
 	PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# The README's tables from the code, and its pictures from real runs. `make test` fails where they differ.
+docs: .venv/installed
+	PYTHONPATH=handler:. $(BIN)/python -m docs
 
 # Ten thousand new steps and thousands of new inputs, where `make test` takes the same few: a quarter of an hour.
 soak: .venv/installed

@@ -1,7 +1,5 @@
 """What a template may say, and what it is told where it may not."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,27 +22,6 @@ def test_the_defaults_are_the_contracts() -> None:
     assert declared.policy_profile == "Strict"
     assert declared.access_check == "Enforce"
     assert declared.propagation_delay == 10
-
-
-def test_the_readme_has_the_table_of_properties() -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    table = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", readme.partition("## Properties")[2].partition("##")[0])
-    rows = {
-        cells[1].strip().strip("`"): [cell.strip() for cell in cells[2:5]]
-        for cells in (line.split("|") for line in table.splitlines() if line.startswith("| `"))
-    }
-    properties = {
-        path: row
-        for top in PROPERTIES
-        for path, row in [(top.name, top), *((f"{top.name}.{one.name}", one) for one in top.members)]
-    }
-    assert list(rows) == list(properties)
-    for path, row in properties.items():
-        kind, default, meaning = rows[path]
-        assert meaning.replace("`", "").startswith(row.meaning)
-        if row.type != "CloudFormation":
-            assert all(f"`{one}`" in kind for one in row.allowed) if row.allowed else kind.startswith(row.type)
-            assert row.default is None or default.strip("`") == str(row.default)
 
 
 @pytest.mark.parametrize(("given", "expected"), [("0", 0), ("60", 60), (7, 7)])

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +14,8 @@ from botocore.exceptions import NoCredentialsError
 
 from rotation_role_policy import __version__, inline_policy
 from rotation_role_policy.tools import command
-from rotation_role_policy.tools.users_aws import PATIENCE_SECONDS, UsersAws
-from tests.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, WatchedAws, World, error, watch
+from rotation_role_policy.tools.users_aws import PATIENCE_SECONDS
+from tests.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, World, error, users_aws
 
 BY_HAND = ["--secret-id", "prod/db", "--rotation-lambda", "rotate-db"]
 PROPERTIES = {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db"}
@@ -37,21 +36,7 @@ Preview = Callable[..., Shown]
 def preview(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Preview]:
     """Runs the command in the world. Whatever it calls has to be a call that only reads."""
 
-    class Watched(UsersAws):
-        @cached_property
-        def _core(self) -> Any:
-            # One for all tests, as the provider's, where nothing about it is the test's own.
-            own = self._profile or self._region or "AWS_DEFAULT_REGION" not in os.environ
-            return UsersAws._core.func(self) if own else WatchedAws._core  # type: ignore[attr-defined]
-
-        def _client(self, service: str) -> Any:
-            is_new = service not in self._clients
-            client = super()._client(service)
-            if is_new:
-                watch(world, client, service)
-            return client
-
-    monkeypatch.setattr(command, "UsersAws", Watched)
+    monkeypatch.setattr(command, "UsersAws", users_aws(world))
     called: list[str] = []
 
     def run(*arguments: str) -> Shown:
@@ -163,7 +148,8 @@ def test_each_statement_is_shown_with_its_reason_and_what_is_left_out_with_its_o
         f"""
     allows      kms:Decrypt
     on          {key}
-    only where  kms:EncryptionContext:SecretARN is {superuser}
+    only where  kms:EncryptionContext:SecretARN is
+                  {superuser}
                 kms:ViaService is secretsmanager.{REGION}.amazonaws.com
 """
         in granted

@@ -2,12 +2,13 @@
 
 import io
 import json
+import os
 import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -20,6 +21,7 @@ from moto import mock_aws
 from rotation_role_policy import custom_resource
 from rotation_role_policy.aws import Aws
 from rotation_role_policy.cloudformation import CustomResource
+from rotation_role_policy.tools.users_aws import UsersAws
 from tests.answers import Answers
 
 ACCOUNT = "123456789012"
@@ -274,6 +276,26 @@ def watch(world: World, client: Any, service: str) -> None:
     client.meta.events.register("after-call", lose)
     client.meta.events.register("before-call.iam.SimulatePrincipalPolicy", simulate)
     client.meta.events.register("before-call", respond)
+
+
+def users_aws(world: World) -> type[UsersAws]:
+    """In place of `UsersAws`: it is watched, and answered, as the provider is."""
+
+    class WatchedUsersAws(UsersAws):
+        @cached_property
+        def _core(self) -> Any:
+            # One for all tests, where nothing about it is the test's own: it reads botocore's data once.
+            own = self._profile or self._region or "AWS_DEFAULT_REGION" not in os.environ
+            return UsersAws._core.func(self) if own else _CORE  # type: ignore[attr-defined]
+
+        def _client(self, service: str) -> Any:
+            is_new = service not in self._clients
+            client = super()._client(service)
+            if is_new:
+                watch(world, client, service)
+            return client
+
+    return WatchedUsersAws
 
 
 class AlteredAws(WatchedAws):

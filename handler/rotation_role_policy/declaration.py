@@ -1,7 +1,7 @@
 """What the template says: the properties of the resource, checked, as one frozen `Declaration`.
 
 `PROPERTIES` is the one table of names, types, defaults and allowed values (README, "Properties").
-Validation is driven by it, and the README is held to it. This module knows no AWS call and no environment.
+Validation is driven by it, and so is the README. This module knows no AWS call and no environment.
 """
 
 import difflib
@@ -16,12 +16,17 @@ from rotation_role_policy.errors import Refused, shown
 
 @dataclass(frozen=True)
 class Property:
-    """One row of the table of properties. `type` is the README's word for it, and `meaning` its first words."""
+    """One row of the table of properties."""
 
     name: str
     type: str
     meaning: str
+    """In Markdown, as `shape` and `otherwise`."""
+    shape: str = ""
+    """What the type is called where there is more to say of it."""
     default: str | int | None = None
+    otherwise: str = ""
+    """What holds without the property, where that is no value of its own."""
     allowed: tuple[str, ...] = ()
     minimum: int = 0
     maximum: int = 0
@@ -35,19 +40,26 @@ class Property:
 _ID_FORM = "a secret's full ARN, partial ARN or name, without wildcards"
 
 PROPERTIES = (
-    Property("ServiceToken", "CloudFormation", "the provider's ARN"),
-    Property("ServiceTimeout", "CloudFormation", "CloudFormation's own: seconds that it waits for an answer"),
+    Property("ServiceToken", "CloudFormation", "the provider's ARN", shape="String, required"),
+    Property(
+        "ServiceTimeout",
+        "CloudFormation",
+        "CloudFormation's own: seconds that it waits for an answer, at most an hour. The provider answers within them,"
+        " and within 600",
+        shape="Integer",
+        otherwise="3600",
+    ),
     Property(
         "SecretId",
         "String",
-        "the secret that is rotated",
+        "the secret that is rotated: full ARN, partial ARN or name. Exactly one of `SecretId` and `SecretIds`",
         pattern=arn.SECRET,
         form=_ID_FORM,
     ),
     Property(
         "SecretIds",
         "List of String",
-        "the secrets of a function that rotates several",
+        "the secrets of a function that rotates several: one policy for all of them",
         minimum=1,
         pattern=arn.SECRET,
         form=_ID_FORM,
@@ -55,21 +67,26 @@ PROPERTIES = (
     Property(
         "RotationLambdaARN",
         "String",
-        "the rotation function",
+        "the rotation function: name, ARN, or ARN with a version or alias",
+        otherwise="the one that DescribeSecret reports",
         pattern=arn.FUNCTION,
         form="a function's name, its ARN, or its ARN with a version or alias",
     ),
     Property(
         "RoleName",
         "String",
-        "name or ARN of the role that gets the policy",
+        "name or ARN of the role that gets the policy. Where the function is known it must be that function's role",
+        otherwise="the function's execution role",
         pattern=arn.ROLE,
         form="a role's name (without its path) or its ARN",
     ),
     Property(
         "VpcConfig",
         "Object",
-        "declares where the function will be, in place of looking at it",
+        "declares where the function will be, in place of looking at it; needs `RoleName`, excludes"
+        " `RotationLambdaARN`",
+        shape="Object, as on `AWS::Lambda::Function`",
+        otherwise="inspected",
         members=(
             Property("SubnetIds", "List of String", "the function is in a VPC where this is not empty"),
             Property("SecurityGroupIds", "List of String", "not read"),
@@ -86,26 +103,29 @@ PROPERTIES = (
     Property(
         "PolicyProfile",
         "String",
-        "Documented grants what the user guide grants",
+        "`Documented` grants what the [user guide](https://docs.aws.amazon.com/secretsmanager/latest/userguide/"
+        "rotating-secrets-required-permissions-function.html) grants (in the edition kept in `tests/guide/`), without"
+        " conditions",
         default="Strict",
         allowed=("Strict", "Documented"),
     ),
     Property(
         "AccessCheck",
         "String",
-        "ask IAM's policy simulator before writing",
+        "ask IAM's policy simulator before writing, and refuse what a permissions boundary, an SCP or an explicit deny"
+        " blocks",
         default="Enforce",
         allowed=("Enforce", "Off"),
     ),
     Property(
         "PropagationDelay",
         "Integer",
-        "seconds to wait after the policy changed",
+        "seconds to wait after the policy changed, before answering, for IAM to become consistent",
         default=10,
         minimum=0,
         maximum=60,
     ),
-    Property("Triggers", "Object", "never read"),
+    Property("Triggers", "Object", "never read; any change in it makes CloudFormation send an Update"),
 )
 
 

@@ -52,21 +52,25 @@ class Page:
         yield ""
         for kind, statements in policy.explained(preview.situation, preview.declaration.policy_profile):
             for statement in statements:
-                yield from self._wrapped(f"{self._bold(statement.get('Sid', kind.sid))}: {kind.why}", "  ")
+                yield from self._wrapped(statement.get("Sid", kind.sid), f": {kind.why}", "  ")
                 yield from self._statement(statement)
                 yield ""
 
     def _statement(self, statement: Statement) -> Iterator[str]:
         yield from self._listed("denies" if statement["Effect"] == "Deny" else "allows", as_list(statement["Action"]))
         yield from self._listed("on", as_list(statement["Resource"]))
+        conditions = [
+            (key, "present" if operator == "Null" else " or ".join(as_list(value)))
+            for operator, keys in statement.get("Condition", {}).items()
+            for key, value in keys.items()
+        ]
         yield from self._listed(
-            "only where",
-            [
-                f"{key} is present" if operator == "Null" else f"{key} is {' or '.join(as_list(value))}"
-                for operator, keys in statement.get("Condition", {}).items()
-                for key, value in keys.items()
-            ],
+            "only where", [line for key, value in conditions for line in self._condition(key, value)]
         )
+
+    def _condition(self, key: str, value: str) -> list[str]:
+        line = f"{key} is {value}"
+        return [line] if _LABEL + 4 + len(line) <= self.width else [f"{key} is", f"  {value}"]
 
     def _left_out(self, preview: Preview) -> Iterator[str]:
         explained = policy.explained(preview.situation, preview.declaration.policy_profile)
@@ -86,13 +90,14 @@ class Page:
         yield ""
         if preview.leaves_role:
             yield from self._wrapped(
-                f"The policy moves: it is put on this role, and taken from the role {preview.leaves_role} when the"
-                " stack's update has succeeded.",
+                "The policy moves",
+                f": it is put on this role, and taken from the role {preview.leaves_role} when the stack's update has"
+                " succeeded.",
                 "  ",
             )
         if preview.standing:
             width = self.width - 3
-            lines = policy_difference(preview.standing, preview.document, width, 2, self.colour)
+            lines = policy_difference(preview.standing, preview.document, width, 4, self.colour)
             yield from (f"  {line}" for line in lines)
         else:
             yield "  The role has no such policy: all of it is new."
@@ -104,9 +109,10 @@ class Page:
         yield self._bold("Broader on the same role", YELLOW)
         yield ""
         for one in preview.broader:
-            yield from self._wrapped(f"! {sentence(one)}", "  ", "    ")
+            yield from self._wrapped("!", f" {sentence(one)}", "  ", "    ")
         yield ""
         yield from self._wrapped(
+            "",
             "What is granted there holds besides the narrow policy: narrow or remove it, or the function has all of it."
             " Denies, boundaries and SCPs are not counted here.",
             "  ",
@@ -115,9 +121,9 @@ class Page:
 
     def _end(self, preview: Preview) -> Iterator[str]:
         for note in preview.notes:
-            yield from self._wrapped(f"{self._dim('Note:')} {note}", "")
+            yield from self._wrapped("Note:", f" {note}")
         if preview.refusal:
-            yield from self._wrapped(f"{self._bold('Refused:', RED)} {preview.refusal}", "")
+            yield from self._wrapped("Refused:", f" {preview.refusal}", style=RED)
         elif preview.changes:
             yield self._bold("The policy would change." if preview.standing else "The policy would be put there.")
         else:
@@ -133,16 +139,22 @@ class Page:
             yield f"    {self._dim(label.ljust(_LABEL))}{value}"
             label = ""
 
-    def _wrapped(self, text: str, first: str, rest: str | None = None) -> Iterator[str]:
+    def _wrapped(
+        self, head: str, text: str, first: str = "", rest: str | None = None, style: str = ""
+    ) -> Iterator[str]:
+        """A paragraph whose `head` stands out; its lines begin with `first` and `rest`."""
         # Nothing is broken that somebody will copy: an ARN may pass the width.
-        yield from textwrap.wrap(
-            text,
+        lines = textwrap.wrap(
+            head + text,
             self.width,
             initial_indent=first,
             subsequent_indent=first if rest is None else rest,
             break_long_words=False,
             break_on_hyphens=False,
         )
+        # Painted when its length has been counted.
+        lines[0] = lines[0].replace(head, self._bold(head, *filter(None, [style])), 1) if head else lines[0]
+        yield from lines
 
     def _bold(self, text: str, *styles: str) -> str:
         return painted(";".join((BOLD, *styles)), text, self.colour)

@@ -1,0 +1,1 @@
+"""What the README has from the code: tables, and pictures of real runs. `make docs` writes it, a test compares it."""

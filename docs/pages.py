@@ -1,0 +1,45 @@
+"""Which parts of which files are made, and whether they still say what the code says."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from docs import tables
+from docs.flow import flow
+from docs.terminal import preview
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+
+PARTS: dict[str, Callable[[], str]] = {
+    "properties": tables.properties,
+    "attributes": tables.attributes,
+    "statements": tables.statements,
+    "refusals": tables.refusals,
+}
+"""Of the README, between the lines ``<!-- NAME: make docs -->`` and ``<!-- end -->``."""
+
+FILES: dict[Path, Callable[[], str]] = {
+    ROOT / "docs" / "flow.svg": flow,
+    ROOT / "docs" / "preview.svg": preview,
+}
+
+
+def made() -> dict[Path, str]:
+    """What each file would be, made now."""
+    readme = README.read_text()
+    for name, make in PARTS.items():
+        pattern = re.compile(rf"(?<=<!-- {name}: make docs -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
+        content = make()
+        readme, parts = pattern.subn(lambda _, content=content: content, readme)  # type: ignore[misc]
+        if parts != 1:
+            raise ValueError(f"the README has {parts} parts named {name}")
+    return {README: readme, **{path: make() for path, make in FILES.items()}}
+
+
+def write() -> None:
+    """Writes what differs, and says so."""
+    for path, text in made().items():
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+            print(f"written: {path.relative_to(ROOT)}")

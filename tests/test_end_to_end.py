@@ -4,61 +4,31 @@ MiniStack enforces actions and resources, not the condition keys of KMS and Lamb
 in test_policy_meaning.py.
 """
 
-import io
 import json
 import re
 import subprocess
 import sys
 import uuid
-import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from demo import provider, rotation_function
-from demo.emulator import ACCOUNT_ID, REGION, Emulator
+from demo import rotation_function
+from demo.emulator import ACCOUNT_ID, REGION
 from demo.stack import Stack, StackFailed
+from tests.account import ROOT, Account, deployed, zipped
 
-ROOT = Path(__file__).parent.parent
 ROTATION_CODE = Path(rotation_function.__file__).read_text()
-
-
-@dataclass
-class Account:
-    """An emulated account with the provider deployed."""
-
-    emulator: Emulator
-    provider: Stack
-
-    def client(self, service: str) -> Any:
-        """A client of the account's administrator."""
-        return self.emulator.client(service)
-
-    def policies(self, role: str) -> dict[str, Any]:
-        """A role's inline policies: documents by name."""
-        iam = self.client("iam")
-        names = iam.list_role_policies(RoleName=role)["PolicyNames"]
-        return {name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names}
-
-    def log(self) -> list[dict[str, Any]]:
-        """The provider's own log lines."""
-        group = self.provider.physical_id("LogGroup")
-        events = self.client("logs").filter_log_events(logGroupName=group)["events"]
-        return [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
 
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """The account; the provider may serve the roles and secrets whose names begin with ``e2e``."""
-    folder = tmp_path_factory.mktemp("end-to-end")
-    build_dir = folder / "build"
-    provider.build(ROOT, build_dir)
-    with Emulator(folder / "emulator") as emulator:
-        parameters = {"RoleNamePattern": "e2e-*", "SecretNamePattern": "e2e*"}
-        yield Account(emulator, provider.deploy(emulator, ROOT, build_dir, parameters))
+    parameters = {"RoleNamePattern": "e2e-*", "SecretNamePattern": "e2e*"}
+    with deployed(tmp_path_factory.mktemp("end-to-end"), parameters) as account:
+        yield account
 
 
 @pytest.fixture
@@ -170,13 +140,7 @@ def own_policy(account: Account, stack: Stack) -> Any:
 
 def rotate(account: Account, name: str, secret_id: str | None = None) -> str:
     """Runs a rotation through its steps. Gives the error of the first that fails; empty where all succeed."""
-    token = str(uuid.uuid4())
-    for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
-        event = {"Step": step, "SecretId": secret_id or f"e2e/{name}", "ClientRequestToken": token}
-        answer = account.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
-        if "FunctionError" in answer:
-            return str(json.load(answer["Payload"])["errorMessage"])
-    return ""
+    return account.rotate(name, secret_id or f"e2e/{name}")
 
 
 def password(account: Account, name: str) -> str:
@@ -482,14 +446,6 @@ def existing_function(account: Account, name: str) -> Iterator[str]:
     stack.create(template(Role=role(f"{name}-existing"), Function=function(f"{name}-existing")))
     yield f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}-existing"
     stack.delete()
-
-
-def zipped(code: str) -> bytes:
-    """A Lambda function's zip file."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("index.py", code)
-    return file.getvalue()
 
 
 def test_the_readmes_template_of_one_secret_works(account: Account, name: str, existing_function: str) -> None:

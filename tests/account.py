@@ -6,7 +6,7 @@ import uuid
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,13 @@ class Account:
 
     emulator: Emulator
     provider: Stack
+    _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
         """A client of the account's administrator."""
-        return self.emulator.client(service)
+        if service not in self._clients:
+            self._clients[service] = self.emulator.client(service)
+        return self._clients[service]
 
     def policies(self, role: str) -> dict[str, Any]:
         """A role's inline policies: documents by name."""

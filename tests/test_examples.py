@@ -5,7 +5,9 @@ conditions and what Lambda does with a VpcConfig are judged elsewhere (test_poli
 """
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from cfnlint.api import lint
 from cfnlint.decode import cfn_yaml
 
 from demo import rotation_function
@@ -206,42 +209,6 @@ def test_an_example_is_deployed_used_and_deleted(account: Account, given: dict[s
     check(account, stack, function, PROMISED[name], given)
 
 
-def check(account: Account, stack: Stack, function: str, promised: dict[str, list[str]], given: dict[str, str]) -> None:
-    """The stack's policy is what was promised; its secrets rotate with it, and not without; it goes with the stack."""
-    role, policy = stack.physical_id("RotationPolicy").split("/")
-    arns = {name: [arn(account, stack, one, given) for one in resources] for name, resources in promised.items()}
-    document = account.policies(role)[policy]
-    assert {one["Sid"]: as_list(one["Resource"]) for one in document["Statement"]} == arns
-
-    iam = account.client("iam")
-    for secret in arns["RotateSecret"]:
-        before = value(account, secret)
-        assert account.rotate(function, secret) == ""
-        assert value(account, secret) != before
-        iam.delete_role_policy(RoleName=role, PolicyName=policy)
-        assert "AccessDenied" in account.rotate(function, secret)
-        iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
-
-    stack.delete()
-    assert [line["message"] for line in account.log() if line.get("stack") == stack.id][-2:] == ["deleted", "answering"]
-    roles = [one["RoleName"] for one in iam.list_roles()["Roles"]]
-    assert role not in roles or account.policies(role) == {}
-
-
-def arn(account: Account, stack: Stack, name: str, given: dict[str, str]) -> str:
-    """The ARN of a resource of the stack's, by its logical id, or of something that was given."""
-    if name == "*" or name in given:
-        return given.get(name, name)
-    physical_id = stack.physical_id(name)
-    if name.endswith("Key"):
-        return f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/{physical_id}"
-    return str(account.client("secretsmanager").describe_secret(SecretId=physical_id)["ARN"])
-
-
-def value(account: Account, secret: str) -> str:
-    return str(account.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
-
-
 def test_a_superuser_of_rds_is_described_with_its_database(world: World) -> None:
     """What the emulator can't show of rds-managed-superuser.yaml: the same properties, where the secret is RDS's."""
     database = f"arn:aws:rds:{REGION}:{ACCOUNT_ID}:db:database"
@@ -270,3 +237,74 @@ def test_a_superuser_of_rds_is_described_with_its_database(world: World) -> None
     ]
     assert resources["DescribeSuperuserSecret"] == superuser
     assert resources["DescribeSuperuserDatabase"] == database
+
+
+def check(account: Account, stack: Stack, function: str, promised: dict[str, list[str]], given: dict[str, str]) -> None:
+    """The stack's policy is what was promised; its secrets rotate with it, and not without; it goes with the stack."""
+    role, policy = stack.physical_id("RotationPolicy").split("/")
+    arns = {sid: [given.get(name) or arn(account, stack, name) for name in names] for sid, names in promised.items()}
+    documents = account.policies(role)
+    assert list(documents) == [policy]
+    assert {one["Sid"]: as_list(one["Resource"]) for one in documents[policy]["Statement"]} == arns
+
+    iam = account.client("iam")
+    for secret in arns["RotateSecret"]:
+        before = value(account, secret)
+        assert account.rotate(function, secret) == ""
+        assert value(account, secret) != before
+    iam.delete_role_policy(RoleName=role, PolicyName=policy)
+    assert "AccessDenied" in account.rotate(function, arns["RotateSecret"][0])
+    iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(documents[policy]))
+
+    stack.delete()
+    assert [line["message"] for line in account.log() if line.get("stack") == stack.id][-2:] == ["deleted", "answering"]
+    roles = [one["RoleName"] for one in iam.list_roles()["Roles"]]
+    assert role not in roles or account.policies(role) == {}
+
+
+def arn(account: Account, stack: Stack, name: str) -> str:
+    """The ARN of the stack's secret or key with this logical id; ``*`` is everything."""
+    if name == "*":
+        return name
+    client = account.client("cloudformation")
+    found = client.describe_stack_resource(StackName=stack.name, LogicalResourceId=name)["StackResourceDetail"]
+    if found["ResourceType"] == "AWS::KMS::Key":
+        return f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/{found['PhysicalResourceId']}"
+    return str(account.client("secretsmanager").describe_secret(SecretId=found["PhysicalResourceId"])["ARN"])
+
+
+def value(account: Account, secret: str) -> str:
+    return str(account.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
+
+
+# --- the CDK ---
+
+
+def test_the_cdk_app_is_synthesised_deployed_used_and_deleted(account: Account, tmp_path: Path) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("the CDK runs Node.js, which is not on PATH")
+    environment = os.environ | {"CDK_OUTDIR": str(tmp_path)}
+    subprocess.run([sys.executable, EXAMPLES / "cdk" / "app.py"], env=environment, check=True, capture_output=True)
+    text = (tmp_path / "rotation-example.template.json").read_text()
+    # The CDK lets a function DependsOn its role, which it names anyway.
+    assert [found for found in lint(text) if found.rule.id != "W3005"] == []
+
+    resources = json.loads(text)["Resources"]
+    names = {resource["Type"]: name for name, resource in resources.items()}
+    assert len(names) == len(resources)
+    assert not {"AWS::IAM::Policy", "AWS::SecretsManager::ResourcePolicy"} & set(names)
+    schedule = resources[names["AWS::SecretsManager::RotationSchedule"]]
+    assert {"RotationPolicy", "SecretsManagerMayInvoke"} <= set(schedule["DependsOn"])
+
+    # As `cdk bootstrap` leaves it.
+    ssm = account.client("ssm")
+    ssm.put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String")
+    stack = Stack(account.emulator, "rotation-example")
+    stack.create(emulated(json.loads(text)))
+    assert stack.outputs["PolicyName"].startswith("RotationPolicy-")
+    promised = {
+        "RotateSecret": [names["AWS::SecretsManager::Secret"]],
+        "GeneratePassword": ["*"],
+        "UseSecretKey": [names["AWS::KMS::Key"]],
+    }
+    check(account, stack, stack.physical_id(names["AWS::Lambda::Function"]), promised, {})

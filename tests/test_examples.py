@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import hcl2
 import pytest
 from cfnlint.api import lint
 from cfnlint.decode import cfn_yaml
@@ -142,6 +143,11 @@ def given(account: Account) -> dict[str, str]:
     }
 
 
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+
 OTHER_STACK = """
 Parameters: { Code: { Type: String } }
 Resources:
@@ -173,7 +179,7 @@ def test_every_example_is_here() -> None:
 
 
 def test_the_examples_are_lint_clean() -> None:
-    command = [str(Path(sys.executable).with_name("cfn-lint")), *map(str, EXAMPLES.glob("*.yaml"))]
+    command = [str(Path(sys.executable).with_name("cfn-lint")), *map(str, EXAMPLES.rglob("*.yaml"))]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
 
@@ -308,3 +314,47 @@ def test_the_cdk_app_is_synthesised_deployed_used_and_deleted(account: Account, 
         "UseSecretKey": [names["AWS::KMS::Key"]],
     }
     check(account, stack, stack.physical_id(names["AWS::Lambda::Function"]), promised, {})
+
+
+# --- Terraform ---
+
+
+def terraform_resources() -> dict[str, Any]:
+    """The resources of main.tf by their type: there is one of each."""
+    with (EXAMPLES / "terraform" / "main.tf").open() as file:
+        module = hcl2.load(file, serialization_options=hcl2.SerializationOptions(strip_string_quotes=True))
+    bodies = {kind: body for block in module["resource"] for kind, named in block.items() for body in named.values()}
+    assert len(bodies) == len(module["resource"])
+    return bodies
+
+
+def test_the_terraform_examples_stack_is_deployed_used_and_deleted(account: Account, tmp_path: Path) -> None:
+    """What Terraform makes itself is made here by its API; `terraform` is no part of the tests."""
+    resources = terraform_resources()
+    assert resources["aws_cloudformation_stack"]["template_body"] == '${file("${path.module}/policy.yaml")}'
+    parsed = template("terraform/policy")
+    assert resources["aws_cloudformation_stack"]["parameters"].keys() == parsed["Parameters"].keys()
+    depends_on = set(resources["aws_secretsmanager_secret_rotation"]["depends_on"])
+    assert {"${aws_cloudformation_stack.policy}", "${aws_lambda_permission.secrets_manager}"} <= depends_on
+
+    key = account.client("kms").create_key()["KeyMetadata"]["Arn"]
+    secret = account.client("secretsmanager").create_secret(
+        Name="rotation-example", SecretString='{"token": "first"}', KmsKeyId=key
+    )["ARN"]
+    role = account.client("iam").create_role(RoleName="rotation-example", AssumeRolePolicyDocument=json.dumps(TRUST))
+    declared = resources["aws_lambda_function"]
+    module = declared["handler"].partition(".")[0]
+    function = account.client("lambda").create_function(
+        FunctionName=declared["function_name"],
+        Role=role["Role"]["Arn"],
+        Runtime=declared["runtime"],
+        Handler=declared["handler"],
+        Code={"ZipFile": zipped((EXAMPLES / f"{module}.py").read_text(), module)},
+    )["FunctionArn"]
+
+    stack = Stack(account.emulator, resources["aws_cloudformation_stack"]["name"])
+    given = {"SecretArn": secret, "FunctionArn": function, "KeyArn": key, "RoleArn": role["Role"]["Arn"]}
+    stack.create(emulated(parsed), **given)
+    assert stack.outputs["PolicyName"].startswith("RotationPolicy-")
+    promised = {"RotateSecret": ["SecretArn"], "GeneratePassword": ["*"], "UseSecretKey": ["KeyArn"]}
+    check(account, stack, function, promised, given)

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from cfnlint.decode import cfn_yaml
 
 from demo import rotation_function
 from demo.emulator import ACCOUNT_ID, REGION
+from demo.provider import allow_simulation
 from demo.stack import Stack
 from rotation_role_policy import custom_resource
 from tests.account import ROOT, Account, deployed, zipped
@@ -358,3 +360,38 @@ def test_the_terraform_examples_stack_is_deployed_used_and_deleted(account: Acco
     assert stack.outputs["PolicyName"].startswith("RotationPolicy-")
     promised = {"RotateSecret": ["SecretArn"], "GeneratePassword": ["*"], "UseSecretKey": ["KeyArn"]}
     check(account, stack, function, promised, given)
+
+
+# --- StackSets ---
+
+
+def test_the_template_of_a_stack_set_makes_a_provider_of_the_same_name_everywhere(account: Account) -> None:
+    """The emulator has no StackSets: the template is deployed as one of its stacks, by the name that it would have."""
+    found = account.client("cloudformation").get_template(StackName=account.provider.name, TemplateStage="Processed")
+    made = subprocess.run(
+        [sys.executable, EXAMPLES / "stack_set.py", "provider-code", "--name", "everywhere"],
+        input=json.dumps(found["TemplateBody"]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert lint(made.stdout) == []
+    assert "Transform" not in json.loads(made.stdout)
+
+    [command] = re.findall(r"s3://([^/ ]+)/(\S+) s3://([^/ ]+)-REGION/(\S+)", made.stderr)
+    source, key, prefix, copied_key = command
+    s3 = account.client("s3")
+    bucket = f"{prefix}-{REGION}"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket=bucket, Key=copied_key, Body=s3.get_object(Bucket=source, Key=key)["Body"].read())
+    stack = Stack(account.emulator, f"StackSet-rotation-role-policy-{uuid.uuid4()}")
+    stack.create(made.stdout)
+    allow_simulation(account.emulator, stack)
+    assert stack.outputs["ServiceToken"].endswith(":function:everywhere")
+
+    text = emulated(template("one-secret")).replace("rotation-role-policy-ServiceToken", "everywhere-ServiceToken")
+    user = Stack(account.emulator, "example-of-a-member")
+    user.create(text)
+    member = Account(account.emulator, stack)
+    check(member, user, user.physical_id("RotationFunction"), PROMISED["one-secret"], {})
+    stack.delete()

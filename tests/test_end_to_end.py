@@ -4,12 +4,15 @@ MiniStack enforces actions and resources, not the condition keys of KMS and Lamb
 in test_policy_meaning.py.
 """
 
+import http.server
 import json
 import re
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,9 @@ import pytest
 from demo import rotation_function
 from demo.emulator import ACCOUNT_ID, REGION
 from demo.stack import Stack, StackFailed
-from tests.account import ROOT, Account, deployed, zipped
+from rotation_role_policy import __version__
+from rotation_role_policy.tools import command
+from tests.account import ROOT, Account, deployed
 
 ROTATION_CODE = Path(rotation_function.__file__).read_text()
 
@@ -422,68 +427,118 @@ def test_the_log_is_the_stacks_own_group_and_tells_each_decision(account: Accoun
     assert "_ministack/cfn-response" not in json.dumps(account.log())
 
 
-# --- the README ---
+# --- the command line ---
 
 
-README_TEMPLATES = re.findall(r"```yaml\n(AWSTemplateFormatVersion.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+@dataclass
+class Person:
+    """Somebody with an access key and the permissions that `preview --help` lists."""
 
+    account: Account
+    access_key: dict[str, Any]
 
-def test_the_readmes_templates_are_lint_clean(tmp_path: Path) -> None:
-    assert len(README_TEMPLATES) == 3
-    files = [tmp_path / f"{number}.yaml" for number, _ in enumerate(README_TEMPLATES)]
-    for file, text in zip(files, README_TEMPLATES, strict=True):
-        file.write_text(text)
-    result = subprocess.run(
-        [Path(sys.executable).with_name("cfn-lint"), *files], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stdout
+    def preview(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The command as it is installed: another process, with nothing but its output."""
+        environment = self.account.emulator.environment | {
+            "AWS_ACCESS_KEY_ID": self.access_key["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": self.access_key["SecretAccessKey"],
+            "PYTHONPATH": str(ROOT / "handler"),
+        }
+        program = [sys.executable, "-m", "rotation_role_policy", "preview", *arguments]
+        return subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
-def existing_function(account: Account, name: str) -> Iterator[str]:
-    """The ARN of a rotation function that a reader of the README already has."""
-    stack = Stack(account.emulator, f"{name}-existing")
-    stack.create(template(Role=role(f"{name}-existing"), Function=function(f"{name}-existing")))
-    yield f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}-existing"
-    stack.delete()
+def person(account: Account, name: str) -> Iterator[Person]:
+    iam = account.client("iam")
+    iam.create_user(UserName=name)
+    actions = [*command.NEEDED, *command.USEFUL, *command.FOR_A_STACK]
+    document = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": actions, "Resource": "*"}}
+    iam.put_user_policy(UserName=name, PolicyName="preview", PolicyDocument=json.dumps(document))
+    access_key = iam.create_access_key(UserName=name)["AccessKey"]
+    yield Person(account, access_key)
+    iam.delete_access_key(UserName=name, AccessKeyId=access_key["AccessKeyId"])
+    iam.delete_user_policy(UserName=name, PolicyName="preview")
+    iam.delete_user(UserName=name)
 
 
-def test_the_readmes_template_of_one_secret_works(account: Account, name: str, existing_function: str) -> None:
-    stack = Stack(account.emulator, name)
-    stack.create(README_TEMPLATES[0], RotationFunctionName=existing_function)
-    assert stack.outputs["PolicyName"] in account.policies(f"{name}-existing")
-    assert rotate(account, f"{name}-existing", stack.physical_id("Secret")) == ""
-    stack.delete()
-    assert list(account.policies(f"{name}-existing")) == ["theirs"]
+def test_a_preview_of_a_template_tells_what_an_update_of_its_stack_then_does(
+    account: Account, name: str, person: Person, tmp_path: Path
+) -> None:
+    file = tmp_path / "template.json"
+
+    def preview(resources: dict[str, Any], *arguments: str) -> tuple[int, str, str]:
+        file.write_text(template(**resources))
+        shown = person.preview("--template", str(file), "--stack", name, *arguments)
+        return shown.returncode, shown.stdout, shown.stderr
+
+    without = {kind: one for kind, one in one_secret(name).items() if kind != "Policy"}
+    stack = create(account, name, without)
+    status, document, _ = preview(one_secret(name), "--resource", "Policy", "--json")
+    stack.update(template(**one_secret(name)))
+    assert (status, json.loads(document)) == (2, own_policy(account, stack))
+
+    # As it stands, then with a key that the secret will be under once it is deployed.
+    assert preview(one_secret(name))[0] == 0
+    keyed = one_secret(name) | {"Secret": secret(name, "Key"), "Key": KEY}
+    stack.update(template(**keyed))
+    status, page, _ = preview(keyed)
+    added = [line for line in page.splitlines() if re.match(r"\s+\+", line)]
+    assert (status, key_arn(account, stack) in "".join(added)) == (2, True)
+
+    deny = {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "kms:Decrypt", "Resource": "*"}}
+    account.client("iam").put_role_policy(RoleName=name, PolicyName="freeze", PolicyDocument=json.dumps(deny))
+    status, page, _ = preview(keyed)
+    assert (status, "Refused: AccessCheck: role" in page) == (1, True)
 
 
-def test_the_readmes_template_of_a_function_in_a_vpc_works(account: Account, name: str) -> None:
+def key_arn(account: Account, stack: Stack) -> str:
+    """The ARN of the stack's key."""
+    return str(account.client("kms").describe_key(KeyId=stack.physical_id("Key"))["KeyMetadata"]["Arn"])
+
+
+# --- publishing ---
+
+
+def test_sam_publishes_the_application(account: Account, tmp_path: Path) -> None:
+    """Up to the Serverless Application Repository, which the emulator lacks: a server here keeps what it is sent."""
+    received: list[dict[str, Any]] = []
+
+    class Repository(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            body = json.dumps({"applicationId": "arn:aws:serverlessrepo:::applications/it"}).encode()
+            self.send_response(201)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    account.client("s3").create_bucket(Bucket="published", CreateBucketConfiguration={"LocationConstraint": REGION})
+    built = account.emulator.folder.parent / "build" / "template.yaml"
+    packaged = tmp_path / "packaged.yaml"
+    with http.server.HTTPServer(("127.0.0.1", 0), Repository) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        own = {"AWS_ENDPOINT_URL_SERVERLESSAPPLICATIONREPOSITORY": f"http://127.0.0.1:{server.server_port}"}
+        package = ["package", "--template-file", str(built), "--s3-bucket", "published"]
+        for arguments in (
+            [*package, "--output-template-file", str(packaged)],
+            ["publish", "--template", str(packaged)],
+        ):
+            ran = subprocess.run(
+                ["sam", *arguments], cwd=ROOT, env=account.emulator.environment | own, capture_output=True, text=True,
+                check=False,
+            )  # fmt: skip
+            assert ran.returncode == 0, ran.stderr
+        server.shutdown()
+    [application] = received
+    assert (application["name"], application["semanticVersion"]) == ("rotation-role-policy", __version__)
+    assert application["spdxLicenseId"] == "Apache-2.0"
     s3 = account.client("s3")
-    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
-    s3.put_object(Bucket=name, Key="rotation.zip", Body=zipped(ROTATION_CODE))
-    stack = Stack(account.emulator, name)
-    stack.create(
-        README_TEMPLATES[1],
-        SubnetIds="subnet-0123456789abcdef0,subnet-0123456789abcdef1",
-        SecurityGroupIds="sg-0123456789abcdef0",
-        CodeBucket=name,
-        CodeKey="rotation.zip",
-    )
-    assert stack.outputs["InVpc"] == "true"
-    assert rotate(account, stack.physical_id("RotationFunction"), stack.physical_id("Secret")) == ""
-
-
-def test_the_readmes_template_of_alternating_users_works(account: Account, name: str, existing_function: str) -> None:
-    # The emulator knows no rotation schedules; cfn-lint looks at this one.
-    without_schedule, schedule = README_TEMPLATES[2].split("  Schedule:\n")
-    assert "DependsOn: [RotationPolicy, SecretsManagerMayInvoke]" in schedule
-    stack = Stack(account.emulator, name)
-    stack.create(without_schedule, RotationFunctionArn=existing_function)
-    [document] = [document for policy, document in account.policies(f"{name}-existing").items() if policy != "theirs"]
-    sids = [statement["Sid"] for statement in document["Statement"]]
-    assert sids == ["RotateSecret", "GeneratePassword", "UseSecretKey", "ReadSuperuserSecret", "UseSuperuserKey"]
-    keys = [
-        statement["Resource"].rpartition("/")[2] for statement in document["Statement"] if "Key" in statement["Sid"]
-    ]
-    assert keys == [stack.physical_id("Key"), stack.physical_id("SuperuserKey")]
-    assert rotate(account, f"{name}-existing", stack.physical_id("Secret")) == ""
+    for url, file in ((application["licenseUrl"], "LICENSE"), (application["readmeUrl"], "README.md")):
+        bucket, key = re.fullmatch(r"s3://([^/]+)/(.+)", url).groups()  # type: ignore[union-attr]
+        assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == (ROOT / file).read_bytes()
+    assert "AWS::ServerlessRepo::Application" not in application["templateBody"]
+    assert "s3://published/" in application["templateBody"]

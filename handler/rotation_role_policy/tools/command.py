@@ -23,8 +23,33 @@ from rotation_role_policy.tools.users_aws import PATIENCE_SECONDS, UsersAws
 
 UNCHANGED, FAILED, WOULD_CHANGE = 0, 1, 2
 
+_INDENTED = "\n" + 15 * " "
 _NARROWEST_PAGE, _WIDEST_PAGE = 60, 100
 """Columns."""
+
+NEEDED = (
+    "secretsmanager:DescribeSecret",
+    "kms:DescribeKey",
+    "lambda:GetFunctionConfiguration",
+    "iam:GetRole",
+    "iam:ListRolePolicies",
+    "iam:GetRolePolicy",
+    "sts:GetCallerIdentity",
+)
+USEFUL = (
+    "iam:SimulatePrincipalPolicy",
+    "iam:ListAttachedRolePolicies",
+    "iam:GetPolicy",
+    "iam:GetPolicyVersion",
+)
+FOR_A_STACK = ("cloudformation:DescribeStacks", "cloudformation:ListStackResources")
+FOR_REFERENCES = (
+    "cloudformation:ListExports",
+    "ssm:GetParameter",
+    "rds:DescribeDBInstances",
+    "rds:DescribeDBClusters",
+)
+"""The permissions that a preview takes: it only reads."""
 
 _ENDING = f"""\
 exit status:
@@ -32,10 +57,12 @@ exit status:
   {WOULD_CHANGE}  the policy would change, or would be put there
   {FAILED}  an error, or the provider would refuse
 
-All calls only read, with your own credentials. They need: secretsmanager:DescribeSecret; kms:DescribeKey for keys that
-are not AWS's; lambda:GetFunctionConfiguration; iam:GetRole, ListRolePolicies, GetRolePolicy; sts:GetCallerIdentity. And
-where you have them: iam:SimulatePrincipalPolicy for the access check; iam:ListAttachedRolePolicies, GetPolicy and
-GetPolicyVersion for broader policies; cloudformation:DescribeStacks and ListStackResources for --stack.
+permissions, with your own credentials; every call only reads:
+  needed       {_INDENTED.join(NEEDED)}
+  useful       {_INDENTED.join(USEFUL)}
+  for --stack  {_INDENTED.join(FOR_A_STACK)}
+  where the template refers to such
+               {_INDENTED.join(FOR_REFERENCES)}
 """
 
 
@@ -68,8 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser(
         "preview",
         help="show the policy that the provider would put on the role, and the difference to today",
-        description="Show the policy that the provider would put on the execution role: each statement with its reason,"
-        " what is left out, the difference to what stands on the role, and what other policies make it moot.",
+        description="Show the policy that the provider would put on the execution role: each statement with its\n"
+        "reason, what is left out, the difference to what stands on the role, and what makes it moot.",
         usage="%(prog)s --secret-id ID [--rotation-lambda FUNCTION | --role ROLE --vpc SUBNETS] [options]\n"
         "       %(prog)s --template FILE [--stack NAME] [--parameter K=V ...] [options]",
         epilog=_ENDING,

@@ -11,7 +11,15 @@ from docs.terminal import preview
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 
+
+def example() -> str:
+    """The shortest of the examples, without its head."""
+    text = (ROOT / "examples" / "existing-function.yaml").read_text()
+    return f"```yaml\n{text[text.index('AWSTemplateFormatVersion') :]}```"
+
+
 PARTS: dict[str, Callable[[], str]] = {
+    "example": example,
     "properties": tables.properties,
     "attributes": tables.attributes,
     "statements": tables.statements,
@@ -29,9 +37,10 @@ def made() -> dict[Path, str]:
     """What each file would be, made now."""
     readme = README.read_text()
     for name, make in PARTS.items():
-        pattern = re.compile(rf"(?<=<!-- {name}: make docs -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
-        content = make()
-        readme, parts = pattern.subn(lambda _, content=content: content, readme)  # type: ignore[misc]
+        begin, end = f"<!-- {name}: make docs -->\n", "<!-- end -->"
+        content = f"{begin}{make()}\n{end}"
+        pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
+        readme, parts = re.subn(pattern, lambda _, content=content: content, readme, flags=re.DOTALL)  # type: ignore[misc]
         if parts != 1:
             raise ValueError(f"the README has {parts} parts named {name}")
     return {README: readme, **{path: make() for path, make in FILES.items()}}

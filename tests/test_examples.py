@@ -216,6 +216,12 @@ def test_an_example_is_deployed_used_and_deleted(account: Account, given: dict[s
     function = given["RotationFunctionArn"] if name == "existing-function" else stack.physical_id("RotationFunction")
     check(account, stack, function, PROMISED[name], given)
 
+    if "VpcConfig" in parsed["Resources"]["RotationPolicy"]["Properties"]:
+        # The function goes first: CloudFormation then waits until Lambda has removed its interfaces, with the role.
+        events = [event for event in reversed(stack.events()) if event["ResourceStatus"] == "DELETE_COMPLETE"]
+        order = [event["LogicalResourceId"] for event in events]
+        assert order.index("RotationFunction") < order.index("RotationPolicy")
+
 
 def test_a_superuser_of_rds_is_described_with_its_database(world: World) -> None:
     """What the emulator can't show of rds-managed-superuser.yaml: the same properties, where the secret is RDS's."""

@@ -10,7 +10,7 @@ demo: .venv/installed .venv-sam/installed
 	@PYTHONPATH=handler PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m demo
 
 # A file stays on one worker: its emulator, or the demo's folder, is its own.
-test: lint .venv/installed .venv-sam/installed
+test: lint .venv/installed .venv-sam/installed .venv-cdk/installed
 	PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The README's tables from the code, and its pictures from real runs. `make test` fails where they differ.
@@ -41,10 +41,11 @@ lint: .venv/installed .venv-sam/installed
 mutants: .venv/installed
 	nice $(BIN)/python tests/mutants.py
 
-# Two environments: ministack and aws-sam-cli each pin their own botocore.
+# ministack and aws-sam-cli each pin their own botocore; the CDK is large, and one test's alone.
 .venv/installed: tests/requirements-dev.txt
 .venv-sam/installed: tests/requirements-sam.txt
-.venv/installed .venv-sam/installed:
+.venv-cdk/installed: tests/requirements-cdk.txt
+.venv/installed .venv-sam/installed .venv-cdk/installed:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
 	@echo "Installing $< (once) ..."
 	@$(PYTHON) -m venv --clear $(@D)
@@ -54,10 +55,10 @@ mutants: .venv/installed
 # Writes the versions that are installed, from the ones that pyproject.toml asks for.
 lock: .venv/installed
 	$(BIN)/python -m pip install --quiet uv
-	for group in dev sam; do \
+	for group in dev sam cdk; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
 			--group $$group --output-file tests/requirements-$$group.txt || exit 1; \
 	done
 
 clean:
-	rm -rf .venv .venv-sam .build .aws-sam
+	rm -rf .venv .venv-sam .venv-cdk .build .aws-sam

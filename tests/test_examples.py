@@ -30,6 +30,8 @@ from tests.account import ROOT, Account, deployed, zipped
 from tests.world import World, managed_secret
 
 EXAMPLES = ROOT / "examples"
+CDK_PYTHON = ROOT / ".venv-cdk" / "bin" / "python"
+"""`make` installs it."""
 
 DATABASE_CODE = (
     Path(rotation_function.__file__).read_text()
@@ -298,7 +300,7 @@ def test_the_cdk_app_is_synthesised_deployed_used_and_deleted(account: Account, 
     if shutil.which("node") is None:
         pytest.skip("the CDK runs Node.js, which is not on PATH")
     environment = os.environ | {"CDK_OUTDIR": str(tmp_path)}
-    subprocess.run([sys.executable, EXAMPLES / "cdk" / "app.py"], env=environment, check=True, capture_output=True)
+    subprocess.run([CDK_PYTHON, EXAMPLES / "cdk" / "app.py"], env=environment, check=True, capture_output=True)
     text = (tmp_path / "rotation-example.template.json").read_text()
     # The CDK lets a function DependsOn its role, which it names anyway.
     assert [found for found in lint(text) if found.rule.id != "W3005"] == []

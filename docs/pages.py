@@ -33,22 +33,23 @@ FILES: dict[Path, Callable[[], str]] = {
 }
 
 
-def made() -> dict[Path, str]:
-    """What each file would be, made now."""
-    readme = README.read_text()
+def readme() -> str:
+    """The README with its parts made now."""
+    text = README.read_text()
     for name, make in PARTS.items():
         begin, end = f"<!-- {name}: make docs -->\n", "<!-- end -->"
         content = f"{begin}{make()}\n{end}"
         pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
-        readme, parts = re.subn(pattern, lambda _, content=content: content, readme, flags=re.DOTALL)  # type: ignore[misc]
+        text, parts = re.subn(pattern, lambda _, content=content: content, text, flags=re.DOTALL)  # type: ignore[misc]
         if parts != 1:
             raise ValueError(f"the README has {parts} parts named {name}")
-    return {README: readme, **{path: make() for path, make in FILES.items()}}
+    return text
 
 
 def write() -> None:
     """Writes what differs, and says so."""
-    for path, text in made().items():
+    for path, make in {README: readme, **FILES}.items():
+        text = make()
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
             print(f"written: {path.relative_to(ROOT)}")

@@ -59,8 +59,8 @@ def statements() -> str:
         # One kind has a statement for an instance, and another for a cluster.
         forms = dict.fromkeys(_actions(statement) for statement in built)
         sid = f"`{kind.sid}`" + (" (Deny)" if built[0]["Effect"] == "Deny" else "")
-        rows.append([sid, " or ".join(forms), kind.resource, kind.when])
-    return _table(["`Sid`", "actions", "resource", "when"], rows)
+        rows.append([sid, " or ".join(forms), kind.resource, kind.when, kind.why])
+    return _table(["`Sid`", "actions", "resource", "when", "why"], rows)
 
 
 def _actions(statement: policy.Statement) -> str:

@@ -31,8 +31,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "handler/rotation_role_policy"
 EQUIVALENT = Path(__file__).parent / "equivalent_mutants.toml"
 TESTS = {
-    "declaration": ["test_declaration.py"],
-    "policy": ["test_policy.py", "test_policy_meaning.py"],
+    "declaration": ["test_declaration.py", "test_docs.py"],
+    "policy": ["test_policy.py", "test_policy_meaning.py", "test_docs.py"],
     "inline_policy": ["test_inline_policy.py"],
     "cloudformation": ["test_cloudformation.py"],
     "answer": ["test_cloudformation.py"],

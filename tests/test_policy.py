@@ -247,3 +247,52 @@ def test_outside_the_aws_partition_both_forms_of_the_service_are_taken_and_no_ar
         ["secretsmanager.cn-north-1.amazonaws.com.cn", "secretsmanager.cn-north-1.amazonaws.com"],
     )
     assert "arn:aws:" not in json.dumps(document)
+
+
+# --- why not ---
+
+NO_KEY = "AWS managed key: it needs no grant"
+NO_SUPERUSER = "no SuperuserSecretId"
+NOT_RDS = "RDS does not manage the superuser secret"
+NO_TAG = "no tag of RDS's on the superuser secret names its database"
+NO_VPC = "not in a VPC"
+OF_SUPERUSER = ("ReadSuperuserSecret", "UseSuperuserKey", "DescribeSuperuserSecret", "DescribeSuperuserDatabase")
+IN_VPC = ("ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode")
+
+
+@pytest.mark.parametrize(
+    ("facts", "profile", "reasons"),
+    [
+        (
+            situation(),
+            "Strict",
+            {"UseSecretKey": NO_KEY} | dict.fromkeys(OF_SUPERUSER, NO_SUPERUSER) | dict.fromkeys(IN_VPC, NO_VPC),
+        ),
+        (
+            situation(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, None), in_vpc=True),
+            "Strict",
+            {"UseSuperuserKey": NO_KEY, "DescribeSuperuserSecret": NOT_RDS, "DescribeSuperuserDatabase": NOT_RDS},
+        ),
+        (
+            situation(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY, managed_by_rds=True), in_vpc=True),
+            "Documented",
+            {
+                "DescribeSuperuserDatabase": NO_TAG,
+                "KeepNetworkInterfacesFromCode": "the user guide's policy has no Deny",
+            },
+        ),
+    ],
+)
+def test_a_kind_of_statement_that_is_left_out_says_why(facts: Situation, profile: str, reasons: dict[str, str]) -> None:
+    explained = policy.explained(facts, profile)
+    assert {kind.sid: kind.why_not(facts) for kind, statements in explained if not statements} == reasons
+
+
+def test_what_is_always_there_has_no_reason_to_be_missing() -> None:
+    always = [kind for kind in policy.STATEMENTS if kind.when == "always"]
+    assert [(kind.sid, kind.why_not(situation())) for kind in always] == [
+        ("RotateSecret", ""),
+        ("GeneratePassword", ""),
+    ]
+    [read] = [kind for kind in policy.STATEMENTS if kind.sid == "ReadSuperuserSecret"]
+    assert read.why_not(situation(superuser=Secret(SUPERUSER, None))) == ""

@@ -140,7 +140,7 @@ class Kind:
     why: str
     """For whoever reviews a policy that has it."""
     why_not: Callable[[Situation], str]
-    """For whoever misses it."""
+    """For whoever misses it. Asked where `build` gives nothing, or the profile leaves it out."""
 
 
 def _always(_: Situation) -> str:
@@ -182,7 +182,7 @@ STATEMENTS = (
     Kind(
         "GeneratePassword",
         generate_password,
-        resource="`*` (IAM takes no other)",
+        resource="`*`",
         when="always",
         why="for the new password; IAM takes no other resource",
         why_not=_always,
@@ -230,9 +230,9 @@ STATEMENTS = (
     Kind(
         "ManageNetworkInterfaces",
         manage_network_interfaces,
-        resource="`*` (narrowed, Lambda refuses the function)",
+        resource="`*`",
         when="in a VPC",
-        why="Lambda links the function to its VPC with the execution role, and insists on *",
+        why="Lambda links the function to its VPC with the execution role; narrowed, it refuses the function",
         why_not=_not_in_vpc,
     ),
     Kind(

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from rotation_role_policy.grammar import as_list
+
 BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
 
 
@@ -58,7 +60,8 @@ def policy_difference(
 ) -> list[str]:
     """The lines of the difference of two policies' statements; `before` is None where there is no policy."""
     old, new = (
-        [line for statement in document["Statement"] for line in pretty(statement, width)]
-        for document in (before or {"Statement": []}, after)
+        # Whoever wrote the one that stands there may have left out the brackets of a list of one.
+        [line for statement in as_list(document.get("Statement", [])) for line in pretty(statement, width)]
+        for document in (before or {}, after)
     )
     return difference(old, new, context, colour)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from importlib.metadata import version
@@ -14,6 +16,7 @@ from demo import provider
 from demo.emulator import Emulator
 from demo.report import Report, Unexpected, expect
 from demo.stack import Stack, StackFailed
+from rotation_role_policy.tools.command import WOULD_CHANGE
 
 ROOT = Path(__file__).resolve().parent.parent
 _HERE = Path(__file__).parent
@@ -139,12 +142,17 @@ class _Tour:
         without = self.template.partition(_RESOURCE)[0]
         self.report.say("The template gains:")
         self.report.difference(without.splitlines(), self.template.splitlines(), context=0)
+        previewed = self._previewed()
         self._update_shop()
         role, name = self.shop.physical_id("RotationRolePolicy").split("/")
         expect("The role of the policy", self.shop.physical_id("RotationRole"), role)
         policy = self._policy(self.shop)
         self._expect_resources(policy, "FirstKey")
-        self.report.say(f"The role {role} now has the inline policy {name}:")
+        expect("The policy that the preview showed before the update", previewed, policy)
+        self.report.say(
+            f"`rotation-role-policy preview` showed it before the update; now the role {role} has the inline policy"
+            f" {name}:"
+        )
         self.report.policy(policy["Statement"], self._why("FirstKey"))
         failed = self._rotate(self.shop)
         expect("A rotation under the policy", "", failed)
@@ -247,6 +255,21 @@ class _Tour:
         self.report.say("That stack is sam's own, with the bucket for what it deploys.")
 
     # --- what they are made of ---------------------------------------------------------------------------------------
+
+    def _previewed(self) -> Any:
+        """The document that the command line tool shows for the shop's template; it has to say that it is new."""
+        file = self.folder / "shop.yaml"
+        file.write_text(self.template)
+        arguments = ["preview", "--template", str(file), "--stack", self.shop.name, "--resource", "RotationRolePolicy"]
+        shown = subprocess.run(
+            [sys.executable, "-m", "rotation_role_policy", *arguments, "--json"],
+            env=self.aws.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        expect("The exit status of the preview", WOULD_CHANGE, shown.returncode)
+        return json.loads(shown.stdout)
 
     def _update_shop(self) -> None:
         self.shop.update(self.template, RotationCode=self.code)

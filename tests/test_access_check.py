@@ -231,7 +231,7 @@ def test_any_other_failure_of_the_simulator_is_passed_on(world: World) -> None:
         check(world, situation())
 
 
-def test_every_page_of_verdicts_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_page_of_verdicts_is_read(world: World) -> None:
     pages = iter(
         [
             ({"EvaluationResults": [], "IsTruncated": True, "Marker": "next"}),
@@ -245,7 +245,7 @@ def test_every_page_of_verdicts_is_read(world: World, monkeypatch: pytest.Monkey
             ),
         ]
     )
-    monkeypatch.setattr(WatchedAws, "_simulate", lambda *_, **__: (type("Http", (), {"status_code": 200}), next(pages)))
+    world.responses["iam:SimulatePrincipalPolicy"] = lambda _: next(pages)
     with pytest.raises(Refused, match='explicit deny in "guardrail"'):
         check(world, situation())
     assert world.calls[1][1]["Marker"] == "next"

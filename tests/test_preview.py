@@ -37,6 +37,7 @@ def preview(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     """Runs the command in the world. Whatever it calls has to be a call that only reads."""
 
     monkeypatch.setattr(command, "UsersAws", users_aws(world))
+    monkeypatch.setenv("COLUMNS", "100")
     called: list[str] = []
 
     def run(*arguments: str) -> Shown:

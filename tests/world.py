@@ -263,18 +263,18 @@ def watch(world: World, client: Any, service: str) -> None:
         world.moment("after", action)
         _next_trouble(world.lost.get(action))
 
-    def simulate(**_: Any) -> tuple[Any, dict[str, Any]]:
-        """Moto has no SimulatePrincipalPolicy: the world says what comes back."""
-        results = world.simulate(world.calls[-1][1])
-        return SimpleNamespace(status_code=200), {"EvaluationResults": results, "IsTruncated": False}
-
     def respond(model: Any, **_: Any) -> tuple[Any, dict[str, Any]] | None:
-        response = world.responses.get(f"{service}:{model.name}")
-        return (SimpleNamespace(status_code=200), response(world.calls[-1][1])) if response else None
+        parameters = world.calls[-1][1]
+        if response := world.responses.get(f"{service}:{model.name}"):
+            return SimpleNamespace(status_code=200), response(parameters)
+        if model.name == "SimulatePrincipalPolicy":
+            # Moto has none: the world says what comes back.
+            results = world.simulate(parameters)
+            return SimpleNamespace(status_code=200), {"EvaluationResults": results, "IsTruncated": False}
+        return None
 
     client.meta.events.register("provide-client-params", note)
     client.meta.events.register("after-call", lose)
-    client.meta.events.register("before-call.iam.SimulatePrincipalPolicy", simulate)
     client.meta.events.register("before-call", respond)
 
 

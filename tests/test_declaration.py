@@ -73,6 +73,13 @@ def test_a_role_may_be_a_name_or_an_arn_with_a_path(role: str) -> None:
     assert declare({"SecretId": "db", "RoleName": role}).role_name == role
 
 
+def test_a_role_with_a_long_path_and_a_wrong_name_is_refused_at_once() -> None:
+    # By a pattern that tries every way to cut the path, in more than the age of the universe.
+    role = f"arn:aws:iam::123456789012:role/{'a/' * 240}?"
+    with pytest.raises(Refused, match="Give a role's name"):
+        declare({"SecretId": "db", "RoleName": role})
+
+
 @pytest.mark.parametrize(
     ("vpc_config", "subnets"),
     [

@@ -15,7 +15,8 @@ SECRET = re.compile(
     # 512 characters of name; an ARN ends in six more and a hyphen. "!" stands in the names of managed secrets.
     rf"({_PREFIX}:secretsmanager:{_REGION}:{_ACCOUNT}:secret:)?[A-Za-z0-9/_+=.@!-]{{1,519}}"
 )
-ROLE = re.compile(rf"({_PREFIX}:iam::{_ACCOUNT}:role/([!-~]+/)*)?(?P<name>[A-Za-z0-9_+=,.@-]{{1,64}})")
+# Any path is one run up to the last slash: "/" is among its characters, and a repeated run would be tried in every way.
+ROLE = re.compile(rf"({_PREFIX}:iam::{_ACCOUNT}:role/([!-~]+/)?)?(?P<name>[A-Za-z0-9_+=,.@-]{{1,64}})")
 FUNCTION = re.compile(
     rf"(?P<function>({_PREFIX}:lambda:{_REGION}:{_ACCOUNT}:function:|{_ACCOUNT}:function:)?[A-Za-z0-9_-]{{1,140}})"
     r"(:(?P<qualifier>\$LATEST|[A-Za-z0-9_-]{1,128}))?"

@@ -24,8 +24,8 @@ def test_the_defaults_are_the_contracts() -> None:
     assert declared.propagation_delay == 10
 
 
-@pytest.mark.parametrize(("given", "expected"), [("0", 0), ("60", 60), (7, 7)])
-def test_a_number_may_come_as_a_string(given: Any, expected: int) -> None:
+@pytest.mark.parametrize(("given", "expected"), [("0", 0), ("60", 60), (7, 7), (7.0, 7), ("60.0", 60)])
+def test_a_number_may_come_as_a_string_and_with_a_fraction_of_nothing(given: Any, expected: int) -> None:
     assert declare({"SecretId": "db", "PropagationDelay": given}).propagation_delay == expected
 
 
@@ -135,7 +135,13 @@ REFUSED: list[tuple[Any, str]] = [
     (DB | {"PropagationDelay": -1}, "PropagationDelay -1 is not a whole number"),
     (DB | {"PropagationDelay": "-1"}, "is not a whole number"),
     (DB | {"PropagationDelay": "1.5"}, "is not a whole number"),
-    (DB | {"PropagationDelay": 1.0}, "is not a whole number"),
+    (DB | {"PropagationDelay": 1.5}, "is not a whole number"),
+    (DB | {"PropagationDelay": 61.0}, "PropagationDelay 61.0 is not a whole number from 0 to 60."),
+    (DB | {"PropagationDelay": "10.01"}, "is not a whole number"),
+    (DB | {"PropagationDelay": "10."}, "is not a whole number"),
+    (DB | {"PropagationDelay": "10.0\n"}, "is not a whole number"),
+    (DB | {"PropagationDelay": float("inf")}, "is not a whole number"),
+    (DB | {"PropagationDelay": float("nan")}, "is not a whole number"),
     (DB | {"PropagationDelay": True}, "is not a whole number"),
     (DB | {"PropagationDelay": ""}, "is not a whole number"),
     (DB | {"PropagationDelay": "1" * 5000}, "is not a whole number"),

@@ -36,6 +36,7 @@ def test_the_wheel_has_the_command_and_its_version(wheel: Path) -> None:
         str(path.relative_to(ROOT / "handler")) for path in (ROOT / "handler" / "rotation_role_policy").rglob("*.py")
     }
     assert modules == {name for name in names if name.endswith(".py")}
+    assert "rotation_role_policy/tools/properties.schema.json" in names
     needed = [line for line in metadata if line.startswith("Requires-Dist") and "extra" not in line]
     assert needed == ["Requires-Dist: botocore>=1.40", "Requires-Dist: pyyaml>=6"]
 

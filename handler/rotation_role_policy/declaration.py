@@ -1,7 +1,8 @@
 """What the template says: the properties of the resource, checked, as one frozen `Declaration`.
 
-`PROPERTIES` is the one table of names, types, defaults and allowed values (README, "Properties").
-Validation is driven by it, and so is the README. This module knows no AWS call and no environment.
+`PROPERTIES` is the one table of names, types, defaults and allowed values; what goes together stands below it. Validation is
+driven by them, and the README ("Properties") and the JSON Schema (`tools.schema`) are made of them. This module knows no
+AWS call and no environment.
 """
 
 import difflib
@@ -128,6 +129,22 @@ PROPERTIES = (
     Property("Triggers", "Object", "never read; any change in it makes CloudFormation send an Update"),
 )
 
+EXACTLY_ONE = ("SecretId", "SecretIds")
+"""Of these, exactly one is needed."""
+EXCLUDES = {
+    ("VpcConfig", "RotationLambdaARN"): "a function that exists is inspected, one that does not is declared. Remove"
+    " VpcConfig, or remove RotationLambdaARN and give RoleName.",
+}
+"""By the properties that can't stand together: why, and what to do."""
+NEEDS = {
+    ("VpcConfig", "RoleName"): "a function that does not exist yet tells nothing of its role. Give RoleName, the role"
+    " that the function will have.",
+}
+"""By a property and the one that it can't do without: why, and what to do."""
+
+WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}(\.0{1,9})?")
+"""A whole number as a string."""
+
 
 @dataclass(frozen=True)
 class Declaration:
@@ -158,23 +175,19 @@ def declare(properties: Mapping[str, Any]) -> Declaration:
         raise Refused("ResourceProperties is not an object: declare the properties of Custom::RotationRolePolicy.")
     values = _read("", PROPERTIES, properties)
 
-    if ("SecretId" in values) == ("SecretIds" in values):
-        found = "both are" if "SecretId" in values else "neither is"
-        raise Refused(f"Exactly one of SecretId and SecretIds is needed, and {found} given.")
-    secret_property = "SecretId" if "SecretId" in values else "SecretIds"
+    given = [name for name in EXACTLY_ONE if name in values]
+    if len(given) != 1:
+        found = "both are" if given else "neither is"
+        raise Refused(f"Exactly one of {' and '.join(EXACTLY_ONE)} is needed, and {found} given.")
+    for (name, other), why in EXCLUDES.items():
+        if name in values and other in values:
+            raise Refused(f"{name} together with {other}: {why}")
+    for (name, other), why in NEEDS.items():
+        if name in values and other not in values:
+            raise Refused(f"{name} without {other}: {why}")
 
+    [secret_property] = given
     vpc_config = values.get("VpcConfig")
-    if vpc_config is not None and "RotationLambdaARN" in values:
-        raise Refused(
-            "VpcConfig together with RotationLambdaARN: a function that exists is inspected, one that does not is"
-            " declared. Remove VpcConfig, or remove RotationLambdaARN and give RoleName."
-        )
-    if vpc_config is not None and "RoleName" not in values:
-        raise Refused(
-            "VpcConfig without RoleName: a function that does not exist yet tells nothing of its role. Give RoleName,"
-            " the role that the function will have."
-        )
-
     return Declaration(
         secret_ids=tuple(values["SecretIds"]) if "SecretIds" in values else (values["SecretId"],),
         secret_property=secret_property,
@@ -237,8 +250,12 @@ def _truth(path: str, row: Property, value: Any) -> Any:  # noqa: ARG001  # one 
 
 
 def _whole_number(path: str, row: Property, value: Any) -> int:
-    # CloudFormation sends "10"; bool is an int to Python but not to a template's author.
-    number = int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value) else value
+    number = value
+    # CloudFormation sends "10", and JSON knows no difference between 10.0 and 10.
+    is_text = isinstance(value, str) and WHOLE_NUMBER.fullmatch(value)
+    if is_text or (isinstance(value, float) and value.is_integer()):
+        number = int(float(value))
+    # bool is an int to Python but not to a template's author.
     if not isinstance(number, int) or isinstance(number, bool) or not row.minimum <= number <= row.maximum:
         raise Refused(
             f"{path} {shown(value)} is not a whole number from {row.minimum} to {row.maximum}."

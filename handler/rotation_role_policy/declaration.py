@@ -208,7 +208,7 @@ def _read(prefix: str, table: Iterable[Property], given: Mapping[str, Any]) -> d
         if name not in known:
             # Shown without its quotation marks.
             bare = shown(name)[1:-1]
-            raise Refused(f"{prefix}{bare} is not a property. Did you mean {prefix}{_nearest(name, known)}?")
+            raise Refused(f"{prefix}{bare} is not a property. Did you mean {prefix}{nearest(name, known)}?")
     values: dict[str, Any] = {row.name: row.default for row in known.values() if row.default is not None}
     for name, value in given.items():
         row = known[name]
@@ -279,7 +279,7 @@ _READERS: dict[str, Callable[[str, Property, Any], Any]] = {
 }
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """The known name that is most like `name`, whatever its case."""
     by_lower_case = {candidate.lower(): candidate for candidate in known}
     [best] = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0)

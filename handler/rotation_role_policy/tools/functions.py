@@ -1,0 +1,115 @@
+"""CloudFormation's intrinsic functions in a template, unresolved: what they refer to, and what a condition picks."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Path = tuple[str | int, ...]
+
+NO_VALUE = {"Ref": "AWS::NoValue"}
+
+_IN_SUB = re.compile(r"\$\{([^!}][^}]*)\}")
+
+
+def is_function_name(name: object) -> bool:
+    """Whether a name in an object calls a function: the object's own value is known to CloudFormation alone."""
+    return name == "Ref" or str(name).startswith("Fn::")
+
+
+def is_open(value: Any) -> bool:
+    """Whether a value is an intrinsic function, or an object that a function such as Fn::Transform adds to."""
+    return isinstance(value, Mapping) and any(map(is_function_name, value))
+
+
+def is_dynamic(value: Any) -> bool:
+    """Whether a string holds a dynamic reference, such as ``{{resolve:ssm:/name}}``."""
+    return isinstance(value, str) and "{{resolve:" in value
+
+
+def branches(value: Any) -> tuple[str, Any, Any] | None:
+    """The condition of an Fn::If and its two values; None for whatever else."""
+    if isinstance(value, Mapping) and list(value) == ["Fn::If"]:
+        match value["Fn::If"]:
+            case [str(condition), then, otherwise]:
+                return condition, then, otherwise
+    return None
+
+
+def conditions(value: Any) -> set[str]:
+    """The conditions that pick the value, or a part of it."""
+    found: set[str] = set()
+    if choice := branches(value):
+        found.add(choice[0])
+    for _, part in _parts(value):
+        found |= conditions(part)
+    return found
+
+
+def picked(value: Any, scenario: Mapping[str, bool]) -> Any:
+    """The value with these conditions: no Fn::If of them is left, and no AWS::NoValue but for the value itself."""
+    choice = branches(value)
+    if choice and choice[0] in scenario:
+        return picked(choice[1] if scenario[choice[0]] else choice[2], scenario)
+    if isinstance(value, Mapping):
+        kept = {name: picked(one, scenario) for name, one in value.items()}
+        return {name: one for name, one in kept.items() if one != NO_VALUE}
+    if isinstance(value, list):
+        return [one for one in (picked(one, scenario) for one in value) if one != NO_VALUE]
+    return value
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """All that a value can be: both values of an Fn::If, the items of a list, but nothing for AWS::NoValue."""
+    if choice := branches(value):
+        yield from leaves(choice[1])
+        yield from leaves(choice[2])
+    elif isinstance(value, list):
+        for one in value:
+            yield from leaves(one)
+    elif value is not None and value != NO_VALUE:
+        yield value
+
+
+def references(value: Any, path: Path = ()) -> Iterator[tuple[Path, str, str]]:
+    """Where the value refers to what: the path, a resource's or parameter's name, its attribute or nothing.
+
+    By Ref, Fn::GetAtt and Fn::Sub. An attribute that is a function itself is told as nothing.
+    """
+    if isinstance(value, Mapping):
+        for name, argument in value.items():
+            here = (*path, name)
+            if name == "Ref" and isinstance(argument, str):
+                yield here, argument, ""
+            elif name == "Fn::GetAtt":
+                yield from ((here, *found) for found in _get_att(argument))
+            elif name == "Fn::Sub":
+                yield from ((here, *found) for found in _sub(argument))
+    for name, part in _parts(value):
+        yield from references(part, (*path, name))
+
+
+def _get_att(argument: Any) -> Iterator[tuple[str, str]]:
+    match argument.split(".", 1) if isinstance(argument, str) else argument:
+        case [str(name), str(attribute), *more]:
+            # ["Stack", "Outputs", "Name"] is one way to write it.
+            yield name, ".".join(map(str, [attribute, *more]))
+        case [str(name), *_]:
+            yield name, ""
+
+
+def _sub(argument: Any) -> Iterator[tuple[str, str]]:
+    text, own = argument, {}
+    if isinstance(argument, list):
+        text, own = [*argument, None, None][:2]
+    if isinstance(text, str):
+        for name in map(str.strip, _IN_SUB.findall(text)):
+            if not (isinstance(own, Mapping) and name in own):
+                resource, _, attribute = name.partition(".")
+                yield resource, attribute
+
+
+def _parts(value: Any) -> Iterator[tuple[str | int, Any]]:
+    if isinstance(value, Mapping):
+        yield from value.items()
+    elif isinstance(value, list):
+        yield from enumerate(value)

@@ -1,0 +1,218 @@
+"""Rules for cfn-lint: mistakes in a template that the provider would refuse, or nobody until the rotation fails.
+
+``cfn-lint --append-rules rotation_role_policy.tools.lint``, where this repository is installed beside cfn-lint, or
+``--append-rules`` with this folder's path. What intrinsic functions stand for is not guessed: they raise no finding.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from cfnlint.rules import CloudFormationLintRule, RuleMatch
+from cfnlint.template import Template
+
+from rotation_role_policy.attributes import ATTRIBUTES
+from rotation_role_policy.declaration import nearest
+from rotation_role_policy.tools import functions
+from rotation_role_policy.tools.literals import deciding, mistakes, wrong_together
+from rotation_role_policy.tools.order import Scenarios, functions_before_policies, schedules_before_policies
+from rotation_role_policy.tools.schema import TYPE
+from rotation_role_policy.tools.wiring import Wiring
+
+_TAGS = ["resources", "secretsmanager", "rotation"]
+_MOST_CONDITIONS = 7
+"""More of them at once are not looked through: twice as many cases with each."""
+
+
+# --- the properties --------------------------------------------------------------------------------------------------
+
+
+class UnknownProperty(CloudFormationLintRule):  # type: ignore[misc]  # cfn-lint has no types here
+    """A property's name that the provider does not know."""
+
+    id = "E9811"
+    shortdesc = "Unknown or misspelt property of Custom::RotationRolePolicy"
+    description = "The provider refuses a property that it does not know, also in VpcConfig; the nearest name is told"
+    tags = _TAGS
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        """The findings."""
+        return [_found(path, reason) for path, reason, is_unknown in _mistakes(cfn) if is_unknown]
+
+
+class WrongValue(CloudFormationLintRule):  # type: ignore[misc]
+    """A value that the provider refuses."""
+
+    id = "E9812"
+    shortdesc = "Wrong type or value of a property of Custom::RotationRolePolicy"
+    description = "What stands in the template literally, also beside intrinsic functions, is what the provider takes"
+    tags = _TAGS
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        """The findings."""
+        return [_found(path, reason) for path, reason, is_unknown in _mistakes(cfn) if not is_unknown]
+
+
+class WrongTogether(CloudFormationLintRule):  # type: ignore[misc]
+    """Properties that do not go together."""
+
+    id = "E9813"
+    shortdesc = "Properties of Custom::RotationRolePolicy that do not go together"
+    description = (
+        "Exactly one of SecretId and SecretIds; VpcConfig with RoleName and without RotationLambdaARN; in every case"
+        " that the template's conditions admit"
+    )
+    tags = _TAGS
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        """The findings: each combination once, whatever the number of cases that it is found in."""
+        found: dict[tuple[str, str], RuleMatch] = {}
+        wiring = Wiring(cfn.template)
+        for name, properties in wiring.of_type(TYPE):
+            for scenario in _scenarios(cfn)(deciding(properties), [wiring.condition(name)]):
+                if mistake := wrong_together(properties, scenario):
+                    path = ["Resources", name, "Properties", *mistake.path]
+                    case = " and ".join(f"{one} is {str(truth).lower()}" for one, truth in sorted(scenario.items()))
+                    suffix = f" This is so where {case}." if case else ""
+                    found.setdefault((name, mistake.reason), _found(path, mistake.reason + suffix))
+        return list(found.values())
+
+
+class UnknownAttribute(CloudFormationLintRule):  # type: ignore[misc]
+    """An attribute that the provider does not return."""
+
+    id = "E9814"
+    shortdesc = "Unknown Fn::GetAtt attribute of Custom::RotationRolePolicy"
+    description = "In Fn::GetAtt and Fn::Sub; cfn-lint itself takes any attribute of a custom resource"
+    tags = _TAGS
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        """The findings."""
+        ours = {name for name, _ in Wiring(cfn.template).of_type(TYPE)}
+        known = [attribute.name for attribute in ATTRIBUTES]
+        return [
+            _found(
+                path,
+                f"{name}.{attribute} is not an attribute of {TYPE}. Did you mean {name}.{nearest(attribute, known)}?",
+            )
+            # No other section can refer to a resource; what looks like it there is text.
+            for section in ("Resources", "Outputs")
+            for path, name, attribute in functions.references(cfn.template.get(section), (section,))
+            if name in ours and attribute and attribute not in known
+        ]
+
+
+# --- the order of resources ------------------------------------------------------------------------------------------
+
+
+class ScheduleBeforePolicy(CloudFormationLintRule):  # type: ignore[misc]
+    """A rotation schedule that does not wait for the policy of its secret."""
+
+    id = "E9815"
+    shortdesc = "A rotation schedule that does not depend on the policy of its secret"
+    description = (
+        "Secrets Manager rotates as soon as the schedule is there: before the policy, the rotation function may not"
+    )
+    tags = _TAGS
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        """The findings: one for each schedule."""
+        return [
+            _found(
+                ["Resources", schedule],
+                f"{schedule} rotates its secret as soon as it is there, and does not depend on {policy}, without which"
+                f" the rotation function may not rotate it. Give {schedule} DependsOn: {policy}.",
+            )
+            for schedule, policy in schedules_before_policies(Wiring(cfn.template), _scenarios(cfn))
+        ]
+
+
+class InspectedBeforeFunction(CloudFormationLintRule):  # type: ignore[misc]
+    """A function in a VPC, and a policy that inspects it: neither can come first."""
+
+    id = "E9816"
+    shortdesc = "A function with VpcConfig in the same template as an inspected policy for its role"
+    description = (
+        "Lambda refuses to create the function before its role may manage network interfaces, and the policy that"
+        " allows it inspects the function: declare the VpcConfig in the policy"
+    )
+    tags = _TAGS
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        """The findings: one for each function."""
+        return [
+            _found(
+                ["Resources", policy, "Properties", by],
+                f"{policy} inspects {function}, but Lambda refuses to create {function} with its VpcConfig as long as"
+                f" {role} has no policy for network interfaces. Declare it: in {policy}, give RoleName and VpcConfig"
+                f" without RotationLambdaARN, and give {function} DependsOn: {policy}.",
+            )
+            for function, role, policy, by in functions_before_policies(Wiring(cfn.template), _scenarios(cfn))
+            if by
+        ]
+
+
+class FunctionBeforeDeclared(CloudFormationLintRule):  # type: ignore[misc]
+    """A function in a VPC that does not wait for the policy that declares it."""
+
+    id = "E9817"
+    shortdesc = "A function with VpcConfig that does not depend on the declared policy of its role"
+    description = (
+        "Lambda refuses to create the function before its role may manage network interfaces; without DependsOn,"
+        " CloudFormation creates function and policy at the same time"
+    )
+    tags = _TAGS
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        """The findings: one for each function."""
+        return [
+            _found(
+                ["Resources", function],
+                f"{function} has a VpcConfig and does not depend on {policy}, which allows {role} to manage network"
+                f" interfaces: Lambda refuses to create it before. Give {function} DependsOn: {policy}.",
+            )
+            for function, role, policy, by in functions_before_policies(Wiring(cfn.template), _scenarios(cfn))
+            if not by
+        ]
+
+
+RULES = (
+    UnknownProperty,
+    WrongValue,
+    WrongTogether,
+    UnknownAttribute,
+    ScheduleBeforePolicy,
+    InspectedBeforeFunction,
+    FunctionBeforeDeclared,
+)
+
+
+def rows() -> list[tuple[str, str]]:
+    """Each rule's id, and what it catches."""
+    return [(rule.id, rule.shortdesc) for rule in RULES]
+
+
+# --- what the rules look at ------------------------------------------------------------------------------------------
+
+
+def _found(path: Iterable[str | int], message: str) -> RuleMatch:
+    return RuleMatch(list(path), message)
+
+
+def _mistakes(cfn: Template) -> Iterator[tuple[list[str | int], str, bool]]:
+    for name, properties in Wiring(cfn.template).of_type(TYPE):
+        for mistake in mistakes(properties):
+            yield ["Resources", name, "Properties", *mistake.path], mistake.reason, mistake.is_unknown
+
+
+def _scenarios(cfn: Template) -> Scenarios:
+    """The cases that cfn-lint knows to be possible. None where the conditions are too many or not well-formed."""
+
+    def scenarios(values: Any, there: Iterable[str | None]) -> Iterator[dict[str, bool]]:
+        given = {one: {True} for one in there if one}
+        asked = {one: {True, False} for one in sorted(functions.conditions(values))} | given
+        if not asked:
+            yield {}
+        elif len(asked) <= _MOST_CONDITIONS:
+            yield from cfn.conditions.build_scenarios(asked)
+
+    return scenarios

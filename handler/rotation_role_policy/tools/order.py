@@ -1,0 +1,99 @@
+"""The two traps of a template's order: what is created before the policy that it needs."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from rotation_role_policy.tools.functions import is_open, picked
+from rotation_role_policy.tools.network import has_subnets, may_manage_interfaces
+from rotation_role_policy.tools.schema import TYPE
+from rotation_role_policy.tools.wiring import Wiring
+
+Scenarios = Callable[[Any, Iterable[str | None]], Iterable[dict[str, bool]]]
+"""What the conditions in values can be at the same time, where these others are true."""
+
+
+_TELLING = ("RoleName", "RotationLambdaARN", "VpcConfig")
+"""The properties that tell which function a policy is for."""
+
+
+def schedules_before_policies(wiring: Wiring, scenarios: Scenarios) -> Iterator[tuple[str, str]]:
+    """Rotation schedules, each with the policy of its secret that it does not wait for."""
+    for schedule, properties in wiring.of_type("AWS::SecretsManager::RotationSchedule"):
+        # The function of a hosted rotation has a role of its own, which nobody else gives a policy.
+        if "HostedRotationLambda" in properties or is_open(properties):
+            continue
+        secret = properties.get("SecretId")
+        near = {
+            policy: named
+            for policy, theirs in wiring.of_type(TYPE)
+            if wiring.same(secret, named := [theirs.get("SecretId"), theirs.get("SecretIds")])
+        }
+        if not near:
+            continue
+        values = [secret, _presence(wiring, near), *near.values()]
+        for scenario in scenarios(values, [wiring.condition(schedule)]):
+            there = [
+                policy
+                for policy, named in near.items()
+                if _is_there(wiring, policy, scenario)
+                and wiring.same(picked(secret, scenario), picked(named, scenario))
+            ]
+            if there and not any(wiring.waits_for(schedule, policy) for policy in there):
+                yield schedule, there[0]
+                break
+
+
+def functions_before_policies(wiring: Wiring, scenarios: Scenarios) -> Iterator[tuple[str, str, str, str]]:
+    """Functions in a VPC that are created before their role may manage network interfaces.
+
+    With the role, the policy that should allow it, and the property by which that policy inspects the function;
+    nothing for a declared one, which the function does not wait for.
+    """
+    for function, properties in wiring.functions():
+        role, vpc = properties.get("Role"), properties.get("VpcConfig")
+        near = {
+            policy: {name: theirs[name] for name in _TELLING if name in theirs}
+            for policy, theirs in wiring.of_type(TYPE)
+            if not is_open(theirs)
+            and (
+                wiring.same(theirs.get("RoleName"), role)
+                or wiring.same(theirs.get("RotationLambdaARN"), {"Ref": function})
+            )
+        }
+        if not near or vpc is None or is_open(properties):
+            continue
+        values = [role, vpc, _presence(wiring, near), *near.values()]
+        for scenario in scenarios(values, [wiring.condition(function)]):
+            its_role = wiring.role(picked(role, scenario))
+            if not (its_role and has_subnets(picked(vpc, scenario))) or may_manage_interfaces(wiring, its_role):
+                continue
+            there = {name: picked(near[name], scenario) for name in near if _is_there(wiring, name, scenario)}
+            by = {name: _serves(wiring, one, function, its_role) for name, one in there.items()}
+            declared = [name for name, how in by.items() if how == "VpcConfig"]
+            if any(wiring.waits_for(function, name) for name in declared):
+                continue
+            if declared:
+                yield function, its_role, declared[0], ""
+                break
+            if inspected := [name for name, how in by.items() if how]:
+                yield function, its_role, inspected[0], by[inspected[0]]
+                break
+
+
+def _serves(wiring: Wiring, policy: Mapping[str, Any], function: str, role: str) -> str:
+    """By which property a policy is for this function with this role; nothing where it is for another, or unclear."""
+    is_for_role = wiring.same(policy.get("RoleName"), {"Ref": role})
+    if "VpcConfig" in policy:
+        return "VpcConfig" if is_for_role and has_subnets(policy["VpcConfig"]) else ""
+    if "RotationLambdaARN" in policy:
+        return "RotationLambdaARN" if wiring.same(policy["RotationLambdaARN"], {"Ref": function}) else ""
+    return "RoleName" if is_for_role else ""
+
+
+def _presence(wiring: Wiring, names: Iterable[str]) -> list[Any]:
+    """Values that the conditions of these resources pick."""
+    return [{"Fn::If": [condition, None, None]} for name in names if (condition := wiring.condition(name))]
+
+
+def _is_there(wiring: Wiring, name: str, scenario: Mapping[str, bool]) -> bool:
+    return scenario.get(wiring.condition(name) or "", True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from docs import tables
 from docs.flow import flow
 from docs.terminal import preview
+from rotation_role_policy.tools import schema
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -30,6 +31,7 @@ PARTS: dict[str, Callable[[], str]] = {
 FILES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "flow.svg": flow,
     ROOT / "docs" / "preview.svg": preview,
+    schema.FILE: schema.text,
 }
 
 

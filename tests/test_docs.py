@@ -54,7 +54,7 @@ def raised() -> Iterator[Raised]:
                 # The reason is the longest; others are an action, or AWS's own words.
                 text = max(map(text_of, node.args), key=len, default="")
                 kinds = re.findall(r"Kind\.(\w+)", ast.unparse(node))
-                if len(text) > 20:
+                if len(text) > 15:
                     yield Raised(text, Kind[kinds[0]] if kinds else DEFAULT_KINDS[name])
 
 

@@ -1,8 +1,8 @@
 """What the template says: the properties of the resource, checked, as one frozen `Declaration`.
 
-`PROPERTIES` is the one table of names, types, defaults and allowed values; what goes together stands below it. Validation is
-driven by them, and the README ("Properties") and the JSON Schema (`tools.schema`) are made of them. This module knows no
-AWS call and no environment.
+`PROPERTIES` is the one table of names, types, defaults and allowed values; what goes together stands below it.
+Validation is driven by them, and the README ("Properties") and the JSON Schema (`tools.schema`) are made of them. This
+module knows no AWS call and no environment.
 """
 
 import difflib

@@ -36,9 +36,9 @@ REMEDIES = (
     Remedy(
         Kind.PROPERTIES,
         (
-            "Exactly one of SecretId and SecretIds",
-            "VpcConfig without RoleName",
-            "VpcConfig together with RotationLambdaARN",
+            "Exactly one of ... is needed",
+            "... together with ...",
+            "... without ...",
         ),
         "properties that do not go together",
     ),

@@ -23,7 +23,7 @@ def schema() -> dict[str, Any]:
     """The schema, as JSON has it."""
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "$comment": "Made by python -m rotation_role_policy.tools.schema",
+        "$comment": "Made by make docs",
         "title": f"The properties of {TYPE}",
         **_object(PROPERTIES),
         # CloudFormation's own demand, which it makes before the provider is asked.
@@ -50,7 +50,7 @@ def _object(table: Iterable[Property]) -> dict[str, Any]:
 
 
 def _described(row: Property) -> dict[str, Any]:
-    about: dict[str, Any] = {"description": f"{row.meaning}: {row.form}" if row.form else row.meaning}
+    about: dict[str, Any] = {"description": row.meaning}
     return about if row.default is None else about | {"default": row.default}
 
 

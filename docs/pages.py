@@ -21,6 +21,7 @@ def example() -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "example": example,
+    "rules": tables.rules,
     "properties": tables.properties,
     "attributes": tables.attributes,
     "statements": tables.statements,

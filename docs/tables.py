@@ -8,6 +8,7 @@ from rotation_role_policy.declaration import PROPERTIES, Property
 from rotation_role_policy.errors import Kind
 from rotation_role_policy.grammar import as_list
 from rotation_role_policy.situation import Role, Secret, Situation
+from rotation_role_policy.tools import lint
 from rotation_role_policy.tools.remedies import REMEDIES
 
 _ARN = "arn:aws:{}:eu-central-1:123456789012:{}"
@@ -77,6 +78,11 @@ def refusals() -> str:
     ordered = sorted(REMEDIES, key=lambda one: list(Kind).index(one.kind))
     rows = [["; ".join(f"`{text}`" for text in one.says), one.do, f"`{one.kind}`"] for one in ordered]
     return _table(["the reason says", "what it means, and what to do", "`Kind`"], rows)
+
+
+def rules() -> str:
+    """Of the rules for cfn-lint."""
+    return _table(["rule", "finds"], [[f"`{rule}`", finds] for rule, finds in lint.rows()])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

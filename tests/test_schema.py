@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from hypothesis import strategies as st
 
 from rotation_role_policy.declaration import PROPERTIES, Property, declare
 from rotation_role_policy.errors import Refused
-from rotation_role_policy.tools import schema
+from rotation_role_policy.tools import command, schema
 from tests.test_bad_input import DAMAGED_PROPERTIES, JSON, TEXT
 from tests.test_declaration import REFUSED
 
@@ -44,13 +42,9 @@ def by_the_handler(properties: Any) -> bool:
 # --- the file --------------------------------------------------------------------------------------------------------
 
 
-def test_the_file_is_what_the_table_makes() -> None:
-    command = [sys.executable, "-m", "rotation_role_policy.tools.schema"]
-    made = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT / "handler").stdout
-    assert made == schema.text()
-    assert schema.FILE.read_text() == made, (
-        f"cd handler && python -m rotation_role_policy.tools.schema > {schema.FILE.relative_to(ROOT / 'handler')}"
-    )
+def test_the_command_prints_what_the_table_makes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["schema"]) == 0
+    assert capsys.readouterr().out == schema.text() == schema.FILE.read_text()
 
 
 def test_it_is_a_schema_and_tells_of_every_property() -> None:

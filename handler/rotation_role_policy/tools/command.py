@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, NoRegionError, ProfileNotFound
 from rotation_role_policy import __version__
 from rotation_role_policy.declaration import PROPERTIES
 from rotation_role_policy.errors import CallFailed, OutOfTime, ProviderDenied, Refused
+from rotation_role_policy.tools import schema
 from rotation_role_policy.tools.page import Page
 from rotation_role_policy.tools.preview import Preview, Resource, preview
 from rotation_role_policy.tools.template import Stack, Template, Unresolved, load
@@ -92,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+    of_schema = commands.add_parser("schema", help="print the JSON Schema of the resource's properties")
+    of_schema.set_defaults(run=_schema)
     one = commands.add_parser(
         "preview",
         help="show the policy that the provider would put on the role, and the difference to today",
@@ -133,6 +136,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _allowed(name: str) -> tuple[str, ...]:
     return next(row.allowed for row in PROPERTIES if row.name == name)
+
+
+def _schema(_: argparse.Namespace) -> int:
+    sys.stdout.write(schema.text())
+    return 0
 
 
 # --- preview ---------------------------------------------------------------------------------------------------------

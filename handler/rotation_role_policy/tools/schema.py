@@ -1,4 +1,4 @@
-"""The JSON Schema of the properties, made from the handler's own table: `python -m rotation_role_policy.tools.schema`.
+"""The JSON Schema of the properties, made from the handler's own table: `rotation-role-policy schema`.
 
 It describes properties without intrinsic functions, as CloudFormation sends them or as JSON has them: 10 and "10", true
 and "true". Draft 7, which every editor knows. A test holds it to agree with `declare` on whatever is given.
@@ -6,7 +6,6 @@ and "true". Draft 7, which every editor knows. A test holds it to agree with `de
 
 import json
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -93,7 +92,3 @@ def _whole(pattern: str) -> str:
     # Group names are spelt differently in the two. Python's "$" lets a newline follow.
     unnamed = re.sub(r"\(\?P<\w+>", "(", pattern)
     return rf"^({unnamed})$(?!\n)"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(text())

@@ -244,6 +244,19 @@ def test_a_resource_that_is_there_in_one_case_only_is_judged_for_that_case(ours:
     )
 
 
+@pytest.mark.parametrize(("count", "expected"), [(7, ["E9813"]), (8, [])])
+def test_more_cases_than_can_be_looked_through_are_let_be(
+    ours: RulesCollection, count: int, expected: list[str]
+) -> None:
+    names = [f"Is{number}" for number in range(count)]
+    conditions = "".join(f'  {name}: !Equals [!Select ["{name[2]}", !Ref Names], x]\n' for name in names)
+    nested = "!Ref AWS::NoValue"
+    for name in names:
+        nested = f"!If [{name}, {nested}, db]"
+    text = policy(f"SecretId: {nested}").replace("Conditions:\n", f"Conditions:\n{conditions}")
+    assert [one[0] for one in found(ours, text)] == expected
+
+
 # --- attributes ------------------------------------------------------------------------------------------------------
 
 
@@ -342,6 +355,27 @@ def test_a_schedule_that_waits_some_way_or_is_anothers_is_let_be(
     assert found(ours, policy("SecretId: !Ref Secret\nSuperuserSecretId: !Ref Other") + before + after) == []
 
 
+def test_a_policy_that_waits_for_the_schedule_is_told_to_come_before_it(ours: RulesCollection) -> None:
+    text = policy("SecretId: !Ref Secret") + SCHEDULE
+    text = text.replace("RotationRolePolicy\n", "RotationRolePolicy\n    DependsOn: Schedule\n")
+    [(rule, _, message)] = found(ours, text)
+    assert rule == "E9815"
+    assert "Let Policy not depend on Schedule, and give Schedule DependsOn: Policy." in message
+
+
+def test_one_of_several_policies_of_a_secret_is_enough_but_has_to_be_there(ours: RulesCollection) -> None:
+    second = (
+        "  Second:\n    Type: Custom::RotationRolePolicy\n    Properties: { SecretId: !Ref Secret, ServiceToken: x }\n"
+    )
+    waiting = SCHEDULE.replace("    Properties:", "    DependsOn: Policy\n    Properties:")
+    text = policy("SecretId: !Ref Secret") + second + waiting
+    assert found(ours, text) == []
+    text = text.replace("RotationRolePolicy\n", "RotationRolePolicy\n    Condition: IsProd\n", 1)
+    [(rule, _, message)] = found(ours, text)
+    assert rule == "E9815"
+    assert "depend on Second" in message
+
+
 def test_a_schedule_and_a_policy_that_are_never_there_together_are_let_be(ours: RulesCollection) -> None:
     def both(of_policy: str, of_schedule: str) -> str:
         text = policy("SecretId: !Ref Secret") + SCHEDULE
@@ -435,8 +469,12 @@ def attached(kind: str, action: str, role: str) -> str:
             f"      ManagedPolicyArns: [!Sub '{AWS_POLICY}/SomethingElse']\n",
         ),
         (
-            "      ManagedPolicyArns: [!Join ['', [a, /AWSLambdaBasicExecutionRole]], /AWSXRayDaemonWriteAccess]\n",
-            "      ManagedPolicyArns: [!Join ['', [a, /AWSLambdaVPCAccessExecutionRole]]]\n",
+            "      ManagedPolicyArns: [!Join [':', [a, 'iam::aws:policy/AWSXRayDaemonWriteAccess']]]\n",
+            "      ManagedPolicyArns: [!Join [':', [a, 'iam::aws:policy/AWSXRayDaemonWriteAccess2']]]\n",
+        ),
+        (
+            "      ManagedPolicyArns: ['arn:aws:iam::aws:policy/CloudWatchLambdaInsightsExecutionRolePolicy']\n",
+            "      ManagedPolicyArns: ['arn:aws:iam::123456789012:policy/AWSLambdaBasicExecutionRole']\n",
         ),
         ("      ManagedPolicyArns: []\n", "      ManagedPolicyArns: !Ref Names\n"),
         ("      ManagedPolicyArns: [!Ref AWS::NoValue]\n", "      ManagedPolicyArns: [!Ref Text]\n"),
@@ -453,6 +491,10 @@ def attached(kind: str, action: str, role: str) -> str:
             '      Policies: [{ PolicyName: x, PolicyDocument: { Statement: { Effect: Allow, NotAction: "a:*" } } }]\n',
         ),
         ("", "      Policies: !If [IsProd, !Ref Text, !Ref AWS::NoValue]\n"),
+        (
+            "      Policies: [{ PolicyName: x, PolicyDocument: { Statement: [] } }]\n",
+            "      Policies: [{ PolicyName: x, PolicyDocument: { Statement: [!If [IsProd, a, b]] } }]\n",
+        ),
         *(
             (attached(kind, "kms:Decrypt", "!Ref Role"), attached(kind, "ec2:*", "!Ref Role"))
             for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
@@ -553,7 +595,12 @@ TOKEN = {"ServiceToken": "arn"}
 
 def found_in(properties: Any, **more: Any) -> list[tuple[str, str]]:
     """The findings of a policy with these properties, in a template as its parts: id and message."""
-    template = {
+    return judged(parsed(parts(properties, **more)))
+
+
+def parts(properties: Any, **more: Any) -> dict[str, Any]:
+    """A template with a policy of these properties, as its parts."""
+    return {
         "Parameters": {"Stage": {"Type": "String", "AllowedValues": ["test", "prod"]}, "Text": {"Type": "String"}},
         "Conditions": {
             "IsProd": {"Fn::Equals": [{"Ref": "Stage"}, "prod"]},
@@ -561,7 +608,6 @@ def found_in(properties: Any, **more: Any) -> list[tuple[str, str]]:
         },
         "Resources": {"Policy": {"Type": "Custom::RotationRolePolicy", "Properties": properties}, **AROUND, **more},
     }
-    return judged(parsed(template))
 
 
 def parsed(template: Any) -> Template:
@@ -809,6 +855,32 @@ def test_no_damage_is_a_problem(damages: list[tuple[tuple[Any, ...], Any]]) -> N
         except (KeyError, IndexError, TypeError):
             continue
     damaged_and_found(template)
+
+
+def test_json_is_read_and_a_loop_is_unrolled(ours: RulesCollection) -> None:
+    loop = {
+        "Transform": "AWS::LanguageExtensions",
+        "Resources": {
+            "Fn::ForEach::Policies": [
+                "Name",
+                ["One", "Two"],
+                {
+                    "${Name}Policy": {
+                        "Type": "Custom::RotationRolePolicy",
+                        "Properties": {"ServiceToken": "x", "SecretId": {"Fn::Sub": "${Name}"}, "PropagationDelay": 61},
+                    }
+                },
+            ]
+        },
+    }
+    text = json.dumps(loop, indent=1)
+    # Both are made of the same line: cfn-lint tells it once.
+    assert [one[0] for one in found(ours, text)] == ["E9812"]
+    assert found(ours, text.replace("61", "60")) == []
+    # Without the transform it is left alone.
+    assert found(ours, text.replace("LanguageExtensions", "Other")) == []
+    [(rule, line, _)] = found(ours, json.dumps(parts(TOKEN | {"SecretId": "db", "PropagationDelay": 61}), indent=1))
+    assert (rule, line) == ("E9812", '"PropagationDelay": 61')
 
 
 def test_no_template_at_all_is_a_problem(ours: RulesCollection) -> None:

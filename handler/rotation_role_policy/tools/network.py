@@ -3,6 +3,7 @@
 What a template does not say for certain counts as a role that may: nobody is warned of what is right.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,15 +13,12 @@ from rotation_role_policy.tools.wiring import Wiring
 
 _ACTION = "ec2:CreateNetworkInterface"
 
-_WITHOUT_INTERFACES = (
-    "AWSLambdaBasicExecutionRole",
-    "AWSLambdaBasicDurableExecutionRolePolicy",
-    "AWSXRayDaemonWriteAccess",
-    "AWSXrayWriteOnlyAccess",
-    "CloudWatchLambdaApplicationSignalsExecutionRolePolicy",
-    "CloudWatchLambdaInsightsExecutionRolePolicy",
+_WITHOUT_INTERFACES = re.compile(
+    r"(.*:)?aws:policy/(service-role/)?"
+    r"(AWSLambdaBasic(Durable)?ExecutionRole(Policy)?|AWSXRayDaemonWriteAccess|AWSXrayWriteOnlyAccess"
+    r"|CloudWatchLambda(ApplicationSignals|Insights)ExecutionRolePolicy)"
 )
-"""AWS managed policies that functions have, and that allow no network interfaces."""
+"""The end of the ARNs of AWS managed policies that functions have, and that allow no network interfaces."""
 
 
 def has_subnets(vpc_config: Any) -> bool:
@@ -55,7 +53,7 @@ def _managed_policy_may(policy: Any) -> bool:
         match policy["Fn::Join"]:
             case [_, [*_, str(last)]]:
                 text = last
-    return not (isinstance(text, str) and text.rpartition("/")[2].endswith(_WITHOUT_INTERFACES))
+    return not (isinstance(text, str) and _WITHOUT_INTERFACES.fullmatch(text))
 
 
 def _policy_may(policy: Any) -> bool:

@@ -17,9 +17,8 @@ import yaml
 from rotation_role_policy.declaration import PROPERTIES
 from rotation_role_policy.errors import CallFailed, shown
 from rotation_role_policy.tools.preview import Resource
+from rotation_role_policy.tools.schema import TYPE
 from rotation_role_policy.tools.users_aws import UsersAws
-
-TYPE = "Custom::RotationRolePolicy"
 
 _NO_VALUE = object()
 """What `AWS::NoValue` stands for: the property, or the item of a list, is left out."""

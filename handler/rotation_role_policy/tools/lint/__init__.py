@@ -116,13 +116,14 @@ class ScheduleBeforePolicy(CloudFormationLintRule):  # type: ignore[misc]
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         """The findings: one for each schedule."""
+        wiring = Wiring(cfn.template)
         return [
             _found(
                 ["Resources", schedule],
                 f"{schedule} rotates its secret as soon as it is there, and does not depend on {policy}, without which"
-                f" the rotation function may not rotate it. Give {schedule} DependsOn: {policy}.",
+                f" the rotation function may not rotate it. {_remedy(wiring, schedule, policy)}",
             )
-            for schedule, policy in schedules_before_policies(Wiring(cfn.template), _scenarios(cfn))
+            for schedule, policy in schedules_before_policies(wiring, _scenarios(cfn))
         ]
 
 
@@ -139,6 +140,7 @@ class InspectedBeforeFunction(CloudFormationLintRule):  # type: ignore[misc]
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         """The findings: one for each function."""
+        wiring = Wiring(cfn.template)
         return [
             _found(
                 ["Resources", policy, "Properties", by],
@@ -146,7 +148,7 @@ class InspectedBeforeFunction(CloudFormationLintRule):  # type: ignore[misc]
                 f" {role} has no policy for network interfaces. Declare it: in {policy}, give RoleName and VpcConfig"
                 f" without RotationLambdaARN, and give {function} DependsOn: {policy}.",
             )
-            for function, role, policy, by in functions_before_policies(Wiring(cfn.template), _scenarios(cfn))
+            for function, role, policy, by in functions_before_policies(wiring, _scenarios(cfn))
             if by
         ]
 
@@ -164,13 +166,14 @@ class FunctionBeforeDeclared(CloudFormationLintRule):  # type: ignore[misc]
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         """The findings: one for each function."""
+        wiring = Wiring(cfn.template)
         return [
             _found(
                 ["Resources", function],
                 f"{function} has a VpcConfig and does not depend on {policy}, which allows {role} to manage network"
-                f" interfaces: Lambda refuses to create it before. Give {function} DependsOn: {policy}.",
+                f" interfaces: Lambda refuses to create it before. {_remedy(wiring, function, policy)}",
             )
-            for function, role, policy, by in functions_before_policies(Wiring(cfn.template), _scenarios(cfn))
+            for function, role, policy, by in functions_before_policies(wiring, _scenarios(cfn))
             if not by
         ]
 
@@ -196,6 +199,12 @@ def rows() -> list[tuple[str, str]]:
 
 def _found(path: Iterable[str | int], message: str) -> RuleMatch:
     return RuleMatch(list(path), message)
+
+
+def _remedy(wiring: Wiring, early: str, policy: str) -> str:
+    """What makes a resource come after a policy."""
+    first = f"Let {policy} not depend on {early}, and give" if wiring.waits_for(policy, early) else "Give"
+    return f"{first} {early} DependsOn: {policy}."
 
 
 def _mistakes(cfn: Template) -> Iterator[tuple[list[str | int], str, bool]]:

@@ -51,8 +51,9 @@ def test_it_is_a_schema_and_tells_of_every_property() -> None:
     jsonschema.Draft7Validator.check_schema(schema.schema())
     told = json.loads(schema.text())
     assert told["$schema"] == VALIDATOR.META_SCHEMA["$schema"]
+    assert not re.search(r"`|\]\(", schema.text()), "Markdown"
     for row in PROPERTIES:
-        assert told["properties"][row.name]["description"].startswith(row.meaning)
+        assert told["properties"][row.name]["description"].startswith(re.split(r"[`\[]", row.meaning)[0])
         assert told["properties"][row.name].get("default") == row.default
         for member in row.members:
             assert told["properties"][row.name]["properties"][member.name]["description"] == member.meaning

@@ -49,7 +49,9 @@ def _object(table: Iterable[Property]) -> dict[str, Any]:
 
 
 def _described(row: Property) -> dict[str, Any]:
-    about: dict[str, Any] = {"description": row.meaning}
+    # An editor shows it as it stands: without Markdown's links and quotation marks.
+    plain = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", row.meaning).replace("`", "")
+    about: dict[str, Any] = {"description": plain}
     return about if row.default is None else about | {"default": row.default}
 
 

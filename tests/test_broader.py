@@ -23,21 +23,22 @@ def found(action: Any = READ, resource: Any = "*", **more: Any) -> list[Broader]
     ("statement", "actions", "pattern"),
     [
         ({}, [READ], "*"),
-        ({"action": "secretsmanager:*"}, [f"secretsmanager:{name}" for name in (
-            "DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")], "*"),
-        ({"action": "SecretsManager:getsecret*"}, [READ], "*"),
-        ({"action": ["x:y", "secretsmanager:Get?ecretValue"]}, [READ], "*"),
-        ({"action": None, "NotAction": "iam:*", "resource": SECRET[:-6] + "*"}, [f"secretsmanager:{name}" for name in (
-            "DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")], SECRET[:-6] + "*"),
+        ({"action": "secretsmanager:*"}, ["secretsmanager:*"], "*"),
+        ({"action": "SecretsManager:getsecret*"}, ["SecretsManager:getsecret*"], "*"),
+        ({"action": ["x:y", "secretsmanager:Get?ecretValue"]}, ["secretsmanager:Get?ecretValue"], "*"),
+        ({"action": ["secretsmanager:GetSecretValue", "secretsmanager:*"]}, ["secretsmanager:*"], "*"),
+        ({"action": None, "NotAction": "iam:*", "resource": SECRET[:-6] + "*"}, ["all but iam:*"], SECRET[:-6] + "*"),
         ({"resource": "arn:aws:secretsmanager:*:*:secret:prod/*"}, [READ], "arn:aws:secretsmanager:*:*:secret:prod/*"),
         ({"resource": [SECRET, "arn:aws:secretsmanager:*"]}, [READ], "arn:aws:secretsmanager:*"),
         ({"resource": "arn:aws:secretsmanager:*:*:secret:${aws:PrincipalTag/team}/*"}, [READ],
          "arn:aws:secretsmanager:*:*:secret:${aws:PrincipalTag/team}/*"),
-        ({"resource": None, "NotResource": "arn:aws:secretsmanager:*:*:secret:x"}, [READ],
-         "all but arn:aws:secretsmanager:*:*:secret:x"),
+        ({"resource": None, "NotResource": "arn:aws:secretsmanager:*:*:secret:x-??????"}, [READ],
+         "all but arn:aws:secretsmanager:*:*:secret:x-??????"),
+        # More than reading and writing its value: deleting it, letting others in.
+        ({"action": "secretsmanager:*", "resource": SECRET}, ["secretsmanager:*"], SECRET),
         # The narrow statement's condition is worth nothing beside one without.
         ({"action": "kms:Decrypt", "resource": KEY}, ["kms:Decrypt"], KEY),
-        ({"action": "kms:*"}, ["kms:Decrypt", "kms:GenerateDataKey"], "*"),
+        ({"action": "kms:*"}, ["kms:*"], "*"),
     ],
 )  # fmt: skip
 def test_what_allows_the_same_more_broadly_is_found(
@@ -67,10 +68,17 @@ def test_what_does_not_is_not(statement: dict[str, Any]) -> None:
     assert found(**statement) == []
 
 
-def test_a_condition_is_said_and_makes_the_same_key_no_broader() -> None:
+def test_a_condition_is_said() -> None:
     condition = {"StringEquals": {"aws:PrincipalTag/team": "db"}}
     assert found(Condition=condition) == [Broader("it", (READ,), "*", is_conditional=True)]
-    assert found("kms:Decrypt", KEY, Condition=condition) == []
+    assert found(READ, SECRET, Condition=condition) == []
+
+
+def test_another_condition_on_the_same_key_is_broader_and_the_same_is_not() -> None:
+    [own] = [one["Condition"] for one in DOCUMENT["Statement"] if "Condition" in one]
+    other = {"StringLike": {"kms:ViaService": "secretsmanager.*"}}
+    assert found("kms:Decrypt", KEY, Condition=other) == [Broader("it", ("kms:Decrypt",), KEY, is_conditional=True)]
+    assert found("kms:Decrypt", KEY, Condition=own) == []
 
 
 def test_each_policy_and_each_pattern_is_one_finding() -> None:
@@ -81,7 +89,7 @@ def test_each_policy_and_each_pattern_is_one_finding() -> None:
     others = {"a": {"Statement": statements}, "b": {"Statement": statements[:1]}, "c": {}}
     assert [(one.policy, one.actions, one.resource) for one in broader(DOCUMENT, others)] == [
         ("a", (READ,), "*"),
-        ("a", ("secretsmanager:PutSecretValue",), "arn:aws:secretsmanager:*"),
+        ("a", ("secretsmanager:Put*",), "arn:aws:secretsmanager:*"),
         ("b", (READ,), "*"),
     ]
 

@@ -1,19 +1,21 @@
 """`rotation-role-policy preview`: what the provider would do, found with calls that only read."""
 
-import io
 import json
 import logging
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from rotation_role_policy import __version__, inline_policy
 from rotation_role_policy.tools import command
+from rotation_role_policy.tools.schema import TYPE
 from rotation_role_policy.tools.users_aws import PATIENCE_SECONDS
 from tests.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, World, error, users_aws
 
@@ -198,18 +200,27 @@ def test_a_terminal_sees_what_is_being_asked_and_a_pipe_does_not(
     assert err.endswith("\r\033[K")
 
 
-def test_whoever_stops_reading_is_not_told_of_it(
-    preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Closed(io.StringIO):
-        def fileno(self) -> int:
-            return os.open(os.devnull, os.O_WRONLY)
-
-        def write(self, _: str) -> int:
-            raise BrokenPipeError
-
-    monkeypatch.setattr("sys.stdout", Closed())
-    assert preview(*BY_HAND).status == 141
+@pytest.mark.parametrize(
+    ("shell", "status", "said"),
+    [
+        # The output fits into the buffer: it is at its flush that nobody is there.
+        ("{ $COMMAND; echo $? >&2; } | true", "141", ""),
+        ("$COMMAND > /dev/full; echo $? >&2", "1", "error: The output cannot be written: No space left on device.\n"),
+        ("$COMMAND >&-; echo $? >&2", "0", ""),
+    ],
+)
+def test_an_output_that_is_not_taken_is_told_by_the_status(shell: str, status: str, said: str) -> None:
+    program = f"{sys.executable} -c 'import sys, time; time.sleep(0.2); from rotation_role_policy.tools import command"
+    program += '; sys.exit(command.main(["schema"]))\''
+    environment = os.environ | {"PYTHONPATH": "handler"}
+    ran = subprocess.run(
+        ["/bin/sh", "-c", shell.replace("$COMMAND", program)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert ran.stderr == f"{said}{status}\n"
 
 
 # --- broader policies ---
@@ -298,12 +309,13 @@ def test_more_secrets_than_an_answer_holds_are_refused(preview: Preview, world: 
         (["--secret-id", "prod/db"], {}, "RotationLambdaARN is missing"),
         (["--secret-id", "a b"], {}, 'SecretId "a b" is not in the right form. Give a secret'),
         (BY_HAND, {"lambda:GetFunctionConfiguration": error("AccessDeniedException", "not authorized")},
-         "AWS denies you lambda:GetFunctionConfiguration: not authorized"),
-        (BY_HAND, {"secretsmanager:DescribeSecret": error("AccessDeniedException", "not authorized")},
-         "AWS denies you secretsmanager:DescribeSecret: not authorized"),
+         "AWS denies you lambda:GetFunctionConfiguration. not authorized"),
+        (BY_HAND, {"secretsmanager:DescribeSecret": error("AccessDenied", "me is not authorized to perform: x")},
+         "AWS denies it: me is not authorized to perform: x"),
+        (BY_HAND, {"sts:GetCallerIdentity": error("AccessDenied", "me is not authorized to perform: sts:AssumeRole")},
+         "AWS denies it: me is not authorized to perform: sts:AssumeRole"),
         (BY_HAND, {"sts:GetCallerIdentity": error("ExpiredToken", "it has expired")},
-         "it has expired (sts:GetCallerIdentity answered ExpiredToken). Log in (aws login, aws sso login), or give"
-         " --profile."),
+         "it has expired (sts:GetCallerIdentity answered ExpiredToken). Log in to AWS again, or give --profile."),
         (BY_HAND, {"sts:GetCallerIdentity": NoCredentialsError()},
          "Unable to locate credentials (sts:GetCallerIdentity answered NoCredentialsError). Log in"),
         ([*BY_HAND, "--profile", "nobody"], {}, "The config profile (nobody) could not be found. --profile is of your"),
@@ -324,11 +336,21 @@ def test_without_a_region_it_says_how_to_give_one(
     preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    assert preview(*BY_HAND).err == "error: There is no region. Give --region, or set AWS_REGION.\n"
+    assert preview(*BY_HAND).err == "error: You must specify a region. Give --region, or set AWS_REGION.\n"
+    assert preview(*BY_HAND, "--region", REGION).status == 2
+    monkeypatch.setenv("AWS_REGION", REGION)
+    assert preview(*BY_HAND).status == 2
+
+
+def test_aws_region_counts_as_it_does_for_the_aws_cli(
+    preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    assert "there is no such secret in us-west-2" in preview(*BY_HAND).err
     assert preview(*BY_HAND, "--region", REGION).status == 2
 
 
-def test_throttling_is_waited_out_for_two_minutes_and_no_longer(preview: Preview, world: World, secret: str) -> None:
+def test_throttling_is_waited_out_and_not_for_ever(preview: Preview, world: World, secret: str) -> None:
     world.faults["iam:ListRolePolicies"] = [error("Throttling")] * 3
     assert preview(*BY_HAND).status == 2
     world.faults["iam:ListRolePolicies"] = [error("Throttling", "Rate exceeded")] * 1000
@@ -336,6 +358,30 @@ def test_throttling_is_waited_out_for_two_minutes_and_no_longer(preview: Preview
     shown = preview(*BY_HAND)
     assert (shown.status, "answered Throttling" in shown.err) == (1, True)
     assert sum(world.slept) <= PATIENCE_SECONDS
+
+
+def test_a_place_that_does_not_answer_makes_one_think_of_the_region(
+    preview: Preview, world: World, secret: str
+) -> None:
+    nobody = EndpointConnectionError(endpoint_url="https://sts.eu-centrl-1.amazonaws.com/")
+    world.faults["sts:GetCallerIdentity"] = [nobody] * 1000
+    err = preview(*BY_HAND).err
+    assert err.endswith("(sts:GetCallerIdentity answered EndpointConnectionError). Check --region, and your network.\n")
+    assert sum(world.slept) <= PATIENCE_SECONDS
+
+
+def test_a_fault_of_the_tools_own_is_one_line_too(
+    preview: Preview, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(command, "preview", fail)
+    assert preview(*BY_HAND).err == (
+        "error: This is a fault of the tool's: ZeroDivisionError: by zero. With --debug it says where.\n"
+    )
+    with pytest.raises(ZeroDivisionError):
+        command.main(["--debug", "preview", *BY_HAND])
 
 
 @pytest.mark.parametrize(
@@ -432,7 +478,7 @@ def test_with_its_stack_the_resources_own_policy_is_compared(
     assert (shown.status, shown.err) == (0, "")
     assert f"policy      {OWN_POLICY}\n" in shown.out
     former = f"{other_role.rpartition('/')[2]}/{OWN_POLICY}"
-    resources.append({"LogicalResourceId": LOGICAL_ID, "PhysicalResourceId": former})
+    resources.append({"LogicalResourceId": LOGICAL_ID, "ResourceType": TYPE, "PhysicalResourceId": former})
     world.client("iam").delete_role_policy(RoleName="rotation-role", PolicyName=OWN_POLICY)
     moved = preview("--template", file, "--stack", "database")
     assert moved.status == 2
@@ -490,16 +536,154 @@ def test_a_template_that_is_not_there_is_one_line_too(preview: Preview) -> None:
     assert preview("--template", "nowhere.yaml").err == "error: nowhere.yaml: No such file or directory.\n"
 
 
-def test_a_resource_whose_condition_is_false_is_left_out(
-    preview: Preview, secret: str, template: Callable[[str], str]
-) -> None:
-    text = (
-        FUNCTION.replace("    Type: Custom", "    Condition: IsProd\n    Type: Custom")
-        + """
+CONDITIONAL = (
+    FUNCTION.replace("    Type: Custom", "    Condition: IsProd\n    Type: Custom")
+    + """
 Conditions:
   IsProd: !And [!Equals [!Ref SecretName, prod/other], !Not [!Equals [a, b]]]
 """
+)
+
+
+def test_a_resource_whose_condition_is_false_is_left_out(
+    preview: Preview, secret: str, template: Callable[[str], str]
+) -> None:
+    shown = preview("--template", template(CONDITIONAL))
+    assert (shown.status, shown.err) == (0, "")
+    assert shown.out == "There is nothing to do: the conditions of the template leave all of ours out.\n\n"
+    assert preview("--template", template(CONDITIONAL), "--json").out == "{}\n"
+
+
+@pytest.mark.parametrize(
+    "text", [CONDITIONAL, "Resources: { Topic: { Type: AWS::SNS::Topic } }"], ids=["condition", "gone"]
+)
+def test_a_policy_that_the_update_takes_away_is_told(
+    preview: Preview, world: World, secret: str, template: Callable[[str], str], text: str
+) -> None:
+    world.create(**PROPERTIES)
+    deployed(world, {LOGICAL_ID: f"rotation-role/{OWN_POLICY}", "Failed": "uncreated-Failed"})
+    shown = preview("--template", template(text), "--stack", "database")
+    assert (shown.status, shown.err) == (2, "")
+    assert shown.out == f"{LOGICAL_ID}: it goes, and with it the policy {OWN_POLICY} of the role rotation-role.\n\n"
+    assert (
+        preview("--template", template(text), "--stack", "database", "--json").out
+        == f'{{\n  "{LOGICAL_ID}": null\n}}\n'
     )
-    shown = preview("--template", template(text))
-    assert (shown.status, shown.out) == (0, "")
-    assert shown.err == f"{LOGICAL_ID}: its condition is false, it is left out.\n"
+
+
+def deployed(world: World, physical_ids: dict[str, str]) -> None:
+    """There is the stack ``database`` with these resources of ours."""
+    stack = {"StackId": STACK_ID, "StackName": "database", "StackStatus": "UPDATE_COMPLETE"}
+    resources = [
+        {"LogicalResourceId": name, "ResourceType": TYPE, "PhysicalResourceId": physical_id}
+        for name, physical_id in physical_ids.items()
+    ]
+    world.responses["cloudformation:DescribeStacks"] = lambda _: {"Stacks": [stack]}
+    world.responses["cloudformation:ListStackResources"] = lambda _: {"StackResourceSummaries": resources}
+
+
+def test_loops_are_told_of_beside_what_is_seen(preview: Preview, secret: str, template: Callable[[str], str]) -> None:
+    loop = '  Fn::ForEach::More: [Name, [A], { "P${Name}": { Type: Custom::RotationRolePolicy } }]\n'
+    shown = preview("--template", template(FUNCTION + loop))
+    assert (shown.status, shown.out.startswith(f"{LOGICAL_ID} (Strict)")) == (1, True)
+    assert shown.err.startswith(
+        "error: Fn::ForEach::More makes resources that are not seen here. Preview the processed"
+    )
+
+
+# --- which policy is this resource's ---
+
+
+def test_without_a_stack_another_resources_policy_is_not_taken_for_this_ones(
+    preview: Preview, world: World, secret: str, template: Callable[[str], str]
+) -> None:
+    world.create(**PROPERTIES)
+    assert preview("--template", template(FUNCTION)).status == 0
+    renamed = preview("--template", template(FUNCTION.replace(LOGICAL_ID, "BrandNew")))
+    assert (renamed.status, "(none there yet)" in renamed.out) == (2, True)
+
+
+def test_a_policy_that_only_reads_the_secret_or_is_wide_is_not_taken_for_it(
+    preview: Preview, world: World, secret: str
+) -> None:
+    world.secret("prod/super")
+    world.create(**PROPERTIES, SuperuserSecretId="prod/super")
+    wide = {"Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": wide})
+    world.client("iam").put_role_policy(
+        RoleName="rotation-role", PolicyName="Other-0123456789ab", PolicyDocument=document
+    )
+    shown = preview("--secret-id", "prod/super", "--rotation-lambda", "rotate-db")
+    assert "(none there yet)" in shown.out
+    assert 'the inline policy "Other-0123456789ab" allows secretsmanager:* on *' in shown.out
+
+
+def test_of_several_likely_ones_the_same_is_taken_and_else_none(preview: Preview, world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    iam = world.client("iam")
+    other = world.policies()[OWN_POLICY] | {"Id": "other"}
+    second = {"RoleName": "rotation-role", "PolicyName": "Second-0123456789ab"}
+    iam.put_role_policy(**second, PolicyDocument=json.dumps(other))
+    assert preview(*BY_HAND).status == 0
+    iam.put_role_policy(
+        RoleName="rotation-role", PolicyName=OWN_POLICY, PolicyDocument=json.dumps(other | {"Id": "another"})
+    )
+    shown = " ".join(preview(*BY_HAND).out.split())
+    assert "(none there yet)" in shown
+    assert f"Note: Several policies may be this resource's: {OWN_POLICY}, Second-0123456789ab. Give --stack" in shown
+
+
+def test_a_standing_policy_of_another_hand_is_compared_whole(preview: Preview, world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    document = world.policies()[OWN_POLICY] | {"Id": "by-hand"}
+    by_hand = {"RoleName": "rotation-role", "PolicyName": "hand"}
+    world.client("iam").put_role_policy(**by_hand, PolicyDocument=json.dumps(document))
+    assert '-"Id": "by-hand"' in preview(*BY_HAND, "--policy-name", "hand").out
+    statement = {"Effect": "Allow", "Action": "x:y", "Resource": "*"}
+    single = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    world.client("iam").put_role_policy(**by_hand, PolicyDocument=single)
+    assert '-{"Effect": "Allow", "Action": "x:y", "Resource": "*"}' in preview(*BY_HAND, "--policy-name", "hand").out
+
+
+# --- what the provider would refuse, all together ---
+
+
+def test_policies_that_come_at_the_same_time_count_together(
+    preview: Preview, world: World, secret: str, template: Callable[[str], str]
+) -> None:
+    names = [f"prod/{'x' * 80}{number}" for number in range(15)]
+    for one in names:
+        world.secret(one)
+    resource = f"""
+  Name:
+    Type: Custom::RotationRolePolicy
+    Properties: {{ SecretIds: {json.dumps(names)}, RotationLambdaARN: rotate-db }}
+"""
+    text = "Resources:" + "".join(resource.replace("Name", f"Policy{number}") for number in range(6))
+    shown = preview("--template", template(text), "--json")
+    assert shown.status == 1
+    assert len(json.loads(shown.out)) == 6
+    refused = re.findall(r"error: (Policy\d): The role \"rotation-role\" is full", shown.err)
+    # Each has 2,600 characters or so: IAM takes three.
+    assert refused == ["Policy3", "Policy4", "Policy5"]
+
+
+def test_a_secret_of_another_account_is_said_to_be_out_of_the_providers_reach(
+    preview: Preview, world: World, secret: str
+) -> None:
+    theirs = f"arn:aws:secretsmanager:{REGION}:999999999999:secret:theirs-AbCdEf"
+    own = {"ARN": secret, "Name": "prod/db"}
+    world.responses["secretsmanager:DescribeSecret"] = lambda parameters: (
+        {"ARN": theirs, "Name": "theirs"} if parameters["SecretId"] == theirs else own
+    )
+    out = " ".join(preview(*BY_HAND, "--superuser-secret-id", theirs).out.split())
+    assert f"Note: The provider may describe secrets of its own account alone, and {theirs} is of another." in out
+
+
+def test_what_the_simulator_cannot_judge_is_said(preview: Preview, world: World, secret: str) -> None:
+    world.faults["iam:SimulatePrincipalPolicy"] = [error("InvalidInput", "no")] * 20
+    out = " ".join(preview(*BY_HAND).out.split())
+    assert "Note: not simulated (secretsmanager:DescribeSecret)." in out
+    world.faults["iam:SimulatePrincipalPolicy"] = [error("PolicyEvaluation", "no")]
+    out = " ".join(preview(*BY_HAND).out.split())
+    assert "Note: The access check was not made: iam:SimulatePrincipalPolicy answered PolicyEvaluation." in out

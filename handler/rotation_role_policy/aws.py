@@ -160,12 +160,12 @@ def _translated(error: Exception, action: str, parameters: dict[str, Any], in_do
     message = error.response["Error"].get("Message", "")
     if code not in _DENIED:
         return CallFailed(action, code, message, in_doubt=in_doubt)
-    # The first parameter names what the call is about: the secret, key, function or role.
-    about = next(iter(parameters.values()))
+    # The first parameter names what the call is about: the secret, key, function or role. Some calls have none.
+    about = "".join(f" on {shown(value)}" for value in list(parameters.values())[:1])
     return ProviderDenied(
         action,
         message,
-        f"AWS denies the provider {action} on {shown(about)}. Its stack's parameters RoleNamePattern and"
-        f" SecretNamePattern say what it may serve; an SCP or a key policy can deny it too.",
+        f"AWS denies the provider {action}{about}. Its stack's parameters RoleNamePattern and SecretNamePattern say"
+        f" what it may serve; an SCP or a key policy can deny it too.",
         in_doubt=in_doubt,
     )

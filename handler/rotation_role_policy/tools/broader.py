@@ -1,8 +1,8 @@
 """Which policies on a role grant more than the narrow one does, so that it narrows nothing.
 
 Judged are the grants of the document that name a resource: is the same action allowed elsewhere on a pattern that holds
-this resource and others, or without the document's condition? Not judged: what denies, boundaries and SCPs could take
-away again.
+this resource and others, together with other actions, or under another condition than the document's? Not judged: what
+denies, boundaries and SCPs take away again, and grants that the document has nothing to do with.
 """
 
 import re
@@ -24,7 +24,7 @@ class Broader:
     policy: str
     """Where it stands, in words, such as ``inline policy "x"``."""
     actions: tuple[str, ...]
-    """Those of the document's actions that it allows."""
+    """Its patterns that hold actions of the document's."""
     resource: str
     """Its pattern."""
     is_conditional: bool
@@ -43,16 +43,17 @@ def broader(document: Document, others: Mapping[str, Document]) -> list[Broader]
 
 
 def _covered(document: Document, other: Statement) -> dict[str, list[str]]:
-    """The document's actions that `other` allows more broadly, by the pattern of `other` that does it."""
-    covered: dict[str, list[str]] = {}
+    """The actions by which `other` allows more than the document does, by its pattern of resources."""
+    covered: dict[str, dict[str, None]] = {}
     for action, resource, own_condition in _narrow_grants(document):
         if _allows(other, "Action", action, ignore_case=True) and _allows(other, "Resource", resource):
-            pattern = _widest(other, resource)
-            wider = pattern != resource and not _is_one_secret(pattern)
-            unconditional = bool(own_condition) and not other.get("Condition")
-            if (wider or unconditional) and action not in covered.setdefault(pattern, []):
-                covered[pattern].append(action)
-    return {pattern: actions for pattern, actions in covered.items() if actions}
+            resources, actions = _widest(other, "Resource", resource), _widest(other, "Action", action)
+            more_resources = "NotResource" in other or (resources != resource and not _is_one_secret(resources))
+            more_actions = actions.lower() != action.lower()
+            other_condition = bool(own_condition) and other.get("Condition") != own_condition
+            if more_resources or more_actions or other_condition:
+                covered.setdefault(resources, {})[actions] = None
+    return {pattern: list(actions) for pattern, actions in covered.items()}
 
 
 def _narrow_grants(document: Document) -> Iterator[tuple[str, str, Any]]:
@@ -72,12 +73,12 @@ def _allows(statement: Statement, element: str, value: str, *, ignore_case: bool
     return bool(_matching(statement.get(element, []), value, ignore_case))
 
 
-def _widest(statement: Statement, resource: str) -> str:
-    """The pattern that holds the resource; of several, the one with wildcards."""
-    if "NotResource" in statement:
-        return f"all but {', '.join(as_list(statement['NotResource']))}"
-    patterns = _matching(statement["Resource"], resource, ignore_case=False)
-    return min(patterns, key=lambda pattern: (pattern == resource, _is_one_secret(pattern), len(pattern)))
+def _widest(statement: Statement, element: str, value: str) -> str:
+    """The pattern of the statement's `element` that holds the value; of several, one that holds others too."""
+    if f"Not{element}" in statement:
+        return f"all but {', '.join(as_list(statement[f'Not{element}']))}"
+    patterns = _matching(statement[element], value, ignore_case=element == "Action")
+    return min(patterns, key=lambda pattern: (pattern.lower() == value.lower(), _is_one_secret(pattern), len(pattern)))
 
 
 def _matching(patterns: Any, value: str, ignore_case: bool) -> list[str]:

@@ -8,19 +8,21 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
-from botocore.exceptions import BotoCoreError, NoRegionError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from rotation_role_policy import __version__
 from rotation_role_policy.declaration import PROPERTIES
-from rotation_role_policy.errors import CallFailed, OutOfTime, ProviderDenied, Refused
+from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused
 from rotation_role_policy.tools import schema
+from rotation_role_policy.tools.deployed import Stack
 from rotation_role_policy.tools.page import Page
-from rotation_role_policy.tools.preview import Preview, Resource, preview
-from rotation_role_policy.tools.template import Stack, Template, Unresolved, load
-from rotation_role_policy.tools.text import DIM, RED, painted, wants_colour
-from rotation_role_policy.tools.users_aws import PATIENCE_SECONDS, UsersAws
+from rotation_role_policy.tools.preview import Planned, Preview, Resource, preview
+from rotation_role_policy.tools.template import Template
+from rotation_role_policy.tools.template_file import Unresolved, load
+from rotation_role_policy.tools.text import DIM, RED, is_terminal, painted, wants_colour
+from rotation_role_policy.tools.users_aws import UsersAws
 
 UNCHANGED, FAILED, WOULD_CHANGE = 0, 1, 2
 
@@ -71,13 +73,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and give its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        if sys.stdout:
+            # What cannot be written is to be known now, not when Python closes it.
+            sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever read the output has read enough. Python would complain once more when it closes it.
+    except OSError as error:
+        # Nothing more goes there: Python would complain once more when it closes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        if isinstance(error, BrokenPipeError):
+            # Whoever read the output has read enough.
+            return 141
+        _complain([f"The output cannot be written: {error.strerror}."])
+        return FAILED
+    except Exception as error:
+        if options.debug:
+            raise
+        _complain([f"This is a fault of the tool's: {type(error).__name__}: {error}. With --debug it says where."])
+        return FAILED
 
 
 class _Parser(argparse.ArgumentParser):
@@ -92,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="rotation-role-policy", description="Tools for templates with Custom::RotationRolePolicy resources."
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show where a fault of the tool's comes from")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
     of_schema = commands.add_parser("schema", help="print the JSON Schema of the resource's properties")
     of_schema.set_defaults(run=_schema)
@@ -125,7 +141,12 @@ def _parser() -> argparse.ArgumentParser:
     by_template.add_argument("--template", metavar="FILE", type=Path, help="YAML or JSON")
     by_template.add_argument("--stack", metavar="NAME", help="where it is deployed: what its references stand for")
     by_template.add_argument(
-        "--parameter", metavar="K=V", action="append", default=[], help="a parameter of the template; else the stack's"
+        "--parameter",
+        metavar="K=V",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="parameters of the template; else the stack's, else the defaults",
     )
     by_template.add_argument("--resource", metavar="LOGICAL_ID", help="only this one")
     one.add_argument("--profile", metavar="NAME", help="of your AWS credentials, as for the AWS CLI")
@@ -139,11 +160,27 @@ def _allowed(name: str) -> tuple[str, ...]:
 
 
 def _schema(_: argparse.Namespace) -> int:
-    sys.stdout.write(schema.text())
+    print(schema.text(), end="")
     return 0
 
 
 # --- preview ---------------------------------------------------------------------------------------------------------
+
+
+class Outcome(NamedTuple):
+    """What there is to show, each by the logical id of its resource (empty for one by hand)."""
+
+    previews: dict[str, Preview]
+    removed: dict[str, str]
+    """Policies that would go with their resources: physical ids."""
+    failures: list[str]
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        if self.failures or any(one.refusal for one in self.previews.values()):
+            return FAILED
+        return WOULD_CHANGE if self.removed or any(one.changes for one in self.previews.values()) else UNCHANGED
 
 
 def _preview(options: argparse.Namespace) -> int:
@@ -151,26 +188,46 @@ def _preview(options: argparse.Namespace) -> int:
         options.parser.error("give --secret-id or --template" + (", not both" if options.template else ""))
     with _progress() as progress:
         aws = UsersAws(options.profile, options.region, progress)
-        found, failures = _of_template(options, aws) if options.template else _by_hand(options, aws)
+        outcome = _of_template(options, aws) if options.template else _by_hand(options, aws)
+    failures = outcome.failures
     if options.json:
-        failures += [f"{name}: {one.refusal}".removeprefix(": ") for name, one in found.items() if one.refusal]
-        documents = {name: one.document for name, one in found.items()}
-        if documents:
-            whole = options.template and not options.resource
-            print(json.dumps(documents if whole else next(iter(documents.values())), indent=2))
+        _print_json(outcome, alone=not options.template or bool(options.resource))
+        refused = {name: one.refusal for name, one in outcome.previews.items() if one.refusal}
+        failures = failures + [f"{name}: {refusal}".removeprefix(": ") for name, refusal in refused.items()]
     else:
-        columns = shutil.get_terminal_size((_WIDEST_PAGE, 0)).columns
-        page = Page(max(_NARROWEST_PAGE, min(_WIDEST_PAGE, columns)), wants_colour(sys.stdout))
-        for one in found.values():
-            print(page.of(one) + "\n")
+        _print_pages(outcome)
+    _complain(failures)
+    return outcome.status
+
+
+def _print_json(outcome: Outcome, *, alone: bool) -> None:
+    """The documents, null for one that would be removed; `alone` without their names, and nothing where one failed."""
+    documents: dict[str, Any] = {name: one.document for name, one in outcome.previews.items()}
+    documents |= dict.fromkeys(outcome.removed)
+    if not alone:
+        print(json.dumps(documents, indent=2))
+    elif not outcome.failures:
+        print(json.dumps(next(iter(documents.values()), None), indent=2))
+
+
+def _print_pages(outcome: Outcome) -> None:
+    columns = shutil.get_terminal_size((_WIDEST_PAGE, 0)).columns
+    page = Page(max(_NARROWEST_PAGE, min(_WIDEST_PAGE, columns)), wants_colour(sys.stdout))
+    for one in outcome.previews.values():
+        print(page.of(one) + "\n")
+    for logical_id, physical_id in outcome.removed.items():
+        role_name, _, name = physical_id.partition("/")
+        print(f"{logical_id}: it goes, and with it the policy {name} of the role {role_name}.\n")
+    if not outcome.previews and not outcome.removed and not outcome.failures:
+        print("There is nothing to do: the conditions of the template leave all of ours out.\n")
+
+
+def _complain(failures: list[str]) -> None:
     for failure in failures:
         print(f"{painted(RED, 'error:', wants_colour(sys.stderr))} {failure}", file=sys.stderr)
-    if failures or any(one.refusal for one in found.values()):
-        return FAILED
-    return WOULD_CHANGE if any(one.changes for one in found.values()) else UNCHANGED
 
 
-def _by_hand(options: argparse.Namespace, aws: UsersAws) -> tuple[dict[str, Preview], list[str]]:
+def _by_hand(options: argparse.Namespace, aws: UsersAws) -> Outcome:
     """The preview of the properties that the options give, and what failed."""
     if options.stack or options.parameter or options.resource:
         options.parser.error("--stack, --parameter and --resource go with --template")
@@ -187,39 +244,41 @@ def _by_hand(options: argparse.Namespace, aws: UsersAws) -> tuple[dict[str, Prev
     given |= {"SecretId": secret_ids[0]} if len(secret_ids) == 1 else {"SecretIds": secret_ids}
     properties = {name: value for name, value in given.items() if value is not None}
     try:
-        return {"": preview(aws, Resource(properties, policy_name=options.policy_name or ""))}, []
+        return Outcome({"": preview(aws, Resource(properties, policy_name=options.policy_name or ""))}, {}, [])
     except _FAILURES as failure:
-        return {}, [_said(failure)]
+        return Outcome({}, {}, [_said(failure)])
 
 
-def _of_template(options: argparse.Namespace, aws: UsersAws) -> tuple[dict[str, Preview], list[str]]:
-    """The previews of a template's resources by logical id, and what failed."""
+def _of_template(options: argparse.Namespace, aws: UsersAws) -> Outcome:
+    """What becomes of a template's resources, and of those that its stack has besides."""
     by_hand = ("rotation_lambda", "role", "vpc", "superuser_secret_id", "policy_profile", "access_check", "policy_name")
     for name in by_hand:
         if getattr(options, name) is not None:
             options.parser.error(f"--{name.replace('_', '-')} goes with --secret-id; the template says its own")
     parameters = dict(_key_and_value(options, one) for one in options.parameter)
-    found: dict[str, Preview] = {}
-    failures = []
+    outcome = Outcome({}, {}, [])
     try:
-        body = load(options.template)
-        template = Template(aws, body, parameters, Stack(aws, options.stack) if options.stack else None)
-        logical_ids = template.logical_ids
+        stack = Stack(aws, options.stack) if options.stack else None
+        template = Template(aws, load(options.template), parameters, stack)
+        deployed = stack.own_policies if stack else {}
+        logical_ids = list(dict.fromkeys([*template.logical_ids, *deployed]))
+        outcome.failures.extend([] if options.resource else template.unseen)
         if options.resource and options.resource not in logical_ids:
             raise Unresolved(f"--resource {options.resource}: {options.template} has no such resource of ours.")
-        if not logical_ids:
+        if not logical_ids and not outcome.failures:
             raise Unresolved(f"{options.template} has no Custom::RotationRolePolicy.")
     except _FAILURES as failure:
-        return {}, [_said(failure)]
+        return Outcome({}, {}, [_said(failure)])
+    planned: Planned = {}
     for logical_id in [options.resource] if options.resource else logical_ids:
         try:
-            if template.is_left_out(logical_id):
-                print(f"{logical_id}: its condition is false, it is left out.", file=sys.stderr)
-            else:
-                found[logical_id] = preview(aws, template.resource(logical_id))
+            if logical_id in template.logical_ids and not template.is_left_out(logical_id):
+                outcome.previews[logical_id] = preview(aws, template.resource(logical_id), planned)
+            elif logical_id in deployed:
+                outcome.removed[logical_id] = deployed[logical_id]
         except _FAILURES as failure:
-            failures.append(f"{logical_id}: {_said(failure)}")
-    return found, failures
+            outcome.failures.append(f"{logical_id}: {_said(failure)}")
+    return outcome
 
 
 def _key_and_value(options: argparse.Namespace, text: str) -> tuple[str, str]:
@@ -237,25 +296,29 @@ _FAILURES = (Refused, CallFailed, Unresolved, BotoCoreError)
 def _said(failure: Exception) -> str:
     """What went wrong, for whoever typed the command: the provider's words speak of its own role and log."""
     if isinstance(failure, ProviderDenied):
-        return f"AWS denies you {failure.action}: {failure.message or 'no reason given'}"
-    if isinstance(failure, OutOfTime):
-        return f"AWS throttled for {PATIENCE_SECONDS:.0f} seconds. Try again."
+        # AWS's own words mostly say all: who may not do what on what.
+        said = failure.message if "not authorized to perform" in failure.message else ""
+        return f"AWS denies it: {said}" if said else f"AWS denies you {failure.action}. {failure.message}".strip()
     if isinstance(failure, CallFailed):
-        remedy = _REMEDIES.get(failure.code, "")
-        return f"{failure.message} ({failure.action} answered {failure.code}).{remedy}"
-    if isinstance(failure, NoRegionError):
-        return "There is no region. Give --region, or set AWS_REGION."
+        return f"{failure.message} ({failure.action} answered {failure.code}).{_REMEDIES.get(failure.code, '')}"
     if isinstance(failure, ProfileNotFound):
         return f"{failure}. --profile is of your AWS credentials; the policy's is --policy-profile."
+    if isinstance(failure, BotoCoreError):
+        return f"{str(failure).rstrip('.')}.{_REMEDIES.get(type(failure).__name__, '')}"
     return " ".join(str(failure).split())
 
 
-_LOG_IN = " Log in (aws login, aws sso login), or give --profile."
+_LOG_IN = " Log in to AWS again, or give --profile."
+_LOOK = " Check --region, and your network."
+_GIVE_REGION = " Give --region, or set AWS_REGION."
 _REMEDIES = {
+    "ConnectTimeoutError": _LOOK,
+    "EndpointConnectionError": _LOOK,
     "ExpiredToken": _LOG_IN,
     "ExpiredTokenException": _LOG_IN,
     "InvalidClientTokenId": _LOG_IN,
     "NoCredentialsError": _LOG_IN,
+    "NoRegionError": _GIVE_REGION,
     "SSOTokenLoadError": _LOG_IN,
     "TokenRetrievalError": _LOG_IN,
     "UnauthorizedSSOTokenError": _LOG_IN,
@@ -266,7 +329,7 @@ _REMEDIES = {
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
     """Shows each call in the last line of a terminal, and clears it in the end. Nothing in a pipe."""
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         yield lambda _: None
         return
 

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from rotation_role_policy import access_check, answer, inline_policy, inspection, policy
+from rotation_role_policy import access_check, answer, arn, inline_policy, inspection, policy
 from rotation_role_policy.attributes import attributes
 from rotation_role_policy.declaration import Declaration, declare
 from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused
+from rotation_role_policy.grammar import as_list
 from rotation_role_policy.identity import policy_name
-from rotation_role_policy.policy import Document
+from rotation_role_policy.policy import Document, Statement
 from rotation_role_policy.situation import Situation
 from rotation_role_policy.tools.broader import Broader, broader
 from rotation_role_policy.tools.users_aws import UsersAws
@@ -69,8 +70,15 @@ class Preview:
         return role_name if role_name != self.situation.role.name else ""
 
 
-def preview(aws: UsersAws, resource: Resource) -> Preview:
-    """Looks everything up. Raises `Refused` and `CallFailed` as the provider's modules do."""
+Planned = dict[tuple[str, str], Document]
+"""What is to be put, by the name of the role and that of the policy, or of its resource where that is not known."""
+
+
+def preview(aws: UsersAws, resource: Resource, planned: Planned | None = None) -> Preview:
+    """Looks everything up. Raises `Refused` and `CallFailed` as the provider's modules do.
+
+    `planned` are other policies that come at the same time; this one is added.
+    """
     declaration = declare(resource.properties)
     with _warnings() as notes:
         situation = inspection.inspect(aws, declaration, aws.caller.account)
@@ -82,16 +90,22 @@ def preview(aws: UsersAws, resource: Resource) -> Preview:
     if resource.stack_id:
         name = policy_name(resource.stack_id, resource.logical_id)
     elif not name:
-        name = _likely_name(inline, situation, document)
+        name = _likely_name(inline, resource, situation, document, notes)
     found = Preview(resource, declaration, situation, document, name, inline.pop(name, None), notes=notes)
 
-    attached = _attached(aws, role_name, found.notes)
+    attached = _attached(aws, role_name, notes)
     others = {f'the inline policy "{other}"': text for other, text in inline.items()} | attached
     found.broader = broader(document, others)
+    notes += _not_the_providers(aws, situation)
+    planned = {} if planned is None else planned
+    inline |= {other: text for (role, other), text in planned.items() if role == role_name}
+    planned[role_name, name or resource.logical_id] = document
     try:
-        _refuse(aws, found, inline)
+        with _warnings() as more_notes:
+            _refuse(aws, found, inline)
     except Refused as refused:
         found.refusal = str(refused)
+    notes += more_notes
     return found
 
 
@@ -112,19 +126,55 @@ def _refuse(aws: UsersAws, found: Preview, others: Mapping[str, Document]) -> No
         if found.declaration.access_check == "Enforce":
             try:
                 access_check.refuse_blocked(aws, found.situation, found.document)
-            except ProviderDenied as denied:
-                found.notes.append(
-                    f"The access check was not made: AWS denies you {denied.action}. The provider would make it."
-                )
+            except (ProviderDenied, CallFailed) as failure:
+                found.notes.append(f"The access check was not made: {_why(failure)}. The provider would make it.")
 
 
-def _likely_name(inline: Mapping[str, Document], situation: Situation, document: Document) -> str:
-    """The role's inline policy that a resource of some stack has put there for these secrets; empty without one."""
-    ours = {name: standing for name, standing in inline.items() if _FORM_OF_OUR_NAMES.fullmatch(name)}
-    arns = {secret.arn for secret in situation.secrets}
-    same = [name for name, standing in ours.items() if standing == document]
-    of_same_secrets = [name for name, standing in ours.items() if any(secret in str(standing) for secret in arns)]
-    return next(iter(same + of_same_secrets), "")
+def _likely_name(
+    inline: Mapping[str, Document], resource: Resource, situation: Situation, document: Document, notes: list[str]
+) -> str:
+    """The inline policy that stands there for these secrets, by its form; empty where there is none, or more than one.
+
+    Without a stack its name is not known: it is a guess, and `notes` says so.
+    """
+    wanted = {secret.arn for secret in situation.secrets}
+    likely = [
+        name
+        for name, standing in inline.items()
+        if _FORM_OF_OUR_NAMES.fullmatch(name)
+        and name.startswith(f"{resource.logical_id[:115]}-" if resource.logical_id else "")
+        and _rotated(standing) == wanted
+    ]
+    same = [name for name in likely if inline[name] == document]
+    if len(likely) > 1:
+        notes.append(f"Several policies may be this resource's: {', '.join(likely)}. Give --stack or --policy-name.")
+        return same[0] if len(same) == 1 else ""
+    if likely:
+        notes.append(
+            f"It was compared with {likely[0]}, by its form and its secrets. If it is another, say --policy-name."
+        )
+    return next(iter(likely), "")
+
+
+def _rotated(standing: Document) -> set[str]:
+    """The secrets that a policy of ours is for: its first statement says them."""
+    statement: Statement = next(iter(as_list(standing.get("Statement", []))), {})
+    return set(as_list(statement.get("Resource", [])))
+
+
+def _not_the_providers(aws: UsersAws, situation: Situation) -> list[str]:
+    """Secrets that the user may describe, and the provider, as template.yaml has it, may not."""
+    return [
+        f"The provider may describe secrets of its own account alone, and {secret.arn} is of another."
+        for secret in situation.all_secrets
+        if arn.parse(secret.arn).account != aws.caller.account
+    ]
+
+
+def _why(failure: ProviderDenied | CallFailed) -> str:
+    if isinstance(failure, CallFailed):
+        return f"{failure.action} answered {failure.code}"
+    return f"AWS denies you {failure.action}"
 
 
 def _attached(aws: UsersAws, role_name: str, notes: list[str]) -> dict[str, Document]:
@@ -136,10 +186,7 @@ def _attached(aws: UsersAws, role_name: str, notes: list[str]) -> dict[str, Docu
             found = aws.call("iam", "GetPolicyVersion", PolicyArn=one["PolicyArn"], VersionId=version)
             documents[f"the managed policy {one['PolicyArn']}"] = found["PolicyVersion"]["Document"]
     except (ProviderDenied, CallFailed) as failure:
-        said = f"AWS denies you {failure.action}"
-        if isinstance(failure, CallFailed):
-            said = f"{failure.action} answered {failure.code}"
-        notes.append(f"Not all of the role's managed policies were looked at: {said}.")
+        notes.append(f"Not all of the role's managed policies were looked at: {_why(failure)}.")
     return documents
 
 
@@ -150,7 +197,8 @@ def _warnings() -> Iterator[list[str]]:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            about = getattr(record, "facts", {}).get("key", "")
+            facts = getattr(record, "facts", {})
+            about = facts.get("key") or ", ".join(facts.get("actions", ()))
             notes.append(f"{record.getMessage()} ({about})." if about else f"{record.getMessage()}.")
 
     package = logging.getLogger("rotation_role_policy")

@@ -8,114 +8,23 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from rotation_role_policy.declaration import PROPERTIES
 from rotation_role_policy.errors import CallFailed, shown
+from rotation_role_policy.tools.deployed import Deployed, Stack, pages
 from rotation_role_policy.tools.preview import Resource
 from rotation_role_policy.tools.schema import TYPE
+from rotation_role_policy.tools.template_file import Unresolved
 from rotation_role_policy.tools.users_aws import UsersAws
 
 _NO_VALUE = object()
 """What `AWS::NoValue` stands for: the property, or the item of a list, is left out."""
 
-_UNREAD = {row.name for row in PROPERTIES if row.type == "CloudFormation"} | {"Triggers"}
-"""Properties that the policy does not follow from: what they refer to need not be known."""
-
-
-class Unresolved(Exception):
-    """A reference that stands for nothing that can be looked up. Its text says what to do."""
-
-
-# --- the file --------------------------------------------------------------------------------------------------------
-
-
-def load(path: Path) -> dict[str, Any]:
-    """The template in a file, YAML or JSON, its functions in their long form. Raises `Unresolved` where it is none."""
-    try:
-        text = path.read_text()
-        # JSON may be indented by tabs, which YAML does not take.
-        is_json = text.lstrip().startswith("{")
-        template = json.loads(text) if is_json else yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
-    except OSError as error:
-        raise Unresolved(f"{path}: {error.strerror}.") from error
-    except (yaml.YAMLError, ValueError) as error:
-        # YAML's own message has the line and column; on one line.
-        raise Unresolved(f"{path} is not YAML or JSON: {' '.join(str(error).split())}") from error
-    if not isinstance(template, dict) or not isinstance(template.get("Resources"), dict):
-        raise Unresolved(f"{path} is no CloudFormation template: it has no Resources.")
-    return template
-
-
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types here
-    """YAML as CloudFormation reads it: its tags, and dates that stay text."""
-
-
-def _intrinsic(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    """``!Ref x`` is ``{"Ref": x}``, ``!GetAtt x.y`` is ``{"Fn::GetAtt": [x, y]}``."""
-    name = tag if tag in ("Ref", "Condition") else f"Fn::{tag}"
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-        return {name: value.split(".", 1) if tag == "GetAtt" else value}
-    if isinstance(node, yaml.SequenceNode):
-        return {name: loader.construct_sequence(node, deep=True)}
-    return {name: loader.construct_mapping(node, deep=True)}
-
-
-_Loader.add_multi_constructor("!", _intrinsic)
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct_yaml_str)
-
-
-# --- the deployed stack ----------------------------------------------------------------------------------------------
-
-
-class Stack:
-    """A stack as it stands: its id, its parameters, the physical ids of its resources. Raises as `Aws.call` does."""
-
-    def __init__(self, aws: UsersAws, name: str) -> None:
-        self._aws = aws
-        try:
-            self._described = aws.call("cloudformation", "DescribeStacks", StackName=name)["Stacks"][0]
-        except CallFailed as failure:
-            if failure.code == "ValidationError":
-                raise Unresolved(f"--stack {name}: there is no such stack in {aws.region()}.") from failure
-            raise
-        self.id: str = self._described["StackId"]
-
-    @cached_property
-    def parameters(self) -> dict[str, str]:
-        """By name; of a parameter that names an SSM parameter, the value of that one."""
-        return {
-            one["ParameterKey"]: one.get("ResolvedValue", one["ParameterValue"])
-            for one in self._described.get("Parameters", ())
-        }
-
-    @cached_property
-    def physical_ids(self) -> dict[str, str]:
-        """By logical id."""
-        found = self._pages("ListStackResources", "StackResourceSummaries", StackName=self.id)
-        return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in found if one.get("PhysicalResourceId")}
-
-    def _pages(self, operation: str, key: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-        yield from pages(self._aws, operation, key, **parameters)
-
-
-def pages(aws: UsersAws, operation: str, key: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-    """The items under `key` in all pages of an operation of CloudFormation's."""
-    token: dict[str, str] = {}
-    while True:
-        page = aws.call("cloudformation", operation, **parameters, **token)
-        yield from page[key]
-        if not page.get("NextToken"):
-            return
-        token = {"NextToken": page["NextToken"]}
-
-
-# --- what it all stands for ------------------------------------------------------------------------------------------
+_CLOUDFORMATIONS_OWN = {row.name for row in PROPERTIES if row.type == "CloudFormation"}
+_UNREAD = {"PropagationDelay", "SecurityGroupIds", "Ipv6AllowedForDualStack"}
+"""The policy does not follow from them: where they can't be known, they need not be."""
+_PROCESSED = "Preview the processed template: aws cloudformation get-template --template-stage Processed"
 
 
 class Template:
@@ -140,6 +49,16 @@ class Template:
         """Of the `Custom::RotationRolePolicy` resources, in their order."""
         return [name for name, resource in self._body["Resources"].items() if _is_ours(resource)]
 
+    @property
+    def unseen(self) -> list[str]:
+        """What makes resources that are not seen here, perhaps of ours: a loop or an include, in words."""
+        makers = {name: one for name, one in self._body["Resources"].items() if name.startswith("Fn::")}
+        return [
+            f"{name} makes resources that are not seen here. {_PROCESSED}."
+            for name, one in makers.items()
+            if TYPE in json.dumps(one) or not name.startswith("Fn::ForEach")
+        ]
+
     def is_left_out(self, logical_id: str) -> bool:
         """Whether the resource's condition is false. Raises `Unresolved` as `resource` does."""
         condition = self._body["Resources"][logical_id].get("Condition")
@@ -147,20 +66,41 @@ class Template:
 
     def resource(self, logical_id: str) -> Resource:
         """The resource of this name, its references resolved. Raises `Unresolved` where one can not be."""
-        properties = {}
         declared = self._body["Resources"][logical_id].get("Properties") or {}
-        if not isinstance(declared, Mapping):
+        if not isinstance(declared, Mapping) or _is_function(declared):
             raise Unresolved("its Properties are no names with values.")
+        properties = {}
         for name, value in declared.items():
+            if name in _CLOUDFORMATIONS_OWN:
+                continue
             try:
-                resolved = "" if name in _UNREAD else self._value(value)
+                resolved = self._property(name, value)
             except Unresolved as unresolved:
                 raise Unresolved(f"{name}: {unresolved}") from unresolved
-            if resolved is not _NO_VALUE and name not in _UNREAD:
+            if resolved is not _NO_VALUE:
                 properties[name] = resolved
         stack = self._stack
-        physical_id = stack.physical_ids.get(logical_id, "") if stack else ""
-        return Resource(properties, logical_id, stack.id if stack else "", physical_id)
+        deployed = stack.resources.get(logical_id) if stack else None
+        return Resource(properties, logical_id, stack.id if stack else "", deployed.physical_id if deployed else "")
+
+    def _property(self, name: str, value: Any) -> Any:
+        """What a property is; `_NO_VALUE`, too, where it can't be known and nothing follows from it."""
+        if name == "Triggers":
+            # Only its type is judged.
+            return _NO_VALUE if _is_function(value) else {} if isinstance(value, Mapping) else value
+        if name == "VpcConfig" and isinstance(value, Mapping) and not _is_function(value):
+            members = {member: self._property(member, one) for member, one in value.items()}
+            return {member: one for member, one in members.items() if one is not _NO_VALUE}
+        if name == "SubnetIds" and isinstance(value, list):
+            # What counts is whether there is one.
+            return [one for one in (self._value_or(item, "unknown") for item in value) if one is not _NO_VALUE]
+        return self._value_or(value, _NO_VALUE) if name in _UNREAD else self._value(value)
+
+    def _value_or(self, value: Any, otherwise: Any) -> Any:
+        try:
+            return self._value(value)
+        except Unresolved:
+            return otherwise
 
     # --- values ---
 
@@ -171,24 +111,25 @@ class Template:
             return _DYNAMIC_REFERENCE.sub(lambda found: self._dynamic(found[1]), value)
         if not isinstance(value, dict):
             return value
-        name = next(iter(value), "")
-        if len(value) == 1 and (name == "Ref" or str(name).startswith("Fn::")):
+        if _is_function(value):
+            [(name, argument)] = value.items()
             if name not in _FUNCTIONS:
-                raise Unresolved(f"{name} is not resolved by this preview. Preview it by --secret-id and the others.")
-            with _as_cloudformation_wants_it(name, value[name]):
-                result = _FUNCTIONS[name](self, value[name])
+                raise Unresolved(f"{name} is not resolved by this preview. {_PROCESSED}.")
+            with _as_cloudformation_wants_it(name, argument):
+                result = _FUNCTIONS[name](self, argument)
             return self._value(result) if isinstance(result, str) else result
         resolved = {key: self._value(one) for key, one in value.items()}
         return {key: one for key, one in resolved.items() if one is not _NO_VALUE}
 
-    def _ref(self, name: str) -> Any:
+    def _ref(self, argument: Any) -> Any:
+        name = _text(argument)
         if name == "AWS::NoValue":
             return _NO_VALUE
         if name.startswith("AWS::"):
             return self._pseudo_parameter(name)
         if name in self._declared:
             return self._parameter(name)
-        return self._physical_id(name)
+        return self._deployed(name).physical_id
 
     def _pseudo_parameter(self, name: str) -> str:
         if name == "AWS::Region":
@@ -206,44 +147,48 @@ class Template:
     def _parameter(self, name: str) -> Any:
         declared = self._declared[name]
         kind = str(declared.get("Type", "String"))
-        if name in self._given or not self._stack or name not in self._stack.parameters:
-            value = self._given.get(name, declared.get("Default"))
-            if value is None:
-                raise Unresolved(f"the parameter {name} has no value. Give --parameter {name}=...")
-            if kind.startswith("AWS::SSM::Parameter::Value<"):
-                value = self._ssm(_text(value))
-        else:
-            value = self._stack.parameters[name]
-            if declared.get("NoEcho") and set(value) == {"*"}:
-                raise Unresolved(f"the parameter {name} is not shown (NoEcho). Give --parameter {name}=...")
-        if "List<" in kind or "CommaDelimitedList" in kind:
-            return [one.strip() for one in _text(value).split(",")]
-        return _text(value)
+        of_stack = self._stack.parameters if self._stack else {}
+        value = self._given.get(name, of_stack.get(name, declared.get("Default")))
+        if value is None:
+            raise Unresolved(f"the parameter {name} has no value. Give --parameter {name}=...")
+        value = _text(value)
+        if name not in self._given and declared.get("NoEcho") and value and set(value) == {"*"}:
+            raise Unresolved(f"the parameter {name} is not shown (NoEcho). Give --parameter {name}=...")
+        if kind.startswith("AWS::SSM::Parameter::Value<"):
+            # Every deployment looks it up anew.
+            value = self._ssm(value)
+        return [one.strip() for one in value.split(",")] if "List<" in kind or "DelimitedList" in kind else value
 
-    def _physical_id(self, logical_id: str) -> str:
+    def _deployed(self, name: str) -> Deployed:
+        """The resource of the stack. By ``Function.Alias``, or ``.Version``, it is one that SAM makes."""
+        logical_id, _, made_by_sam = name.partition(".")
+        of_stack = self._stack.resources if self._stack else {}
+        if name in of_stack:
+            return of_stack[name]
+        if made_by_sam:
+            made = [one for key, one in of_stack.items() if key.startswith(logical_id + made_by_sam)]
+            if len(made) == 1:
+                return made[0]
         if logical_id not in self._body["Resources"]:
-            raise Unresolved(f"{shown(logical_id)} is neither a parameter nor a resource of the template.")
+            raise Unresolved(f"{shown(name)} is neither a parameter nor a resource of the template.")
         if not self._stack:
-            raise Unresolved(f"the resource {logical_id} is known where it is deployed. Give --stack.")
-        if logical_id not in self._stack.physical_ids:
-            raise Unresolved(
-                f"the resource {logical_id} is not in the stack yet. Deploy it first, without this policy."
-            )
-        return self._stack.physical_ids[logical_id]
+            raise Unresolved(f"the resource {name} is known where it is deployed. Give --stack.")
+        raise Unresolved(f"the resource {name} is not in the stack yet. Deploy it first, without this policy.")
 
     def _get_att(self, argument: Any) -> Any:
-        logical_id, attribute = argument.split(".", 1) if isinstance(argument, str) else map(str, argument)
-        physical_id = self._physical_id(logical_id)
-        kind = self._body["Resources"][logical_id].get("Type", "")
-        if kind == "AWS::CloudFormation::Stack" and attribute.startswith("Outputs."):
-            described = self._aws.call("cloudformation", "DescribeStacks", StackName=physical_id)["Stacks"][0]
-            outputs = {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", ())}
+        logical_id, attribute = argument.split(".", 1) if isinstance(argument, str) else map(self._value, argument)
+        deployed = self._deployed(logical_id)
+        if deployed.type == "AWS::CloudFormation::Stack" and attribute.startswith("Outputs."):
+            nested = self._aws.call("cloudformation", "DescribeStacks", StackName=deployed.physical_id)["Stacks"][0]
+            outputs = {one["OutputKey"]: one["OutputValue"] for one in nested.get("Outputs", ())}
+            if attribute.removeprefix("Outputs.") not in outputs:
+                raise Unresolved(f"the nested stack {logical_id} has no output {attribute.removeprefix('Outputs.')}.")
             return outputs[attribute.removeprefix("Outputs.")]
-        if (kind, attribute) not in _ATTRIBUTES:
+        if (deployed.type, attribute) not in _ATTRIBUTES:
             raise Unresolved(
-                f"the attribute {logical_id}.{attribute} is not known here. Preview it by --secret-id etc."
+                f"the attribute {logical_id}.{attribute} is not known. Preview by --secret-id in its place."
             )
-        return _ATTRIBUTES[kind, attribute](self._aws, physical_id)
+        return _ATTRIBUTES[deployed.type, attribute](self._aws, deployed.physical_id)
 
     # --- intrinsic functions ---
 
@@ -261,23 +206,31 @@ class Template:
 
     def _join(self, argument: Any) -> str:
         separator, items = argument
-        return str(separator).join(map(_text, self._value(items)))
+        return _text(separator).join(map(_text, self._list(items)))
 
     def _select(self, argument: Any) -> Any:
         index, items = argument
-        return self._value(items)[int(self._value(index))]
+        return dict(enumerate(self._list(items)))[int(self._value(index))]
 
     def _split(self, argument: Any) -> list[str]:
         separator, text = argument
-        return str(self._value(text)).split(separator)
+        return _text(self._value(text)).split(_text(separator))
+
+    def _list(self, argument: Any) -> list[Any]:
+        value = self._value(argument)
+        if not isinstance(value, list):
+            raise TypeError(f"no list: {value!r}")
+        return value
 
     def _if(self, argument: Any) -> Any:
         condition, then, otherwise = argument
         return self._value(then if self._condition(condition) else otherwise)
 
     def _find_in_map(self, argument: Any) -> Any:
-        map_name, first, second = map(self._value, argument)
-        return self._body["Mappings"][map_name][first][second]
+        map_name, first, second, *more = argument
+        rows = self._body["Mappings"][self._value(map_name)].get(self._value(first), {})
+        key = self._value(second)
+        return self._value(more[0]["DefaultValue"]) if more and key not in rows else rows[key]
 
     def _import_value(self, argument: Any) -> str:
         name = self._value(argument)
@@ -314,11 +267,14 @@ class Template:
 
     def _ssm(self, name: str) -> str:
         try:
-            return str(self._aws.call("ssm", "GetParameter", Name=name)["Parameter"]["Value"])
+            parameter = self._aws.call("ssm", "GetParameter", Name=name)["Parameter"]
         except CallFailed as failure:
             if failure.code in ("ParameterNotFound", "ParameterVersionNotFound"):
                 raise Unresolved(f"there is no SSM parameter {shown(name)} in {self._aws.region()}.") from failure
             raise
+        if parameter["Type"] == "SecureString":
+            raise Unresolved(f"the SSM parameter {shown(name)} is a SecureString, which is not looked at.")
+        return str(parameter["Value"])
 
 
 @contextmanager
@@ -326,13 +282,23 @@ def _as_cloudformation_wants_it(name: str, argument: Any) -> Iterator[None]:
     """Raises `Unresolved` where the argument of a function has another form than the block takes it for."""
     try:
         yield
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise Unresolved(f"{name} {shown(argument)} is not as CloudFormation wants it.") from error
 
 
 def _text(value: Any) -> str:
-    """A scalar as CloudFormation sends it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """A scalar as CloudFormation sends it. Raises TypeError for anything else."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str):
+        raise TypeError(f"no text: {value!r}")
+    return value
+
+
+def _is_function(value: Any) -> bool:
+    """Whether a value is an intrinsic function in its long form."""
+    name = next(iter(value), "") if isinstance(value, Mapping) and len(value) == 1 else ""
+    return name == "Ref" or name.startswith("Fn::")
 
 
 def _is_ours(resource: Any) -> bool:
@@ -374,12 +340,15 @@ def _itself(_: UsersAws, physical_id: str) -> str:
 def _master_user_secret(operation: str, key: str, parameter: str) -> Callable[[UsersAws, str], str]:
     def look(aws: UsersAws, name: str) -> str:
         [database] = aws.call("rds", operation, **{parameter: name})[key]
+        if "MasterUserSecret" not in database:
+            raise Unresolved(f"the database {name} has no MasterUserSecret: RDS does not manage its superuser.")
         return str(database["MasterUserSecret"]["SecretArn"])
 
     return look
 
 
 _ATTRIBUTES: dict[tuple[str, str], Callable[[UsersAws, str], str]] = {
+    ("AWS::EC2::SecurityGroup", "GroupId"): _itself,
     ("AWS::IAM::Role", "Arn"): _role_arn,
     ("AWS::KMS::Key", "Arn"): _key_arn,
     ("AWS::KMS::Key", "KeyId"): _itself,

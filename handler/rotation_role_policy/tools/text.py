@@ -3,7 +3,7 @@
 import difflib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from rotation_role_policy.grammar import as_list
@@ -11,9 +11,14 @@ from rotation_role_policy.grammar import as_list
 BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
 
 
-def wants_colour(stream: TextIO) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether `stream` is a terminal that can be written anew. A process may have none at all."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def wants_colour(stream: TextIO | None) -> bool:
     """Whether `stream` is a terminal that shows colours, and NO_COLOR is not set (https://no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return is_terminal(stream) and not os.environ.get("NO_COLOR")
 
 
 def painted(style: str, text: str, colour: bool) -> str:
@@ -45,23 +50,26 @@ def pretty(value: Any, width: int, indent: int = 0) -> list[str]:
 
 
 def difference(before: Sequence[str], after: Sequence[str], context: int, colour: bool) -> list[str]:
-    """The lines of the unified difference, without its file names and line numbers."""
-    lines = list(difflib.unified_diff(before, after, n=context, lineterm=""))[2:]
+    """The lines of the unified difference, ``...`` between its parts, without its file names and line numbers."""
+    lines = list(difflib.unified_diff(before, after, n=context, lineterm=""))[3:]
     styles = {"-": RED, "+": GREEN}
-    return [
-        painted(styles[line[0]], line, colour) if line[0] in styles else line
-        for line in lines
-        if not line.startswith("@@")
-    ]
+    parts = ["..." if line.startswith("@@") else line for line in lines]
+    return [painted(styles[line[0]], line, colour) if line[0] in styles else line for line in parts]
 
 
 def policy_difference(
     before: Mapping[str, Any] | None, after: Mapping[str, Any], width: int, context: int, colour: bool
 ) -> list[str]:
-    """The lines of the difference of two policies' statements; `before` is None where there is no policy."""
-    old, new = (
-        # Whoever wrote the one that stands there may have left out the brackets of a list of one.
-        [line for statement in as_list(document.get("Statement", [])) for line in pretty(statement, width)]
-        for document in (before or {}, after)
-    )
+    """The lines of the difference of two policies; `before` is None where there is none."""
+    old, new = (list(_policy_lines(document or {}, width)) for document in (before, after))
     return difference(old, new, context, colour)
+
+
+def _policy_lines(document: Mapping[str, Any], width: int) -> Iterator[str]:
+    """The statements, one after another, and whatever else there is before them."""
+    for name, value in document.items():
+        if name != "Statement":
+            yield f"{json.dumps(name)}: {json.dumps(value)}"
+    # Whoever wrote the one that stands there may have left out the brackets of a list of one.
+    for statement in as_list(document.get("Statement", [])):
+        yield from pretty(statement, width)

@@ -1,5 +1,6 @@
 """Calls to AWS with the user's own credentials: the provider's way, but told what to use, and telling what it does."""
 
+import os
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -10,8 +11,8 @@ import botocore.session
 from rotation_role_policy import arn
 from rotation_role_policy.aws import Aws
 
-PATIENCE_SECONDS = 120.0
-"""For all calls of a command together: throttling is tried again for so long."""
+PATIENCE_SECONDS = 30.0
+"""For each call: throttling, and a place that does not answer, is tried again for so long."""
 
 
 class UsersAws(Aws):
@@ -23,14 +24,15 @@ class UsersAws(Aws):
 
     def __init__(self, profile: str | None, region: str | None, progress: Callable[[str], None]) -> None:
         super().__init__()
-        self.deadline = time.monotonic() + PATIENCE_SECONDS
         self._profile = profile
-        self._region = region
+        # As the AWS CLI does; botocore by itself reads AWS_DEFAULT_REGION alone.
+        self._region = region or os.environ.get("AWS_REGION")
         self._progress = progress
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """As `Aws.call`; raises botocore's own errors, too, for a profile or region that is missing."""
         self._progress(f"{service}:{operation}")
+        self.deadline = time.monotonic() + PATIENCE_SECONDS
         return super().call(service, operation, **parameters)
 
     @cached_property

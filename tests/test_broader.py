@@ -6,7 +6,7 @@ import pytest
 
 from rotation_role_policy import policy
 from rotation_role_policy.situation import Secret
-from rotation_role_policy.tools.broader import Broader, broader
+from rotation_role_policy.tools.preview.broader import Broader, broader
 from tests.test_policy import KEY, SECRET, situation
 
 DOCUMENT = policy.document(situation(Secret(SECRET, KEY)), "Strict")

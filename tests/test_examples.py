@@ -210,11 +210,27 @@ def test_the_code_in_the_templates_is_that_of_the_file() -> None:
 
 
 @pytest.mark.parametrize("name", PROMISED)
-def test_an_example_is_deployed_used_and_deleted(account: Account, given: dict[str, str], name: str) -> None:
+def test_an_example_is_deployed_previewed_used_and_deleted(
+    account: Account, given: dict[str, str], name: str, tmp_path: Path
+) -> None:
     parsed = template(name)
     stack = Stack(account.emulator, f"example-{name}")
     parameters = {parameter: given[parameter] for parameter in parsed.get("Parameters", ())}
     stack.create(emulated(parsed), **parameters)
+    file = EXAMPLES / f"{name}.yaml"
+    if name == "rds-managed-superuser":
+        # RDS's secret is another one in the emulator.
+        file = tmp_path / "emulated.json"
+        file.write_text(emulated(parsed))
+    shown = subprocess.run(
+        [sys.executable, "-m", "rotation_role_policy", "preview", "--template", file, "--stack", stack.name],
+        env=account.emulator.environment | {"PYTHONPATH": str(ROOT / "handler")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "Unchanged: the role has this policy." in shown.stdout
     function = given["RotationFunctionArn"] if name == "existing-function" else stack.physical_id("RotationFunction")
     check(account, stack, function, PROMISED[name], given)
 

@@ -15,8 +15,8 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from rotation_role_policy import __version__, inline_policy
 from rotation_role_policy.tools import command
+from rotation_role_policy.tools.preview.users_aws import PATIENCE_SECONDS
 from rotation_role_policy.tools.schema import TYPE
-from rotation_role_policy.tools.users_aws import PATIENCE_SECONDS
 from tests.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, World, error, users_aws
 
 BY_HAND = ["--secret-id", "prod/db", "--rotation-lambda", "rotate-db"]

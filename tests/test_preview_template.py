@@ -8,10 +8,10 @@ import pytest
 
 from rotation_role_policy import arn
 from rotation_role_policy.errors import CallFailed
-from rotation_role_policy.tools.deployed import Stack
-from rotation_role_policy.tools.template import Template
-from rotation_role_policy.tools.template_file import Unresolved, load
-from rotation_role_policy.tools.users_aws import UsersAws
+from rotation_role_policy.tools.preview.deployed import Stack
+from rotation_role_policy.tools.preview.template import Template
+from rotation_role_policy.tools.preview.template_file import Unresolved, load
+from rotation_role_policy.tools.preview.users_aws import UsersAws
 from tests.world import ACCOUNT, REGION, STACK_ID
 
 ARN = f"arn:aws:{{}}:{REGION}:{ACCOUNT}:"

@@ -21,7 +21,7 @@ from moto import mock_aws
 from rotation_role_policy import custom_resource
 from rotation_role_policy.aws import Aws
 from rotation_role_policy.cloudformation import CustomResource
-from rotation_role_policy.tools.users_aws import UsersAws
+from rotation_role_policy.tools.preview.users_aws import UsersAws
 from tests.answers import Answers
 
 ACCOUNT = "123456789012"

@@ -16,13 +16,13 @@ from rotation_role_policy import __version__
 from rotation_role_policy.declaration import PROPERTIES
 from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused
 from rotation_role_policy.tools import schema
-from rotation_role_policy.tools.deployed import Stack
-from rotation_role_policy.tools.page import Page
 from rotation_role_policy.tools.preview import Planned, Preview, Resource, preview
-from rotation_role_policy.tools.template import Template
-from rotation_role_policy.tools.template_file import Unresolved, load
+from rotation_role_policy.tools.preview.deployed import Stack
+from rotation_role_policy.tools.preview.page import Page
+from rotation_role_policy.tools.preview.template import Template
+from rotation_role_policy.tools.preview.template_file import Unresolved, load
+from rotation_role_policy.tools.preview.users_aws import UsersAws
 from rotation_role_policy.tools.text import DIM, RED, is_terminal, painted, wants_colour
-from rotation_role_policy.tools.users_aws import UsersAws
 
 UNCHANGED, FAILED, WOULD_CHANGE = 0, 1, 2
 

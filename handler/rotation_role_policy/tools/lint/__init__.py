@@ -12,11 +12,11 @@ from cfnlint.template import Template
 
 from rotation_role_policy.attributes import ATTRIBUTES
 from rotation_role_policy.declaration import nearest
-from rotation_role_policy.tools import functions
-from rotation_role_policy.tools.literals import deciding, mistakes, wrong_together
-from rotation_role_policy.tools.order import Scenarios, functions_before_policies, schedules_before_policies
+from rotation_role_policy.tools.checks import functions
+from rotation_role_policy.tools.checks.literals import deciding, mistakes, wrong_together
+from rotation_role_policy.tools.checks.order import Scenarios, functions_before_policies, schedules_before_policies
+from rotation_role_policy.tools.checks.wiring import Wiring
 from rotation_role_policy.tools.schema import TYPE
-from rotation_role_policy.tools.wiring import Wiring
 
 _TAGS = ["resources", "secretsmanager", "rotation"]
 _MOST_CONDITIONS = 7

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from rotation_role_policy.tools.functions import is_open, picked
-from rotation_role_policy.tools.network import has_subnets, may_manage_interfaces
+from rotation_role_policy.tools.checks.functions import is_open, picked
+from rotation_role_policy.tools.checks.network import has_subnets, may_manage_interfaces
+from rotation_role_policy.tools.checks.wiring import Wiring
 from rotation_role_policy.tools.schema import TYPE
-from rotation_role_policy.tools.wiring import Wiring
 
 Scenarios = Callable[[Any, Iterable[str | None]], Iterable[dict[str, bool]]]
 """What the conditions in values can be at the same time, where these others are true."""

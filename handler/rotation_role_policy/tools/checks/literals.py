@@ -10,7 +10,7 @@ from typing import Any
 
 from rotation_role_policy.declaration import EXACTLY_ONE, EXCLUDES, NEEDS, PROPERTIES, Property, declare
 from rotation_role_policy.errors import Refused
-from rotation_role_policy.tools.functions import (
+from rotation_role_policy.tools.checks.functions import (
     NO_VALUE,
     Path,
     branches,

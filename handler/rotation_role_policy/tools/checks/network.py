@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rotation_role_policy.grammar import as_list, matches
-from rotation_role_policy.tools.functions import is_open, leaves
-from rotation_role_policy.tools.wiring import Wiring
+from rotation_role_policy.tools.checks.functions import is_open, leaves
+from rotation_role_policy.tools.checks.wiring import Wiring
 
 _ACTION = "ec2:CreateNetworkInterface"
 

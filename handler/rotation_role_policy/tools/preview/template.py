@@ -12,11 +12,11 @@ from typing import Any
 
 from rotation_role_policy.declaration import PROPERTIES
 from rotation_role_policy.errors import CallFailed, shown
-from rotation_role_policy.tools.deployed import Deployed, Stack, pages
 from rotation_role_policy.tools.preview import Resource
+from rotation_role_policy.tools.preview.deployed import Deployed, Stack, pages
+from rotation_role_policy.tools.preview.template_file import Unresolved
+from rotation_role_policy.tools.preview.users_aws import UsersAws
 from rotation_role_policy.tools.schema import TYPE
-from rotation_role_policy.tools.template_file import Unresolved
-from rotation_role_policy.tools.users_aws import UsersAws
 
 _NO_VALUE = object()
 """What `AWS::NoValue` stands for: the property, or the item of a list, is left out."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from rotation_role_policy import policy
 from rotation_role_policy.grammar import as_list
 from rotation_role_policy.policy import Statement
-from rotation_role_policy.tools.broader import Broader
 from rotation_role_policy.tools.preview import Preview
+from rotation_role_policy.tools.preview.broader import Broader
 from rotation_role_policy.tools.text import BOLD, DIM, RED, YELLOW, painted, policy_difference
 
 _LABEL = 12
@@ -105,6 +105,8 @@ class Page:
 
     def _broader(self, preview: Preview) -> Iterator[str]:
         if not preview.broader:
+            yield "Nothing else on the role grants these more broadly."
+            yield ""
             return
         yield self._bold("Broader on the same role", YELLOW)
         yield ""

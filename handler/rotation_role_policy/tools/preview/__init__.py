@@ -18,8 +18,8 @@ from rotation_role_policy.grammar import as_list
 from rotation_role_policy.identity import policy_name
 from rotation_role_policy.policy import Document, Statement
 from rotation_role_policy.situation import Situation
-from rotation_role_policy.tools.broader import Broader, broader
-from rotation_role_policy.tools.users_aws import UsersAws
+from rotation_role_policy.tools.preview.broader import Broader, broader
+from rotation_role_policy.tools.preview.users_aws import UsersAws
 
 _FORM_OF_OUR_NAMES = re.compile(r"[A-Za-z0-9]{1,115}-[0-9a-f]{12}")
 """As `identity.policy_name` makes them."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from rotation_role_policy.tools.functions import is_open, leaves, references
+from rotation_role_policy.tools.checks.functions import is_open, leaves, references
 
 _NAMED_BY = {
     "AWS::IAM::Role": "RoleName",

@@ -5,9 +5,9 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from rotation_role_policy.errors import CallFailed
+from rotation_role_policy.tools.preview.template_file import Unresolved
+from rotation_role_policy.tools.preview.users_aws import UsersAws
 from rotation_role_policy.tools.schema import TYPE
-from rotation_role_policy.tools.template_file import Unresolved
-from rotation_role_policy.tools.users_aws import UsersAws
 
 
 class Deployed(NamedTuple):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from docs.pages import FILES, PARTS, README, readme
+from docs.pages import PARTS, README, readme
 from rotation_role_policy.errors import Kind
 from rotation_role_policy.tools.remedies import REMEDIES
 
@@ -22,11 +22,6 @@ def test_the_readmes_tables_are_as_they_would_be_made_now() -> None:
 
 def test_each_part_of_the_readme_that_is_made_is_marked_once() -> None:
     assert re.findall(r"<!-- (\w+): make docs -->", README.read_text()) == list(PARTS)
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_a_picture_is_as_it_would_be_made_now(path: Path) -> None:
-    assert path.read_text() == FILES[path](), "run `make docs`"
 
 
 # --- the table of refusals ---

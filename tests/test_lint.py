@@ -637,6 +637,10 @@ def test_no_intrinsic_function_in_any_property_is_judged(function: Any) -> None:
     assert found_in(TOKEN | {"SecretId": "db", "Triggers": {"a": function}}) == []
 
 
+def test_a_date_is_the_string_that_stands_there(ours: RulesCollection) -> None:
+    assert found(ours, policy("SecretId: 2026-01-01")) == []
+
+
 def test_what_a_macro_adds_is_not_missed() -> None:
     include = {"Fn::Transform": {"Name": "AWS::Include", "Parameters": {"Location": "s3://x/y"}}}
     assert found_in(TOKEN | include) == []

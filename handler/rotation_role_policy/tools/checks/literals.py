@@ -129,10 +129,10 @@ def _with_what_it_needs(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_sent(value: Any) -> Any:
-    """A literal as CloudFormation sends it: a scalar as a string."""
+    """A literal as CloudFormation sends it: a scalar as a string, a date of YAML's too."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else value
+    return value if value is None or isinstance(value, Mapping | list) else str(value)
 
 
 def _yaml_truth(path: Path, properties: Any) -> str:

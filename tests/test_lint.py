@@ -887,6 +887,35 @@ def test_json_is_read_and_a_loop_is_unrolled(ours: RulesCollection) -> None:
     assert (rule, line) == ("E9812", '"PropagationDelay": 61')
 
 
+MADE_UP = """\
+Transform: AWS::LanguageExtensions
+Parameters:
+  Profiles: { Type: "AWS::SSM::Parameter::Value<List<String>>" }
+Resources:
+  Fn::ForEach::Policies:
+    - Profile
+    - !Ref Profiles
+    - ${Profile}Policy:
+        Type: Custom::RotationRolePolicy
+        Properties: { ServiceToken: x, SecretId: db, PolicyProfile: !Ref Profile }
+"""
+
+
+def test_what_cfn_lint_makes_up_is_not_judged(ours: RulesCollection) -> None:
+    assert found(ours, MADE_UP) == []
+    assert len(found(ours, MADE_UP.replace("!Ref Profiles", "[Strict, strict]"))) == 1
+    delays = "Mappings: { Delays: { eu-central-1: { Seconds: 61 } } }\nTransform: AWS::LanguageExtensions\n"
+    of_map = "SecretId: db\nPropagationDelay: !FindInMap [Delays, !Ref AWS::Region, Seconds]"
+    assert found(ours, delays + policy(of_map)) == []
+
+
+def test_what_a_macro_may_change_is_not_judged(ours: RulesCollection) -> None:
+    text = policy("SecretId: !Ref Secret\nAccessCheck: wrong") + SCHEDULE
+    assert len(found(ours, text)) == 2
+    assert found(ours, f"Transform: [AWS::LanguageExtensions, Ours]\n{text}") == []
+    assert len(found(ours, f"Transform: [AWS::SecretsManager-2024-09-16]\n{text}")) == 2
+
+
 def test_no_template_at_all_is_a_problem(ours: RulesCollection) -> None:
     for text in ("Resources: {}\n", "Resources:\n", "Resources: []\n", "Outputs: {}\n"):
         assert found(ours, text) == []

@@ -4,7 +4,7 @@
 ``--append-rules`` with this folder's path. What intrinsic functions stand for is not guessed: they raise no finding.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from cfnlint.rules import CloudFormationLintRule, RuleMatch
@@ -12,6 +12,7 @@ from cfnlint.template import Template
 
 from rotation_role_policy.attributes import ATTRIBUTES
 from rotation_role_policy.declaration import nearest
+from rotation_role_policy.grammar import as_list
 from rotation_role_policy.tools.checks import functions
 from rotation_role_policy.tools.checks.literals import deciding, mistakes, wrong_together
 from rotation_role_policy.tools.checks.order import Scenarios, functions_before_policies, schedules_before_policies
@@ -21,6 +22,16 @@ from rotation_role_policy.tools.schema import TYPE
 _TAGS = ["resources", "secretsmanager", "rotation"]
 _MOST_CONDITIONS = 7
 """More of them at once are not looked through: twice as many cases with each."""
+
+_TRANSFORMS = {
+    "AWS::CodeDeployBlueGreen",
+    "AWS::Include",
+    "AWS::LanguageExtensions",
+    "AWS::SecretsManager-2020-07-23",
+    "AWS::SecretsManager-2024-09-16",
+    "AWS::Serverless-2016-10-31",
+}
+"""Those that leave the resources that the rules look at as they are."""
 
 
 # --- the properties --------------------------------------------------------------------------------------------------
@@ -49,6 +60,8 @@ class WrongValue(CloudFormationLintRule):  # type: ignore[misc]
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         """The findings."""
+        if _has_maps_values(cfn):
+            return []
         return [_found(path, reason) for path, reason, is_unknown in _mistakes(cfn) if not is_unknown]
 
 
@@ -66,7 +79,7 @@ class WrongTogether(CloudFormationLintRule):  # type: ignore[misc]
     def match(self, cfn: Template) -> list[RuleMatch]:
         """The findings: each combination once, whatever the number of cases that it is found in."""
         found: dict[tuple[str, str], RuleMatch] = {}
-        wiring = Wiring(cfn.template)
+        wiring = Wiring(_readable(cfn))
         for name, properties in wiring.of_type(TYPE):
             for scenario in _scenarios(cfn)(deciding(properties), [wiring.condition(name)]):
                 if mistake := wrong_together(properties, scenario):
@@ -87,7 +100,7 @@ class UnknownAttribute(CloudFormationLintRule):  # type: ignore[misc]
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         """The findings."""
-        ours = {name for name, _ in Wiring(cfn.template).of_type(TYPE)}
+        ours = {name for name, _ in Wiring(_readable(cfn)).of_type(TYPE)}
         known = [attribute.name for attribute in ATTRIBUTES]
         return [
             _found(
@@ -96,7 +109,7 @@ class UnknownAttribute(CloudFormationLintRule):  # type: ignore[misc]
             )
             # No other section can refer to a resource; what looks like it there is text.
             for section in ("Resources", "Outputs")
-            for path, name, attribute in functions.references(cfn.template.get(section), (section,))
+            for path, name, attribute in functions.references(_readable(cfn).get(section), (section,))
             if name in ours and attribute and attribute not in known
         ]
 
@@ -116,7 +129,7 @@ class ScheduleBeforePolicy(CloudFormationLintRule):  # type: ignore[misc]
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         """The findings: one for each schedule."""
-        wiring = Wiring(cfn.template)
+        wiring = Wiring(_readable(cfn))
         return [
             _found(
                 ["Resources", schedule],
@@ -140,7 +153,7 @@ class InspectedBeforeFunction(CloudFormationLintRule):  # type: ignore[misc]
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         """The findings: one for each function."""
-        wiring = Wiring(cfn.template)
+        wiring = Wiring(_readable(cfn))
         return [
             _found(
                 ["Resources", policy, "Properties", by],
@@ -166,7 +179,7 @@ class FunctionBeforeDeclared(CloudFormationLintRule):  # type: ignore[misc]
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         """The findings: one for each function."""
-        wiring = Wiring(cfn.template)
+        wiring = Wiring(_readable(cfn))
         return [
             _found(
                 ["Resources", function],
@@ -197,6 +210,30 @@ def rows() -> list[tuple[str, str]]:
 # --- what the rules look at ------------------------------------------------------------------------------------------
 
 
+def _readable(cfn: Template) -> dict[str, Any]:
+    """The template as it will be deployed; an empty one where that can't be known.
+
+    A macro may change anything. For a loop over what is not written out, cfn-lint makes up items, other ones each time.
+    """
+    before = cfn.transform_pre
+    names = [one.get("Name") if isinstance(one, Mapping) else one for one in as_list(before.get("Transform") or [])]
+    loops = [path[-1] for path in before.get("Fn::ForEach") or []]
+    is_known = all(isinstance(one, str) and one in _TRANSFORMS for one in names)
+    return cfn.template if is_known and all(map(_is_written_out, loops)) else {}
+
+
+def _is_written_out(loop: Any) -> bool:
+    items = loop[1] if isinstance(loop, list) and len(loop) == 3 else None
+    return isinstance(items, list) and all(isinstance(one, str) for one in items)
+
+
+def _has_maps_values(cfn: Template) -> bool:
+    """Whether cfn-lint may have put one of a map's values where the map stood: with the language extensions it does."""
+    before = cfn.transform_pre
+    extensions = "AWS::LanguageExtensions" in as_list(before.get("Transform") or [])
+    return extensions and bool(before.get("Fn::FindInMap"))
+
+
 def _found(path: Iterable[str | int], message: str) -> RuleMatch:
     return RuleMatch(list(path), message)
 
@@ -208,7 +245,7 @@ def _remedy(wiring: Wiring, early: str, policy: str) -> str:
 
 
 def _mistakes(cfn: Template) -> Iterator[tuple[list[str | int], str, bool]]:
-    for name, properties in Wiring(cfn.template).of_type(TYPE):
+    for name, properties in Wiring(_readable(cfn)).of_type(TYPE):
         for mistake in mistakes(properties):
             yield ["Resources", name, "Properties", *mistake.path], mistake.reason, mistake.is_unknown
 

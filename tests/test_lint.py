@@ -914,6 +914,16 @@ def test_what_a_macro_may_change_is_not_judged(ours: RulesCollection) -> None:
     assert len(found(ours, text)) == 2
     assert found(ours, f"Transform: [AWS::LanguageExtensions, Ours]\n{text}") == []
     assert len(found(ours, f"Transform: [AWS::SecretsManager-2024-09-16]\n{text}")) == 2
+    include = "{ Name: AWS::Include, Parameters: { Location: s3://x/y } }"
+    for missing in (text, policy("RoleName: r\nAccessCheck: wrong")):
+        assert len(found(ours, missing)) == 2
+        for line in (f"Transform: {include}", f"Transform: [{include}]", f"Fn::Transform: {include}"):
+            assert [one[0] for one in found(ours, f"{line}\n{missing}")] == ["E9812"]
+        inside = missing.replace("Resources:\n", f"Resources:\n  Fn::Transform: {include}\n")
+        assert [one[0] for one in found(ours, inside)] == ["E9812"]
+    changed = SCHEDULE.replace("    Properties:", "    Metadata: { Fn::Transform: { Name: Ours } }\n    Properties:")
+    assert changed != SCHEDULE
+    assert found(ours, policy("SecretId: !Ref Secret") + changed) == []
 
 
 def test_no_template_at_all_is_a_problem(ours: RulesCollection) -> None:

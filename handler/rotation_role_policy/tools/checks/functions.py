@@ -21,6 +21,13 @@ def is_open(value: Any) -> bool:
     return isinstance(value, Mapping) and any(map(is_function_name, value))
 
 
+def has_macro(value: Any) -> bool:
+    """Whether a macro changes the value, or a part of it."""
+    return (isinstance(value, Mapping) and "Fn::Transform" in value) or any(
+        has_macro(part) for _, part in _parts(value)
+    )
+
+
 def is_dynamic(value: Any) -> bool:
     """Whether a string holds a dynamic reference, such as ``{{resolve:ssm:/name}}``."""
     return isinstance(value, str) and "{{resolve:" in value

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from rotation_role_policy.tools.checks.functions import is_open, leaves, references
+from rotation_role_policy.tools.checks.functions import has_macro, is_open, leaves, references
 
 _NAMED_BY = {
     "AWS::IAM::Role": "RoleName",
@@ -88,6 +88,9 @@ class Wiring:
 
     def _find_after(self, name: str) -> frozenset[str]:
         resource = self.resources.get(name, {})
+        if has_macro(resource):
+            # It may add any.
+            return frozenset(self.resources)
         declared = resource.get("DependsOn", [])
         said = declared if isinstance(declared, list) else [declared]
         return frozenset(

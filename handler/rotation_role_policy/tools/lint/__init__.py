@@ -4,6 +4,7 @@
 ``--append-rules`` with this folder's path. What intrinsic functions stand for is not guessed: they raise no finding.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -79,7 +80,7 @@ class WrongTogether(CloudFormationLintRule):  # type: ignore[misc]
     def match(self, cfn: Template) -> list[RuleMatch]:
         """The findings: each combination once, whatever the number of cases that it is found in."""
         found: dict[tuple[str, str], RuleMatch] = {}
-        wiring = Wiring(_readable(cfn))
+        wiring = Wiring(_whole(cfn))
         for name, properties in wiring.of_type(TYPE):
             for scenario in _scenarios(cfn)(deciding(properties), [wiring.condition(name)]):
                 if mistake := wrong_together(properties, scenario):
@@ -129,7 +130,7 @@ class ScheduleBeforePolicy(CloudFormationLintRule):  # type: ignore[misc]
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         """The findings: one for each schedule."""
-        wiring = Wiring(_readable(cfn))
+        wiring = Wiring(_whole(cfn))
         return [
             _found(
                 ["Resources", schedule],
@@ -153,7 +154,7 @@ class InspectedBeforeFunction(CloudFormationLintRule):  # type: ignore[misc]
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         """The findings: one for each function."""
-        wiring = Wiring(_readable(cfn))
+        wiring = Wiring(_whole(cfn))
         return [
             _found(
                 ["Resources", policy, "Properties", by],
@@ -179,7 +180,7 @@ class FunctionBeforeDeclared(CloudFormationLintRule):  # type: ignore[misc]
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         """The findings: one for each function."""
-        wiring = Wiring(_readable(cfn))
+        wiring = Wiring(_whole(cfn))
         return [
             _found(
                 ["Resources", function],
@@ -220,6 +221,16 @@ def _readable(cfn: Template) -> dict[str, Any]:
     loops = [path[-1] for path in before.get("Fn::ForEach") or []]
     is_known = all(isinstance(one, str) and one in _TRANSFORMS for one in names)
     return cfn.template if is_known and all(map(_is_written_out, loops)) else {}
+
+
+def _whole(cfn: Template) -> dict[str, Any]:
+    """The template if nothing is included into it, so that what is not there is missing; else an empty one."""
+    template = _readable(cfn)
+    resources = template.get("Resources")
+    included = [template, resources if isinstance(resources, Mapping) else {}]
+    asked = as_list(template.get("Transform") or [])
+    has_more = any("Fn::Transform" in one for one in included) or "AWS::Include" in json.dumps(asked, default=str)
+    return {} if has_more else template
 
 
 def _is_written_out(loop: Any) -> bool:

@@ -459,6 +459,7 @@ def test_the_size_of_an_answer_is_told_before_it_is_sent(served: Served) -> None
         "SecretIds: 50 secrets are too many for one resource: the answer would have 4,097 bytes, CloudFormation takes"
         " 4,096. Spread them over several."
     )
+    assert refused.value.kind == "Limit"
 
 
 # --- delivery ---

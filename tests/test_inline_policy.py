@@ -93,6 +93,7 @@ def test_the_limit_is_10240_characters_of_all_inline_policies_together(
         f" characters; IAM allows 10,240."
     )
     assert len(str(refused.value)) <= 240
+    assert refused.value.kind == "Limit"
 
 
 def test_a_role_that_was_filled_meanwhile_is_refused_likewise(aws: WatchedAws, world: World) -> None:
@@ -128,5 +129,6 @@ def test_a_role_that_only_aws_can_modify_has_nothing_to_delete(aws: WatchedAws, 
 
 def test_a_role_that_only_aws_can_modify_is_refused(aws: WatchedAws, world: World) -> None:
     world.faults["iam:PutRolePolicy"] = [error("UnmodifiableEntity")]
-    with pytest.raises(Refused, match='"rotation-role" is a service-linked role'):
+    with pytest.raises(Refused, match='"rotation-role" is a service-linked role') as refused:
         inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
+    assert refused.value.kind == "Role"

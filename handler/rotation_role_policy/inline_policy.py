@@ -25,7 +25,7 @@ def read(aws: Aws, role_name: str, policy_name: str) -> Document | None:
     return document
 
 
-def read_others(aws: Aws, role_name: str, policy_name: str = "") -> dict[str, Document]:
+def read_others(aws: Aws, role_name: str, policy_name: str) -> dict[str, Document]:
     """The role's inline policies but for the one of this name: documents by name. Raises `Refused` without the role."""
     try:
         names = list(aws.items("ListRolePolicies", "PolicyNames", RoleName=role_name))

@@ -85,7 +85,8 @@ def preview(aws: UsersAws, resource: Resource, planned: Planned | None = None) -
     document = policy.document(situation, declaration.policy_profile)
 
     role_name = situation.role.name
-    inline = inline_policy.read_others(aws, role_name)
+    # All of them: no policy has an empty name.
+    inline = inline_policy.read_others(aws, role_name, "")
     name = resource.policy_name
     if resource.stack_id:
         name = policy_name(resource.stack_id, resource.logical_id)

@@ -19,7 +19,8 @@ docs: .venv/installed
 
 # Ten thousand new steps and thousands of new inputs, where `make test` takes the same few: a quarter of an hour.
 soak: .venv/installed
-	$(BIN)/python -m pytest --hypothesis-profile soak tests/test_stacks.py tests/test_bad_input.py
+	$(BIN)/python -m pytest --hypothesis-profile soak tests/test_stacks.py tests/test_bad_input.py \
+		tests/test_schema.py tests/test_lint.py
 
 # CPU and memory beside a plain implementation and the least possible one; on a busy machine, more ROUNDS.
 bench: .venv/installed

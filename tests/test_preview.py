@@ -370,6 +370,20 @@ def test_a_place_that_does_not_answer_makes_one_think_of_the_region(
     assert sum(world.slept) <= PATIENCE_SECONDS
 
 
+def test_a_bundle_of_authorities_that_is_not_there_is_one_line_too(
+    preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("Could not find a suitable TLS CA certificate bundle, invalid path: /nowhere")
+
+    monkeypatch.setattr(command, "preview", fail)
+    shown = preview(*BY_HAND)
+    assert (shown.status, shown.err) == (
+        1,
+        "error: Could not find a suitable TLS CA certificate bundle, invalid path: /nowhere\n",
+    )
+
+
 def test_a_fault_of_the_tools_own_is_one_line_too(
     preview: Preview, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

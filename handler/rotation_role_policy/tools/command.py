@@ -1,12 +1,13 @@
 """The command line: `rotation-role-policy`, or `python -m rotation_role_policy`."""
 
 import argparse
+import errno
 import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -57,8 +58,8 @@ FOR_REFERENCES = (
 _ENDING = f"""\
 exit status:
   {UNCHANGED}  unchanged: the role has this policy already
-  {WOULD_CHANGE}  the policy would change, or would be put there
-  {FAILED}  an error, or the provider would refuse
+  {WOULD_CHANGE}  the policy would change, would be put there, or would go
+  {FAILED}  an error, or the provider would refuse, in any of a template's resources
 
 permissions, with your own credentials; every call only reads:
   needed       {_INDENTED.join(NEEDED)}
@@ -81,12 +82,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        # Nothing more goes there: Python would complain once more when it closes it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(OSError, AttributeError):
+            # Nothing more goes there: Python would complain once more when it closes it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             # Whoever read the output has read enough.
             return 141
-        _complain([f"The output cannot be written: {error.strerror}."])
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        # Else it is a file that botocore wants: of AWS_CA_BUNDLE, of ~/.aws.
+        _complain([f"The output cannot be written: {error.strerror}." if is_full else " ".join(str(error).split())])
         return FAILED
     except Exception as error:
         if options.debug:

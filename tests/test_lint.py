@@ -209,11 +209,11 @@ WRONG_PROPERTIES = [
         "and both are given. This is so where IsProd is true.",
     ),
     (
-        "SecretId: !If [IsProd, !If [IsOther, db, !Ref AWS::NoValue], db]",
+        "SecretId: !If [IsProd, !If [IsTest, db, !Ref AWS::NoValue], db]",
         "SecretId: !If [IsProd, !If [IsTest, !Ref AWS::NoValue, db], db]",
         "E9813",
         "Properties:",
-        "and neither is given. This is so where IsOther is false and IsProd is true.",
+        "and neither is given. This is so where IsProd is true.",
     ),
 ]
 
@@ -250,11 +250,75 @@ def test_more_cases_than_can_be_looked_through_are_let_be(
 ) -> None:
     names = [f"Is{number}" for number in range(count)]
     conditions = "".join(f'  {name}: !Equals [!Select ["{name[2]}", !Ref Names], x]\n' for name in names)
-    nested = "!Ref AWS::NoValue"
-    for name in names:
+    nested = "db"
+    for name in names[1:]:
         nested = f"!If [{name}, {nested}, db]"
+    nested = f"!If [Is0, !Ref AWS::NoValue, {nested}]"
     text = policy(f"SecretId: {nested}").replace("Conditions:\n", f"Conditions:\n{conditions}")
     assert [one[0] for one in found(ours, text)] == expected
+
+
+EITHER = "SecretId: !If [IsOne, db, !Ref AWS::NoValue]\nSecretIds: !If [IsTwo, [db], !Ref AWS::NoValue]"
+
+
+def with_conditions(text: str, one: str, two: str, allowed: str) -> str:
+    """The template with these conditions of two parameters, where nothing allowed stands for any value."""
+    values = f", AllowedValues: {allowed}" if allowed else ""
+    parameters = "".join(f"  {name}: {{ Type: String{values} }}\n" for name in ("Kind", "More"))
+    conditions = f"  IsOne: !Equals {one}\n  IsTwo: !Equals {two}\n"
+    return text.replace("Conditions:\n", f"{parameters}Conditions:\n{conditions}")
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "allowed"),
+    [
+        # Of one parameter: who deploys gives one of the two values.
+        ("[!Ref Kind, one]", "[!Ref Kind, two]", ""),
+        ("[!Ref Kind, one]", "[!Ref Kind, two]", "[one, two]"),
+        # As YAML's truth values and as text, which CloudFormation takes for the same.
+        ("[!Ref Kind, 'true']", "[!Ref Kind, 'false']", "[true, false]"),
+        # Of two: who deploys gives one of the two, although the template does not say so.
+        ("[!Ref Kind, one]", "[!Ref More, two]", ""),
+        ("[!Ref Kind, 'yes']", "[!Ref More, 'yes']", "['yes', 'no']"),
+        ("[!Ref Kind, !Ref More]", "[!Ref Kind, one]", ""),
+        ("[!Ref Kind, !Ref Text]", "[!Ref Kind, one]", "[one, two]"),
+        ("[!FindInMap [Kinds, !Ref Kind, x], one]", "[!Ref Kind, two]", "[one, two, three]"),
+    ],
+)
+def test_an_author_who_gives_either_by_conditions_that_users_hold_apart_is_not_told(
+    ours: RulesCollection, one: str, two: str, allowed: str
+) -> None:
+    assert found(ours, with_conditions(policy(EITHER), one, two, allowed)) == []
+    both = EITHER.replace("!Ref AWS::NoValue]\nSecretIds: !If [IsTwo, [db], !Ref AWS::NoValue]", "db]\nSecretIds: [db]")
+    [(rule, _, message)] = found(ours, with_conditions(policy(both), one, two, allowed))
+    assert (rule, message.partition(", and ")[2]) == ("E9813", "both are given.")
+
+
+@pytest.mark.parametrize("one", ["[!Ref Kind, one]", "[one, !Ref Kind]"])
+def test_an_author_who_lists_a_parameters_values_is_told_of_the_value_that_leaves_the_secret_out(
+    ours: RulesCollection, one: str
+) -> None:
+    [(rule, _, message)] = found(ours, with_conditions(policy(EITHER), one, "[!Ref Kind, two]", "[one, two, three]"))
+    assert rule == "E9813"
+    assert message.endswith("and neither is given. This is so where IsOne is false and IsTwo is false.")
+
+
+def test_a_condition_of_two_parameters_is_not_taken_to_exclude_one_of_either(ours: RulesCollection) -> None:
+    nested = "SecretId: !If [IsOne, !If [IsTwo, db, !Ref AWS::NoValue], db]"
+    text = with_conditions(policy(nested), "[!Ref Kind, !Ref More]", "[!Ref Kind, two]", "")
+    assert found(ours, text) == []
+    assert [one[0] for one in found(ours, text.replace("[!Ref Kind, !Ref More]", "[!Ref Kind, one]"))] == ["E9813"]
+
+
+def test_all_that_does_not_go_together_is_told_at_once(ours: RulesCollection) -> None:
+    wrong = "SecretId: db\nSecretIds: [db]\nVpcConfig: {}\nRotationLambdaARN: f"
+    reasons = ["both are given", "VpcConfig together with RotationLambdaARN", "VpcConfig without RoleName"]
+    for one in (wrong, wrong.replace("{}", "!If [IsProd, {}, !Ref AWS::NoValue]")):
+        messages = [message for _, _, message in found(ours, policy(one))]
+        assert len(messages) == 3
+        assert all(any(reason in message for message in messages) for reason in reasons)
+    assert len(found(ours, policy(f"{wrong}\nRoleName: r"))) == 2
+    assert found(ours, policy("SecretIds: [db]\nVpcConfig: {}\nRoleName: r")) == []
 
 
 # --- attributes ------------------------------------------------------------------------------------------------------

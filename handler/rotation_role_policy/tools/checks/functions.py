@@ -33,6 +33,12 @@ def is_dynamic(value: Any) -> bool:
     return isinstance(value, str) and "{{resolve:" in value
 
 
+def lists_its_values(parameter: Any) -> bool:
+    """Whether a parameter of a template has a list of the values that it can have."""
+    values = parameter.get("AllowedValues") if isinstance(parameter, Mapping) else None
+    return isinstance(values, list) and bool(values)
+
+
 def branches(value: Any) -> tuple[str, Any, Any] | None:
     """The condition of an Fn::If and its two values; None for whatever else."""
     if isinstance(value, Mapping) and list(value) == ["Fn::If"]:

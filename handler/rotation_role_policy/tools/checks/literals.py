@@ -41,21 +41,28 @@ def mistakes(properties: Mapping[str, Any]) -> Iterator[Mistake]:
             yield Mistake(path, reason + _yaml_truth(path, properties), is_unknown)
 
 
-def wrong_together(properties: Mapping[str, Any], scenario: Mapping[str, bool]) -> Mistake | None:
+def wrong_together(properties: Mapping[str, Any], scenario: Mapping[str, bool]) -> Iterator[Mistake]:
     """What is wrong with which of the properties are there where these conditions hold, whatever their values."""
     if is_open(properties):
         # A macro may add to them or take away.
-        return None
+        return
     there = {
         name: _right(_BY_NAME[name])
         for name, value in properties.items()
         if name in _COMBINED and picked(value, scenario) != NO_VALUE
     }
-    reason = _refusal(there)
-    if reason is None:
-        return None
-    named = [word for word in re.findall(r"\w+", reason) if word in there]
-    return Mistake(tuple(named[:1]), reason)
+    # Each alone, all else right: the handler tells the first.
+    probes = [{name: there[name] for name in EXACTLY_ONE if name in there}]
+    probes += [
+        _with_what_it_needs({name: there[name] for name in pair}) for pair in EXCLUDES if there.keys() >= {*pair}
+    ]
+    for name, other in NEEDS:
+        if name in there and other not in there:
+            probes.append({one: x for one, x in _with_what_it_needs({name: there[name]}).items() if one != other})
+    for probe in probes:
+        if reason := _refusal(probe):
+            named = [word for word in re.findall(r"\w+", reason) if word in there]
+            yield Mistake(tuple(named[:1]), reason)
 
 
 def deciding(properties: Mapping[str, Any]) -> list[Any]:

@@ -29,6 +29,7 @@ class Wiring:
     """The resources of a template, by their logical ids."""
 
     def __init__(self, template: Any) -> None:
+        self.template: Mapping[str, Any] = template if isinstance(template, Mapping) else {}
         resources = template.get("Resources") if isinstance(template, Mapping) else None
         self.resources: dict[str, Mapping[str, Any]] = {
             name: resource

@@ -15,15 +15,13 @@ from rotation_role_policy.attributes import ATTRIBUTES
 from rotation_role_policy.declaration import nearest
 from rotation_role_policy.grammar import as_list
 from rotation_role_policy.tools.checks import functions
-from rotation_role_policy.tools.checks.literals import deciding, mistakes, wrong_together
-from rotation_role_policy.tools.checks.order import Scenarios, functions_before_policies, schedules_before_policies
+from rotation_role_policy.tools.checks.cases import Case, Cases
+from rotation_role_policy.tools.checks.literals import Mistake, deciding, mistakes, wrong_together
+from rotation_role_policy.tools.checks.order import functions_before_policies, schedules_before_policies
 from rotation_role_policy.tools.checks.wiring import Wiring
 from rotation_role_policy.tools.schema import TYPE
 
 _TAGS = ["resources", "secretsmanager", "rotation"]
-_MOST_CONDITIONS = 7
-"""More of them at once are not looked through: twice as many cases with each."""
-
 _TRANSFORMS = {
     "AWS::CodeDeployBlueGreen",
     "AWS::Include",
@@ -73,22 +71,28 @@ class WrongTogether(CloudFormationLintRule):  # type: ignore[misc]
     shortdesc = "Properties of Custom::RotationRolePolicy that do not go together"
     description = (
         "Exactly one of SecretId and SecretIds; VpcConfig with RoleName and without RotationLambdaARN; in every case"
-        " that the template's conditions admit"
+        " that a condition alone makes, or a value that a parameter lists"
     )
     tags = _TAGS
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         """The findings: each combination once, whatever the number of cases that it is found in."""
-        found: dict[tuple[str, str], RuleMatch] = {}
+        matches: list[RuleMatch] = []
         wiring = Wiring(_whole(cfn))
+        cases = Cases(wiring.template)
         for name, properties in wiring.of_type(TYPE):
-            for scenario in _scenarios(cfn)(deciding(properties), [wiring.condition(name)]):
-                if mistake := wrong_together(properties, scenario):
+            scenarios = list(cases.scenarios(deciding(properties), [wiring.condition(name)]))
+            found: dict[Mistake, list[Case]] = {}
+            for scenario in scenarios:
+                for mistake in wrong_together(properties, scenario):
+                    found.setdefault(mistake, []).append(scenario)
+            for mistake, where in found.items():
+                if (case := cases.certain(scenarios, where)) is not None:
+                    words = " and ".join(f"{one} is {str(truth).lower()}" for one, truth in sorted(case.items()))
+                    suffix = f" This is so where {words}." if words else ""
                     path = ["Resources", name, "Properties", *mistake.path]
-                    case = " and ".join(f"{one} is {str(truth).lower()}" for one, truth in sorted(scenario.items()))
-                    suffix = f" This is so where {case}." if case else ""
-                    found.setdefault((name, mistake.reason), _found(path, mistake.reason + suffix))
-        return list(found.values())
+                    matches.append(_found(path, mistake.reason + suffix))
+        return matches
 
 
 class UnknownAttribute(CloudFormationLintRule):  # type: ignore[misc]
@@ -137,7 +141,7 @@ class ScheduleBeforePolicy(CloudFormationLintRule):  # type: ignore[misc]
                 f"{schedule} rotates its secret as soon as it is there, and does not depend on {policy}, without which"
                 f" the rotation function may not rotate it. {_remedy(wiring, schedule, policy)}",
             )
-            for schedule, policy in schedules_before_policies(wiring, _scenarios(cfn))
+            for schedule, policy in schedules_before_policies(wiring, Cases(wiring.template).scenarios)
         ]
 
 
@@ -162,7 +166,7 @@ class InspectedBeforeFunction(CloudFormationLintRule):  # type: ignore[misc]
                 f" {role} has no policy for network interfaces. Declare it: in {policy}, give RoleName and VpcConfig"
                 f" without RotationLambdaARN, and give {function} DependsOn: {policy}.",
             )
-            for function, role, policy, by in functions_before_policies(wiring, _scenarios(cfn))
+            for function, role, policy, by in functions_before_policies(wiring, Cases(wiring.template).scenarios)
             if by
         ]
 
@@ -187,7 +191,7 @@ class FunctionBeforeDeclared(CloudFormationLintRule):  # type: ignore[misc]
                 f"{function} has a VpcConfig and does not depend on {policy}, which allows {role} to manage network"
                 f" interfaces: Lambda refuses to create it before. {_remedy(wiring, function, policy)}",
             )
-            for function, role, policy, by in functions_before_policies(wiring, _scenarios(cfn))
+            for function, role, policy, by in functions_before_policies(wiring, Cases(wiring.template).scenarios)
             if not by
         ]
 
@@ -259,17 +263,3 @@ def _mistakes(cfn: Template) -> Iterator[tuple[list[str | int], str, bool]]:
     for name, properties in Wiring(_readable(cfn)).of_type(TYPE):
         for mistake in mistakes(properties):
             yield ["Resources", name, "Properties", *mistake.path], mistake.reason, mistake.is_unknown
-
-
-def _scenarios(cfn: Template) -> Scenarios:
-    """The cases that cfn-lint knows to be possible. None where the conditions are too many or not well-formed."""
-
-    def scenarios(values: Any, there: Iterable[str | None]) -> Iterator[dict[str, bool]]:
-        given = {one: {True} for one in there if one}
-        asked = {one: {True, False} for one in sorted(functions.conditions(values))} | given
-        if not asked:
-            yield {}
-        elif len(asked) <= _MOST_CONDITIONS:
-            yield from cfn.conditions.build_scenarios(asked)
-
-    return scenarios

@@ -595,6 +595,48 @@ def test_a_function_that_is_in_no_vpc_or_has_another_role_is_let_be(ours: RulesC
     assert found(ours, policy(INSPECTED) + ROLE + function) == []
 
 
+LISTS = """\
+  Subnets: { Type: "List<AWS::EC2::Subnet::Id>" }
+  Given: { Type: CommaDelimitedList, Default: "subnet-1,subnet-2" }
+  Perhaps: { Type: CommaDelimitedList, Default: "" }
+  Offered: { Type: CommaDelimitedList, AllowedValues: ["", subnet-1] }
+  Stored: { Type: "AWS::SSM::Parameter::Value<List<String>>", Default: /subnets }
+  PerhapsOne: { Type: String, Default: "" }
+"""
+
+
+def with_subnets(subnets: str) -> str:
+    """A template with a function that has these subnets, and the policy that inspects it."""
+    text = policy(INSPECTED) + ROLE + FUNCTION.replace("SubnetIds: !Ref Names", f"SubnetIds: {subnets}")
+    net = "  Subnet: { Type: AWS::EC2::Subnet, Properties: { VpcId: vpc-1, CidrBlock: 10.0.0.0/24 } }\n"
+    return text.replace("Conditions:\n", f"{LISTS}Conditions:\n") + net
+
+
+@pytest.mark.parametrize(
+    ("unknown", "known"),
+    [
+        ("!FindInMap [Stages, !Ref Stage, Subnets]", "[subnet-1]"),
+        ('!Split [",", !ImportValue subnets]', "[!ImportValue subnet]"),
+        ("!Ref Perhaps", "!Ref Given"),
+        ("!Ref Offered", "!Ref Stored"),
+        ("!Ref Nowhere", "!Ref Subnets"),
+        ("!Ref Text", "[!Ref Text]"),
+        ("[!Ref PerhapsOne]", "[!Ref PerhapsOne, !Ref Subnet]"),
+        ("!If [IsProd, !FindInMap [a, b, c], []]", "!If [IsProd, !Ref Subnets, []]"),
+        ('["Fn::Transform": { Name: Ours }]', "[!GetAtt Subnet.SubnetId]"),
+        ("", "[!Select [0, !Ref Perhaps]]"),
+    ],
+)
+def test_subnets_that_a_template_does_not_tell_may_be_none(ours: RulesCollection, unknown: str, known: str) -> None:
+    assert found(ours, with_subnets(unknown)) == []
+    assert [one[0] for one in found(ours, with_subnets(known))] == ["E9816"]
+    declared = with_subnets("!Ref Subnets").replace(
+        "RotationLambdaARN: !Ref Function", f"RoleName: !Ref Role\n      VpcConfig: {{ SubnetIds: {unknown or []} }}"
+    )
+    waiting = declared.replace("Lambda::Function\n", "Lambda::Function\n    DependsOn: Policy\n")
+    assert found(ours, waiting) == []
+
+
 SAM = """\
 Transform: AWS::Serverless-2016-10-31
 Globals:

@@ -21,12 +21,28 @@ _WITHOUT_INTERFACES = re.compile(
 """The end of the ARNs of AWS managed policies that functions have, and that allow no network interfaces."""
 
 
-def has_subnets(vpc_config: Any) -> bool:
-    """Whether a VpcConfig puts a function into a VPC: it is known, and its SubnetIds are not known to be empty."""
+def has_subnets(wiring: Wiring, vpc_config: Any) -> bool:
+    """Whether a VpcConfig is known to put a function into a VPC: its SubnetIds are certainly not empty."""
     if not isinstance(vpc_config, Mapping) or is_open(vpc_config):
         return False
     subnets = vpc_config.get("SubnetIds")
-    return is_open(subnets) or (isinstance(subnets, list) and bool(subnets))
+    if isinstance(subnets, list):
+        return any(_is_an_item(wiring, one) for one in subnets)
+    return wiring.is_filled_list(subnets)
+
+
+def may_have_subnets(vpc_config: Any) -> bool:
+    """Whether a VpcConfig may put a function into a VPC."""
+    if not isinstance(vpc_config, Mapping) or is_open(vpc_config):
+        return bool(vpc_config)
+    return bool(vpc_config.get("SubnetIds"))
+
+
+def _is_an_item(wiring: Wiring, value: Any) -> bool:
+    """Whether a value in a list is an item of it: not what a condition or a macro may take away."""
+    if isinstance(value, Mapping) and any(name in value for name in ("Fn::If", "Fn::Transform")):
+        return False
+    return bool(value) and not wiring.may_be_empty(value)
 
 
 def may_manage_interfaces(wiring: Wiring, role: str) -> bool:

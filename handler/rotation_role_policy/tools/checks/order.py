@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from rotation_role_policy.tools.checks.functions import is_open, picked
-from rotation_role_policy.tools.checks.network import has_subnets, may_manage_interfaces
+from rotation_role_policy.tools.checks.network import has_subnets, may_have_subnets, may_manage_interfaces
 from rotation_role_policy.tools.checks.wiring import Wiring
 from rotation_role_policy.tools.schema import TYPE
 
@@ -65,7 +65,7 @@ def functions_before_policies(wiring: Wiring, scenarios: Scenarios) -> Iterator[
         values = [role, vpc, _presence(wiring, near), *near.values()]
         for scenario in scenarios(values, [wiring.condition(function)]):
             its_role = wiring.role(picked(role, scenario))
-            if not (its_role and has_subnets(picked(vpc, scenario))) or may_manage_interfaces(wiring, its_role):
+            if not (its_role and has_subnets(wiring, picked(vpc, scenario))) or may_manage_interfaces(wiring, its_role):
                 continue
             there = {name: picked(near[name], scenario) for name in near if _is_there(wiring, name, scenario)}
             by = {name: _serves(wiring, one, function, its_role) for name, one in there.items()}
@@ -84,7 +84,7 @@ def _serves(wiring: Wiring, policy: Mapping[str, Any], function: str, role: str)
     """By which property a policy is for this function with this role; nothing where it is for another, or unclear."""
     is_for_role = wiring.same(policy.get("RoleName"), {"Ref": role})
     if "VpcConfig" in policy:
-        return "VpcConfig" if is_for_role and has_subnets(policy["VpcConfig"]) else ""
+        return "VpcConfig" if is_for_role and may_have_subnets(policy["VpcConfig"]) else ""
     if "RotationLambdaARN" in policy:
         return "RotationLambdaARN" if wiring.same(policy["RotationLambdaARN"], {"Ref": function}) else ""
     return "RoleName" if is_for_role else ""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from rotation_role_policy.grammar import as_list
 from rotation_role_policy.tools.checks.functions import has_macro, is_open, leaves, references
 
 _NAMED_BY = {
@@ -74,6 +75,24 @@ class Wiring:
         """The condition that a resource is there by; None where it always is."""
         condition = self.resources[name].get("Condition")
         return condition if isinstance(condition, str) else None
+
+    def is_filled_list(self, value: Any) -> bool:
+        """Whether a value is a parameter that is a list, and not an empty one unless who deploys makes it one."""
+        parameter = self._parameter(value)
+        return "List" in str(parameter.get("Type")) and not self.may_be_empty(value)
+
+    def may_be_empty(self, value: Any) -> bool:
+        """Whether a value is a parameter that the template lets be empty, by its default or the values it lists."""
+        parameter = self._parameter(value)
+        offered = [parameter.get("Default"), *as_list(parameter.get("AllowedValues") or [])]
+        return any(isinstance(one, str) and not one.strip(", ") for one in offered)
+
+    def _parameter(self, value: Any) -> Mapping[str, Any]:
+        """The parameter that a value refers to; an empty one where it does not."""
+        parameters = self.template.get("Parameters")
+        name = value["Ref"] if isinstance(value, Mapping) and list(value) == ["Ref"] else None
+        found = parameters.get(name) if isinstance(parameters, Mapping) and isinstance(name, str) else None
+        return found if isinstance(found, Mapping) else {}
 
     def waits_for(self, name: str, other: str) -> bool:
         """Whether CloudFormation creates a resource after another: it depends on it, or on one that does, and so on."""

@@ -244,6 +244,60 @@ def test_a_resource_that_is_there_in_one_case_only_is_judged_for_that_case(ours:
     )
 
 
+NEVER = "  Never: !Equals [a, b]\n  IsNotProd: !Not [!Condition IsProd]\n"
+
+
+@pytest.mark.parametrize(
+    ("unreached", "reached"),
+    [
+        ("PropagationDelay: !If [Never, 61, 60]", "PropagationDelay: !If [Never, 60, 61]"),
+        ("PropagationDelay: !If [Nowhere, 61, 60]", "PropagationDelay: !If [IsOther, 61, 60]"),
+        (
+            "AccessCheck: !If [IsProd, !If [IsProd, 'Off', x], 'Off']",
+            "AccessCheck: !If [IsOther, !If [IsProd, 'Off', x], 'Off']",
+        ),
+        ("PropagationDelay: !If [IsProd, 1, !If [IsProd, 61, 1]]", "PropagationDelay: !If [IsProd, 1, 61]"),
+        ("PropagationDelay: !If [IsProd, !If [IsNotProd, 61, 1], 1]", "PropagationDelay: !If [IsNotProd, 61, 1]"),
+        ("PropagationDelay: !If [IsProd, !If [IsTest, 61, 1], 1]", "PropagationDelay: !If [IsTest, 61, 1]"),
+        ("Triggers: !If [Never, text, {}]", "Triggers: !If [IsTest, text, {}]"),
+        ("SecretID: !If [Never, db, !Ref AWS::NoValue]", "SecretID: !If [IsProd, db, !Ref AWS::NoValue]"),
+        ("SecretID: !Ref AWS::NoValue", "SecretID: !Ref Text"),
+        (
+            "RoleName: r\nVpcConfig: !If [Never, { Subnets: [] }, {}]",
+            "RoleName: r\nVpcConfig: !If [IsProd, { Subnets: [] }, {}]",
+        ),
+        ("SecretIds: !If [Never, [db], !Ref AWS::NoValue]", "SecretIds: !If [IsProd, [db], !Ref AWS::NoValue]"),
+    ],
+)
+def test_a_branch_that_no_case_picks_is_not_judged(ours: RulesCollection, unreached: str, reached: str) -> None:
+    base = policy("SecretId: db").replace("Conditions:\n", f"Conditions:\n{NEVER}")
+    of_never = base.replace("RotationRolePolicy\n", "RotationRolePolicy\n    Condition: Never\n")
+
+    def judged(text: str, properties: str) -> list[tuple[str, str, str]]:
+        return found(ours, text + textwrap.indent(properties, "      ") + "\n")
+
+    assert judged(base, unreached) == []
+    assert judged(base, reached) != []
+    assert judged(of_never, reached) == []
+
+
+def test_a_branch_that_the_resources_condition_excludes_is_not_judged(ours: RulesCollection) -> None:
+    text = policy("SecretId: db\nPropagationDelay: !If [IsProd, 61, 60]")
+    assert [one[0] for one in found(ours, text)] == ["E9812"]
+    for condition, expected in (("IsTest", []), ("IsProd", ["E9812"]), ("IsOther", ["E9812"])):
+        there = text.replace("RotationRolePolicy\n", f"RotationRolePolicy\n    Condition: {condition}\n")
+        assert [one[0] for one in found(ours, there)] == expected
+
+
+def test_an_attribute_that_no_case_asks_for_is_not_judged(ours: RulesCollection) -> None:
+    text = policy("SecretId: db").replace("Conditions:\n", f"Conditions:\n{NEVER}")
+    output = "Outputs:\n  Output:\n    Value: !If [Never, !GetAtt Policy.X, x]\n"
+    assert found(ours, text + output) == []
+    assert [one[0] for one in found(ours, text + output.replace("Never", "IsProd"))] == ["E9814"]
+    of_test = output.replace("Never", "IsProd").replace("    Value", "    Condition: IsTest\n    Value")
+    assert found(ours, text + of_test) == []
+
+
 @pytest.mark.parametrize(("count", "expected"), [(7, ["E9813"]), (8, [])])
 def test_more_cases_than_can_be_looked_through_are_let_be(
     ours: RulesCollection, count: int, expected: list[str]

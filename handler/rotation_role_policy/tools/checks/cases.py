@@ -38,6 +38,13 @@ class Cases:
         elif len(asked) <= _MOST_CONDITIONS:
             yield from self._known.build_scenarios(asked)
 
+    def is_reached(self, template: Any, path: functions.Path) -> bool:
+        """Whether what is at a path of the template can be picked by its conditions, and they are known."""
+        case = functions.assumed(template, path)
+        if not case:
+            return case is not None
+        return any(self._known.build_scenarios({name: {truth} for name, truth in case.items()}))
+
     def certain(self, scenarios: Sequence[Case], found: Sequence[Case]) -> Case | None:
         """The case that something found in some of the scenarios is certain in; None where there is no such case.
 

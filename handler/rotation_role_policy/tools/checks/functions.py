@@ -8,6 +8,9 @@ Path = tuple[str | int, ...]
 
 NO_VALUE = {"Ref": "AWS::NoValue"}
 
+_DEPTH_OF_RESOURCE = 2
+"""A resource or an output is in a section, which is in the template."""
+
 _IN_SUB = re.compile(r"\$\{([^!}][^}]*)\}")
 
 
@@ -48,6 +51,23 @@ def branches(value: Any) -> tuple[str, Any, Any] | None:
     return None
 
 
+def assumed(template: Any, path: Path) -> dict[str, bool] | None:
+    """The conditions by which what is at a path of the template is there; None where they exclude each other."""
+    found: dict[str, bool] = {}
+    value = template
+    for depth, step in enumerate(path):
+        needed = None
+        if choice := branches(value):
+            number = path[depth + 1] if depth + 1 < len(path) else None
+            needed = (choice[0], number == 1) if number in (1, 2) else None
+        elif depth == _DEPTH_OF_RESOURCE and isinstance(value, Mapping) and isinstance(value.get("Condition"), str):
+            needed = (value["Condition"], True)
+        if needed and found.setdefault(*needed) is not needed[1]:
+            return None
+        value = value[step]
+    return found
+
+
 def conditions(value: Any) -> set[str]:
     """The conditions that pick the value, or a part of it."""
     found: set[str] = set()
@@ -81,6 +101,18 @@ def leaves(value: Any) -> Iterator[Any]:
             yield from leaves(one)
     elif value is not None and value != NO_VALUE:
         yield value
+
+
+def leaf_paths(value: Any, path: Path) -> Iterator[Path]:
+    """The paths of all that what is at a path can be: both values of an Fn::If, but none for AWS::NoValue."""
+    here = value
+    for step in path:
+        here = here[step]
+    if choice := branches(here):
+        for number in range(1, len(choice)):
+            yield from leaf_paths(value, (*path, "Fn::If", number))
+    elif here != NO_VALUE:
+        yield path
 
 
 def references(value: Any, path: Path = ()) -> Iterator[tuple[Path, str, str]]:

@@ -105,7 +105,9 @@ class UnknownAttribute(CloudFormationLintRule):  # type: ignore[misc]
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         """The findings."""
-        ours = {name for name, _ in Wiring(_readable(cfn)).of_type(TYPE)}
+        template = _readable(cfn)
+        cases = Cases(template)
+        ours = {name for name, _ in Wiring(template).of_type(TYPE)}
         known = [attribute.name for attribute in ATTRIBUTES]
         return [
             _found(
@@ -114,8 +116,8 @@ class UnknownAttribute(CloudFormationLintRule):  # type: ignore[misc]
             )
             # No other section can refer to a resource; what looks like it there is text.
             for section in ("Resources", "Outputs")
-            for path, name, attribute in functions.references(_readable(cfn).get(section), (section,))
-            if name in ours and attribute and attribute not in known
+            for path, name, attribute in functions.references(template.get(section), (section,))
+            if name in ours and attribute and attribute not in known and cases.is_reached(template, path)
         ]
 
 
@@ -260,6 +262,11 @@ def _remedy(wiring: Wiring, early: str, policy: str) -> str:
 
 
 def _mistakes(cfn: Template) -> Iterator[tuple[list[str | int], str, bool]]:
-    for name, properties in Wiring(_readable(cfn)).of_type(TYPE):
+    template = _readable(cfn)
+    cases = Cases(template)
+    for name, properties in Wiring(template).of_type(TYPE):
         for mistake in mistakes(properties):
-            yield ["Resources", name, "Properties", *mistake.path], mistake.reason, mistake.is_unknown
+            path = ("Resources", name, "Properties", *mistake.path)
+            ways = functions.leaf_paths(properties, mistake.path) if mistake.is_unknown else [mistake.path]
+            if any(cases.is_reached(template, (*path[:3], *way)) for way in ways):
+                yield list(path), mistake.reason, mistake.is_unknown

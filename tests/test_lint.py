@@ -441,6 +441,33 @@ def test_a_schedule_waits_for_the_policy_of_its_secret(ours: RulesCollection, se
 
 
 @pytest.mark.parametrize(
+    ("others", "same"),
+    [
+        ('!Sub "${Secret}-other"', '!Sub "${Secret}"'),
+        ('!Sub "${Secret.Id}/other"', '!Sub "${ Secret.Id }"'),
+        ('!Sub "other/${Secret}"', '!Sub ["${a}", { a: !Ref Secret }]'),
+        ('!Sub ["${a}-other", { a: !Ref Secret }]', '!Sub ["${a}", { a: !GetAtt Secret.Id }]'),
+        ('!Sub ["${Secret}", { Secret: other }]', '!Sub ["${Secret}", { other: other }]'),
+        ('!Sub "${Secret}${Text}"', '!Sub "${Attachment}"'),
+        ('!Join ["-", [!Ref Secret, other]]', '!Join ["-", [!Ref Secret]]'),
+        ('!Join ["", [!Ref Secret, !If [IsProd, a, b]]]', '!Join ["", [!Ref Secret, ""]]'),
+    ],
+)
+def test_a_secret_whose_name_begins_with_anothers_is_another(ours: RulesCollection, others: str, same: str) -> None:
+    text = policy("SecretId: !Ref Secret") + ALIAS + SCHEDULE.replace("!Ref Secret", "SCHEDULED")
+    assert found(ours, text.replace("SCHEDULED", others)) == []
+    assert [one[0] for one in found(ours, text.replace("SCHEDULED", same))] == ["E9815"]
+
+
+def test_a_dependency_left_over_from_a_loop_may_be_on_anything(ours: RulesCollection) -> None:
+    text = policy("SecretId: !Ref Secret") + SCHEDULE
+    for left in ('"Policy${X}"', '["Secret", "Policy&{X}"]'):
+        assert found(ours, text.replace("Schedule\n    P", f"Schedule\n    DependsOn: {left}\n    P")) == []
+    near = text.replace("Schedule\n    P", 'Schedule\n    DependsOn: "Policy$X"\n    P')
+    assert [one[0] for one in found(ours, near)] == ["E9815"]
+
+
+@pytest.mark.parametrize(
     ("before", "after"),
     [
         ("", SCHEDULE.replace("!Ref Text", '!Join ["", [!Ref Text, !Select [1, !Split ["x", !Ref Policy]]]]')),
@@ -563,6 +590,26 @@ def test_a_function_in_a_vpc_waits_for_the_policy_that_declares_it(ours: RulesCo
     )
     topic = "  Topic: { Type: AWS::SNS::Topic, DependsOn: Policy }\n"
     assert found(ours, policy(DECLARED) + ROLE + topic + through_another) == []
+
+
+@pytest.mark.parametrize(
+    ("others", "same"),
+    [
+        ("RotationLambdaARN: !Sub '${Function}-other'", "RotationLambdaARN: !Sub '${Function}:live'"),
+        (
+            "RotationLambdaARN: !Sub 'arn:aws:lambda:${AWS::Region}:1:function:x-${Function}'",
+            "RotationLambdaARN: !Sub 'arn:aws:lambda:${AWS::Region}:1:function:${Function}'",
+        ),
+        (
+            "RotationLambdaARN: !Join ['-', [!GetAtt Function.Arn, live]]",
+            "RotationLambdaARN: !Join [':', [!GetAtt Function.Arn, live]]",
+        ),
+        ("RoleName: !Sub '${Role}-other'", "RoleName: !Sub 'arn:aws:iam::1:role/${Role}'"),
+    ],
+)
+def test_a_name_that_has_a_functions_or_roles_in_it_is_anothers(ours: RulesCollection, others: str, same: str) -> None:
+    assert found(ours, policy(f"SecretId: db\n{others}") + ROLE + FUNCTION) == []
+    assert [one[0] for one in found(ours, policy(f"SecretId: db\n{same}") + ROLE + FUNCTION)] == ["E9816"]
 
 
 GRANT = '{ Statement: { Effect: Allow, Action: ["logs:*", ACTION], Resource: "*" } }'

@@ -133,6 +133,34 @@ def references(value: Any, path: Path = ()) -> Iterator[tuple[Path, str, str]]:
         yield from references(part, (*path, name))
 
 
+def pieces(value: Any) -> Iterator[str | tuple[str, str]]:
+    """What a value's text is put together from, by Fn::Sub and Fn::Join: texts, and what is referred to, as told above.
+
+    What is not known is told as a reference to nothing.
+    """
+    match value:
+        case str():
+            yield value
+        case {"Ref": str(name), **more} if not more:
+            yield name, ""
+        case {"Fn::GetAtt": argument, **more} if not more:
+            yield from _get_att(argument)
+        case {"Fn::Sub": str() | [str(), Mapping()] as argument, **more} if not more:
+            text, own = (argument, {}) if isinstance(argument, str) else argument
+            for number, part in enumerate(_IN_SUB.split(text)):
+                name, _, attribute = part.strip().partition(".")
+                if number % 2 and part.strip() in own:
+                    yield from pieces(own[part.strip()])
+                else:
+                    yield (name, attribute) if number % 2 else part
+        case {"Fn::Join": [str(between), list(parts)], **more} if not more:
+            for number, part in enumerate(parts):
+                yield from [between] if number else []
+                yield from pieces(part)
+        case _:
+            yield "", ""
+
+
 def _get_att(argument: Any) -> Iterator[tuple[str, str]]:
     match argument.split(".", 1) if isinstance(argument, str) else argument:
         case [str(name), str(attribute), *more]:

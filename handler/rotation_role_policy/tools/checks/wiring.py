@@ -4,12 +4,13 @@ For whatever is in the file: what has not the form of a template is passed over.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from rotation_role_policy.grammar import as_list
-from rotation_role_policy.tools.checks.functions import has_macro, is_open, leaves, references
+from rotation_role_policy.tools.checks.functions import has_macro, is_open, leaves, pieces, references
 
 _NAMED_BY = {
     "AWS::IAM::Role": "RoleName",
@@ -21,6 +22,8 @@ _NAMED_BY = {
     "AWS::Serverless::Function": "FunctionName",
 }
 """The property that says the same as a reference to the resource: its name, or whose version, alias or attachment."""
+
+_FUNCTIONS = ("AWS::Lambda::Function", "AWS::Serverless::Function")
 
 _PLAIN = {"Ref", "Fn::GetAtt", "Fn::Sub", "Fn::Join"}
 """Functions whose result, with one resource in it, is that resource's name or ARN."""
@@ -112,10 +115,11 @@ class Wiring:
             # It may add any.
             return frozenset(self.resources)
         declared = resource.get("DependsOn", [])
-        said = declared if isinstance(declared, list) else [declared]
-        return frozenset(
-            {one for one in said if isinstance(one, str)} | {found for _, found, _ in references(resource)}
-        )
+        said = {one for one in (declared if isinstance(declared, list) else [declared]) if isinstance(one, str)}
+        if any(re.search(r"[$&]\{", one) for one in said):
+            # Left over from a loop: it may stand for any.
+            return frozenset(self.resources)
+        return frozenset(said | {found for _, found, _ in references(resource)})
 
     def same(self, one: Any, other: Any) -> bool:
         """Whether two values (of lists: an item of each) can name the same secret, role or function."""
@@ -138,5 +142,19 @@ class Wiring:
         """The logical id of the secret, role or function that a value refers to; None where that is not plain."""
         if not (isinstance(value, Mapping) and len(value) == 1 and _PLAIN.issuperset(value)):
             return None
-        found = {name for _, name, _ in references(value) if self._type(name) in _NAMED_BY}
-        return found.pop() if len(found) == 1 else None
+        parts = list(pieces(value))
+        found = [at for at, part in enumerate(parts) if not isinstance(part, str) and self._type(part[0]) in _NAMED_BY]
+        if len(found) != 1:
+            return None
+        name = parts[found[0]][0]
+        before, after = (
+            "".join(part if isinstance(part, str) else "?" for part in side)
+            for side in (parts[: found[0]], parts[found[0] + 1 :])
+        )
+        # An ARN around a name, and a version or an alias after a function; else it is the name of something else.
+        is_secret = "SecretsManager" in self._type(name)
+        if before and (is_secret or not before.endswith((":", "/"))):
+            return None
+        if after and (self._type(name) not in _FUNCTIONS or not after.startswith(":")):
+            return None
+        return name

@@ -531,6 +531,40 @@ def test_a_schedule_and_a_policy_that_are_never_there_together_are_let_be(ours: 
     assert [one[0] for one in found(ours, both("IsProd", "IsOther"))] == ["E9815"]
 
 
+ROTATORS = "".join(
+    f"""\
+  {name}Role: {{ Type: AWS::IAM::Role, Properties: {{ AssumeRolePolicyDocument: {{}} }} }}
+  {name}:
+    Type: AWS::Lambda::Function
+    Properties: {{ Runtime: python3.13, Handler: a.b, Code: {{ ZipFile: pass }}, Role: !GetAtt {name}Role.Arn }}
+  {name}Alias: {{ Type: AWS::Lambda::Alias, Properties: {{ FunctionName: !Ref {name}, Name: a }} }}
+"""
+    for name in ("One", "Two")
+)
+
+
+@pytest.mark.parametrize(
+    ("policys", "others", "same"),
+    [
+        ("RotationLambdaARN: !Ref One", "!GetAtt Two.Arn", "!GetAtt One.Arn"),
+        ("RotationLambdaARN: !GetAtt One.Arn", "!Ref TwoAlias", "!Ref OneAlias"),
+        ("RotationLambdaARN: !Ref OneAlias", '!Sub "${Two.Arn}:live"', '!Sub "${One.Arn}:live"'),
+        ("RoleName: !Ref OneRole", "!GetAtt Two.Arn", "!GetAtt One.Arn"),
+        ("RoleName: !Ref OneRole\nVpcConfig: {}", "!Ref TwoAlias", "!Ref OneAlias"),
+        ("RotationLambdaARN: !If [IsProd, !Ref One, !Ref Two]", "!If [IsProd, !Ref Two, !Ref One]", "!Ref One"),
+        # What is not known may be the same.
+        ("RotationLambdaARN: !Ref One", "!Ref Two", "!Ref Text"),
+        ("RotationLambdaARN: !Ref One", "!Ref Two", "!If [IsProd, !Ref One, !Ref Two]"),
+    ],
+)
+def test_a_schedule_of_another_function_than_the_policys_need_not_wait(
+    ours: RulesCollection, policys: str, others: str, same: str
+) -> None:
+    text = policy(f"SecretId: !Ref Secret\n{policys}") + ROTATORS
+    assert found(ours, text + SCHEDULE.replace("!Ref Text", others)) == []
+    assert [one[0] for one in found(ours, text + SCHEDULE.replace("!Ref Text", same))] == ["E9815"]
+
+
 # --- functions in a VPC ----------------------------------------------------------------------------------------------
 
 ROLE = """\

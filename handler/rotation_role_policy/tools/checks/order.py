@@ -23,20 +23,25 @@ def schedules_before_policies(wiring: Wiring, scenarios: Scenarios) -> Iterator[
         if "HostedRotationLambda" in properties or is_open(properties):
             continue
         secret = properties.get("SecretId")
+        by = properties.get("RotationLambdaARN")
         near = {
-            policy: named
+            policy: (named, {name: theirs[name] for name in _TELLING if name in theirs})
             for policy, theirs in wiring.of_type(TYPE)
             if wiring.same(secret, named := [theirs.get("SecretId"), theirs.get("SecretIds")])
         }
         if not near:
             continue
-        values = [secret, _presence(wiring, near), *near.values()]
+        roles = {name: theirs.get("Role") for name, theirs in wiring.functions()}
+        values = [secret, by, roles.get(wiring.function(by) or ""), _presence(wiring, near), *map(list, near.values())]
         for scenario in scenarios(values, [wiring.condition(schedule)]):
+            its = wiring.function(picked(by, scenario))
+            its_role = wiring.role(picked(roles.get(its or ""), scenario))
             there = [
                 policy
-                for policy, named in near.items()
+                for policy, (named, telling) in near.items()
                 if _is_there(wiring, policy, scenario)
                 and wiring.same(picked(secret, scenario), picked(named, scenario))
+                and not _is_for_another(wiring, picked(telling, scenario), its, its_role)
             ]
             if there and not any(wiring.waits_for(schedule, policy) for policy in there):
                 yield schedule, there[0]
@@ -78,6 +83,15 @@ def functions_before_policies(wiring: Wiring, scenarios: Scenarios) -> Iterator[
             if inspected := [name for name, how in by.items() if how]:
                 yield function, its_role, inspected[0], by[inspected[0]]
                 break
+
+
+def _is_for_another(wiring: Wiring, policy: Mapping[str, Any], function: str | None, role: str | None) -> bool:
+    """Whether a policy is certainly for another function of the template than this one, or for another role."""
+    pairs = (
+        (wiring.function(policy.get("RotationLambdaARN")), function),
+        (wiring.role(policy.get("RoleName")), role),
+    )
+    return any(theirs and ours and theirs != ours for theirs, ours in pairs)
 
 
 def _serves(wiring: Wiring, policy: Mapping[str, Any], function: str, role: str) -> str:

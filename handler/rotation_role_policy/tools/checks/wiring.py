@@ -25,6 +25,8 @@ _NAMED_BY = {
 
 _FUNCTIONS = ("AWS::Lambda::Function", "AWS::Serverless::Function")
 
+_OF_FUNCTIONS = ("AWS::Lambda::Alias", "AWS::Lambda::Version")
+
 _PLAIN = {"Ref", "Fn::GetAtt", "Fn::Sub", "Fn::Join"}
 """Functions whose result, with one resource in it, is that resource's name or ARN."""
 
@@ -63,6 +65,16 @@ class Wiring:
         """The logical id of the role that a value refers to; None where it is not one of the template's."""
         name = self.resource(value)
         return name if name and self._type(name) == "AWS::IAM::Role" else None
+
+    def function(self, value: Any) -> str | None:
+        """The logical id of the function that a value refers to, if by its alias; None where it is not known."""
+        seen: set[str] = set()
+        name = self.resource(value)
+        while name and name not in seen and self._type(name) in _OF_FUNCTIONS:
+            seen.add(name)
+            properties = self.resources[name].get("Properties")
+            name = self.resource(properties.get("FunctionName") if isinstance(properties, Mapping) else None)
+        return name if name and self._type(name) in _FUNCTIONS else None
 
     def may_be_attached(self, policy: Mapping[str, Any], role: str) -> bool:
         """Whether a policy's resource attaches it to a role."""
@@ -155,6 +167,6 @@ class Wiring:
         is_secret = "SecretsManager" in self._type(name)
         if before and (is_secret or not before.endswith((":", "/"))):
             return None
-        if after and (self._type(name) not in _FUNCTIONS or not after.startswith(":")):
+        if after and (self._type(name) not in {*_FUNCTIONS, *_OF_FUNCTIONS} or not after.startswith(":")):
             return None
         return name

@@ -1167,6 +1167,45 @@ def test_what_a_macro_may_change_is_not_judged(ours: RulesCollection) -> None:
     assert found(ours, policy("SecretId: !Ref Secret") + changed) == []
 
 
+OUR_MACRO = "Fn::Transform: { Name: Ours }"
+INCLUDING = "Fn::Transform: { Name: AWS::Include, Parameters: { Location: s3://x/y } }"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "Resources:\n",
+        "  Policy:\n",
+        "    Properties:\n",
+        "      VpcConfig:\n",
+    ],
+)
+def test_what_stands_beside_a_macro_of_ones_own_is_not_judged_and_beside_an_include_is(
+    ours: RulesCollection, place: str
+) -> None:
+    vpc_config = "RoleName: r\nVpcConfig:\n  SubnetIds: text\n  Subnets: []"
+    text = policy(f"SecretId: db\n{vpc_config}")
+    assert sorted(one[0] for one in found(ours, text)) == ["E9811", "E9812"]
+    at = text.index(place) + len(place)
+    indent = " " * (len(place) - len(place.lstrip()) + 2)
+    beside = [found(ours, f"{text[:at]}{indent}{macro}\n{text[at:]}") for macro in (OUR_MACRO, INCLUDING)]
+    assert beside[0] == []
+    assert sorted(one[0] for one in beside[1]) == ["E9811", "E9812"]
+
+
+def test_properties_that_a_macro_beside_their_resources_type_may_add_are_not_missed(ours: RulesCollection) -> None:
+    text = policy("RoleName: r")
+    assert [one[0] for one in found(ours, text)] == ["E9813"]
+    for macro in (OUR_MACRO, INCLUDING):
+        assert found(ours, text.replace("  Policy:\n", f"  Policy:\n    {macro}\n")) == []
+
+
+def test_an_attribute_beside_a_macro_of_ones_own_is_not_judged(ours: RulesCollection) -> None:
+    text = policy("SecretId: db") + "Outputs:\n  Output:\n    Value: !GetAtt Policy.X\n"
+    assert [one[0] for one in found(ours, text)] == ["E9814"]
+    assert found(ours, text.replace("  Output:\n", f"  Output:\n    {OUR_MACRO}\n")) == []
+
+
 def test_no_template_at_all_is_a_problem(ours: RulesCollection) -> None:
     for text in ("Resources: {}\n", "Resources:\n", "Resources: []\n", "Outputs: {}\n"):
         assert found(ours, text) == []

@@ -39,7 +39,12 @@ class Cases:
             yield from self._known.build_scenarios(asked)
 
     def is_reached(self, template: Any, path: functions.Path) -> bool:
-        """Whether what is at a path of the template can be picked by its conditions, and they are known."""
+        """Whether what is at a path of the template can be picked by its conditions, and they are known.
+
+        What a macro changes is not there as it stands.
+        """
+        if functions.is_rewritten_around(template, path):
+            return False
         case = functions.assumed(template, path)
         if not case:
             return case is not None

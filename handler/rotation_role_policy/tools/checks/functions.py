@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rotation_role_policy.grammar import as_list
+
 Path = tuple[str | int, ...]
 
 NO_VALUE = {"Ref": "AWS::NoValue"}
@@ -29,6 +31,23 @@ def has_macro(value: Any) -> bool:
     return (isinstance(value, Mapping) and "Fn::Transform" in value) or any(
         has_macro(part) for _, part in _parts(value)
     )
+
+
+def is_rewritten(value: Any) -> bool:
+    """Whether a macro changes what stands beside it in the value: AWS::Include only adds to it."""
+    if not (isinstance(value, Mapping) and "Fn::Transform" in value):
+        return False
+    macros = as_list(value["Fn::Transform"])
+    return not all(isinstance(one, Mapping) and one.get("Name") == "AWS::Include" for one in macros)
+
+
+def is_rewritten_around(value: Any, path: Path) -> bool:
+    """Whether a macro changes what is at a path of the value, from beside it or further out."""
+    for step in path:
+        if is_rewritten(value):
+            return True
+        value = value[step]
+    return False
 
 
 def is_dynamic(value: Any) -> bool:

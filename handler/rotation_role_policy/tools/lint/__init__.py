@@ -81,6 +81,8 @@ class WrongTogether(CloudFormationLintRule):  # type: ignore[misc]
         wiring = Wiring(_whole(cfn))
         cases = Cases(wiring.template)
         for name, properties in wiring.of_type(TYPE):
+            if "Fn::Transform" in wiring.resources[name]:
+                continue
             scenarios = list(cases.scenarios(deciding(properties), [wiring.condition(name)]))
             found: dict[Mistake, list[Case]] = {}
             for scenario in scenarios:
@@ -107,7 +109,8 @@ class UnknownAttribute(CloudFormationLintRule):  # type: ignore[misc]
         """The findings."""
         template = _readable(cfn)
         cases = Cases(template)
-        ours = {name for name, _ in Wiring(template).of_type(TYPE)}
+        wiring = Wiring(template)
+        ours = {name for name, _ in wiring.of_type(TYPE) if not functions.is_rewritten(wiring.resources[name])}
         known = [attribute.name for attribute in ATTRIBUTES]
         return [
             _found(

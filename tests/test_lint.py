@@ -1193,6 +1193,46 @@ def test_what_stands_beside_a_macro_of_ones_own_is_not_judged_and_beside_an_incl
     assert sorted(one[0] for one in beside[1]) == ["E9811", "E9812"]
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "  Role:\n    Type: AWS::IAM::Role\n",
+        "  Function:\n    Type: AWS::Lambda::Function\n",
+        "  More:\n    Type: AWS::IAM::Policy\n",
+        "  Policy:\n    Type: Custom::RotationRolePolicy\n",
+    ],
+)
+@pytest.mark.parametrize("properties", [INSPECTED, DECLARED])
+def test_a_macro_in_a_function_its_role_or_a_policy_may_set_the_order_right(
+    ours: RulesCollection, place: str, properties: str
+) -> None:
+    more = "  More:\n    Type: AWS::IAM::Policy\n    Properties: { PolicyName: x, Roles: [other] }\n"
+    text = policy(properties) + ROLE + FUNCTION + more
+    assert text.count(place) == 1
+    assert len(found(ours, text)) == 1
+    assert found(ours, text.replace(place, f"{place}    {OUR_MACRO}\n")) == []
+    assert len(found(ours, text.replace(place, f"{place}    Metadata: {{ Name: Ours }}\n"))) == 1
+
+
+def test_a_policy_that_a_macro_changes_may_be_another_secrets_or_the_schedules(ours: RulesCollection) -> None:
+    text = policy("SecretId: !Ref Secret") + SCHEDULE
+    assert [one[0] for one in found(ours, text)] == ["E9815"]
+    changed = f"    {OUR_MACRO}\n    Properties:\n"
+    assert found(ours, text.replace("RotationRolePolicy\n    Properties:\n", f"RotationRolePolicy\n{changed}")) == []
+    second = f"  Second:\n    Type: Custom::RotationRolePolicy\n{changed}      SecretId: db\n"
+    assert [one[0] for one in found(ours, text + second)] == ["E9815"]
+    waiting = text.replace("RotationSchedule\n", "RotationSchedule\n    DependsOn: Second\n")
+    assert found(ours, waiting + second) == []
+
+
+def test_a_policy_for_a_role_that_is_not_told_may_declare_the_function_that_waits_for_it(ours: RulesCollection) -> None:
+    text = policy(INSPECTED) + ROLE + FUNCTION.replace("    Properties", "    DependsOn: Second\n    Properties", 1)
+    second = "  Second:\n    Type: Custom::RotationRolePolicy\n    Properties:\n"
+    second += "      ServiceToken: x\n      SecretId: db\n      RoleName: NAME\n      VpcConfig: { SubnetIds: [a] }\n"
+    assert found(ours, text + second.replace("NAME", "!Ref Text")) == []
+    assert [one[0] for one in found(ours, text + second.replace("NAME", "other"))] == ["E9816"]
+
+
 def test_properties_that_a_macro_beside_their_resources_type_may_add_are_not_missed(ours: RulesCollection) -> None:
     text = policy("RoleName: r")
     assert [one[0] for one in found(ours, text)] == ["E9813"]

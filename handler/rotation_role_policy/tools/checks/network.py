@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rotation_role_policy.grammar import as_list, matches
-from rotation_role_policy.tools.checks.functions import is_open, leaves
+from rotation_role_policy.tools.checks.functions import has_macro, is_open, leaves
 from rotation_role_policy.tools.checks.wiring import Wiring
 
 _ACTION = "ec2:CreateNetworkInterface"
@@ -48,7 +48,7 @@ def _is_an_item(wiring: Wiring, value: Any) -> bool:
 def may_manage_interfaces(wiring: Wiring, role: str) -> bool:
     """Whether a role of the template may have the permission from elsewhere than a `Custom::RotationRolePolicy`."""
     properties = wiring.resources[role].get("Properties")
-    if not isinstance(properties, Mapping) or is_open(properties):
+    if not isinstance(properties, Mapping) or is_open(properties) or has_macro(wiring.resources[role]):
         return True
     if any(map(_managed_policy_may, leaves(properties.get("ManagedPolicyArns")))):
         return True
@@ -56,7 +56,8 @@ def may_manage_interfaces(wiring: Wiring, role: str) -> bool:
         return True
     attached = wiring.of_type("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy")
     return any(
-        is_open(policy) or (wiring.may_be_attached(policy, role) and _policy_may(policy)) for _, policy in attached
+        has_macro(wiring.resources[name]) or (wiring.may_be_attached(policy, role) and _policy_may(policy))
+        for name, policy in attached
     )
 
 

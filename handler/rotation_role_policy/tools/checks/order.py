@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from rotation_role_policy.tools.checks.functions import is_open, picked
+from rotation_role_policy.tools.checks.functions import has_macro, is_open, is_rewritten, picked
 from rotation_role_policy.tools.checks.network import has_subnets, may_have_subnets, may_manage_interfaces
 from rotation_role_policy.tools.checks.wiring import Wiring
 from rotation_role_policy.tools.schema import TYPE
@@ -27,9 +27,11 @@ def schedules_before_policies(wiring: Wiring, scenarios: Scenarios) -> Iterator[
         near = {
             policy: (named, {name: theirs[name] for name in _TELLING if name in theirs})
             for policy, theirs in wiring.of_type(TYPE)
-            if wiring.same(secret, named := [theirs.get("SecretId"), theirs.get("SecretIds")])
+            if not _is_changed(wiring, policy)
+            and wiring.same(secret, named := [theirs.get("SecretId"), theirs.get("SecretIds")])
         }
-        if not near:
+        changed = [policy for policy, _ in wiring.of_type(TYPE) if _is_changed(wiring, policy)]
+        if not near or any(wiring.waits_for(schedule, policy) for policy in changed):
             continue
         roles = {name: theirs.get("Role") for name, theirs in wiring.functions()}
         values = [secret, by, roles.get(wiring.function(by) or ""), _presence(wiring, near), *map(list, near.values())]
@@ -60,12 +62,19 @@ def functions_before_policies(wiring: Wiring, scenarios: Scenarios) -> Iterator[
             policy: {name: theirs[name] for name in _TELLING if name in theirs}
             for policy, theirs in wiring.of_type(TYPE)
             if not is_open(theirs)
+            and not _is_changed(wiring, policy)
             and (
                 wiring.same(theirs.get("RoleName"), role)
                 or wiring.same(theirs.get("RotationLambdaARN"), {"Ref": function})
             )
         }
-        if not near or vpc is None or is_open(properties):
+        if not near or vpc is None or is_open(properties) or has_macro(wiring.resources[function]):
+            continue
+        # It may be the very one that declares the function.
+        unclear = [
+            policy for policy, theirs in wiring.of_type(TYPE) if policy not in near and _is_unclear(wiring, theirs)
+        ]
+        if any(wiring.waits_for(function, policy) for policy in unclear):
             continue
         values = [role, vpc, _presence(wiring, near), *near.values()]
         for scenario in scenarios(values, [wiring.condition(function)]):
@@ -83,6 +92,18 @@ def functions_before_policies(wiring: Wiring, scenarios: Scenarios) -> Iterator[
             if inspected := [name for name, how in by.items() if how]:
                 yield function, its_role, inspected[0], by[inspected[0]]
                 break
+
+
+def _is_changed(wiring: Wiring, policy: str) -> bool:
+    """Whether a macro changes a policy's properties."""
+    resource = wiring.resources[policy]
+    return is_rewritten(resource) or is_rewritten(resource.get("Properties"))
+
+
+def _is_unclear(wiring: Wiring, policy: Mapping[str, Any]) -> bool:
+    """Whether a policy may declare a function's VpcConfig for a role that is not told."""
+    role = policy.get("RoleName")
+    return is_open(policy) or ("VpcConfig" in policy and is_open(role) and wiring.role(role) is None)
 
 
 def _is_for_another(wiring: Wiring, policy: Mapping[str, Any], function: str | None, role: str | None) -> bool:

@@ -212,7 +212,9 @@ def test_a_terminal_sees_what_is_being_asked_and_a_pipe_does_not(
 def test_an_output_that_is_not_taken_is_told_by_the_status(shell: str, status: str, said: str) -> None:
     program = f"{sys.executable} -c 'import sys, time; time.sleep(0.2); from rotation_role_policy.tools import command"
     program += '; sys.exit(command.main(["schema"]))\''
-    environment = os.environ | {"PYTHONPATH": "handler"}
+    # Else each line is written at once, and there is nothing left to flush.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    environment = buffered | {"PYTHONPATH": "handler"}
     ran = subprocess.run(
         ["/bin/sh", "-c", shell.replace("$COMMAND", program)],
         capture_output=True,

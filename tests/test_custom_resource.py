@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from rotation_role_policy import __version__, attributes, custom_resource, stack
+from rotation_role_policy import __version__, attributes, custom_resource, identity, stack
 from tests.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Context, World, error
 
 OWN_ID = f"rotation-role/{OWN_POLICY}"
@@ -51,6 +51,16 @@ def test_a_long_logical_id_is_cut_so_that_the_name_fits_128_characters(world: Wo
 
 
 # --- Create ---
+
+
+def test_a_policys_name_tells_of_which_resource_it_may_be() -> None:
+    for logical_id in (LOGICAL_ID, "A" * 250):
+        name = identity.policy_name("a stack", logical_id)
+        assert identity.may_be_named(name, logical_id)
+        assert identity.may_be_named(name, "")
+        assert not identity.may_be_named(name, "Other")
+        assert not identity.may_be_named(f"{name}0", "")
+    assert not identity.may_be_named("theirs", "")
 
 
 def test_create_puts_the_policy_and_answers_with_where_it_stands(world: World, secret: str) -> None:

@@ -495,6 +495,9 @@ def test_with_its_stack_the_resources_own_policy_is_compared(
     assert f"policy      {OWN_POLICY}\n" in shown.out
     former = f"{other_role.rpartition('/')[2]}/{OWN_POLICY}"
     resources.append({"LogicalResourceId": LOGICAL_ID, "ResourceType": TYPE, "PhysicalResourceId": former})
+    # On the new role it stands already; on the former it does not go before the update.
+    again = preview("--template", file, "--stack", "database")
+    assert (again.status, "The policy moves" in again.out) == (2, True)
     world.client("iam").delete_role_policy(RoleName="rotation-role", PolicyName=OWN_POLICY)
     moved = preview("--template", file, "--stack", "database")
     assert moved.status == 2

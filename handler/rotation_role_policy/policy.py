@@ -129,7 +129,7 @@ def _one_or_list(values: list[str]) -> str | list[str]:
 
 
 @dataclass(frozen=True)
-class Kind:
+class StatementKind:
     """One row of the table of statements."""
 
     sid: str
@@ -171,7 +171,7 @@ def _not_in_vpc(situation: Situation) -> str:
 
 
 STATEMENTS = (
-    Kind(
+    StatementKind(
         "RotateSecret",
         rotate_secret,
         resource="the secret, or all of them",
@@ -179,7 +179,7 @@ STATEMENTS = (
         why="the four steps of a rotation make these calls",
         why_not=_always,
     ),
-    Kind(
+    StatementKind(
         "GeneratePassword",
         generate_password,
         resource="`*`",
@@ -187,7 +187,7 @@ STATEMENTS = (
         why="for the new password; IAM takes no other resource",
         why_not=_always,
     ),
-    Kind(
+    StatementKind(
         "UseSecretKey",
         use_secret_key,
         resource="the key; one statement for each",
@@ -195,7 +195,7 @@ STATEMENTS = (
         why="the secret is under this customer managed key",
         why_not=_is_managed_by_aws,
     ),
-    Kind(
+    StatementKind(
         "ReadSuperuserSecret",
         read_superuser_secret,
         resource="the superuser secret",
@@ -203,7 +203,7 @@ STATEMENTS = (
         why="alternating users: the superuser changes the other user's password",
         why_not=_of_superuser(""),
     ),
-    Kind(
+    StatementKind(
         "UseSuperuserKey",
         use_superuser_key,
         resource="its key",
@@ -211,7 +211,7 @@ STATEMENTS = (
         why="the superuser secret is under this customer managed key, and is only read",
         why_not=_of_superuser("AWS managed key: it needs no grant"),
     ),
-    Kind(
+    StatementKind(
         "DescribeSuperuserSecret",
         describe_superuser_secret,
         resource="the superuser secret",
@@ -219,7 +219,7 @@ STATEMENTS = (
         why="RDS manages it: its tags say which database it is of",
         why_not=_not_managed_by_rds,
     ),
-    Kind(
+    StatementKind(
         "DescribeSuperuserDatabase",
         describe_superuser_database,
         resource="the database of its tag",
@@ -227,7 +227,7 @@ STATEMENTS = (
         why="RDS manages the superuser secret, which holds no host: the database tells it",
         why_not=_no_database,
     ),
-    Kind(
+    StatementKind(
         "ManageNetworkInterfaces",
         manage_network_interfaces,
         resource="`*`",
@@ -235,7 +235,7 @@ STATEMENTS = (
         why="Lambda links the function to its VPC with the execution role; narrowed, it refuses the function",
         why_not=_not_in_vpc,
     ),
-    Kind(
+    StatementKind(
         "KeepNetworkInterfacesFromCode",
         keep_network_interfaces_from_code,
         resource="`*`",
@@ -253,7 +253,7 @@ def document(situation: Situation, profile: str) -> Document:
     return {"Version": "2012-10-17", "Statement": [one for statements in of_each_kind for one in statements]}
 
 
-def explained(situation: Situation, profile: str) -> Iterator[tuple[Kind, list[Statement]]]:
+def explained(situation: Situation, profile: str) -> Iterator[tuple[StatementKind, list[Statement]]]:
     """Each kind of statement with those that the document has of it: none, where it is left out."""
     for kind in STATEMENTS:
         statements = list(kind.build(situation))

@@ -4,7 +4,6 @@ The same modules in the same order as `custom_resource`: declaration, inspection
 """
 
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,14 +14,11 @@ from rotation_role_policy.attributes import attributes
 from rotation_role_policy.declaration import Declaration, declare
 from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused
 from rotation_role_policy.grammar import as_list
-from rotation_role_policy.identity import policy_name
+from rotation_role_policy.identity import may_be_named, policy_name
 from rotation_role_policy.policy import Document, Statement
 from rotation_role_policy.situation import Situation
 from rotation_role_policy.tools.preview.broader import Broader, broader
 from rotation_role_policy.tools.preview.users_aws import UsersAws
-
-_FORM_OF_OUR_NAMES = re.compile(r"[A-Za-z0-9]{1,115}-[0-9a-f]{12}")
-"""As `identity.policy_name` makes them."""
 
 _SHORTEST_REQUEST = {"StackId": "arn:aws:cloudformation:::stack//" + 36 * "-", "RequestId": 36 * "-"}
 """Of a stack that is not known: what is too long for it is too long for any."""
@@ -60,8 +56,8 @@ class Preview:
 
     @property
     def changes(self) -> bool:
-        """Whether the role would have another policy than today."""
-        return self.document != self.standing
+        """Whether the role would have another policy than today, or another role would lose its."""
+        return self.document != self.standing or bool(self.leaves_role)
 
     @property
     def leaves_role(self) -> str:
@@ -122,7 +118,7 @@ def _refuse(aws: UsersAws, found: Preview, others: Mapping[str, Document]) -> No
         f"{found.situation.role.name}/{found.policy_name}",
         attributes(found.policy_name, found.situation),
     )
-    if found.changes:
+    if found.document != found.standing:
         inline_policy.refuse_too_large(found.situation.role.name, found.document, others.values())
         if found.declaration.access_check == "Enforce":
             try:
@@ -142,9 +138,7 @@ def _likely_name(
     likely = [
         name
         for name, standing in inline.items()
-        if _FORM_OF_OUR_NAMES.fullmatch(name)
-        and name.startswith(f"{resource.logical_id[:115]}-" if resource.logical_id else "")
-        and _rotated(standing) == wanted
+        if may_be_named(name, resource.logical_id) and _rotated(standing) == wanted
     ]
     same = [name for name in likely if inline[name] == document]
     if len(likely) > 1:

@@ -20,7 +20,6 @@ _TELLS = {
     "DescribeKey": "who manages the key",
     "GetFunctionConfiguration": "which role, in a VPC or not",
     "GetRolePolicy": "what stands there today",
-    "ListRolePolicies": "is there room for it",
     "SimulatePrincipalPolicy": "would anything block it",
     "PutRolePolicy": "one inline policy, its own",
     "DescribeStacks": "does the stack still wait",

@@ -135,13 +135,13 @@ def test_an_unchanged_create_makes_three_calls(world: World, secret: str) -> Non
     ]
 
 
-def test_a_first_create_measures_proves_and_puts_besides(world: World, secret: str) -> None:
+def test_a_first_create_simulates_and_puts_besides_and_reads_no_other_policy(world: World, secret: str) -> None:
+    foreign_policy(world)
     world.create(**PROPERTIES)
     assert world.actions() == [
         "secretsmanager:DescribeSecret",
         "lambda:GetFunctionConfiguration",
         "iam:GetRolePolicy",
-        "iam:ListRolePolicies",
         # One for each statement.
         "iam:SimulatePrincipalPolicy",
         "iam:SimulatePrincipalPolicy",
@@ -401,7 +401,7 @@ def test_a_create_whose_write_cannot_be_taken_back_leaves_it_to_its_delete(
     assert world.policies() == {}
 
 
-@pytest.mark.parametrize("action", ["secretsmanager:DescribeSecret", "iam:ListRolePolicies", "iam:PutRolePolicy"])
+@pytest.mark.parametrize("action", ["secretsmanager:DescribeSecret", "iam:GetRolePolicy", "iam:PutRolePolicy"])
 def test_a_request_that_is_throttled_to_the_end_is_answered_in_time(world: World, secret: str, action: str) -> None:
     world.faults[action] = [error("Throttling")] * 1000
     context = Context()
@@ -430,7 +430,7 @@ def time_runs_out(world: World) -> Callable[[], None]:
     [
         ("lambda:GetFunctionConfiguration", f"uncreated-{LOGICAL_ID}"),
         ("iam:GetRolePolicy", f"uncreated-{LOGICAL_ID}"),
-        ("iam:ListRolePolicies", OWN_ID),
+        ("iam:SimulatePrincipalPolicy", OWN_ID),
     ],
 )
 def test_when_time_runs_out_before_the_write_nothing_is_written(

@@ -83,10 +83,10 @@ def test_the_limit_is_10240_characters_of_all_inline_policies_together(
     others = inline_policy.read_others(aws, "rotation-role", "own")
     assert list(others) == ["a", "b"]
     if fits:
-        inline_policy.refuse_too_large("rotation-role", DOCUMENT, others.values())
+        inline_policy.check_size("rotation-role", DOCUMENT, others.values())
         return
     with pytest.raises(Refused) as refused:
-        inline_policy.refuse_too_large("rotation-role", DOCUMENT, others.values())
+        inline_policy.check_size("rotation-role", DOCUMENT, others.values())
     own = inline_policy.size(DOCUMENT)
     assert str(refused.value).startswith(
         f'The role "rotation-role" is full: with this policy ({own} characters) its inline policies would have 10,241'
@@ -96,8 +96,21 @@ def test_the_limit_is_10240_characters_of_all_inline_policies_together(
     assert refused.value.kind == "Limit"
 
 
-def test_a_role_that_was_filled_meanwhile_is_refused_likewise(aws: WatchedAws, world: World) -> None:
+def test_what_fills_a_role_is_measured_when_iam_has_refused_it(aws: WatchedAws, world: World) -> None:
+    inline_policy.put(aws, "rotation-role", "theirs", json.loads(document_of(10_200)))
+    assert "iam:ListRolePolicies" not in world.actions()
     world.faults["iam:PutRolePolicy"] = [error("LimitExceeded")]
+    own = inline_policy.size(DOCUMENT)
+    with pytest.raises(Refused, match=f"would have {10_200 + own:,} characters; IAM allows 10,240"):
+        inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
+
+
+@pytest.mark.parametrize("code", ["", "AccessDenied", "ServiceFailure"])
+def test_a_full_role_is_refused_even_if_its_policies_cannot_be_measured(
+    aws: WatchedAws, world: World, code: str
+) -> None:
+    world.faults["iam:PutRolePolicy"] = [error("LimitExceeded")]
+    world.faults["iam:ListRolePolicies"] = [error(code)] if code else []
     with pytest.raises(Refused) as refused:
         inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
     own = inline_policy.size(DOCUMENT)

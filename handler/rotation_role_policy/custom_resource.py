@@ -118,8 +118,6 @@ def _put(event: Mapping[str, Any], before: str, declaration: Declaration, situat
     if standing == document:
         logger.info("unchanged", extra=facts(role=role_name, policy=name))
     else:
-        others = inline_policy.read_others(aws, role_name, name)
-        inline_policy.refuse_too_large(role_name, document, others.values())
         if declaration.access_check == "Enforce":
             access_check.refuse_blocked(aws, situation, document)
         _write(event, before, declaration, role_name, document, standing)

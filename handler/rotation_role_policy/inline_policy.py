@@ -1,11 +1,12 @@
-"""This resource's own inline policy on the role: read, measured, put, deleted. No policy of another name is touched."""
+"""This resource's own inline policy on the role: read, put, deleted. No policy of another name is touched."""
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from rotation_role_policy.aws import Aws
-from rotation_role_policy.errors import CallFailed, Kind, Refused, no_such_role, shown
+from rotation_role_policy.errors import CallFailed, Kind, OutOfTime, ProviderDenied, Refused, no_such_role, shown
 from rotation_role_policy.policy import Document
 
 # All inline policies of a role together, white space not counted.
@@ -38,8 +39,8 @@ def read_others(aws: Aws, role_name: str, policy_name: str) -> dict[str, Documen
     return {name: document for name, document in documents.items() if document}
 
 
-def refuse_too_large(role_name: str, document: Document, others: Iterable[Document]) -> None:
-    """Raises `Refused` where the role's inline policies, `document` and the `others`, would pass IAM's limit."""
+def check_size(role_name: str, document: Document, others: Iterable[Document]) -> None:
+    """Raise `Refused` if the role's inline policies, `document` and the `others`, would exceed IAM's limit."""
     total = size(document) + sum(size(other) for other in others)
     if total > ROLE_LIMIT:
         raise _too_large(role_name, f"{total:,}", size(document))
@@ -48,7 +49,8 @@ def refuse_too_large(role_name: str, document: Document, others: Iterable[Docume
 def put(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
     """Puts the document under this name, in place of what stands there.
 
-    Raises `Refused` where the role is gone or is AWS's own, or where others filled it since it was measured.
+    Raises `Refused` where the role is gone, is AWS's own, or is full. IAM itself refuses a document that would exceed
+    the role's limit, with nothing written: the other policies are measured only for the text of that error.
     """
     try:
         text = json.dumps(document)
@@ -63,6 +65,9 @@ def put(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
                 Kind.ROLE,
             ) from failure
         if failure.code == "LimitExceeded":
+            # The other policies are in the way of no other request, and may be hard to read: IAM has said enough.
+            with suppress(CallFailed, OutOfTime, ProviderDenied):
+                check_size(role_name, document, read_others(aws, role_name, policy_name).values())
             raise _too_large(role_name, f"more than {ROLE_LIMIT:,}", size(document)) from failure
         raise
 

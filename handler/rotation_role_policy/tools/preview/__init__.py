@@ -119,7 +119,7 @@ def _refuse(aws: UsersAws, found: Preview, others: Mapping[str, Document]) -> No
         attributes(found.policy_name, found.situation),
     )
     if found.document != found.standing:
-        inline_policy.refuse_too_large(found.situation.role.name, found.document, others.values())
+        inline_policy.check_size(found.situation.role.name, found.document, others.values())
         if found.declaration.access_check == "Enforce":
             try:
                 access_check.refuse_blocked(aws, found.situation, found.document)

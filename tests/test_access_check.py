@@ -4,13 +4,17 @@ The results are in the forms that AWS documents for SimulatePrincipalPolicy, in 
 older one, which emulators still have.
 """
 
+import dataclasses
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from rotation_role_policy import access_check, policy
+from rotation_role_policy.access_check import AccessWarning
 from rotation_role_policy.errors import CallFailed, Refused
 from rotation_role_policy.situation import Secret, Situation
 from tests.test_policy import CLUSTER, KEY, SECOND, SECRET, SUPERUSER, SUPERUSER_KEY, situation
@@ -19,9 +23,9 @@ from tests.world import WatchedAws, World, error
 Results = list[dict[str, Any]]
 
 
-def check(world: World, given: Situation, profile: str = "Strict") -> None:
-    """Checks the document of `given`."""
-    access_check.refuse_blocked(WatchedAws(world), given, policy.document(given, profile))
+def check(world: World, given: Situation, profile: str = "Strict") -> list[AccessWarning]:
+    """The warnings of the check of the document of `given`."""
+    return access_check.check_access(WatchedAws(world), given, policy.document(given, profile))
 
 
 def aggregate(**odd: dict[str, Any]) -> Callable[[dict[str, Any]], Results]:
@@ -81,8 +85,11 @@ NOT_GRANTED = {"EvalDecision": "implicitDeny", "MissingContextValues": ["kms:Via
     ("why", "blocker"),
     [
         (BY_BOUNDARY, "the role's permissions boundary"),
-        (BY_SCP, "a service control policy (SCP)"),
-        (BY_SCP | {"EvalDecision": "explicitDeny"}, "a service control policy (SCP)"),
+        (BY_BOUNDARY | {"OrganizationsDecisionDetail": {"AllowedByOrganizations": False}}, "the role's permissions"),
+        (
+            BY_DENY | {"OrganizationsDecisionDetail": {"AllowedByOrganizations": False}},
+            'an explicit deny in "guardrail"',
+        ),
         (BY_DENY, 'an explicit deny in "guardrail"'),
         ({"EvalDecision": "explicitDeny"}, "an explicit deny in a policy of the role"),
     ],
@@ -98,23 +105,86 @@ def test_what_is_certainly_blocked_is_refused_with_action_resource_and_blocker(
     with pytest.raises(Refused) as refused:
         check(world, situation())
     assert str(refused.value).startswith('AccessCheck: role "rotation-role": secretsmanager:PutSecretValue on ')
-    assert f"is blocked by {blocker}. Allow it there" in str(refused.value)
+    assert f"is blocked by {blocker}" in str(refused.value)
+    assert str(refused.value).endswith(". Allow it there, or set AccessCheck to Off.")
     assert SECRET in str(refused.value)
     assert len(str(refused.value)) <= 240
 
 
+NOT_SAID = "not allowed in the policy simulator, which does not say what denies it"
+AN_SCP = (
+    "denied by a service control policy (SCP) in the policy simulator, which evaluates SCPs without the context of the"
+    " real call"
+)
+
+
 @pytest.mark.parametrize(
-    "why",
+    ("why", "said"),
     [
-        NOT_GRANTED,
-        {"EvalDecision": "implicitDeny"},
-        {"EvalDecision": "implicitDeny", "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": True}},
-        {"EvalDecision": "implicitDeny", "OrganizationsDecisionDetail": {"AllowedByOrganizations": True}},
+        (BY_SCP, AN_SCP),
+        (BY_SCP | {"EvalDecision": "explicitDeny"}, AN_SCP),
+        (BY_SCP | {"EvalDecision": "explicitDeny", "MatchedStatements": []}, AN_SCP),
+        (NOT_GRANTED, "denied in the policy simulator, which was not given kms:ViaService"),
+        (
+            BY_BOUNDARY | {"MissingContextValues": ["aws:SourceVpc", "aws:SourceIp"]},
+            "denied by the role's permissions boundary in the policy simulator, which was not given aws:SourceIp,"
+            " aws:SourceVpc",
+        ),
+        (
+            BY_DENY | {"MissingContextValues": ["aws:SourceVpce"]},
+            'denied by an explicit deny in "guardrail" in the policy simulator, which was not given aws:SourceVpce',
+        ),
+        ({"EvalDecision": "implicitDeny"}, NOT_SAID),
+        (
+            {
+                "EvalDecision": "implicitDeny",
+                "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": True},
+            },
+            NOT_SAID,
+        ),
+        ({"EvalDecision": "implicitDeny", "OrganizationsDecisionDetail": {"AllowedByOrganizations": True}}, NOT_SAID),
     ],
 )
-def test_an_implicit_deny_alone_proves_nothing(world: World, why: dict[str, Any]) -> None:
-    world.simulate = aggregate(Decrypt=why, PutSecretValue=why)
-    check(world, situation(Secret(SECRET, KEY)))
+@pytest.mark.parametrize("form", ["aggregate", "old"])
+def test_what_is_not_certain_is_a_warning(world: World, why: dict[str, Any], said: str, form: str) -> None:
+    if form == "aggregate":
+        world.simulate = aggregate(PutSecretValue=why)
+    else:
+        world.simulate = old_form({("secretsmanager:PutSecretValue", SECRET): why})
+    [warning] = check(world, situation())
+    assert warning == AccessWarning(("secretsmanager:PutSecretValue",), (SECRET,), said)
+    assert str(warning) == f'secretsmanager:PutSecretValue on "{SECRET}": {said}'
+
+
+def test_a_context_key_can_be_missing_at_the_top_or_at_one_resource(world: World) -> None:
+    missing = {"MissingContextValues": ["aws:SourceVpc"]}
+    for at_the_top, below in ((missing, {}), ({}, missing), (missing, {"MissingContextValues": []})):
+        verdicts = [{"EvalResourceName": SECRET, "EvalResourceDecision": "explicitDeny", **below}]
+        result = {
+            "EvalActionName": "secretsmanager:PutSecretValue",
+            "EvalDecision": "explicitDeny",
+            "ResourceSpecificResults": verdicts,
+            **at_the_top,
+        }
+        world.simulate = lambda _, result=result: [result]  # type: ignore[misc]
+        assert {warning.why for warning in check(world, situation())} == {
+            "denied by an explicit deny in a policy of the role in the policy simulator, which was not given"
+            " aws:SourceVpc"
+        }
+
+
+def test_what_is_allowed_though_a_context_key_is_missing_is_no_warning(world: World) -> None:
+    world.simulate = aggregate(PutSecretValue={"MissingContextValues": ["aws:SourceVpc"]})
+    assert check(world, situation()) == []
+
+
+def test_a_call_of_lambdas_own_has_no_source_function_and_lacks_none(world: World) -> None:
+    # The policy that stands on the role already denies by this key.
+    world.simulate = aggregate(
+        CreateNetworkInterface=BY_BOUNDARY | {"MissingContextValues": ["lambda:sourceFunctionArn"]}
+    )
+    with pytest.raises(Refused, match=r"ec2:CreateNetworkInterface on .* permissions boundary"):
+        check(world, situation(in_vpc=True))
 
 
 def test_only_what_the_policy_grants_is_asked_for(world: World) -> None:
@@ -139,9 +209,9 @@ def test_a_result_without_its_resources_speaks_for_all_of_them_whatever_its_name
 def test_the_aggregate_of_all_resources_does_not_blame_the_one_that_is_allowed(world: World) -> None:
     verdicts = [
         {"EvalResourceName": SECRET, "EvalResourceDecision": "allowed"},
-        {"EvalResourceName": SECOND, "EvalResourceDecision": "implicitDeny"},
+        {"EvalResourceName": SECOND, "EvalResourceDecision": "explicitDeny"},
     ]
-    result = {"EvalActionName": "secretsmanager:PutSecretValue", "ResourceSpecificResults": verdicts} | BY_SCP
+    result = {"EvalActionName": "secretsmanager:PutSecretValue", "ResourceSpecificResults": verdicts} | BY_DENY
     world.simulate = lambda _: [result]
     with pytest.raises(Refused, match="prod/second-AbCdEf"):
         check(world, situation(Secret(SECRET, None), Secret(SECOND, None)))
@@ -165,16 +235,54 @@ def test_the_simulation_is_of_the_new_policy_on_the_role_with_the_context_of_the
         "aws:ViaAWSService": ("boolean", "false"),
     }
     owner = {"aws:ResourceAccount": ("string", "123456789012")}
+    from_code = {"lambda:SourceFunctionArn": ("string", given.function_arn)}
     through_secrets_manager = {
         "aws:ViaAWSService": ("boolean", "true"),
         "kms:EncryptionContext:SecretARN": ("string", SECRET),
         "kms:ViaService": ("string", "secretsmanager.eu-central-1.amazonaws.com"),
     }
     assert [context(params) for _, params in world.calls] == [
-        common | owner,
-        common,
+        common | owner | from_code,
+        common | from_code,
         common | owner | through_secrets_manager,
+        # Lambda's own calls.
         common,
+    ]
+
+
+def test_a_declared_function_has_no_arn_yet(world: World) -> None:
+    check(world, dataclasses.replace(situation(), function_arn=""))
+    assert not any("lambda:SourceFunctionArn" in context(params) for _, params in world.calls)
+
+
+def test_each_secret_is_simulated_with_its_own_tags(world: World) -> None:
+    tags = (("Team", "orders"), ("team", "ignored: IAM knows no case of keys"), ("aws:x", ""))
+    given = situation(
+        Secret(SECRET, KEY, tags),
+        Secret(SECOND, KEY),
+        Secret(f"{SECOND[:-6]}UvWxYz", KEY, tags),
+        superuser=Secret(SUPERUSER, SUPERUSER_KEY, (("role", "superuser"),)),
+    )
+    check(world, given)
+    asked = [
+        (params["ResourceArns"], {key: value for key, (_, value) in context(params).items() if "Tag/" in key})
+        for _, params in world.calls
+    ]
+    of_team = {
+        "aws:ResourceTag/Team": "orders",
+        "secretsmanager:ResourceTag/Team": "orders",
+        "aws:ResourceTag/aws:x": "",
+        "secretsmanager:ResourceTag/aws:x": "",
+    }
+    of_superuser = {"aws:ResourceTag/role": "superuser", "secretsmanager:ResourceTag/role": "superuser"}
+    assert asked == [
+        ([SECRET, f"{SECOND[:-6]}UvWxYz"], of_team),
+        ([SECOND], {}),
+        (["*"], {}),
+        # The tags of a key are not known.
+        *[([KEY], {})] * 3,
+        ([SUPERUSER], of_superuser),
+        ([SUPERUSER_KEY], {}),
     ]
 
 
@@ -197,6 +305,24 @@ def test_each_secret_under_a_key_is_simulated_in_its_own_encryption_context(worl
     assert asked == [(both, KEY, SECRET), (both, KEY, SECOND), (["kms:Decrypt"], SUPERUSER_KEY, SUPERUSER)]
 
 
+def test_a_superuser_secret_under_the_same_key_is_simulated_for_what_it_is_granted_alone(world: World) -> None:
+    # A boundary that is right: the superuser secret is never written.
+    def simulate(params: dict[str, Any]) -> Results:
+        of_superuser = context(params).get("kms:EncryptionContext:SecretARN", ("", ""))[1] == SUPERUSER
+        odd = {"GenerateDataKey": BY_BOUNDARY} if of_superuser else {}
+        return aggregate(**odd)(params)
+
+    world.simulate = simulate
+    given = situation(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY))
+    assert check(world, given) == []
+    asked = [
+        (params["ActionNames"], context(params)["kms:EncryptionContext:SecretARN"][1])
+        for _, params in world.calls
+        if params["ResourceArns"] == [KEY]
+    ]
+    assert asked == [(["kms:Decrypt", "kms:GenerateDataKey"], SECRET), (["kms:Decrypt"], SUPERUSER)]
+
+
 def test_actions_that_the_simulator_does_not_take_together_are_tried_apart(world: World) -> None:
     asked: list[list[str]] = []
     verdicts = old_form({("ec2:DetachNetworkInterface", "*"): BY_BOUNDARY})
@@ -215,20 +341,55 @@ def test_actions_that_the_simulator_does_not_take_together_are_tried_apart(world
     ]
 
 
-def test_an_action_that_the_simulator_does_not_take_at_all_is_not_proven_to_be_blocked(world: World) -> None:
+def test_an_action_that_the_simulator_does_not_take_at_all_is_a_warning(world: World) -> None:
     def simulate(params: dict[str, Any]) -> Results:
         raise error("InvalidInput", "Invalid Entity Arn")
 
     world.simulate = simulate
-    check(world, situation())
+    warnings = check(world, situation())
     apart = [params["ActionNames"] for _, params in world.calls]
     assert apart[1:5] == [[action] for action in apart[0]]
+    assert [warning.actions for warning in warnings] == [*[(action,) for action in apart[0]], tuple(apart[5])]
+    assert warnings[0].why == 'the policy simulator could not say (InvalidInput: "Invalid Entity Arn")'
 
 
-def test_any_other_failure_of_the_simulator_is_passed_on(world: World) -> None:
-    world.faults["iam:SimulatePrincipalPolicy"] = [error("ServiceFailure", "down")]
-    with pytest.raises(CallFailed, match="ServiceFailure"):
+UNAVAILABLE = ClientError(
+    {"Error": {"Code": "PolicyEvaluation", "Message": "down"}, "ResponseMetadata": {"HTTPStatusCode": 500}}, "Operation"
+)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (UNAVAILABLE, 'PolicyEvaluation: "down"'),
+        (ReadTimeoutError(endpoint_url="https://iam"), "ReadTimeoutError: "),
+        (error("ServiceFailure", "down"), 'ServiceFailure: "down"'),
+    ],
+)
+def test_a_simulator_that_cannot_answer_is_a_warning_after_a_few_tries(
+    world: World, trouble: Exception, said: str
+) -> None:
+    world.faults["iam:SimulatePrincipalPolicy"] = [trouble] * 1000
+    warnings = check(world, situation())
+    assert len(warnings) == 2
+    assert all(said in warning.why for warning in warnings)
+    assert len(world.calls) <= 2 * access_check.TRIES
+    assert sum(world.slept) < 10
+
+
+def test_a_simulator_that_is_throttled_is_asked_again(world: World) -> None:
+    world.faults["iam:SimulatePrincipalPolicy"] = [error("Throttling")] * 7
+    world.simulate = aggregate(PutSecretValue=BY_BOUNDARY)
+    with pytest.raises(Refused, match="permissions boundary"):
         check(world, situation())
+
+
+def test_a_simulator_that_is_throttled_to_the_end_fails_the_request(world: World) -> None:
+    world.faults["iam:SimulatePrincipalPolicy"] = [error("Throttling")] * 1000
+    aws = WatchedAws(world)
+    aws.deadline = time.monotonic() + 60
+    with pytest.raises(CallFailed, match="Throttling"):
+        access_check.check_access(aws, situation(), policy.document(situation(), "Strict"))
 
 
 def test_every_page_of_verdicts_is_read(world: World) -> None:

@@ -155,7 +155,7 @@ def test_all_pages_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     calls: list[Any] = []
 
-    def call(self: Aws, *names: str, **parameters: str) -> dict[str, Any]:
+    def call(self: Aws, *names: str, tries: float, **parameters: str) -> dict[str, Any]:
         calls.append((names, parameters))
         return pages[len(calls) - 1]
 

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ConnectionClosedError
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
-from rotation_role_policy import __version__, attributes, custom_resource, identity, stack
-from tests.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Context, World, error
+from rotation_role_policy import __version__, attributes, custom_resource, identity, inspection, policy
+from rotation_role_policy.declaration import declare
+from rotation_role_policy.errors import Undelivered
+from tests.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Context, WatchedAws, World, error
 
 OWN_ID = f"rotation-role/{OWN_POLICY}"
 PROPERTIES = {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db"}
@@ -122,7 +124,7 @@ def test_a_repeated_create_gives_the_same_answer_and_changes_nothing(world: Worl
     again = world.create(**PROPERTIES)
     assert again == first
     assert "iam:PutRolePolicy" not in world.actions()
-    assert world.slept == [10], "no wait where nothing changed"
+    assert world.slept == [10, 10], "the first delivery may have written a moment ago"
 
 
 def test_an_unchanged_create_makes_three_calls(world: World, secret: str) -> None:
@@ -147,6 +149,7 @@ def test_a_first_create_simulates_and_puts_besides_and_reads_no_other_policy(wor
         "iam:SimulatePrincipalPolicy",
         "iam:PutRolePolicy",
         "cloudformation:DescribeStacks",
+        "cloudformation:DescribeStackEvents",
     ]
 
 
@@ -259,7 +262,7 @@ def test_an_update_that_changes_nothing_writes_nothing(world: World, secret: str
     world.slept.clear()
     assert world.update(physical_id, **PROPERTIES, Triggers={"Again": "1"})["Status"] == "SUCCESS"
     assert "iam:PutRolePolicy" not in world.actions()
-    assert world.slept == []
+    assert world.slept == [10], "another delivery may have written a moment ago"
 
 
 def test_a_changed_role_is_a_replacement_that_leaves_the_old_policy_to_its_delete(world: World, secret: str) -> None:
@@ -279,7 +282,7 @@ def test_an_update_of_the_role_that_is_rolled_back_ends_where_it_began(world: Wo
     before = world.policies()
     world.function(world.role("successor"), "rotate-db-2")
     new_id = world.update(old_id, SecretId="prod/db", RotationLambdaARN="rotate-db-2")["PhysicalResourceId"]
-    assert world.update(new_id, **PROPERTIES)["PhysicalResourceId"] == old_id
+    assert world.update_in_rollback(new_id, **PROPERTIES)["PhysicalResourceId"] == old_id
     world.delete(new_id, SecretId="prod/db", RotationLambdaARN="rotate-db-2")
     assert world.policies() == before
     assert world.policies("successor") == {}
@@ -369,7 +372,7 @@ def test_an_update_that_fails_after_its_write_puts_the_old_document_back(
 ) -> None:
     physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
     before = world.policies()
-    monkeypatch.setattr(stack, "refuse_overtaken", lambda *_: 1 / 0)
+    monkeypatch.setattr(custom_resource.resource, "refuse_late", lambda: 1 / 0)
     for properties in (DOCUMENTED, SUCCESSOR):
         answer = world.update(physical_id, **properties)
         assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", physical_id)
@@ -381,7 +384,7 @@ def test_an_update_whose_write_cannot_be_taken_back_says_where_to_look(
     world: World, secret: str, successor: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
-    monkeypatch.setattr(stack, "refuse_overtaken", lambda *_: 1 / 0)
+    monkeypatch.setattr(custom_resource.resource, "refuse_late", lambda: 1 / 0)
     world.faults["iam:DeleteRolePolicy"] = [error("AccessDenied")]
     answer = world.update(physical_id, **SUCCESSOR)
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", physical_id)
@@ -392,7 +395,7 @@ def test_an_update_whose_write_cannot_be_taken_back_says_where_to_look(
 def test_a_create_whose_write_cannot_be_taken_back_leaves_it_to_its_delete(
     world: World, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stack, "refuse_overtaken", lambda *_: 1 / 0)
+    monkeypatch.setattr(custom_resource.resource, "refuse_late", lambda: 1 / 0)
     world.faults["iam:DeleteRolePolicy"] = [error("AccessDenied")]
     answer = world.create(**PROPERTIES)
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", OWN_ID)
@@ -412,7 +415,7 @@ def test_a_request_that_is_throttled_to_the_end_is_answered_in_time(world: World
     assert world.policies() == {}
 
 
-# --- overtaken ---
+# --- time runs out ---
 
 
 def time_runs_out(world: World) -> Callable[[], None]:
@@ -444,8 +447,8 @@ def test_when_time_runs_out_before_the_write_nothing_is_written(
     assert answer["PhysicalResourceId"] == physical_id
 
 
-@pytest.mark.parametrize("action", ["iam:PutRolePolicy", "cloudformation:DescribeStacks"])
-def test_when_time_runs_out_at_the_write_it_is_taken_back(
+@pytest.mark.parametrize("action", ["iam:PutRolePolicy", "cloudformation:DescribeStackEvents"])
+def test_when_time_runs_out_at_the_write_it_is_rolled_back(
     world: World, secret: str, successor: None, action: str
 ) -> None:
     world.lost[action] = [time_runs_out(world)]
@@ -456,14 +459,26 @@ def test_when_time_runs_out_at_the_write_it_is_taken_back(
     world.create(**PROPERTIES)
     before = world.policies()
     for changed in (DOCUMENTED, SUCCESSOR):
-        # An Update asks CloudFormation at its beginning, too.
+        # An Update asks CloudFormation before it writes, too.
         world.lost[action] = [time_runs_out(world)]
-        if action == "cloudformation:DescribeStacks":
+        if action == "cloudformation:DescribeStackEvents":
             world.lost[action].insert(0, lambda: None)
         answer = world.update(OWN_ID, **changed)
         assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", OWN_ID)
         assert world.policies() == before
         assert world.policies("successor") == {}
+
+
+# --- superseded ---
+
+MADE_UP_ID = "database_DatabaseRotationPolicy_1ABCDEFG"
+"""What CloudFormation calls a resource that has not said its ID."""
+
+
+def cancel_create(world: World, stack_status: str) -> None:
+    """Another resource fails, or the stack is deleted: the Create is cancelled."""
+    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_FAILED", MADE_UP_ID, PROPERTIES, "cancelled")
+    world.cloudformation.set_status(STACK_ID, stack_status)
 
 
 @pytest.mark.parametrize(
@@ -484,14 +499,15 @@ def test_a_create_that_its_delete_overtakes_leaves_no_policy(
     world: World, secret: str, status: str, moment: str
 ) -> None:
     theirs = foreign_policy(world)
-    delete = world.request("Delete", PROPERTIES, PhysicalResourceId="database-DatabaseRotationPolicy-1ABCDEFGHIJKL")
 
     def cancel() -> None:
-        world.stack_status = lambda _: status
+        cancel_create(world, status)
+        delete = world.request("Delete", PROPERTIES, stack_status=status, PhysicalResourceId=MADE_UP_ID)
         assert world.send_elsewhere(delete)["Status"] == "SUCCESS"
 
+    create = world.request("Create", PROPERTIES)
     world.faults[moment] = [cancel]
-    answer = world.create(**PROPERTIES)
+    answer = world.send(create)
     assert answer["Status"] == "FAILED"
     assert answer["Reason"] == f"CloudFormation no longer waits for this request: the stack is {status}."
     assert world.policies() == {"somebody-elses": theirs}
@@ -501,50 +517,142 @@ def test_a_create_that_its_delete_overtakes_leaves_no_policy(
 def test_a_create_that_is_delivered_long_after_its_delete_leaves_no_policy(
     world: World, secret: str, status: str
 ) -> None:
-    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
-    world.delete(physical_id)
-    world.stack_status = lambda _: status
-    world.create(**PROPERTIES)
+    event = world.request("Create", PROPERTIES)
+    world.delete(world.send(event)["PhysicalResourceId"])
+    world.cloudformation.set_status(STACK_ID, status)
+    assert world.send(event)["Status"] == "FAILED"
     assert world.policies() == {}
 
 
-def test_a_create_that_is_overtaken_leaves_nothing_of_an_earlier_delivery_either(world: World, secret: str) -> None:
-    world.create(**PROPERTIES)
-    world.stack_status = lambda _: "ROLLBACK_IN_PROGRESS"
-    world.create(**DOCUMENTED)
+def test_a_create_that_is_superseded_leaves_nothing_of_an_earlier_delivery_either(world: World, secret: str) -> None:
+    event = world.request("Create", DOCUMENTED)
+    world.send(event)
+    cancel_create(world, "ROLLBACK_IN_PROGRESS")
+    world.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=world.key())
+    assert world.send(event)["Status"] == "FAILED"
     assert world.policies() == {}
 
 
-@pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"])
-@pytest.mark.parametrize("changed", [DOCUMENTED, SUCCESSOR])
-def test_an_update_that_its_rollback_overtakes_takes_back_what_it_put(
-    world: World, secret: str, successor: None, status: str, changed: dict[str, Any]
+def test_a_create_that_starts_after_an_update_of_its_resource_leaves_what_the_update_put(
+    world: World, secret: str
 ) -> None:
-    physical_id = world.create(**PROPERTIES)["PhysicalResourceId"]
+    create = world.request("Create", PROPERTIES)
+    world.send(create)
+    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_COMPLETE", OWN_ID, PROPERTIES)
+    world.update(OWN_ID, **DOCUMENTED)
+    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", OWN_ID, DOCUMENTED)
+    world.cloudformation.set_status(STACK_ID, "UPDATE_COMPLETE")
     before = world.policies()
+    assert world.send(create)["Status"] == "FAILED"
+    assert world.policies() == before
 
-    def roll_back() -> None:
-        world.stack_status = lambda _: status
-        event = world.request("Update", PROPERTIES, PhysicalResourceId=physical_id)
-        assert world.send_elsewhere(event)["PhysicalResourceId"] == physical_id
 
-    world.faults["iam:PutRolePolicy"] = [roll_back]
-    assert world.update(physical_id, **changed)["Status"] == "FAILED"
+def fail_update(world: World, properties: dict[str, Any]) -> None:
+    """Another resource fails: the Update of ours is cancelled, and the stack rolls back."""
+    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_FAILED", OWN_ID, properties, "cancelled")
+    world.cloudformation.set_status(STACK_ID, "UPDATE_ROLLBACK_IN_PROGRESS")
+
+
+def roll_back(world: World, physical_id: str = OWN_ID) -> dict[str, Any]:
+    """The request of the rollback."""
+    status = "UPDATE_ROLLBACK_IN_PROGRESS"
+    return world.request("Update", PROPERTIES, stack_status=status, PhysicalResourceId=physical_id)
+
+
+def end_rollback(world: World) -> None:
+    """The rollback has succeeded."""
+    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", OWN_ID, PROPERTIES)
+    for status in ("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"):
+        world.cloudformation.set_status(STACK_ID, status)
+
+
+@pytest.mark.parametrize("changed", [DOCUMENTED, SUCCESSOR])
+@pytest.mark.parametrize("is_over", [True, False])
+def test_an_update_that_its_rollback_overtakes_undoes_what_it_put(
+    world: World, secret: str, successor: None, is_over: bool, changed: dict[str, Any]
+) -> None:
+    world.create(**PROPERTIES)
+    before = world.policies()
+    forward = world.request("Update", changed, PhysicalResourceId=OWN_ID)
+
+    def overtake() -> None:
+        fail_update(world, changed)
+        assert world.send_elsewhere(roll_back(world))["PhysicalResourceId"] == OWN_ID
+        if is_over:
+            end_rollback(world)
+
+    world.faults["iam:PutRolePolicy"] = [overtake]
+    assert world.send(forward)["Status"] == "FAILED"
     assert world.policies() == before
     assert world.policies("successor") == {}
 
 
-@pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"])
-def test_the_updates_of_a_rollback_are_served(world: World, secret: str, status: str) -> None:
-    physical_id = world.create(**DOCUMENTED)["PhysicalResourceId"]
-    world.stack_status = lambda _: status
-    assert world.update(physical_id, **PROPERTIES)["Status"] == "SUCCESS"
-    assert world.policies()[OWN_POLICY]["Statement"][0]["Sid"] == "RotateSecret"
+@pytest.mark.parametrize("changed", [DOCUMENTED, SUCCESSOR])
+@pytest.mark.parametrize("served_before", [True, False])
+@pytest.mark.parametrize("when", ["before the rollback's own Update", "after it", "after the rollback", "much later"])
+def test_a_forward_update_that_starts_late_writes_nothing_and_leaves_nothing(
+    world: World, secret: str, successor: None, changed: dict[str, Any], served_before: bool, when: str
+) -> None:
+    world.create(**PROPERTIES)
+    before = world.policies()
+    forward = world.request("Update", changed, PhysicalResourceId=OWN_ID)
+    if served_before:
+        # Lambda runs an event again if the answer was not taken.
+        world.answers.statuses.append(403)
+        with pytest.raises(Undelivered):
+            custom_resource.handler(forward, Context())
+    fail_update(world, changed)
+    if when != "before the rollback's own Update":
+        assert world.send(roll_back(world))["PhysicalResourceId"] == OWN_ID
+    if when in ("after the rollback", "much later"):
+        end_rollback(world)
+    if when == "much later":
+        world.cloudformation.page_size = 2
+        world.send(world.request("Update", PROPERTIES | {"Triggers": {"a": "b"}}, PhysicalResourceId=OWN_ID))
+    answer = world.send(forward)
+    assert answer["Status"] == "FAILED"
+    assert "CloudFormation no longer waits for this request" in answer["Reason"]
+    assert "iam:PutRolePolicy" not in world.actions()
+    assert world.policies("successor") == {} or when == "much later"
+    if when == "before the rollback's own Update":
+        assert world.send(roll_back(world))["Status"] == "SUCCESS"
+    assert world.policies() == before
+
+
+def test_a_late_update_does_not_remove_what_a_newer_one_is_about_to_put(
+    world: World, secret: str, successor: None
+) -> None:
+    world.create(**PROPERTIES)
+    first = world.request("Update", SUCCESSOR, PhysicalResourceId=OWN_ID)
+    fail_update(world, SUCCESSOR)
+    world.send(roll_back(world))
+    end_rollback(world)
+    second = world.request("Update", SUCCESSOR | {"Triggers": {"corrected": "1"}}, PhysicalResourceId=OWN_ID)
+    world.lost["iam:PutRolePolicy"] = [lambda: world.send_elsewhere(first)]
+    assert world.send(second)["PhysicalResourceId"] == f"successor/{OWN_POLICY}"
+    assert list(world.policies("successor")) == [OWN_POLICY]
+
+
+def test_a_superseded_update_leaves_the_document_that_the_rollback_put(world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    forward = world.request("Update", DOCUMENTED, PhysicalResourceId=OWN_ID)
+
+    def overtake() -> None:
+        fail_update(world, DOCUMENTED)
+        # The rollback leads to another document than the one that stood before.
+        world.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=world.key())
+        assert world.send_elsewhere(roll_back(world))["Status"] == "SUCCESS"
+
+    world.lost["iam:PutRolePolicy"] = [overtake]
+    assert world.send(forward)["Status"] == "FAILED"
+    [_, _, use_key] = world.policies()[OWN_POLICY]["Statement"]
+    assert use_key["Sid"] == "UseSecretKey"
 
 
 def test_an_update_that_is_delivered_when_the_stack_is_deleted_leaves_no_policy(world: World, secret: str) -> None:
-    world.stack_status = lambda _: "DELETE_COMPLETE"
-    assert world.update(OWN_ID, **PROPERTIES)["Status"] == "FAILED"
+    event = world.request("Update", PROPERTIES, PhysicalResourceId=OWN_ID)
+    world.cloudformation.set_status(STACK_ID, "DELETE_COMPLETE")
+    assert world.send(event)["Status"] == "FAILED"
     assert world.policies() == {}
 
 
@@ -559,7 +667,15 @@ def test_an_update_that_is_delivered_twice_at_once_keeps_what_it_put(
 
     def once_more() -> None:
         answers.append(world.send_elsewhere(event))
-        world.stack_status = lambda _: "UPDATE_COMPLETE"
+        new_id = answers[0]["PhysicalResourceId"]
+        if new_id != physical_id:
+            reason = "Requested update required the provider to create a new physical resource"
+            world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", new_id, changed, reason)
+        world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", new_id, changed)
+        world.cloudformation.set_status(STACK_ID, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+        if new_id != physical_id:
+            world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "DELETE_IN_PROGRESS", physical_id)
+        world.cloudformation.set_status(STACK_ID, "UPDATE_COMPLETE")
 
     world.faults[moment] = [once_more]
     assert world.send(event) == answers[0]
@@ -568,29 +684,37 @@ def test_an_update_that_is_delivered_twice_at_once_keeps_what_it_put(
     assert ("Sid" in statement) is (changed == SUCCESSOR)
 
 
+LOOKS = ["cloudformation:DescribeStacks", "cloudformation:DescribeStackEvents", "cloudformation:DescribeStackResource"]
+
+
 @pytest.mark.parametrize("code", ["AccessDenied", "ValidationError"])
 def test_where_cloudformation_does_not_tell_the_request_is_served(world: World, secret: str, code: str) -> None:
-    world.faults["cloudformation:DescribeStacks"] = [error(code)]
+    world.faults = {action: [error(code)] * 9 for action in LOOKS}
     assert world.create(**PROPERTIES)["Status"] == "SUCCESS"
-    world.faults["cloudformation:DescribeStacks"] = [error(code), error(code)]
     assert world.update(OWN_ID, **DOCUMENTED)["Status"] == "SUCCESS"
+    assert "Sid" not in world.policies()[OWN_POLICY]["Statement"][0]
+    answer = world.update(OWN_ID, SecretId="nowhere", RotationLambdaARN="rotate-db")
+    assert answer["Status"] == "FAILED"
 
 
-def test_cloudformation_is_asked_for_no_longer_than_ten_seconds(world: World, secret: str) -> None:
+def test_cloudformation_is_asked_for_no_longer_than_ten_seconds_at_a_time(world: World, secret: str) -> None:
     world.create(**PROPERTIES)
     world.slept.clear()
-    world.faults["cloudformation:DescribeStacks"] = [error("Throttling")] * 1000
+    world.faults = {action: [error("Throttling")] * 1000 for action in LOOKS}
     assert world.update(OWN_ID, **DOCUMENTED, PropagationDelay="0")["Status"] == "SUCCESS"
-    # Once before the write, once after it; the last pause of each would have been too long.
-    assert 0 < sum(world.slept) < 20
+    # Its status and its events, before the write and after it; the last pause of each would have been too long.
+    assert 0 < sum(world.slept) < 40
 
 
 def test_the_stack_is_asked_by_its_id(world: World, secret: str) -> None:
     world.create(**PROPERTIES)
-    assert world.calls[-1] == ("cloudformation:DescribeStacks", {"StackName": STACK_ID})
+    assert world.calls[-2:] == [
+        ("cloudformation:DescribeStacks", {"StackName": STACK_ID}),
+        ("cloudformation:DescribeStackEvents", {"StackName": STACK_ID}),
+    ]
 
 
-def test_a_policy_is_taken_back_before_lambda_ends_the_invocation(world: World, secret: str) -> None:
+def test_a_policy_is_rolled_back_before_lambda_ends_the_invocation(world: World, secret: str) -> None:
     context = Context()
     world.lost["iam:PutRolePolicy"] = [CLOSED] * 1000
     world.faults["iam:DeleteRolePolicy"] = [CLOSED] * 1000
@@ -606,6 +730,207 @@ def test_the_answer_is_in_time_where_cloudformation_waits_a_shorter_time(
     world.faults["iam:PutRolePolicy"] = [error("Throttling")] * 1000
     assert world.create(**PROPERTIES, ServiceTimeout=seconds)["Status"] == "FAILED"
     assert 20 < sum(world.slept) < 45
+
+
+# --- a rollback ---
+
+
+def disable_key(world: World) -> None:
+    """The secret's key can't be used any more."""
+    key_arn = world.client("secretsmanager").describe_secret(SecretId="prod/db")["KmsKeyId"]
+    world.client("kms").disable_key(KeyId=key_arn.rpartition("/")[2])
+
+
+def delete_secret(world: World) -> None:
+    """The secret is scheduled for deletion."""
+    world.client("secretsmanager").delete_secret(SecretId="prod/db")
+
+
+def remove_secret(world: World) -> None:
+    """The secret is gone."""
+    world.client("secretsmanager").delete_secret(SecretId="prod/db", ForceDeleteWithoutRecovery=True)
+
+
+def delete_function(world: World) -> None:
+    """The function is gone."""
+    world.client("lambda").delete_function(FunctionName="rotate-db")
+
+
+def deny_put(world: World) -> None:
+    """The role has lost the tag or boundary that the provider demands."""
+    world.faults["iam:PutRolePolicy"] = [error("AccessDenied")] * 9
+
+
+def fill_role(world: World) -> None:
+    """The role has no room left."""
+    world.faults["iam:PutRolePolicy"] = [error("LimitExceeded")] * 9
+
+
+def throttle_secrets_manager(world: World) -> None:
+    """Hundreds of resources are rolled back at the same time."""
+    world.faults["secretsmanager:DescribeSecret"] = [error("ThrottlingException")] * 10_000
+
+
+def lose_every_put(world: World) -> None:
+    """IAM does not answer."""
+    world.lost["iam:PutRolePolicy"] = [CLOSED] * 10_000
+
+
+CHANGES = [
+    disable_key, delete_secret, remove_secret, delete_function, deny_put, fill_role, throttle_secrets_manager,
+    lose_every_put,
+]  # fmt: skip
+
+
+@pytest.fixture
+def keyed_secret(world: World) -> str:
+    """As `secret`, under a customer managed key; the function is in a VPC."""
+    world.function(world.role(path="/app/"), vpc=world.vpc())
+    return world.secret(key=world.key())
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("served", [True, False])
+def test_a_rollback_succeeds_whatever_has_changed_meanwhile(
+    world: World,
+    keyed_secret: str,
+    successor: None,
+    change: Callable[[World], None],
+    in_place: bool,
+    served: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    created = world.create(**PROPERTIES)
+    before = world.policies()
+    changed = DOCUMENTED if in_place else SUCCESSOR
+    physical_id = world.update(OWN_ID, **changed)["PhysicalResourceId"] if served else OWN_ID
+    fail_update(world, changed)
+    change(world)
+    capsys.readouterr()
+    answer = world.send(roll_back(world, physical_id))
+    assert answer["Status"] == "SUCCESS", answer["Reason"]
+    # The old policy still stands on the old role: that is what CloudFormation has to believe in again.
+    assert answer["PhysicalResourceId"] in (OWN_ID, physical_id)
+    if change not in (delete_function, throttle_secrets_manager):
+        assert answer["PhysicalResourceId"] == OWN_ID
+    role_name = answer["PhysicalResourceId"].split("/")[0]
+    assert list(world.policies(role_name)) == [OWN_POLICY]
+    if not (in_place and served):
+        assert world.policies() == before
+    assert set(answer["Data"]) == set(created["Data"])
+    if change is not throttle_secrets_manager and role_name == "rotation-role":
+        assert answer["Data"] | {"FunctionArn": ""} == created["Data"] | {"FunctionArn": ""}
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["RollbackWarnings"] for line in lines if line["message"] == "answering"] == [1]
+    [warning] = [line for line in lines if line["message"] == "rolled back to the policy that stands"]
+    assert warning["why"]
+
+
+def test_a_rollback_writes_even_what_seems_to_stand_there(world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    world.update(OWN_ID, **DOCUMENTED)
+    fail_update(world, DOCUMENTED)
+    old = policy_document(world, PROPERTIES)
+    # IAM is eventually consistent: it still returns what was there before the Update.
+    world.responses["iam:GetRolePolicy"] = lambda _: {"PolicyDocument": json.dumps(old)}
+    assert world.send(roll_back(world))["Status"] == "SUCCESS"
+    del world.responses["iam:GetRolePolicy"]
+    assert world.policies()[OWN_POLICY] == old
+
+
+def policy_document(world: World, properties: dict[str, Any]) -> Any:
+    """The document that these properties lead to."""
+    situation = inspection.inspect(WatchedAws(World(world.answers)), declare(properties), ACCOUNT)
+    return policy.document(situation, declare(properties).policy_profile)
+
+
+def test_a_rollback_is_not_checked_for_access(world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    world.update(OWN_ID, **DOCUMENTED)
+    fail_update(world, DOCUMENTED)
+    world.simulate = lambda params: [
+        {"EvalActionName": action, "EvalResourceName": params["ResourceArns"][0], "EvalDecision": "explicitDeny"}
+        for action in params["ActionNames"]
+    ]
+    assert world.send(roll_back(world))["Status"] == "SUCCESS"
+    assert "iam:SimulatePrincipalPolicy" not in world.actions()
+    assert "Sid" in world.policies()[OWN_POLICY]["Statement"][0]
+
+
+@pytest.mark.parametrize("trouble", [error("Throttling"), ReadTimeoutError(endpoint_url="https://cloudformation")])
+@pytest.mark.parametrize("change", [None, remove_secret])
+@pytest.mark.parametrize("times", [1, 3, 10_000])
+def test_a_rollback_succeeds_though_cloudformation_does_not_answer(
+    world: World, secret: str, trouble: Exception, change: Callable[[World], None] | None, times: int
+) -> None:
+    world.create(**PROPERTIES)
+    before = world.policies()
+    world.update(OWN_ID, **DOCUMENTED)
+    fail_update(world, DOCUMENTED)
+    if change:
+        change(world)
+    world.faults = {action: [trouble] * times for action in LOOKS}
+    context = Context()
+    answer = world.send(roll_back(world), context)
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", OWN_ID), answer["Reason"]
+    assert context.get_remaining_time_in_millis() > 1000 * custom_resource.resource.answers_by - 1000 * time.monotonic()
+    if not change:
+        assert world.policies() == before
+
+
+def test_an_update_that_is_refused_waits_for_cloudformations_word(world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    event = world.request("Update", {"SecretId": "nowhere"}, PhysicalResourceId=OWN_ID)
+    world.faults["cloudformation:DescribeStacks"] = [error("Throttling")] * 12
+    answer = world.send(event)
+    assert answer["Status"] == "FAILED"
+    assert "there is no such secret" in answer["Reason"]
+
+
+def test_when_time_runs_out_in_a_rollback_the_answer_is_what_stands(world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    world.update(OWN_ID, **DOCUMENTED)
+    before = world.policies()
+    fail_update(world, DOCUMENTED)
+    for action in ("secretsmanager:DescribeSecret", "lambda:GetFunctionConfiguration", "iam:PutRolePolicy"):
+        world.lost[action] = [time_runs_out(world)]
+        answer = world.send(roll_back(world))
+        assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", OWN_ID)
+        assert answer["Data"]["RoleName"] == "rotation-role"
+        assert world.policies() == before
+
+
+def test_an_update_of_a_rollback_by_an_id_that_names_no_role_keeps_that_id(world: World, secret: str) -> None:
+    fail_update_of_nothing = world.request("Update", PROPERTIES, PhysicalResourceId=MADE_UP_ID)
+    assert fail_update_of_nothing
+    world.cloudformation.set_status(STACK_ID, "UPDATE_ROLLBACK_IN_PROGRESS")
+    remove_secret(world)
+    answer = world.send(roll_back(world, MADE_UP_ID))
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", MADE_UP_ID)
+    assert all(isinstance(value, str) for value in answer["Data"].values())
+
+
+# --- roles that were created a moment ago ---
+
+
+@pytest.mark.parametrize("action", ["iam:GetRole", "iam:SimulatePrincipalPolicy", "iam:PutRolePolicy"])
+def test_a_role_that_iam_does_not_know_yet_is_waited_for(world: World, action: str) -> None:
+    world.secret()
+    world.role()
+    world.faults[action] = [error("NoSuchEntity")] * 5
+    declared = {"SecretId": "prod/db", "RoleName": "rotation-role", "VpcConfig": {}}
+    answer = world.create(**declared, PropagationDelay="0")
+    assert answer["Status"] == "SUCCESS", answer["Reason"]
+    assert sum(world.slept) == 10
+
+
+def test_a_role_that_does_not_come_is_refused_after_a_quarter_of_a_minute(world: World) -> None:
+    world.secret()
+    answer = world.create(SecretId="prod/db", RoleName="nowhere", VpcConfig={})
+    assert answer["Status"] == "FAILED"
+    assert 'RoleName "nowhere": this account has no such role' in answer["Reason"]
+    assert 10 <= sum(world.slept) <= 15
 
 
 # --- Delete ---
@@ -764,6 +1089,8 @@ def test_each_answer_is_a_metric_of_the_provider_by_which_failures_are_counted(
             {"Name": "FailedRequests", "Unit": "Count"},
             {"Name": "Duration", "Unit": "Milliseconds"},
             {"Name": "ColdStarts", "Unit": "Count"},
+            {"Name": "AccessCheckWarnings", "Unit": "Count"},
+            {"Name": "RollbackWarnings", "Unit": "Count"},
         ],
     }
     of_failed = {

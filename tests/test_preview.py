@@ -702,7 +702,8 @@ def test_a_secret_of_another_account_is_said_to_be_out_of_the_providers_reach(
 def test_what_the_simulator_cannot_judge_is_said(preview: Preview, world: World, secret: str) -> None:
     world.faults["iam:SimulatePrincipalPolicy"] = [error("InvalidInput", "no")] * 20
     out = " ".join(preview(*BY_HAND).out.split())
-    assert "Note: not simulated (secretsmanager:DescribeSecret)." in out
-    world.faults["iam:SimulatePrincipalPolicy"] = [error("PolicyEvaluation", "no")]
+    could_not_say = 'the policy simulator could not say (InvalidInput: "no").'
+    assert f'Note: The access check leaves open: secretsmanager:DescribeSecret on "{secret}": {could_not_say}' in out
+    world.faults["iam:SimulatePrincipalPolicy"] = [error("AccessDenied", "no")]
     out = " ".join(preview(*BY_HAND).out.split())
-    assert "Note: The access check was not made: iam:SimulatePrincipalPolicy answered PolicyEvaluation." in out
+    assert "Note: The access check was not made: AWS denies you iam:SimulatePrincipalPolicy." in out

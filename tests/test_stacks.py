@@ -8,9 +8,11 @@ told of, and everyone else's; each delivery of a request has brought one answer.
 import itertools
 import json
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
@@ -28,14 +30,15 @@ from rotation_role_policy import custom_resource
 from rotation_role_policy.errors import Undelivered
 from rotation_role_policy.transport import READ_SECONDS
 from tests.answers import Answers
-from tests.world import ACCOUNT, REGION, Context, World, connected, error
+from tests.world import ACCOUNT, REGION, Context, World, connected, error, simulate_nothing
 
 ROLES = ("role-0", "role-1", "role-2")
 SECRETS = ("db", "keyed", "other")
-STACKS = tuple(f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{name}/6b1e1c50-0000-11ef" for name in ("one", "two"))
+STACK_NAMES = ("one", "two")
 LOGICAL_IDS = ("Policy", "SecondPolicy")
-MADE_UP_ID = "one-Policy-1ABCDEFGHIJKL"
-"""What CloudFormation calls a resource that has not said its id."""
+MADE_UP_ID = "one_Policy_ABCDEFGH"
+"""What CloudFormation calls a resource that has not said its ID."""
+MINUTE = timedelta(minutes=1)
 
 URL = "https://iam.amazonaws.com/"
 LOST = {
@@ -55,8 +58,8 @@ FOR_EVER = {"throttled for ever": PASSING["throttled"], "closed for ever": PASSI
 class Resource:
     """One `Custom::RotationRolePolicy`, as CloudFormation believes it to be."""
 
-    stack_id: str
-    logical_id: str
+    key: tuple[str, str]
+    """The ID of its stack, and its logical ID."""
     physical_id: str
     properties: dict[str, Any]
     document: Any
@@ -72,11 +75,13 @@ class Trouble:
     times: int = 1
     statuses: tuple[int, ...] = ()
     """The first responses to the answer itself."""
+    only: str = ""
+    """What the actions of these calls begin with."""
 
     @property
     def passes(self) -> bool:
         """Whether the request has to succeed nonetheless."""
-        return self.kind in ("none", "delivered twice", *PASSING)
+        return self.kind in ("none", "delivered twice", *PASSING) or bool(self.only)
 
 
 QUIET = Trouble("none")
@@ -91,8 +96,10 @@ class Moments:
         self.call = -1
         self.left = trouble.times
 
-    def __call__(self, when: str, _: str) -> None:
+    def __call__(self, when: str, action: str) -> None:
         """`when` is ``before`` or ``after`` the call."""
+        if not action.startswith(self.trouble.only):
+            return
         self.call += when == "before"
         if when == self.trouble.when and self.call >= self.trouble.call and self.left:
             self.left -= 1
@@ -117,6 +124,15 @@ def troubles(*kinds: str) -> st.SearchStrategy[Trouble]:
     )
 
 
+LOOKS = "cloudformation:"
+LOOK_TROUBLE = st.builds(
+    Trouble,
+    kind=st.sampled_from([*PASSING, *FOR_EVER, "denied"]),
+    call=st.integers(0, 3),
+    times=st.sampled_from([1, 2, 5, 1_000_000]),
+    only=st.just(LOOKS),
+)
+"""CloudFormation does not say what it is doing: for a while, or to the end."""
 PASSING_TROUBLE = troubles(*PASSING)
 ANY_TROUBLE = troubles(*PASSING, *FATAL, *FOR_EVER, "time runs out", "delivered twice")
 
@@ -162,6 +178,10 @@ BAD = st.sampled_from(
 )
 
 
+CHANGES = ("nothing", "key disabled", "secret gone", "function gone", "function has another role", "put denied", "deny")
+"""What changes between an Update and its rollback, and is as before when the rollback is over."""
+
+
 class Stacks(RuleBasedStateMachine):
     """CloudFormation, Lambda's deliveries, and the account."""
 
@@ -169,22 +189,26 @@ class Stacks(RuleBasedStateMachine):
         super().__init__()
         self._exit = ExitStack()
         self.world: World = self._exit.enter_context(connected(answers))
+        self.cloudformation = self.world.cloudformation
+        self.cloudformation.page_size = 4
         self.resources: dict[tuple[str, str], Resource] = {}
-        self.statuses: dict[str, str] = {}
-        self.world.stack_status = lambda stack_id: self.statuses[stack_id]
         self.others: dict[str, dict[str, Any]] = {role: {} for role in ROLES}
         self.serial = itertools.count(1)
+        self.stack_ids = {name: self._new_stack_id(name) for name in STACK_NAMES}
         self.last: dict[str, Any] | None = None
-        self.newest_create: dict[str, Any] | None = None
+        self.sent: deque[dict[str, Any]] = deque(maxlen=8)
+        """The Creates and Updates of late, whether they were delivered or not."""
 
-    @initialize()
-    def account(self) -> None:
-        """Roles, functions, secrets."""
+    @initialize(seconds=st.sampled_from([1, 3, 30]))
+    def account(self, seconds: int) -> None:
+        """Roles, functions, secrets; and how fast CloudFormation goes from event to event."""
+        self.cloudformation.pace = timedelta(seconds=seconds)
         world = self.world
         for number, role in enumerate(ROLES):
             world.function(world.role(role), f"function-{number}")
+        self.key_id = world.key().rpartition("/")[2]
         world.secret("db")
-        world.secret("keyed", world.key())
+        world.secret("keyed", self.key_id)
         world.secret("other")
         world.secret("superuser", world.key())
 
@@ -192,7 +216,7 @@ class Stacks(RuleBasedStateMachine):
         """Deletes what is left, as the deletion of the stacks does."""
         try:
             for key in [*self.resources]:
-                self._delete(self.resources.pop(key), QUIET)
+                self._delete_resource(key, QUIET)
             self.nothing_but_what_is_believed_in()
         finally:
             self._exit.close()
@@ -208,7 +232,6 @@ class Stacks(RuleBasedStateMachine):
                 self._let_time_run_out()
             elif trouble.kind == "delivered twice":
                 world.send_elsewhere(event)
-                self._settle(event["StackId"])
             elif trouble.kind != "none":
                 if trouble.kind == "slow":
                     world.slept.append(READ_SECONDS)
@@ -243,89 +266,153 @@ class Stacks(RuleBasedStateMachine):
         self.world.slept.append(max(0.0, resource.answers_by - time.monotonic()))
         resource._timer.function()
 
-    def _request(
-        self, request_type: str, stack_id: str, logical_id: str, properties: dict[str, Any], **more: Any
-    ) -> dict[str, Any]:
-        self.statuses[stack_id] = f"{request_type.upper()}_IN_PROGRESS"
-        request_id = str(next(self.serial))
-        self.last = self.world.request(
-            request_type, properties, StackId=stack_id, LogicalResourceId=logical_id, RequestId=request_id, **more
-        )
-        return self.last
-
-    def _settle(self, stack_id: str, status: str = "UPDATE_COMPLETE") -> None:
-        """The stack's operation is over."""
-        self.statuses[stack_id] = status
-
-    def _update_request(self, resource: Resource, physical_id: str, properties: dict[str, Any]) -> dict[str, Any]:
-        return self._request(
-            "Update",
-            resource.stack_id,
-            resource.logical_id,
-            properties,
-            PhysicalResourceId=physical_id,
-            OldResourceProperties=resource.properties,
-        )
-
-    def _delete(self, resource: Resource, trouble: Trouble) -> None:
-        """The Delete of a resource, or of one half of a replacement; tried again by its owner if it fails."""
-        event = self._request(
-            "Delete",
-            resource.stack_id,
-            resource.logical_id,
-            resource.properties,
-            PhysicalResourceId=resource.physical_id,
-        )
-        answer = self._deliver(event, trouble)
-        if answer is None or answer["Status"] == "FAILED":
-            assert not trouble.passes
-            answer = self._deliver(event, QUIET)
-        assert answer is not None
-        assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", resource.physical_id), answer
-        is_last = not any(stack_id == resource.stack_id for stack_id, _ in self.resources)
-        self._settle(resource.stack_id, "DELETE_COMPLETE" if is_last else "UPDATE_COMPLETE")
-
-    def _succeed(self, event: dict[str, Any]) -> dict[str, Any]:
+    def _succeed(self, event: dict[str, Any], trouble: Trouble) -> dict[str, Any]:
         """The answer to a request that has to succeed."""
-        answer = self._deliver(event, QUIET)
+        answer = self._deliver(event, trouble)
         assert answer is not None
         assert answer["Status"] == "SUCCESS", answer["Reason"]
         return answer
+
+    def _deliver_overtaken(
+        self, event: dict[str, Any], at: int, when: str, overtake: Callable[[], None]
+    ) -> dict[str, Any] | None:
+        """The answer, where it was given before anything overtook the request."""
+        world = self.world
+        overtaken: list[bool] = []
+
+        def strike() -> None:
+            overtaken.append(True)
+            overtake()
+
+        world.moment = Moments(Trouble("overtaken", at, when), strike)
+        world.slept.clear()
+        world.answers.clear()
+        custom_resource.handler(event, Context())
+        world.moment = lambda _when, _action: None
+        [answer] = world.answers.received
+        return None if overtaken else answer
+
+    # --- requests ---
+
+    def _new_stack_id(self, name: str) -> str:
+        return f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{name}/6b1e1c50-{next(self.serial):04}-11ef"
+
+    def _request(
+        self, request_type: str, key: tuple[str, str], status: str, properties: dict[str, Any], **more: Any
+    ) -> dict[str, Any]:
+        stack_id, logical_id = key
+        event = self.world.request(
+            request_type,
+            properties,
+            stack_status=status,
+            StackId=stack_id,
+            LogicalResourceId=logical_id,
+            RequestId=str(next(self.serial)),
+            **more,
+        )
+        if request_type != "Delete":
+            self.sent.append(event)
+        self.last = event
+        return event
+
+    def _create_request(self, key: tuple[str, str], properties: dict[str, Any]) -> dict[str, Any]:
+        is_new = key[0] not in self.cloudformation.stacks
+        return self._request("Create", key, "CREATE_IN_PROGRESS" if is_new else "UPDATE_IN_PROGRESS", properties)
+
+    def _update_request(
+        self, resource: Resource, properties: dict[str, Any], physical_id: str, status: str = "UPDATE_IN_PROGRESS"
+    ) -> dict[str, Any]:
+        old = {"OldResourceProperties": resource.properties}
+        return self._request("Update", resource.key, status, properties, PhysicalResourceId=physical_id, **old)
+
+    def _set_resource(self, event: dict[str, Any], status: str, physical_id: str, reason: str = "") -> None:
+        stack_id, logical_id, properties = (
+            event[name] for name in ("StackId", "LogicalResourceId", "ResourceProperties")
+        )
+        self.cloudformation.set_resource(stack_id, logical_id, status, physical_id, properties, reason)
+
+    def _clean_up(self, key: tuple[str, str], status: str, physical_id: str, properties: dict[str, Any]) -> None:
+        """The Delete of the clean-up, which has to succeed."""
+        stack_id, logical_id = key
+        self.cloudformation.begin(stack_id, status)
+        self.cloudformation.set_resource(stack_id, logical_id, "DELETE_IN_PROGRESS", physical_id)
+        event = self._request_of_clean_up(key, physical_id, properties)
+        answer = self._succeed(event, QUIET)
+        assert answer["PhysicalResourceId"] == physical_id
+        self.cloudformation.set_resource(stack_id, logical_id, "DELETE_COMPLETE", physical_id)
+
+    def _request_of_clean_up(
+        self, key: tuple[str, str], physical_id: str, properties: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Its events have been recorded: those of a clean-up are others."""
+        stack_id, logical_id = key
+        self.last = {
+            "RequestType": "Delete",
+            "ResponseURL": self.cloudformation.response_url(self.world.answers.url),
+            "StackId": stack_id,
+            "LogicalResourceId": logical_id,
+            "RequestId": str(next(self.serial)),
+            "ResourceType": "Custom::RotationRolePolicy",
+            "PhysicalResourceId": physical_id,
+            "ResourceProperties": properties,
+        }
+        return self.last
 
     def _standing(self, physical_id: str) -> Any:
         role, _, name = physical_id.partition("/")
         return self.world.policies(role).get(name) if name else None
 
     def _unused(self) -> list[tuple[str, str]]:
-        return [key for key in itertools.product(STACKS, LOGICAL_IDS) if key not in self.resources]
+        return [key for key in itertools.product(self.stack_ids.values(), LOGICAL_IDS) if key not in self.resources]
 
-    # --- what happens ---
+    def _is_first_of_stack(self, key: tuple[str, str]) -> bool:
+        return self.cloudformation.stacks[key[0]].status.startswith(("CREATE_", "ROLLBACK_"))
+
+    def _renew_stack(self, stack_id: str) -> None:
+        """A stack that is deleted is created again under its name, with another ID."""
+        name = stack_id.split("/")[1]
+        self.stack_ids[name] = self._new_stack_id(name)
+
+    # --- Create ---
 
     @precondition(lambda self: self._unused())
-    @rule(data=st.data(), properties=GOOD, trouble=ANY_TROUBLE)
+    @rule(data=st.data(), properties=GOOD, trouble=st.one_of(ANY_TROUBLE, LOOK_TROUBLE))
     def create(self, data: st.DataObject, properties: dict[str, Any], trouble: Trouble) -> None:
-        """A resource is created; if that fails, its Delete follows with the id that the failure gave."""
-        key = data.draw(st.sampled_from(self._unused()))
-        event = self._request("Create", *key, properties)
+        """A resource is created; if that fails, its Delete follows with the ID that the failure gave."""
+        event = self._create_request(data.draw(st.sampled_from(self._unused())), properties)
         self._finish_create(event, self._deliver(event, trouble), trouble)
 
     def _finish_create(self, event: dict[str, Any], answer: dict[str, Any] | None, trouble: Trouble) -> None:
         assert answer is not None
-        resource = Resource(
-            event["StackId"],
-            event["LogicalResourceId"],
-            answer["PhysicalResourceId"],
-            event["ResourceProperties"],
-            self._standing(answer["PhysicalResourceId"]),
-        )
         if answer["Status"] == "SUCCESS":
-            assert resource.document, "it stands there"
-            self.resources[resource.stack_id, resource.logical_id] = resource
-            self.newest_create = event
-            self._settle(resource.stack_id, "CREATE_COMPLETE")
+            self._believe_in_create(event, answer)
+            self.cloudformation.set_status(event["StackId"], "CREATE_COMPLETE")
         else:
             assert not trouble.passes, answer["Reason"]
-            self._delete(resource, QUIET)
+            self._roll_create_back(event, answer["PhysicalResourceId"])
+
+    def _believe_in_create(self, event: dict[str, Any], answer: dict[str, Any]) -> None:
+        key, physical_id = (event["StackId"], event["LogicalResourceId"]), answer["PhysicalResourceId"]
+        self._set_resource(event, "CREATE_IN_PROGRESS", physical_id, "Resource creation Initiated")
+        self._set_resource(event, "CREATE_COMPLETE", physical_id)
+        self.resources[key] = Resource(key, physical_id, event["ResourceProperties"], self._standing(physical_id))
+        assert self.resources[key].document, "it stands there"
+
+    def _roll_create_back(self, event: dict[str, Any], physical_id: str) -> None:
+        """The Delete of a Create that failed."""
+        key, properties = (event["StackId"], event["LogicalResourceId"]), event["ResourceProperties"]
+        is_first = self._is_first_of_stack(key)
+        self._set_resource(event, "CREATE_FAILED", physical_id, "it failed")
+        if is_first:
+            delete = self._request("Delete", key, "ROLLBACK_IN_PROGRESS", properties, PhysicalResourceId=physical_id)
+            assert self._succeed(delete, QUIET)["PhysicalResourceId"] == physical_id
+            self._set_resource(delete, "DELETE_COMPLETE", physical_id)
+            self.cloudformation.set_status(key[0], "ROLLBACK_COMPLETE")
+            self._renew_stack(key[0])
+        else:
+            self.cloudformation.begin(key[0], "UPDATE_ROLLBACK_IN_PROGRESS")
+            self._clean_up(key, "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", physical_id, properties)
+            self.cloudformation.set_status(key[0], "UPDATE_ROLLBACK_COMPLETE")
 
     @precondition(lambda self: self._unused())
     @rule(data=st.data(), properties=GOOD, statuses=st.sampled_from([(403,), (500,) * 6]))
@@ -333,8 +420,7 @@ class Stacks(RuleBasedStateMachine):
         self, data: st.DataObject, properties: dict[str, Any], statuses: tuple[int, ...]
     ) -> None:
         """The invocation fails, and Lambda delivers the event again."""
-        key = data.draw(st.sampled_from(self._unused()))
-        event = self._request("Create", *key, properties)
+        event = self._create_request(data.draw(st.sampled_from(self._unused())), properties)
         assert self._deliver(event, Trouble("none", statuses=statuses)) is None
         self._finish_create(event, self._deliver(event, QUIET), QUIET)
 
@@ -342,119 +428,284 @@ class Stacks(RuleBasedStateMachine):
     @rule(data=st.data(), properties=BAD, trouble=PASSING_TROUBLE)
     def create_of_what_cannot_be(self, data: st.DataObject, properties: dict[str, Any], trouble: Trouble) -> None:
         """A template with a mistake."""
-        event = self._request("Create", *data.draw(st.sampled_from(self._unused())), properties)
+        event = self._create_request(data.draw(st.sampled_from(self._unused())), properties)
         answer = self._deliver(event, trouble)
         assert answer is not None
         assert answer["Status"] == "FAILED"
-        stack_id, logical_id = event["StackId"], event["LogicalResourceId"]
-        self._delete(Resource(stack_id, logical_id, answer["PhysicalResourceId"], properties, None), trouble)
+        self._roll_create_back(event, answer["PhysicalResourceId"])
 
     @precondition(lambda self: self._unused())
-    @rule(data=st.data(), properties=GOOD, at=st.integers(0, 8), when=st.sampled_from(["before", "after"]))
+    @rule(
+        data=st.data(),
+        first=st.one_of(GOOD, BAD),
+        second=GOOD,
+        trouble=ANY_TROUBLE,
+        clean_up_trouble=st.one_of(st.just(QUIET), LOOK_TROUBLE),
+    )
+    def create_that_fails_and_is_corrected(
+        self,
+        data: st.DataObject,
+        first: dict[str, Any],
+        second: dict[str, Any],
+        trouble: Trouble,
+        clean_up_trouble: Trouble,
+    ) -> None:
+        """With ``--disable-rollback``: what failed is deleted when the next operation has created its successor."""
+        key = data.draw(st.sampled_from(self._unused()))
+        event = self._create_request(key, first)
+        answer = self._deliver(event, trouble)
+        assert answer is not None
+        if answer["Status"] == "SUCCESS":
+            self._finish_create(event, answer, trouble)
+            return
+        failed_id = answer["PhysicalResourceId"]
+        self._set_resource(event, "CREATE_FAILED", failed_id, "it failed")
+        self.cloudformation.set_status(key[0], "CREATE_FAILED")
+        again = self._create_request(key, second)
+        self._believe_in_create(again, self._succeed(again, QUIET))
+        # Else the physical ID is the same, and nothing is to be cleaned up.
+        if failed_id != self.resources[key].physical_id:
+            status = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
+            self.cloudformation.begin(key[0], status)
+            self.cloudformation.set_resource(*key, "DELETE_IN_PROGRESS", failed_id)
+            self._succeed(self._request_of_clean_up(key, failed_id, first), clean_up_trouble)
+            self.cloudformation.set_resource(*key, "DELETE_COMPLETE", failed_id)
+        self.cloudformation.set_status(key[0], "UPDATE_COMPLETE")
+
+    @precondition(lambda self: self._unused())
+    @rule(data=st.data(), properties=GOOD, at=st.integers(0, 9), when=st.sampled_from(["before", "after"]))
     def create_that_is_cancelled(self, data: st.DataObject, properties: dict[str, Any], at: int, when: str) -> None:
-        """Another resource fails: the Delete comes while the Create is under way, with an id that was made up."""
-        stack_id, logical_id = data.draw(st.sampled_from(self._unused()))
-        event = self._request("Create", stack_id, logical_id, properties)
-        delete = self._overtaking("Delete", event, properties, MADE_UP_ID)
-        if self._deliver_overtaken(event, at, when, "ROLLBACK_IN_PROGRESS", delete):
-            self.statuses[stack_id] = "ROLLBACK_IN_PROGRESS"
-            self._succeed(delete)
-        self._settle(stack_id, "ROLLBACK_COMPLETE")
-
-    @precondition(lambda self: self.resources)
-    @rule(data=st.data(), properties=GOOD, at=st.integers(1, 10))
-    def update_that_is_cancelled(self, data: st.DataObject, properties: dict[str, Any], at: int) -> None:
-        """Another resource fails: the old properties come back while the Update is under way.
-
-        That is, between its first question to CloudFormation and its last. What it cannot tell from an Update that
-        CloudFormation waits for is one that Lambda only begins when it is over.
-        """
-        resource = self.resources[data.draw(st.sampled_from([*self.resources]))]
-        event = self._update_request(resource, resource.physical_id, properties)
-        back = self._overtaking("Update", event, resource.properties, resource.physical_id)
-        answer = self._deliver_overtaken(event, at, "before", "UPDATE_ROLLBACK_IN_PROGRESS", back)
-        if answer:
-            self._end_update(resource, properties, answer, rolls_back=True)
-        self.last = None
-        self._settle(resource.stack_id, "UPDATE_ROLLBACK_COMPLETE")
-
-    def _overtaking(
-        self, request_type: str, event: dict[str, Any], properties: dict[str, Any], physical_id: str
-    ) -> dict[str, Any]:
-        return event | {
-            "RequestType": request_type,
-            "RequestId": f"after-{event['RequestId']}",
-            "PhysicalResourceId": physical_id,
-            "ResourceProperties": properties,
-        }
-
-    def _deliver_overtaken(
-        self, event: dict[str, Any], at: int, when: str, status: str, overtaking: dict[str, Any]
-    ) -> dict[str, Any] | None:
-        """The answer, where it was given before the other request came."""
-        world = self.world
-        answers = []
+        """Another resource fails: the Delete comes while the Create is under way, with an ID that was made up."""
+        event = self._create_request(data.draw(st.sampled_from(self._unused())), properties)
+        key = event["StackId"], event["LogicalResourceId"]
+        status = "ROLLBACK_IN_PROGRESS" if self._is_first_of_stack(key) else "UPDATE_ROLLBACK_IN_PROGRESS"
 
         def overtake() -> None:
-            self.statuses[event["StackId"]] = status
-            answers.append(world.send_elsewhere(overtaking))
+            self._set_resource(event, "CREATE_FAILED", MADE_UP_ID, "Resource creation cancelled")
+            self.cloudformation.begin(key[0], status)
+            delete = self._request_of_clean_up(key, MADE_UP_ID, properties)
+            assert self.world.send_elsewhere(delete)["Status"] == "SUCCESS"
 
-        world.moment = Moments(Trouble("overtaken", at, when), overtake)
-        world.slept.clear()
-        world.answers.clear()
-        custom_resource.handler(event, Context())
-        world.moment = lambda _when, _action: None
-        [answer] = world.answers.received
-        if not answers:
-            return answer
-        assert answers[0]["Status"] == "SUCCESS", answers[0]["Reason"]
-        return None
+        if self._deliver_overtaken(event, at, when, overtake):
+            overtake()
+        self.cloudformation.set_status(key[0], status.replace("IN_PROGRESS", "COMPLETE"))
+        if status == "ROLLBACK_IN_PROGRESS":
+            self._renew_stack(key[0])
+
+    # --- Update ---
+
+    def _any_resource(self, data: st.DataObject) -> Resource:
+        return self.resources[data.draw(st.sampled_from([*self.resources]))]
 
     @precondition(lambda self: self.resources)
-    @rule(data=st.data(), properties=st.one_of(GOOD, BAD), trouble=ANY_TROUBLE, rolls_back=st.booleans())
-    def update(self, data: st.DataObject, properties: dict[str, Any], trouble: Trouble, rolls_back: bool) -> None:
-        """A resource is updated, in place or onto another role. If it fails, or another does, the old comes back."""
-        resource = self.resources[data.draw(st.sampled_from([*self.resources]))]
-        answer = self._deliver(self._update_request(resource, resource.physical_id, properties), trouble)
-        assert answer is not None
-        self._end_update(resource, properties, answer, rolls_back)
-
-    def _end_update(
-        self, resource: Resource, properties: dict[str, Any], answer: dict[str, Any], rolls_back: bool
+    @rule(
+        data=st.data(),
+        properties=st.one_of(GOOD, BAD),
+        trouble=st.one_of(ANY_TROUBLE, LOOK_TROUBLE),
+        rolls_back=st.booleans(),
+        change=st.sampled_from(CHANGES),
+        rollback_trouble=st.one_of(ANY_TROUBLE, LOOK_TROUBLE),
+    )
+    def update(
+        self,
+        data: st.DataObject,
+        properties: dict[str, Any],
+        trouble: Trouble,
+        rolls_back: bool,
+        change: str,
+        rollback_trouble: Trouble,
     ) -> None:
-        old_id, old_properties = resource.physical_id, resource.properties
+        """A resource is updated, in place or onto another role. If it fails, or another does, the old comes back."""
+        resource = self._any_resource(data)
+        event = self._update_request(resource, properties, resource.physical_id)
+        answer = self._deliver(event, trouble)
+        assert answer is not None
         new_id = answer["PhysicalResourceId"]
         if answer["Status"] == "FAILED":
-            assert new_id == old_id
-            assert self._standing(old_id) == resource.document, "a failed Update changes nothing"
+            assert new_id == resource.physical_id
+            assert self._standing(new_id) == resource.document, "a failed Update changes nothing"
             self._believed_in()
-            self._roll_back(resource, old_id)
-            return
-        resource.properties = properties
-        if rolls_back:
-            resource.properties = old_properties
-            self._roll_back(resource, new_id)
-            stale = Resource(resource.stack_id, resource.logical_id, new_id, properties, None)
+            self._roll_back(resource, event, new_id, change, rollback_trouble)
+        elif rolls_back:
+            self._set_resource(event, "UPDATE_COMPLETE", new_id)
+            self._roll_back(resource, event, new_id, change, rollback_trouble)
         else:
-            resource.physical_id, resource.document = new_id, self._standing(new_id)
-            assert resource.document
-            stale = Resource(resource.stack_id, resource.logical_id, old_id, old_properties, None)
-        if new_id != old_id:
-            self._delete(stale, QUIET)
+            self._believe_in_update(resource, event, new_id)
 
-    def _roll_back(self, resource: Resource, physical_id: str) -> None:
-        event = self._update_request(resource, physical_id, resource.properties)
-        self.statuses[resource.stack_id] = "UPDATE_ROLLBACK_IN_PROGRESS"
-        answer = self._succeed(event)
-        assert answer["PhysicalResourceId"] == resource.physical_id
-        self._settle(resource.stack_id, "UPDATE_ROLLBACK_COMPLETE")
+    def _believe_in_update(self, resource: Resource, event: dict[str, Any], new_id: str) -> None:
+        old = replace(resource)
+        if new_id != old.physical_id:
+            self._set_resource(event, "UPDATE_IN_PROGRESS", new_id, "Requested update required a new physical resource")
+        self._set_resource(event, "UPDATE_COMPLETE", new_id)
+        resource.physical_id, resource.properties = new_id, event["ResourceProperties"]
+        resource.document = self._standing(new_id)
+        assert resource.document
+        if new_id != old.physical_id:
+            self._clean_up(resource.key, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", old.physical_id, old.properties)
+        self.cloudformation.set_status(resource.key[0], "UPDATE_COMPLETE")
+
+    def _roll_back(
+        self,
+        resource: Resource,
+        forward: dict[str, Any],
+        came: str,
+        change: str = "nothing",
+        trouble: Trouble = QUIET,
+    ) -> None:
+        """The Update of the rollback, with the ID `came`. It succeeds whatever has changed, and whatever befalls it."""
+        key, is_in_place = resource.key, came == resource.physical_id
+        if not is_in_place and (change.startswith("function") or trouble.kind in (*FOR_EVER, "time runs out")):
+            # Where the old role can't be told, what stands there is left over.
+            change, trouble = "nothing", QUIET
+        if change != "nothing" and trouble.only and trouble.kind == "denied":
+            # Who may not ask CloudFormation can't tell a rollback from an update that is refused.
+            trouble = QUIET
+        if self.cloudformation.stacks[key[0]].status != "UPDATE_ROLLBACK_IN_PROGRESS":
+            self._set_resource(forward, "UPDATE_FAILED", came, "it failed, or was cancelled")
+            self.cloudformation.set_status(key[0], "UPDATE_ROLLBACK_IN_PROGRESS")
+        with self._changed(change):
+            event = self._update_request(resource, resource.properties, came, "UPDATE_ROLLBACK_IN_PROGRESS")
+            answer = self._succeed(event, trouble)
+            self._end_rollback(resource, event, came, answer["PhysicalResourceId"])
+
+    def _end_rollback(self, resource: Resource, event: dict[str, Any], came: str, new_id: str) -> None:
+        """CloudFormation believes in what the Update answered; the ID that came is cleaned up if it is another."""
+        self._set_resource(event, "UPDATE_COMPLETE", new_id)
+        resource.physical_id, resource.document = new_id, self._standing(new_id)
+        assert resource.document
+        self.cloudformation.set_status(resource.key[0], "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
+        if came != new_id:
+            self._clean_up(resource.key, "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", came, resource.properties)
+        self.cloudformation.set_status(resource.key[0], "UPDATE_ROLLBACK_COMPLETE")
+
+    @contextmanager
+    def _changed(self, change: str) -> Iterator[None]:
+        """The account with one of `CHANGES`."""
+        world, undo = self.world, ExitStack()
+        functions, kms = world.client("lambda"), world.client("kms")
+        with undo:
+            if change == "key disabled":
+                kms.disable_key(KeyId=self.key_id)
+                undo.callback(kms.enable_key, KeyId=self.key_id)
+            elif change == "secret gone":
+                secrets = world.client("secretsmanager")
+                for secret in SECRETS:
+                    secrets.delete_secret(SecretId=secret)
+                    undo.callback(secrets.restore_secret, SecretId=secret)
+            elif change == "function gone":
+                world.faults["lambda:GetFunctionConfiguration"] = [error("ResourceNotFoundException")] * 9
+                undo.callback(world.faults.clear)
+            elif change == "function has another role":
+                for number, role in enumerate((*ROLES[1:], ROLES[0])):
+                    functions.update_function_configuration(
+                        FunctionName=f"function-{number}", Role=f"arn:aws:iam::{ACCOUNT}:role/{role}"
+                    )
+                    undo.callback(
+                        functions.update_function_configuration,
+                        FunctionName=f"function-{number}",
+                        Role=f"arn:aws:iam::{ACCOUNT}:role/{ROLES[number]}",
+                    )
+            elif change == "put denied":
+                world.faults["iam:PutRolePolicy"] = [error("AccessDenied")] * 9
+                undo.callback(world.faults.clear)
+            elif change == "deny":
+                world.simulate = lambda params: [
+                    {"EvalActionName": one, "EvalResourceName": "*", "EvalDecision": "explicitDeny"}
+                    for one in params["ActionNames"]
+                ]
+                undo.callback(setattr, world, "simulate", simulate_nothing)
+            yield
+
+    @precondition(lambda self: self.resources)
+    @rule(data=st.data(), properties=st.one_of(GOOD, BAD), at=st.integers(0, 12), is_over=st.booleans())
+    def update_that_is_cancelled(self, data: st.DataObject, properties: dict[str, Any], at: int, is_over: bool) -> None:
+        """Another resource fails: the old properties come back while the Update is under way."""
+        resource = self._any_resource(data)
+        forward = self._update_request(resource, properties, resource.physical_id)
+        rollback: list[dict[str, Any]] = []
+
+        def overtake() -> None:
+            self._set_resource(forward, "UPDATE_FAILED", resource.physical_id, "Resource update cancelled")
+            self.cloudformation.set_status(resource.key[0], "UPDATE_ROLLBACK_IN_PROGRESS")
+            status = "UPDATE_ROLLBACK_IN_PROGRESS"
+            event = self._update_request(resource, resource.properties, resource.physical_id, status)
+            answer = self.world.send_elsewhere(event)
+            assert answer["Status"] == "SUCCESS", answer["Reason"]
+            assert answer["PhysicalResourceId"] == resource.physical_id
+            if is_over:
+                self._end_rollback(resource, event, resource.physical_id, resource.physical_id)
+            else:
+                rollback.append(event)
+
+        answer = self._deliver_overtaken(forward, at, "before", overtake)
+        if rollback:
+            self._end_rollback(resource, rollback[0], resource.physical_id, resource.physical_id)
+        elif answer:
+            self._roll_back(resource, forward, answer["PhysicalResourceId"])
+
+    @precondition(lambda self: self.resources)
+    @rule(
+        data=st.data(),
+        properties=GOOD,
+        was_served=st.booleans(),
+        starts=st.sampled_from(["before the rollback's Update", "after it", "after the rollback"]),
+        change=st.sampled_from(CHANGES),
+    )
+    def update_that_starts_late(
+        self, data: st.DataObject, properties: dict[str, Any], was_served: bool, starts: str, change: str
+    ) -> None:
+        """Lambda starts an Update, or starts it once more, when CloudFormation has cancelled it already."""
+        resource = self._any_resource(data)
+        key, own_id = resource.key, resource.physical_id
+        forward = self._update_request(resource, properties, own_id)
+        if was_served:
+            assert self._deliver(forward, Trouble("none", statuses=(403,))) is None
+            # What CloudFormation has not heard of is left where nobody can tell it from the function any more.
+            change = "nothing"
+        self._set_resource(forward, "UPDATE_FAILED", own_id, "Resource update cancelled")
+        self.cloudformation.set_status(key[0], "UPDATE_ROLLBACK_IN_PROGRESS")
+        self.cloudformation.now += MINUTE
+        if starts == "before the rollback's Update":
+            self._deliver_in_vain(forward)
+        with self._changed(change):
+            event = self._update_request(resource, resource.properties, own_id, "UPDATE_ROLLBACK_IN_PROGRESS")
+            new_id = self._succeed(event, QUIET)["PhysicalResourceId"]
+            if starts == "after it":
+                self._deliver_in_vain(forward)
+            self._end_rollback(resource, event, own_id, new_id)
+        if starts == "after the rollback":
+            self._deliver_in_vain(forward)
+
+    def _deliver_in_vain(self, event: dict[str, Any]) -> None:
+        answer = self._deliver(event, QUIET)
+        assert answer is not None
+        assert answer["Status"] == "FAILED"
+
+    # --- the rest ---
 
     @precondition(lambda self: self.resources)
     @rule(data=st.data(), trouble=ANY_TROUBLE)
     def delete(self, data: st.DataObject, trouble: Trouble) -> None:
-        """A resource is deleted."""
-        key = data.draw(st.sampled_from([*self.resources]))
-        self._delete(self.resources.pop(key), trouble)
+        """A resource is deleted, and its stack with the last one."""
+        self._delete_resource(data.draw(st.sampled_from([*self.resources])), trouble)
+
+    def _delete_resource(self, key: tuple[str, str], trouble: Trouble) -> None:
+        """Tried again by the stack's owner if it fails."""
+        resource = self.resources.pop(key)
+        is_last = not any(stack_id == key[0] for stack_id, _ in self.resources)
+        status = "DELETE_IN_PROGRESS" if is_last else "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
+        old = {"PhysicalResourceId": resource.physical_id}
+        event = self._request("Delete", key, status, resource.properties, **old)
+        answer = self._deliver(event, trouble)
+        if answer is None or answer["Status"] == "FAILED":
+            assert not trouble.passes
+            answer = self._deliver(event, QUIET)
+        assert answer is not None
+        assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", resource.physical_id), answer
+        self._set_resource(event, "DELETE_COMPLETE", resource.physical_id)
+        self.cloudformation.set_status(key[0], "DELETE_COMPLETE" if is_last else "UPDATE_COMPLETE")
+        if is_last:
+            self._renew_stack(key[0])
 
     @precondition(lambda self: self.last)
     @rule()
@@ -463,25 +714,12 @@ class Stacks(RuleBasedStateMachine):
         assert self.last is not None
         self._deliver(self.last, QUIET)
 
-    @precondition(lambda self: self._old_create())
-    @rule()
-    def deliver_an_old_create_again(self) -> None:
-        """It has waited long: its stack may have been deleted since."""
-        event = self._old_create()
-        assert event is not None
-        self._deliver(event, QUIET)
-
-    def _old_create(self) -> dict[str, Any] | None:
-        """The newest Create, unless its resource has had an Update since, or was taken out of a stack that stays.
-
-        There it can't tell that it is no longer waited for.
-        """
-        event = self.newest_create
-        if event is None:
-            return None
-        resource = self.resources.get((event["StackId"], event["LogicalResourceId"]))
-        is_as_created = resource is not None and resource.properties == event["ResourceProperties"]
-        return event if is_as_created or self.statuses[event["StackId"]] == "DELETE_COMPLETE" else None
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def deliver_an_old_request_again(self, data: st.DataObject) -> None:
+        """A Create or Update has waited long, or is started once more: much may have happened since."""
+        self.cloudformation.now += MINUTE
+        self._deliver(data.draw(st.sampled_from([*self.sent])), QUIET)
 
     @rule(role=st.sampled_from(ROLES), name=st.sampled_from(["theirs", "Policy", "Policy-0123456789ab"]))
     def somebody_else_puts_a_policy(self, role: str, name: str) -> None:

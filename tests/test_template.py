@@ -134,7 +134,7 @@ def test_the_log_is_the_functions_own_and_kept_as_long_as_asked_for(template: di
     assert function["LoggingConfig"]["LogGroup"] == {"Ref": "LogGroup"}
     assert template["Resources"]["LogGroup"]["Properties"] == {"RetentionInDays": {"Ref": "LogRetentionInDays"}}
     assert (function["Runtime"], function["Architectures"]) == ("python3.13", ["arm64"])
-    assert function["Timeout"] >= 60 + custom_resource.TAKE_BACK_SECONDS + cloudformation.ANSWER_SECONDS + 60
+    assert function["Timeout"] >= 60 + custom_resource.ROLL_BACK_SECONDS + cloudformation.ANSWER_SECONDS + 60
 
 
 def test_an_event_is_tried_again_while_somebody_waits_and_kept_when_it_is_given_up(template: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from rotation_role_policy.aws import Aws
 from rotation_role_policy.cloudformation import CustomResource
 from rotation_role_policy.tools.preview.users_aws import UsersAws
 from tests.answers import Answers
+from tests.fake_cloudformation import FakeCloudFormation
 
 ACCOUNT = "123456789012"
 REGION = "eu-central-1"
@@ -59,6 +60,11 @@ class Context:
         return self.milliseconds - int(1000 * (time.monotonic() - self.begun))
 
 
+def simulate_nothing(_: dict[str, Any]) -> list[dict[str, Any]]:
+    """No EvaluationResults."""
+    return []
+
+
 @dataclass
 class World:
     """The account, and what the provider did in it."""
@@ -72,14 +78,12 @@ class World:
     """For an action, the trouble of its next calls, when AWS was called and its response is lost."""
     moment: Callable[[str, str], None] = lambda _when, _action: None
     """Called ``before`` and ``after`` each call, with its action: more trouble, wherever it falls."""
-    stack_status: Callable[[str], str] | None = None
-    """The status of a stack, by its id. By default it is in the middle of what the last request is for."""
-    simulate: Callable[[dict[str, Any]], list[dict[str, Any]]] = lambda _: []
+    cloudformation: FakeCloudFormation = field(default_factory=FakeCloudFormation)
+    simulate: Callable[[dict[str, Any]], list[dict[str, Any]]] = simulate_nothing
     """The EvaluationResults of a SimulatePrincipalPolicy, from its parameters."""
     responses: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
     """For an action, its response from its parameters, in place of moto's."""
     slept: list[float] = field(default_factory=list)
-    _in_progress: str = ""
 
     def client(self, service: str) -> Any:
         """A client of the test's own: what it does is not counted."""
@@ -138,12 +142,23 @@ class World:
 
     # --- requests ---
 
-    def request(self, request_type: str, properties: Any, **more: Any) -> dict[str, Any]:
-        """An event as CloudFormation sends it, for this world's place for answers."""
-        self._in_progress = f"{request_type.upper()}_IN_PROGRESS"
+    def request(
+        self, request_type: str, properties: Any, *, stack_status: str | None = None, **more: Any
+    ) -> dict[str, Any]:
+        """An event as CloudFormation sends it now, for this world's place for answers.
+
+        The stack has `stack_status`; by default it is in the middle of what the request is for.
+        """
+        in_progress = f"{request_type.upper()}_IN_PROGRESS"
+        stack_id, logical_id = more.get("StackId", STACK_ID), more.get("LogicalResourceId", LOGICAL_ID)
+        # A test may damage them.
+        if isinstance(stack_id, str) and stack_id.startswith("arn:") and isinstance(logical_id, str):
+            physical_id = more.get("PhysicalResourceId", "")
+            self.cloudformation.begin(stack_id, stack_status or in_progress)
+            self.cloudformation.set_resource(stack_id, logical_id, in_progress, physical_id, properties)
         return {
             "RequestType": request_type,
-            "ResponseURL": self.answers.url,
+            "ResponseURL": self.cloudformation.response_url(self.answers.url),
             "StackId": STACK_ID,
             "RequestId": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
             "ResourceType": "Custom::RotationRolePolicy",
@@ -166,7 +181,9 @@ class World:
         resource.create(custom_resource.create)
         resource.update(custom_resource.update)
         resource.delete(custom_resource.delete)
-        aws = WatchedAws(World(self.answers, simulate=self.simulate, stack_status=self.stack_status, slept=self.slept))
+        aws = WatchedAws(
+            World(self.answers, simulate=self.simulate, cloudformation=self.cloudformation, slept=self.slept)
+        )
         with mock.patch.multiple(custom_resource, resource=resource, aws=aws):
             custom_resource.handler(event, Context())
         return self.answers.received.pop()
@@ -178,6 +195,11 @@ class World:
     def update(self, physical_id: str, **properties: Any) -> dict[str, Any]:
         """The answer to an Update."""
         return self.send(self.request("Update", properties, PhysicalResourceId=physical_id, OldResourceProperties={}))
+
+    def update_in_rollback(self, physical_id: str, **properties: Any) -> dict[str, Any]:
+        """The answer to an Update of a rollback, with the old properties."""
+        status = "UPDATE_ROLLBACK_IN_PROGRESS"
+        return self.send(self.request("Update", properties, stack_status=status, PhysicalResourceId=physical_id))
 
     def delete(self, physical_id: str, **properties: Any) -> dict[str, Any]:
         """The answer to a Delete."""
@@ -236,17 +258,10 @@ class WatchedAws(Aws):
         client = super()._client(service)
         if is_new:
             watch(self._world, client, service)
-            client.meta.events.register("before-call.cloudformation.DescribeStacks", self._describe)
         return client
 
     def _connect(self, client: Any) -> None:
         """Moto answers in botocore's own place."""
-
-    def _describe(self, **_: Any) -> tuple[Any, dict[str, Any]]:
-        """Moto has no stack with a resource of ours: the world says what becomes of it."""
-        stack_id = self._world.calls[-1][1]["StackName"]
-        status = self._world.stack_status(stack_id) if self._world.stack_status else self._world._in_progress
-        return SimpleNamespace(status_code=200), {"Stacks": [{"StackStatus": status}]}
 
 
 def watch(world: World, client: Any, service: str) -> None:
@@ -267,6 +282,9 @@ def watch(world: World, client: Any, service: str) -> None:
         parameters = world.calls[-1][1]
         if response := world.responses.get(f"{service}:{model.name}"):
             return SimpleNamespace(status_code=200), response(parameters)
+        if service == "cloudformation":
+            # Moto has no stack with a custom resource.
+            return SimpleNamespace(status_code=200), world.cloudformation.respond(model.name, parameters)
         if model.name == "SimulatePrincipalPolicy":
             # Moto has none: the world says what comes back.
             results = world.simulate(parameters)

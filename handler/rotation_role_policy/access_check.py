@@ -1,28 +1,34 @@
-"""Asks IAM's policy simulator, before the policy is written, whether anything blocks what it grants.
+"""Asks IAM's policy simulator, before the policy is written, whether anything certainly blocks what it grants.
 
-Each statement of the new document is simulated together with all that is attached to the role. What a permissions
-boundary, an SCP or an explicit deny blocks is refused. An implicit deny alone proves nothing: the simulator does not
-know every context key.
+Each statement of the new document is simulated together with all that is attached to the role. Two results are certain:
+an explicit deny, and a permissions boundary that does not allow the action, if no context key was missing. Any other
+denial is a warning. The simulator evaluates SCPs without the context of the real calls and does not report the keys
+that it misses for them, so that an SCP alone proves nothing.
 
-Source: https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
+Sources: https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html,
+https://github.com/aws/aws-cli/issues/10525
 """
 
 import json
-import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.aws import Aws
-from rotation_role_policy.errors import CallFailed, Kind, Refused, no_such_role, shown
+from rotation_role_policy.aws import Aws, is_throttling
+from rotation_role_policy.errors import CallFailed, Kind, Refused, no_such_role, quoted
 from rotation_role_policy.grammar import as_list
-from rotation_role_policy.log import facts
-from rotation_role_policy.policy import Document, Statement, via_service
-from rotation_role_policy.situation import Situation
+from rotation_role_policy.policy import Caller, Document, Grant, grants, via_service
+from rotation_role_policy.situation import Secret, Situation
 
-logger = logging.getLogger(__name__)
+TRIES = 3
+"""For a simulation that fails. `PolicyEvaluation` is an HTTP 500 that does not pass by itself."""
 
-_BLOCKER_CHARACTERS = 40
+_SOURCE_FUNCTION = "lambda:SourceFunctionArn"
+"""Only calls of a function's code have this context key.
+https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html"""
+
+Context = dict[str, str | bool]
 
 
 class Simulation(NamedTuple):
@@ -30,59 +36,97 @@ class Simulation(NamedTuple):
 
     actions: list[str]
     resources: list[str]
-    context: dict[str, str | bool]
+    context: Context
+    absent: frozenset[str] = frozenset()
+    """Context keys that the real call does not have either: to miss them leaves nothing open."""
 
 
-def refuse_blocked(aws: Aws, situation: Situation, document: Document) -> None:
-    """Raises `Refused` where a grant of `document` would be blocked, with the action, the resource and what blocks it.
+@dataclass(frozen=True)
+class AccessWarning:
+    """A grant of which the simulator could not prove that it takes effect, nor that it does not."""
 
-    One SimulatePrincipalPolicy for each statement that allows something; for a key, one for each secret under it.
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    why: str
+
+    def __str__(self) -> str:
+        on = ", ".join(quoted(resource) for resource in self.resources)
+        return f"{', '.join(self.actions)} on {on}: {self.why}"
+
+
+def check_access(aws: Aws, situation: Situation, document: Document) -> list[AccessWarning]:
+    """Raise `Refused` if a grant of `document` is certainly blocked; return what the simulator leaves open.
+
+    The reason has the action, the resource and what blocks it. The number of simulations is that of the statements that
+    allow something; a statement for secrets of different tags takes one for each set of tags, a statement for a key one
+    for each secret under it.
+    Source of the rule: contract, section 6.
     """
-    # Our own Deny is about calls of the function's code; what others deny is the question here.
+    # The policy's own Deny is about other callers; what others deny is the question here.
     allowed = [statement for statement in document["Statement"] if statement["Effect"] == "Allow"]
     text = json.dumps({**document, "Statement": allowed}, separators=(",", ":"))
-    for statement in allowed:
-        for simulation in _simulations(situation, statement):
-            for result in _simulate(aws, situation.role.arn, text, simulation):
-                _refuse_if_blocked(situation.role.name, simulation, result)
+    warnings = []
+    for grant in grants(situation):
+        if grant.statement["Effect"] == "Allow":
+            for simulation in _simulations(situation, grant):
+                warnings += _run(aws, situation.role.arn, text, simulation)
+    return warnings
 
 
-def _simulations(situation: Situation, statement: Statement) -> Iterator[Simulation]:
-    """The statement's grants with the context that the rotation's calls have, as far as it can be known."""
-    actions, resource = statement["Action"], statement["Resource"]
-    resources = as_list(resource)
-    account = arn.parse(situation.role.arn).account
-    context: dict[str, str | bool] = {
+def _simulations(situation: Situation, grant: Grant) -> Iterator[Simulation]:
+    """The calls that a grant is about, with the context that they have, as far as it is known."""
+    actions, resources = grant.statement["Action"], as_list(grant.statement["Resource"])
+    context: Context = {
         # What SCPs and boundaries ask for most.
-        "aws:PrincipalAccount": account,
+        "aws:PrincipalAccount": arn.parse(situation.role.arn).account,
         "aws:PrincipalArn": situation.role.arn,
         "aws:PrincipalIsAWSService": False,
         "aws:RequestedRegion": arn.parse(situation.secrets[0].arn).region,
         "aws:SecureTransport": True,
-        "aws:ViaAWSService": False,
+        "aws:ViaAWSService": grant.caller is Caller.SECRETS_MANAGER,
     }
-    if resource != "*":
+    if resources != ["*"]:
         context["aws:ResourceAccount"] = arn.parse(resources[0]).account
-    if not actions[0].startswith("kms:"):
-        yield Simulation(actions, resources, context)
-        return
-    for secret in situation.all_secrets:
-        if secret.key_arn == resource:
-            of_secret: dict[str, str | bool] = {
-                "aws:ViaAWSService": True,
-                "kms:EncryptionContext:SecretARN": secret.arn,
-                "kms:ViaService": via_service(secret, situation.dns_suffix),
-            }
-            yield Simulation(actions, resources, context | of_secret)
+    match grant.caller:
+        case Caller.SECRETS_MANAGER:
+            for secret in grant.secrets:
+                of_secret: Context = {
+                    "kms:EncryptionContext:SecretARN": secret.arn,
+                    "kms:ViaService": via_service(secret, situation.dns_suffix),
+                }
+                yield Simulation(actions, resources, context | of_secret)
+        case Caller.LAMBDA:
+            yield Simulation(actions, resources, context, absent=frozenset({_SOURCE_FUNCTION.lower()}))
+        case Caller.FUNCTION_CODE:
+            if situation.function_arn:
+                context[_SOURCE_FUNCTION] = situation.function_arn
+            for tagged, of_tags in _by_tags(grant.secrets):
+                yield Simulation(actions, [secret.arn for secret in tagged], context | of_tags)
+            if not grant.secrets:
+                yield Simulation(actions, resources, context)
 
 
-def _simulate(aws: Aws, role_arn: str, document: str, simulation: Simulation) -> Iterator[dict[str, Any]]:
-    """The simulator's EvaluationResults."""
+def _by_tags(secrets: tuple[Secret, ...]) -> Iterator[tuple[list[Secret], Context]]:
+    """Secrets with the same tags, and these tags as the context of calls about the secrets."""
+    for tags in dict.fromkeys(secret.tags for secret in secrets):
+        # IAM takes a condition key in any case, and each key once.
+        once = {key.lower(): (key, value) for key, value in reversed(tags)}
+        context: Context = {
+            f"{service}:ResourceTag/{key}": value
+            for key, value in sorted(once.values())
+            for service in ("aws", "secretsmanager")
+        }
+        yield [secret for secret in secrets if secret.tags == tags], context
+
+
+def _run(aws: Aws, role_arn: str, document: str, simulation: Simulation) -> list[AccessWarning]:
+    """Simulate. Raise `Refused` for what is certainly blocked, return what is left open."""
     try:
-        yield from list(
+        results = list(
             aws.items(
                 "SimulatePrincipalPolicy",
                 "EvaluationResults",
+                tries=TRIES,
                 PolicySourceArn=role_arn,
                 PolicyInputList=[document],
                 ActionNames=simulation.actions,
@@ -93,16 +137,16 @@ def _simulate(aws: Aws, role_arn: str, document: str, simulation: Simulation) ->
     except CallFailed as failure:
         if failure.code == "NoSuchEntity":
             raise no_such_role(role_arn) from failure
-        if failure.code != "InvalidInput":
+        if is_throttling(failure.code):
             raise
-        if len(simulation.actions) == 1:
-            # What the simulator cannot judge is not proven to be blocked.
-            logger.warning("not simulated", extra=facts(actions=simulation.actions, aws=failure.message))
-            return
-        # "... require different authorization information": the simulator does not take every mix of actions, and does
-        # not document which.
-        for action in simulation.actions:
-            yield from _simulate(aws, role_arn, document, simulation._replace(actions=[action]))
+        if failure.code == "InvalidInput" and len(simulation.actions) > 1:
+            # "... require different authorization information": the simulator does not take every mix of actions, and
+            # does not document which.
+            apart = (simulation._replace(actions=[action]) for action in simulation.actions)
+            return [warning for one in apart for warning in _run(aws, role_arn, document, one)]
+        why = f"the policy simulator could not say ({failure.code}: {quoted(failure.message)})"
+        return [AccessWarning(tuple(simulation.actions), tuple(simulation.resources), why)]
+    return [warning for result in results for warning in _warnings(role_arn, simulation, result)]
 
 
 def _context_entry(key: str, value: str | bool) -> dict[str, Any]:
@@ -111,33 +155,60 @@ def _context_entry(key: str, value: str | bool) -> dict[str, Any]:
     return {"ContextKeyName": key, "ContextKeyType": "string", "ContextKeyValues": [value]}
 
 
-def _refuse_if_blocked(role_name: str, simulation: Simulation, result: dict[str, Any]) -> None:
-    """Raises `Refused` for a result, or for the first of its resources, that is certainly blocked."""
+def _warnings(role_arn: str, simulation: Simulation, result: dict[str, Any]) -> Iterator[AccessWarning]:
+    """What one result of the simulator leaves open. Raise `Refused` if it, or one of its resources, is blocked."""
     # Without results of its resources the result speaks for them. Its own name can be a template of an ARN.
     name = result.get("EvalResourceName")
     name = name if name in simulation.resources else simulation.resources[0]
     whole = {**result, "EvalResourceDecision": result["EvalDecision"], "EvalResourceName": name}
+    # The effect of SCPs, and the missing context keys, may stand at the top alone.
+    at_the_top = {
+        "OrganizationsDecisionDetail": result.get("OrganizationsDecisionDetail"),
+        "MissingContextValues": result.get("MissingContextValues"),
+    }
     for one in result.get("ResourceSpecificResults") or [whole]:
-        # The effect of SCPs may stand at the top alone.
-        of_organization = {"OrganizationsDecisionDetail": result.get("OrganizationsDecisionDetail")}
-        if blocker := _blocker(of_organization | one):
+        verdict = at_the_top | one
+        if verdict["EvalResourceDecision"] == "allowed":
+            continue
+        blocker = _blocker(verdict)
+        missing = {*(result.get("MissingContextValues") or ()), *(verdict["MissingContextValues"] or ())}
+        missing = {key for key in missing if key.lower() not in simulation.absent}
+        action, resource = result["EvalActionName"], one["EvalResourceName"]
+        if blocker and not missing:
             raise Refused(
-                f"AccessCheck: role {shown(role_name)}: {result['EvalActionName']} on {shown(one['EvalResourceName'])}"
-                f" is blocked by {blocker}. Allow it there, or set AccessCheck to Off.",
+                f"AccessCheck: role {quoted(arn.role_name(role_arn))}: {action} on {quoted(resource)} is blocked by"
+                f" {blocker}. Allow it there, or set AccessCheck to Off.",
                 Kind.BLOCKED,
             )
+        yield AccessWarning((action,), (resource,), _why_open(verdict, blocker, sorted(missing)))
 
 
-def _blocker(result: dict[str, Any]) -> str:
-    """What certainly blocks the simulated call, in words; empty where nothing does."""
-    if result["EvalResourceDecision"] == "allowed":
-        return ""
-    if (result.get("PermissionsBoundaryDecisionDetail") or {}).get("AllowedByPermissionsBoundary") is False:
+def _blocker(verdict: dict[str, Any]) -> str:
+    """What blocks the simulated call for certain, in words, if no context key was missing; empty if nothing does."""
+    if (verdict.get("PermissionsBoundaryDecisionDetail") or {}).get("AllowedByPermissionsBoundary") is False:
         return "the role's permissions boundary"
-    if (result.get("OrganizationsDecisionDetail") or {}).get("AllowedByOrganizations") is False:
-        return "a service control policy (SCP)"
-    if result["EvalResourceDecision"] == "explicitDeny":
-        policies = sorted({statement.get("SourcePolicyId", "") for statement in result.get("MatchedStatements", ())})
-        named = [policy for policy in policies if policy]
-        return f"an explicit deny in {shown(named[0], _BLOCKER_CHARACTERS) if named else 'a policy of the role'}"
-    return ""
+    if verdict["EvalResourceDecision"] != "explicitDeny":
+        return ""
+    policies = sorted({statement.get("SourcePolicyId", "") for statement in verdict.get("MatchedStatements", ())})
+    named = [policy for policy in policies if policy]
+    if _is_denied_by_organization(verdict) and not policies:
+        # No statement of the role's own matched: the deny is the SCP's.
+        return ""
+    return f"an explicit deny in {quoted(named[0]) if named else 'a policy of the role'}"
+
+
+def _is_denied_by_organization(verdict: dict[str, Any]) -> bool:
+    return (verdict["OrganizationsDecisionDetail"] or {}).get("AllowedByOrganizations") is False
+
+
+def _why_open(verdict: dict[str, Any], blocker: str, missing: list[str]) -> str:
+    """Why a denial is no proof."""
+    if missing:
+        by = f" by {blocker}" if blocker else ""
+        return f"denied{by} in the policy simulator, which was not given {', '.join(missing)}"
+    if _is_denied_by_organization(verdict):
+        return (
+            "denied by a service control policy (SCP) in the policy simulator, which evaluates SCPs without the context"
+            " of the real call"
+        )
+    return "not allowed in the policy simulator, which does not say what denies it"

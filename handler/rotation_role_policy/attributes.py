@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rotation_role_policy.situation import Situation
+from rotation_role_policy.policy import Document, read_back
+from rotation_role_policy.situation import Role, Situation
 
 
 @dataclass(frozen=True)
@@ -42,3 +43,20 @@ ATTRIBUTES = (
 def attributes(policy_name: str, situation: Situation) -> dict[str, str]:
     """The attributes of a resource whose policy has this name: always all of them, all strings."""
     return {attribute.name: attribute.value(policy_name, situation) for attribute in ATTRIBUTES}
+
+
+def known(policy_name: str, role: Role, function_arn: str, document: Document | None) -> dict[str, str]:
+    """The attributes of a resource whose policy stands on `role`, as far as its document tells them.
+
+    Always all of them, all strings; what is not known is empty, and `InVpc` is ``false``.
+    """
+    granted = read_back(document)
+    return {
+        "PolicyName": policy_name,
+        "RoleName": role.name,
+        "RoleArn": role.arn if role.name else "",
+        "FunctionArn": function_arn,
+        "InVpc": "true" if granted.in_vpc else "false",
+        "SecretArns": ",".join(granted.secret_arns),
+        "KmsKeyArns": ",".join(granted.key_arns),
+    }

@@ -17,7 +17,7 @@ from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
 from rotation_role_policy import transport
-from rotation_role_policy.errors import CallFailed, OutOfTime, ProviderDenied, Refused, shown
+from rotation_role_policy.errors import CallFailed, OutOfTime, ProviderDenied, Refused, quoted
 
 _SERVICES = ["cloudformation", "iam", "kms", "lambda", "secretsmanager"]
 
@@ -33,6 +33,11 @@ _LONGEST_PAUSE = 10.0
 """Seconds, of which each pause takes a random part: whoever was turned away together does not come back together.
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
 
+NEW_ROLE_SECONDS = 15
+_NEW_ROLE_PAUSE = 2.0
+"""Seconds. IAM is eventually consistent: it can deny for a while that a role exists which was created just now.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency"""
+
 _DENIED = {"AccessDenied", "AccessDeniedException"}
 
 # Besides all whose name says that they throttle. Two policies on one role are written at the same time where
@@ -40,10 +45,8 @@ _DENIED = {"AccessDenied", "AccessDeniedException"}
 _PASSING = {
     "ConcurrentModification",
     "EntityTemporarilyUnmodifiable",
-    "RequestLimitExceeded",
     "RequestTimeout",
     "RequestTimeoutException",
-    "TooManyRequestsException",
 }
 # No answer at all, or one that cannot be read: such as a page of a proxy's.
 _NO_ANSWER = (HTTPClientError, NoConnection, ResponseParserError)
@@ -57,14 +60,17 @@ class Aws:
 
     deadline = math.inf
     """Seconds of `time.monotonic`, set for each request: no call is begun, or tried again, after it."""
+    waits_for_new_roles = False
+    """Whether a role that IAM does not find may have been created seconds ago, in the same stack operation."""
 
     def __init__(self) -> None:
         self._clients: dict[str, Any] = {}
 
-    def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+    def call(self, service: str, operation: str, *, tries: float = math.inf, **parameters: Any) -> dict[str, Any]:
         """The response to `operation` (such as ``DescribeSecret``) of `service` (such as ``secretsmanager``).
 
         What passes by itself (throttling, other writers, 5xx, a lost connection) is tried again until the deadline.
+        `tries` bounds the tries that fail for another reason than throttling.
         Raises `ProviderDenied` where AWS denies the call, `CallFailed` with AWS's error code for any other failure,
         `OutOfTime` where there is no time for it.
         """
@@ -74,6 +80,7 @@ class Aws:
             raise OutOfTime
         in_doubt = False
         longest_pause = _FIRST_PAUSE
+        failures = 0
         while True:
             try:
                 response: dict[str, Any] = method(**parameters)
@@ -82,10 +89,29 @@ class Aws:
                 status = _http_status(error)
                 in_doubt = in_doubt or isinstance(error, _NO_ANSWER) or status >= 500
                 pause = random.uniform(0, longest_pause)  # noqa: S311  # jitter, no secret
-                if not _passes(error, status) or time.monotonic() + pause >= self.deadline:
+                failures += not is_throttling(_code(error))
+                if not _passes(error, status) or failures >= tries or time.monotonic() + pause >= self.deadline:
                     raise _translated(error, action, parameters, in_doubt) from error
             time.sleep(pause)
             longest_pause = min(_LONGEST_PAUSE, 2 * longest_pause)
+
+    def call_on_role(self, operation: str, *, tries: float = math.inf, **parameters: Any) -> dict[str, Any]:
+        """As `call`, for an operation of IAM on a role that must exist.
+
+        If `waits_for_new_roles`, a role that IAM does not find is looked for again for `NEW_ROLE_SECONDS`.
+        """
+        not_found_until = math.inf
+        while True:
+            try:
+                return self.call("iam", operation, tries=tries, **parameters)
+            except CallFailed as failure:
+                if failure.code != "NoSuchEntity" or not self.waits_for_new_roles:
+                    raise
+                now = time.monotonic()
+                not_found_until = min(not_found_until, now + NEW_ROLE_SECONDS)
+                if now + _NEW_ROLE_PAUSE >= min(not_found_until, self.deadline):
+                    raise
+            time.sleep(_NEW_ROLE_PAUSE)
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -98,10 +124,13 @@ class Aws:
             self.deadline = deadline
 
     def items(self, operation: str, key: str, **parameters: Any) -> Iterator[Any]:
-        """The items under `key` in all pages of the response to an operation of IAM's. Raises as `call` does."""
-        marker: dict[str, str] = {}
+        """The items under `key` in all pages of the response to an operation of IAM on a role.
+
+        `parameters` and errors are those of `call_on_role`.
+        """
+        marker: dict[str, Any] = {}
         while True:
-            page = self.call("iam", operation, **parameters, **marker)
+            page = self.call_on_role(operation, **parameters, **marker)
             yield from page.get(key, ())
             if not page.get("IsTruncated"):
                 return
@@ -139,6 +168,16 @@ class _Loader(Loader):  # type: ignore[misc]  # botocore has no types
         return _SERVICES
 
 
+def is_throttling(code: str) -> bool:
+    """Whether an error code of AWS's says that there were too many calls."""
+    return "throttl" in code.lower() or code in ("RequestLimitExceeded", "TooManyRequestsException")
+
+
+def _code(error: Exception) -> str:
+    """AWS's error code; empty if AWS did not answer."""
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else ""
+
+
 def _http_status(error: Exception) -> int:
     """The HTTP status of AWS's answer; 0 where there is none."""
     response = error.response if isinstance(error, ClientError) else {}
@@ -149,8 +188,8 @@ def _passes(error: Exception, status: int) -> bool:
     """Whether the same call can succeed a little later."""
     if not isinstance(error, ClientError):
         return isinstance(error, _NO_ANSWER)
-    code = error.response["Error"]["Code"]
-    return "throttl" in code.lower() or code in _PASSING or status == 429 or status >= 500
+    code = _code(error)
+    return is_throttling(code) or code in _PASSING or status == 429 or status >= 500
 
 
 def _translated(error: Exception, action: str, parameters: dict[str, Any], in_doubt: bool) -> Refused | CallFailed:
@@ -161,7 +200,7 @@ def _translated(error: Exception, action: str, parameters: dict[str, Any], in_do
     if code not in _DENIED:
         return CallFailed(action, code, message, in_doubt=in_doubt)
     # The first parameter names what the call is about: the secret, key, function or role. Some calls have none.
-    about = "".join(f" on {shown(value)}" for value in list(parameters.values())[:1])
+    about = "".join(f" on {quoted(value)}" for value in list(parameters.values())[:1])
     return ProviderDenied(
         action,
         message,

@@ -12,12 +12,13 @@ import os
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from crhelper import FAILED, CfnResource
+from crhelper import FAILED, SUCCESS, CfnResource
 
 from rotation_role_policy import transport
 from rotation_role_policy.answer import ANSWER_LIMIT, composed, encoded
@@ -35,6 +36,10 @@ _ENVELOPE_LIMIT = 3072
 
 ANSWER_SECONDS = 15
 """Kept free at the end of an invocation, in which the answer is delivered and, if need be, delivered again."""
+
+WARNINGS = ("AccessCheckWarnings", "RollbackWarnings")
+"""The metrics of warnings: grants of which the access check left open whether they take effect, and Updates of a
+rollback that left the policy as it stood."""
 
 _TRIES = 6
 _FIRST_PAUSE = 0.5
@@ -92,6 +97,18 @@ class CustomResource(CfnResource):
         if not self._answer.disarm():
             raise OutOfTime
 
+    def count(self, warning: str) -> None:
+        """Count a warning of this request for the metric of this name, such as ``AccessCheckWarnings``."""
+        self._answer.warnings[warning] += 1
+
+    def succeed_on_timeout(self, physical_id: str, data: Mapping[str, str]) -> None:
+        """Have the request answered with SUCCESS, and with these, if time runs out: not with FAILED."""
+        self._answer.on_timeout = (physical_id, data)
+
+    def fail_on_timeout(self) -> None:
+        """Have the request answered with FAILED if time runs out: the default."""
+        self._answer.on_timeout = None
+
     def _wrap_function(self, func: Any) -> None:
         """Called by crhelper, which answers whatever `func` raises with FAILED and its text."""
         super()._wrap_function(lambda event, context: self._judged(func, event, context))  # type: ignore[misc]
@@ -142,6 +159,10 @@ class Answer:
         self.is_delivered = False
         self.kind = Kind.UNEXPECTED
         """What the request failed of, if it fails."""
+        self.warnings: Counter[str] = Counter(dict.fromkeys(WARNINGS, 0))
+        """How many warnings there were, by the name of their metric."""
+        self.on_timeout: tuple[str, Mapping[str, str]] | None = None
+        """The physical ID and attributes of the SUCCESS that is answered if time runs out; None for FAILED."""
 
     def disarm(self) -> bool:
         """Whether no answer was given yet; from then on `give_late` gives none."""
@@ -150,8 +171,12 @@ class Answer:
             return not self._is_given
 
     def give_late(self, reason: str, physical_id: str) -> None:
-        """FAILED, from the timer's thread, because time runs out while the handler is still at work."""
+        """FAILED, or SUCCESS `on_timeout`, from the timer's thread, because time runs out while the handler works."""
         with self._lock:
+            if self._can_be_late and self.on_timeout:
+                with suppress(Undelivered):
+                    self._give(SUCCESS, "", *self.on_timeout)
+                return
             # Only a Create's answer says what its id will have been.
             if self._request["RequestType"] != "Create":
                 physical_id = ""
@@ -192,6 +217,7 @@ class Answer:
                     FailedRequests=int(status == FAILED),
                     Duration=round(1000 * (time.monotonic() - self._begun)),
                     ColdStarts=int(self._is_first),
+                    **self.warnings,
                 ),
             ),
         )

@@ -7,6 +7,7 @@ on").
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rotation_role_policy import (
@@ -18,6 +19,7 @@ from rotation_role_policy import (
     identity,
     inline_policy,
     inspection,
+    kept_policy,
     log,
     policy,
     stack,
@@ -25,17 +27,35 @@ from rotation_role_policy import (
 from rotation_role_policy.aws import Aws
 from rotation_role_policy.cloudformation import CustomResource
 from rotation_role_policy.declaration import Declaration, declare
-from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, shown
+from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, quoted
 from rotation_role_policy.log import facts
+from rotation_role_policy.policy import Document
 from rotation_role_policy.situation import Situation
+from rotation_role_policy.stack import RequestSupersededError, StackStatus
 
 logger = logging.getLogger(__name__)
 
-TAKE_BACK_SECONDS = 30
-"""Kept free for a last call that hangs, and to take a policy back that came too late."""
+ROLL_BACK_SECONDS = 30
+"""Kept free for a last call that hangs, and to undo a write that came too late."""
 
 resource = CustomResource()
 aws = Aws()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the properties of a Create or Update lead to."""
+
+    declaration: Declaration
+    situation: Situation
+    document: Document
+    physical_id: str
+    attributes: dict[str, str]
+
+    @property
+    def role_name(self) -> str:
+        """The role that gets the policy."""
+        return self.situation.role.name
 
 
 def handler(event: Any, context: Any) -> None:
@@ -47,10 +67,10 @@ def handler(event: Any, context: Any) -> None:
 
 
 def create(event: Mapping[str, Any], context: Any) -> str:
-    """Puts the policy and gives its physical id. A repeated delivery finds it there and gives the same answer."""
+    """Put the policy and return its physical ID. A repeated delivery finds it there and gives the same answer."""
     _start(event, context)
     try:
-        return _put(event, "", *_look(event, context))
+        return _apply(event, _plan(event, context))
     except ProviderDenied as denied:
         # A role out of our reach: nothing was put, and a Delete by its id would be denied too and strand the stack.
         if not denied.in_doubt:
@@ -59,21 +79,32 @@ def create(event: Mapping[str, Any], context: Any) -> str:
 
 
 def update(event: Mapping[str, Any], context: Any) -> str:
-    """Puts the policy on the role of the new properties. On another role that is a replacement: a new physical id.
+    """Put the policy on the role of the new properties. On another role that is a replacement: a new physical ID.
 
-    CloudFormation deletes the old one when all else has succeeded. A failure is answered with the id that came.
+    CloudFormation deletes the old one when all else has succeeded. A failure is answered with the ID that came. An
+    Update of a rollback does not fail: what stops it leaves the policy that stands (contract, section 4, "Rollback").
     """
     _start(event, context)
-    before = stack.status(aws, event)
-    return _put(event, before, *_look(event, context))
+    _prepare_for_timeout(event, context)
+    status = stack.status(aws, event)
+    if not (status.is_rollback or status.is_unanswered):
+        resource.fail_on_timeout()
+    try:
+        return _apply(event, _plan(event, context), status)
+    except RequestSupersededError:
+        raise
+    except (Refused, CallFailed) as failure:
+        if _is_rollback(event, status):
+            return _keep(event, context, failure)
+        raise
 
 
 def delete(event: Mapping[str, Any], context: Any) -> str:
-    """Removes this resource's own policy, by the physical id alone where that says where it stands."""
+    """Remove this resource's own policy, by the physical ID alone where that says where it stands."""
     _start(event, context)
     physical_id: str = event["PhysicalResourceId"]
-    role_name, _, name = physical_id.partition("/")
-    if name == policy_name(event) and arn.ROLE.fullmatch(role_name):
+    if role_name := _role_of(event, physical_id):
+        name = policy_name(event)
         deleted = inline_policy.delete(aws, role_name, name)
         logger.info("deleted" if deleted else "nothing to delete", extra=facts(role=role_name, policy=name))
     else:
@@ -91,93 +122,188 @@ def policy_name(event: Mapping[str, Any]) -> str:
     return identity.policy_name(event["StackId"], event["LogicalResourceId"])
 
 
-def _physical_id(event: Mapping[str, Any], situation: Situation) -> str:
-    return f"{situation.role.name}/{policy_name(event)}"
+def _physical_id(event: Mapping[str, Any], role_name: str) -> str:
+    return f"{role_name}/{policy_name(event)}"
 
 
-def _look(event: Mapping[str, Any], context: Any) -> tuple[Declaration, Situation]:
+def _role_of(event: Mapping[str, Any], physical_id: str) -> str:
+    """The role on which this resource's own policy stands by its physical ID; empty if the ID does not say."""
+    role_name, _, name = physical_id.partition("/")
+    return role_name if name == policy_name(event) and arn.ROLE.fullmatch(role_name) else ""
+
+
+# --- Create and Update -----------------------------------------------------------------------------------------------
+
+
+def _plan(event: Mapping[str, Any], context: Any) -> Plan:
+    """What the request's properties lead to. Nothing is written."""
     declaration = declare(event.get("ResourceProperties", {}))
-    return declaration, inspection.inspect(aws, declaration, _account(context))
-
-
-def _put(event: Mapping[str, Any], before: str, declaration: Declaration, situation: Situation) -> str:
-    """Brings the policy on the role to what the situation asks for, and gives its physical id.
-
-    `before` is the stack's status when an Update began; empty for a Create.
-    """
-    name, physical_id = policy_name(event), _physical_id(event, situation)
+    situation = inspection.inspect(aws, declaration, _account(context))
     document = policy.document(situation, declaration.policy_profile)
-    data = attributes.attributes(name, situation)
+    physical_id = _physical_id(event, situation.role.name)
+    data = attributes.attributes(policy_name(event), situation)
     answer.refuse_too_many(event, declaration.secret_property, len(situation.secrets), physical_id, data)
+    return Plan(declaration, situation, document, physical_id, data)
 
-    role_name = situation.role.name
-    standing = inline_policy.read(aws, role_name, name)
-    if event["RequestType"] == "Create":
+
+def _apply(event: Mapping[str, Any], plan: Plan, status: StackStatus | None = None) -> str:
+    """Bring the policy on the role to what is planned, and return its physical ID.
+
+    `status` is the stack's when an Update began; None for a Create.
+    """
+    is_rollback = status is not None and status.is_rollback
+    current = inline_policy.read(aws, plan.role_name, policy_name(event))
+    if status is None:
         # From here on even a failure is answered with the id by which the Delete that follows finds the policy.
-        resource.PhysicalResourceId = physical_id
-    if standing == document:
-        logger.info("unchanged", extra=facts(role=role_name, policy=name))
+        resource.PhysicalResourceId = plan.physical_id
     else:
-        if declaration.access_check == "Enforce":
-            access_check.refuse_blocked(aws, situation, document)
-        _write(event, before, declaration, role_name, document, standing)
-    resource.Data.update(data)
-    return physical_id
+        _raise_if_superseded(event, plan, status, current)
+    if is_rollback and current is not None:
+        resource.succeed_on_timeout(plan.physical_id, plan.attributes)
+    # In a rollback, IAM can still return the document that was there before.
+    if current == plan.document and not is_rollback:
+        logger.info("unchanged", extra=facts(role=plan.role_name, policy=policy_name(event)))
+        # Another delivery of the request may have written it a moment ago.
+        _wait(plan.declaration.propagation_delay)
+    else:
+        if plan.declaration.access_check == "Enforce" and not is_rollback:
+            _check_access(plan)
+        _write(event, plan, current, is_rollback=is_rollback)
+    resource.Data.update(plan.attributes)
+    return plan.physical_id
 
 
-def _write(
-    event: Mapping[str, Any],
-    before: str,
-    declaration: Declaration,
-    role_name: str,
-    document: policy.Document,
-    standing: policy.Document | None,
-) -> None:
-    """Puts the document and gives it time. Whatever fails then, `standing` is back when the failure is answered."""
+def _check_access(plan: Plan) -> None:
+    for warning in access_check.check_access(aws, plan.situation, plan.document):
+        logger.warning(
+            "access not proven",
+            extra=facts(actions=warning.actions, resources=warning.resources, why=warning.why),
+        )
+        resource.count("AccessCheckWarnings")
+
+
+def _write(event: Mapping[str, Any], plan: Plan, current: Document | None, *, is_rollback: bool) -> None:
+    """Put the document and give it time. Whatever fails then, `current` is back when the failure is answered.
+
+    In a rollback, a write of which the outcome is unknown is not undone: either document serves, and time is short.
+    """
     name = policy_name(event)
     try:
-        inline_policy.put(aws, role_name, name, document)
+        inline_policy.put(aws, plan.role_name, name, plan.document)
     except (CallFailed, Refused) as failure:
-        if failure.in_doubt:
-            _take_back(event, role_name, standing)
+        if failure.in_doubt and not is_rollback:
+            _roll_back(event, plan.role_name, current)
         raise
     logger.info(
         "written",
-        extra=facts(role=role_name, policy=name, profile=declaration.policy_profile, document=document),
+        extra=facts(role=plan.role_name, policy=name, profile=plan.declaration.policy_profile, document=plan.document),
     )
     try:
-        _wait(declaration.propagation_delay)
-        stack.refuse_overtaken(aws, event, before)
+        _wait(plan.declaration.propagation_delay)
+        stack.raise_if_superseded(aws, event, plan.physical_id, stack.status(aws, event))
         resource.refuse_late()
-    except Exception as failure:
-        is_gone = isinstance(failure, stack.Overtaken) and (failure.is_gone or event["RequestType"] == "Create")
-        _take_back(event, role_name, None if is_gone else standing)
+    except RequestSupersededError as superseded:
+        _undo_superseded(event, plan, superseded, current)
+        raise
+    except Exception:
+        _roll_back(event, plan.role_name, current)
         raise
 
 
-def _take_back(event: Mapping[str, Any], role_name: str, standing: policy.Document | None) -> None:
-    """Brings back what stood there, with the time that is left for it."""
+# --- requests that CloudFormation no longer waits for ----------------------------------------------------------------
+
+
+def _raise_if_superseded(event: Mapping[str, Any], plan: Plan, status: StackStatus, current: Document | None) -> None:
+    """Raise `RequestSupersededError` before anything is written. What an earlier delivery has put is removed."""
+    try:
+        stack.raise_if_superseded(aws, event, plan.physical_id, status)
+    except RequestSupersededError as superseded:
+        if current is not None and not _is_in_use(event, plan, superseded):
+            _roll_back(event, plan.role_name, None)
+        raise
+
+
+def _undo_superseded(
+    event: Mapping[str, Any], plan: Plan, superseded: RequestSupersededError, previous: Document | None
+) -> None:
+    """Undo a write of a request that was superseded meanwhile: leave what CloudFormation believes to be there."""
+    if not _is_in_use(event, plan, superseded):
+        _roll_back(event, plan.role_name, None)
+    elif inline_policy.read(aws, plan.role_name, policy_name(event)) in (plan.document, previous):
+        # IAM may return either of them. A third document would be a newer request's.
+        _roll_back(event, plan.role_name, previous)
+
+
+def _is_in_use(event: Mapping[str, Any], plan: Plan, superseded: RequestSupersededError) -> bool:
+    """Whether the planned policy is one that CloudFormation believes to be there, or will."""
+    is_in_use = stack.is_in_use(aws, event, plan.physical_id, superseded.stack_status)
+    if is_in_use is not None:
+        return is_in_use
+    # CloudFormation does not say. An Update mostly is of the policy that is there.
+    return event["RequestType"] == "Update" and not superseded.stack_status.startswith("DELETE_")
+
+
+def _roll_back(event: Mapping[str, Any], role_name: str, previous: Document | None) -> None:
+    """Bring back what stood on the role before, or nothing, with the time that is left for it."""
     name = policy_name(event)
     # Until a little after the answer is due: a call that hangs is over before Lambda ends the invocation, and an
     # invocation that is ended would be run again.
     aws.deadline = resource.answers_by + (resource.ends - resource.answers_by) / 10
     try:
-        inline_policy.restore(aws, role_name, name, standing)
+        inline_policy.restore(aws, role_name, name, previous)
     except (Refused, CallFailed) as failure:
-        logger.warning("not taken back", extra=facts(role=role_name, policy=name, why=str(failure)))
+        logger.warning("not rolled back", extra=facts(role=role_name, policy=name, why=str(failure)))
         # A Create is followed by the Delete of what it has put. Nobody follows an Update on the role that was to be.
         if event["RequestType"] == "Update":
             raise Refused(
-                f"The update failed, and IAM did not take its policy back. Look at the policy {shown(name)} of role"
-                f" {shown(role_name)} once the stack has rolled back: remove it if the stack does not name that role.",
+                f"The update failed, and IAM did not take its policy back. Look at the policy {quoted(name)} of role"
+                f" {quoted(role_name)} once the stack has rolled back: remove it if the stack does not name that role.",
                 Kind.NOT_TAKEN_BACK,
             ) from failure
     else:
-        logger.info("taken back", extra=facts(role=role_name, policy=name, document=standing))
+        logger.info("rolled back", extra=facts(role=role_name, policy=name, document=previous))
+
+
+# --- an Update of a rollback that leads nowhere ----------------------------------------------------------------------
+
+
+def _is_rollback(event: Mapping[str, Any], status: StackStatus) -> bool:
+    """Whether an Update that cannot be served is one of a rollback: `status` was the stack's when the Update began.
+
+    As long as there is time, CloudFormation is asked again if it did not answer. If it still does not, the Update
+    counts as one of a rollback: an Update that fails would strand a stack that is rolling back.
+    """
+    if status.is_unanswered:
+        aws.deadline = resource.answers_by - (resource.ends - resource.answers_by) / 2
+        status = stack.status(aws, event, seconds=max(0.0, aws.deadline - time.monotonic()))
+    return status.is_rollback or status.is_unanswered
+
+
+def _keep(event: Mapping[str, Any], context: Any, failure: Refused | CallFailed) -> str:
+    """Answer an Update of a rollback with the policy that stands, and return its physical ID."""
+    aws.deadline = resource.answers_by - 1
+    logger.warning("rolled back to the policy that stands", extra=facts(why=str(failure)))
+    resource.count("RollbackWarnings")
+    physical_id: str = event["PhysicalResourceId"]
+    name, properties = policy_name(event), event.get("ResourceProperties", {})
+    kept = kept_policy.find(aws, properties, name, _role_of(event, physical_id), context.invoked_function_arn)
+    resource.Data.update(kept.attributes)
+    return _physical_id(event, kept.role_name) if kept.role_name else physical_id
+
+
+def _prepare_for_timeout(event: Mapping[str, Any], context: Any) -> None:
+    """Have an Update of a rollback answered with SUCCESS, and with what stands, even if time runs out."""
+    physical_id = event["PhysicalResourceId"]
+    role_name = _role_of(event, physical_id)
+    unseen = kept_policy.unseen(policy_name(event), role_name, context.invoked_function_arn)
+    resource.succeed_on_timeout(physical_id, unseen)
+
+
+# --- Delete ----------------------------------------------------------------------------------------------------------
 
 
 def _delete_if_found(event: Mapping[str, Any], context: Any) -> None:
-    """For an id that does not say where the policy stands: of a Create that was cancelled, or failed.
+    """For an ID that does not say where the policy stands: of a Create that was cancelled, or failed.
 
     Nothing that goes wrong here may fail the Delete: there is mostly nothing to remove, and the stack has to go on.
     """
@@ -188,6 +314,9 @@ def _delete_if_found(event: Mapping[str, Any], context: Any) -> None:
         logger.info("nothing to delete: the role cannot be told", extra=facts(why=str(failure)))
         return
     name = policy_name(event)
+    if _is_of_successor(event, role_name):
+        logger.info("nothing to delete: the policy is in use", extra=facts(role=role_name, policy=name))
+        return
     try:
         deleted = inline_policy.delete(aws, role_name, name)
     except ProviderDenied as denied:
@@ -195,6 +324,15 @@ def _delete_if_found(event: Mapping[str, Any], context: Any) -> None:
         logger.warning("nothing deleted", extra=facts(role=role_name, policy=name, why=str(denied)))
         return
     logger.info("deleted" if deleted else "nothing to delete", extra=facts(role=role_name, policy=name))
+
+
+def _is_of_successor(event: Mapping[str, Any], role_name: str) -> bool:
+    """Whether the policy on this role is that of a later Create of the same resource, which has succeeded."""
+    current_id = stack.current_physical_id(aws, event)
+    if current_id is None:
+        # CloudFormation does not say. A Create that failed with an ID of the provider's own has put nothing.
+        return bool(event["PhysicalResourceId"] == resource.generate_physical_id(event))
+    return current_id == _physical_id(event, role_name)
 
 
 def _account(context: Any) -> str:
@@ -216,5 +354,6 @@ def _start(event: Mapping[str, Any], context: Any) -> None:
         lambda_request_id=context.aws_request_id,
     )
     left = resource.answers_by - time.monotonic()
-    aws.deadline = resource.answers_by - min(TAKE_BACK_SECONDS, left / 3)
+    aws.deadline = resource.answers_by - min(ROLL_BACK_SECONDS, left / 3)
+    aws.waits_for_new_roles = event["RequestType"] != "Delete"
     logger.info("request", extra=facts(physical_id=event.get("PhysicalResourceId")))

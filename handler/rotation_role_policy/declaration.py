@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rotation_role_policy import arn
-from rotation_role_policy.errors import Refused, shown
+from rotation_role_policy.errors import Refused, quoted_text
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def _read(prefix: str, table: Iterable[Property], given: Mapping[str, Any]) -> d
     for name in given:
         if name not in known:
             # Shown without its quotation marks.
-            bare = shown(name)[1:-1]
+            bare = quoted_text(name)[1:-1]
             raise Refused(f"{prefix}{bare} is not a property. Did you mean {prefix}{nearest(name, known)}?")
     values: dict[str, Any] = {row.name: row.default for row in known.values() if row.default is not None}
     for name, value in given.items():
@@ -218,19 +218,19 @@ def _read(prefix: str, table: Iterable[Property], given: Mapping[str, Any]) -> d
 
 def _text(path: str, row: Property, value: Any) -> str:
     if not isinstance(value, str):
-        raise Refused(f"{path} {shown(value)} is not a string.")
+        raise Refused(f"{path} {quoted_text(value)} is not a string.")
     if not value:
         raise Refused(f"{path} is empty. Give a value, or leave the property out (AWS::NoValue).")
     if row.allowed and value not in row.allowed:
-        raise Refused(f"{path} {shown(value)} is none of {', '.join(row.allowed)}. Use one of these.")
+        raise Refused(f"{path} {quoted_text(value)} is none of {', '.join(row.allowed)}. Use one of these.")
     if row.pattern and not row.pattern.fullmatch(value):
-        raise Refused(f"{path} {shown(value)} is not in the right form. Give {row.form}.")
+        raise Refused(f"{path} {quoted_text(value)} is not in the right form. Give {row.form}.")
     return value
 
 
 def _texts(path: str, row: Property, value: Any) -> list[str]:
     if not isinstance(value, list):
-        raise Refused(f"{path} {shown(value)} is not a list. Give a list of strings.")
+        raise Refused(f"{path} {quoted_text(value)} is not a list. Give a list of strings.")
     if len(value) < row.minimum:
         raise Refused(f"{path} is an empty list. Give at least {row.minimum}.")
     return [_text(f"{path}[{index}]", row, item) for index, item in enumerate(value)]
@@ -238,13 +238,13 @@ def _texts(path: str, row: Property, value: Any) -> list[str]:
 
 def _object(path: str, row: Property, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise Refused(f"{path} {shown(value)} is not an object. Give names and values.")
+        raise Refused(f"{path} {quoted_text(value)} is not an object. Give names and values.")
     return _read(f"{path}.", row.members, value) if row.members else value
 
 
 def _truth(path: str, row: Property, value: Any) -> Any:  # noqa: ARG001  # one signature for all types
     if not isinstance(value, bool) and value not in ("true", "false"):
-        raise Refused(f"{path} {shown(value)} is neither true nor false.")
+        raise Refused(f"{path} {quoted_text(value)} is neither true nor false.")
     # As sent: nothing reads it.
     return value
 
@@ -258,7 +258,7 @@ def _whole_number(path: str, row: Property, value: Any) -> int:
     # bool is an int to Python but not to a template's author.
     if not isinstance(number, int) or isinstance(number, bool) or not row.minimum <= number <= row.maximum:
         raise Refused(
-            f"{path} {shown(value)} is not a whole number from {row.minimum} to {row.maximum}."
+            f"{path} {quoted_text(value)} is not a whole number from {row.minimum} to {row.maximum}."
             f" Give one, or leave the property out for {row.default}."
         )
     return number

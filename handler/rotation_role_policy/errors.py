@@ -1,22 +1,29 @@
 """What goes wrong, in the words that the reader of a stack's events needs.
 
-A reason names the property and its value, says what is wrong and what to do, and is kept within 240 characters where
-its values allow it. Its point stands at the end: where a reason has to be cut, its beginning goes (README, "What is
-refused").
+A reason names the property and its value, says what is wrong and what to do. ARNs and names of AWS resources are shown
+in full, so that they can be copied. The main point comes last, within the last 240 characters where values allow: where
+a reason has to be cut, its beginning goes (README, "What is refused").
 """
 
 import json
 from enum import StrEnum
 
-SHOWN_CHARACTERS = 72
-AWS_MESSAGE_CHARACTERS = 110
+FREE_TEXT_CHARACTERS = 72
 
 
-def shown(value: object, characters: int = SHOWN_CHARACTERS) -> str:
-    """A property's value as a reason shows it: quoted, printable ASCII, cut in the middle to so many characters."""
+def quoted(value: object) -> str:
+    """The name or ARN of an AWS resource, or AWS's own words, as a reason shows them: printable ASCII, in full."""
+    return json.dumps(value, default=str)
+
+
+def quoted_text(value: object) -> str:
+    """What a template's author typed, as a reason shows it: printable ASCII, cut in the middle to 72 characters.
+
+    An ARN is shown in full, even one that is not in the right form.
+    """
     text = json.dumps(value, default=str)
-    if len(text) > characters:
-        half = (characters - 3) // 2
+    if len(text) > FREE_TEXT_CHARACTERS and not text.startswith('"arn:'):
+        half = (FREE_TEXT_CHARACTERS - 3) // 2
         text = f"{text[:half]}...{text[-half:]}"
     return text
 
@@ -70,7 +77,7 @@ class ProviderDenied(Refused):
 def no_such_role(role: str) -> Refused:
     """The refusal for an execution role (its name or ARN) that is not there, whichever call shows it."""
     return Refused(
-        f"The role {shown(role)} does not exist in this account. Create it first, or give the right one.", Kind.ROLE
+        f"The role {quoted(role)} does not exist in this account. Create it first, or give the right one.", Kind.ROLE
     )
 
 
@@ -88,8 +95,7 @@ class CallFailed(Exception):
         self.code = code
         self.message = message
         self.in_doubt = in_doubt
-        said = shown(message, AWS_MESSAGE_CHARACTERS)
-        super().__init__(f"{said} ({action} answered {code}). Try again; the provider's log has more.")
+        super().__init__(f"{quoted(message)} ({action} answered {code}). Try again; the provider's log has more.")
 
 
 class OutOfTime(Refused):

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from rotation_role_policy.aws import Aws
-from rotation_role_policy.errors import CallFailed, Kind, OutOfTime, ProviderDenied, Refused, no_such_role, shown
+from rotation_role_policy.errors import CallFailed, Kind, OutOfTime, ProviderDenied, Refused, no_such_role, quoted
 from rotation_role_policy.policy import Document
 
 # All inline policies of a role together, white space not counted.
@@ -54,14 +54,14 @@ def put(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
     """
     try:
         text = json.dumps(document)
-        aws.call("iam", "PutRolePolicy", RoleName=role_name, PolicyName=policy_name, PolicyDocument=text)
+        aws.call_on_role("PutRolePolicy", RoleName=role_name, PolicyName=policy_name, PolicyDocument=text)
     except CallFailed as failure:
         if failure.code == "NoSuchEntity":
             raise no_such_role(role_name) from failure
         if failure.code == "UnmodifiableEntity":
             raise Refused(
-                f"The role {shown(role_name)} is a service-linked role, which takes no inline policy. Give the function"
-                f" a role of its own.",
+                f"The role {quoted(role_name)} is a service-linked role, which takes no inline policy. Give the"
+                f" function a role of its own.",
                 Kind.ROLE,
             ) from failure
         if failure.code == "LimitExceeded":
@@ -100,7 +100,7 @@ def size(document: Any) -> int:
 
 def _too_large(role_name: str, total: str, own: int) -> Refused:
     return Refused(
-        f"The role {shown(role_name)} is full: with this policy ({own:,} characters) its inline policies would have"
+        f"The role {quoted(role_name)} is full: with this policy ({own:,} characters) its inline policies would have"
         f" {total} characters; IAM allows {ROLE_LIMIT:,}. Move others to a managed policy.",
         Kind.LIMIT,
     )

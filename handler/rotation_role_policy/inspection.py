@@ -6,18 +6,26 @@ and one GetFunctionConfiguration, or in declared mode one GetRole.
 
 import logging
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws import Aws
 from rotation_role_policy.declaration import Declaration
-from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, shown
+from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, quoted
 from rotation_role_policy.grammar import as_list, matches
 from rotation_role_policy.keys import Keys
 from rotation_role_policy.log import facts
 from rotation_role_policy.situation import Role, Secret, Situation
 
 logger = logging.getLogger(__name__)
+
+
+class Function(NamedTuple):
+    """A rotation function: its ARN, unqualified and empty in declared mode; its role; whether it is in a VPC."""
+
+    arn: str
+    role: Role
+    in_vpc: bool
 
 
 def inspect(aws: Aws, declaration: Declaration, account: str) -> Situation:
@@ -32,25 +40,16 @@ def inspect(aws: Aws, declaration: Declaration, account: str) -> Situation:
     superuser_id = declaration.superuser_secret_id
     superuser = _describe_secret(aws, "SuperuserSecretId", superuser_id) if superuser_id else None
 
-    if declaration.subnet_ids is None:
-        function, role = _rotation_function(aws, declaration, described, account)
-        function_arn = arn.split_qualifier(function["FunctionArn"])[0]
-        vpc = function.get("VpcConfig") or {}
-        in_vpc = bool(vpc.get("VpcId") or vpc.get("SubnetIds"))
-    else:
-        role = _declared_role(aws, str(declaration.role_name))
-        function_arn = ""
-        in_vpc = bool(declaration.subnet_ids)
-
+    function = _function(aws, declaration, described, account)
     keys = Keys(aws)
     # A secret that is named twice, by its name and by its ARN, is one secret.
     distinct = {one["ARN"]: one for one in described}.values()
     situation = Situation(
-        secrets=tuple(Secret(one["ARN"], keys.customer_managed(label, one)) for one in distinct),
+        secrets=tuple(Secret(one["ARN"], keys.customer_managed(label, one), _tags(one)) for one in distinct),
         superuser_secret=_superuser_secret(keys, superuser) if superuser else None,
-        role=role,
-        function_arn=function_arn,
-        in_vpc=in_vpc,
+        role=function.role,
+        function_arn=function.arn,
+        in_vpc=function.in_vpc,
         dns_suffix=aws.dns_suffix(arn.parse(described[0]["ARN"]).partition),
     )
     _log(situation)
@@ -58,20 +57,31 @@ def inspect(aws: Aws, declaration: Declaration, account: str) -> Situation:
 
 
 def find_role_name(aws: Aws, declaration: Declaration, account: str) -> str:
-    """The name of the role that the policy of `declaration` stands on, for a Delete whose id does not say.
+    """The name of the role that the policy of `declaration` stands on, for a Delete whose ID does not say.
 
     Looks up no more than it needs: nothing where `RoleName` is given, else the function's configuration.
     Raises as `inspect` does.
     """
     if declaration.role_name:
         return arn.role_name(declaration.role_name)
+    return find_function(aws, declaration, account).role.name
+
+
+def find_function(aws: Aws, declaration: Declaration, account: str) -> Function:
+    """The function of a declaration, and its role, though the secrets may be gone. Raises as `inspect` does."""
     described = []
-    if not declaration.rotation_lambda_arn:
+    if not declaration.rotation_lambda_arn and declaration.subnet_ids is None:
         for secret_id in declaration.secret_ids:
             # One that still says which function it is will do.
             with suppress(CallFailed, ProviderDenied):
                 described.append(aws.call("secretsmanager", "DescribeSecret", SecretId=secret_id))
-    return _rotation_function(aws, declaration, described, account)[1].name
+    return _function(aws, declaration, described, account)
+
+
+def describe_role(aws: Aws, role_name: str) -> Role:
+    """The role of this name. Raises `CallFailed` where there is none."""
+    found = aws.call("iam", "GetRole", RoleName=role_name)["Role"]
+    return Role(found["RoleName"], found["Arn"])
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------
@@ -85,20 +95,20 @@ def _describe_secret(aws: Aws, label: str, secret_id: str) -> dict[str, Any]:
         raise ProviderDenied(
             denied.action,
             denied.message,
-            f"{label} {shown(secret_id)}: AWS denies the provider {denied.action}. Either {aws.region()} of this"
+            f"{label} {quoted(secret_id)}: AWS denies the provider {denied.action}. Either {aws.region()} of this"
             f" account has no such secret, or SecretNamePattern of the provider's stack does not admit it.",
         ) from denied
     except CallFailed as failure:
         if failure.code == "ResourceNotFoundException":
             raise Refused(
-                f"{label} {shown(secret_id)}: there is no such secret in {aws.region()}. Correct it, or create the"
+                f"{label} {quoted(secret_id)}: there is no such secret in {aws.region()}. Correct it, or create the"
                 f" secret first (DependsOn).",
                 Kind.SECRET,
             ) from failure
         raise
     if secret.get("DeletedDate"):
         raise Refused(
-            f"{label} {shown(secret_id)}: this secret is scheduled for deletion. Restore it (aws secretsmanager"
+            f"{label} {quoted(secret_id)}: this secret is scheduled for deletion. Restore it (aws secretsmanager"
             f" restore-secret), or give another one.",
             Kind.SECRET,
         )
@@ -109,8 +119,8 @@ def _refuse_managed(label: str, secret_id: str, secret: dict[str, Any]) -> None:
     # https://docs.aws.amazon.com/secretsmanager/latest/userguide/service-linked-secrets.html
     if owner := secret.get("OwningService"):
         raise Refused(
-            f"{label} {shown(secret_id)}: this secret is managed by {shown(owner)}, which rotates it itself, without a"
-            f" function. Remove this resource, or give it as SuperuserSecretId.",
+            f"{label} {quoted(secret_id)}: this secret is managed by {quoted(owner)}, which rotates it itself, without"
+            f" a function. Remove this resource, or give it as SuperuserSecretId.",
             Kind.SECRET,
         )
 
@@ -121,21 +131,37 @@ _DATABASE_TAGS = ("aws:rds:primarydbinstancearn", "aws:rds:primarydbclusterarn")
 
 def _superuser_secret(keys: Keys, secret: dict[str, Any]) -> Secret:
     key_arn = keys.customer_managed("SuperuserSecretId", secret)
+    tags = _tags(secret)
     if secret.get("OwningService") != "rds":
-        return Secret(secret["ARN"], key_arn)
-    tags = {tag["Key"].lower(): tag.get("Value", "") for tag in secret.get("Tags", ())}
-    databases = tuple(tags[name] for name in _DATABASE_TAGS if name in tags)
+        return Secret(secret["ARN"], key_arn, tags)
+    by_name = {key.lower(): value for key, value in tags}
+    databases = tuple(by_name[name] for name in _DATABASE_TAGS if name in by_name)
     for database in databases:
         if not arn.DATABASE.fullmatch(database):
             raise Refused(
-                f"SuperuserSecretId {shown(secret['Name'])}: its tag of the primary database says {shown(database)},"
+                f"SuperuserSecretId {quoted(secret['Name'])}: its tag of the primary database says {quoted(database)},"
                 f" which is not the ARN of a DB instance or cluster.",
                 Kind.SECRET,
             )
-    return Secret(secret["ARN"], key_arn, managed_by_rds=True, database_arns=databases)
+    return Secret(secret["ARN"], key_arn, tags, managed_by_rds=True, database_arns=databases)
+
+
+def _tags(secret: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((tag["Key"], tag.get("Value", "")) for tag in secret.get("Tags", ()))
 
 
 # --- function and role -----------------------------------------------------------------------------------------------
+
+
+def _function(aws: Aws, declaration: Declaration, secrets: list[dict[str, Any]], account: str) -> Function:
+    """The rotation function: inspected, or as it is declared."""
+    if declaration.subnet_ids is not None:
+        return Function("", _declared_role(aws, str(declaration.role_name)), bool(declaration.subnet_ids))
+    function, role = _rotation_function(aws, declaration, secrets, account)
+    vpc = function.get("VpcConfig") or {}
+    return Function(
+        arn.split_qualifier(function["FunctionArn"])[0], role, bool(vpc.get("VpcId") or vpc.get("SubnetIds"))
+    )
 
 
 def _rotation_function(
@@ -143,11 +169,11 @@ def _rotation_function(
 ) -> tuple[dict[str, Any], Role]:
     """The configuration of the rotation function, and its execution role."""
     function_id = _function_id(declaration, secrets)
-    subject = f"RotationLambdaARN {shown(function_id)}"
+    subject = f"RotationLambdaARN {quoted(function_id)}"
     if not declaration.rotation_lambda_arn:
-        subject = f"{declaration.secret_property} reports the rotation function {shown(function_id)}"
+        subject = f"{declaration.secret_property} reports the rotation function {quoted(function_id)}"
     name, qualifier = arn.split_qualifier(function_id)
-    version = {"Qualifier": qualifier} if qualifier else {}
+    version: dict[str, Any] = {"Qualifier": qualifier} if qualifier else {}
     try:
         function = aws.call("lambda", "GetFunctionConfiguration", FunctionName=name, **version)
     except CallFailed as failure:
@@ -161,14 +187,14 @@ def _rotation_function(
     role = Role(arn.role_name(function["Role"]), function["Role"])
     if arn.parse(role.arn).account != account:
         raise Refused(
-            f"{subject}: its role {shown(role.arn)} is not in the provider's account {account}. Deploy the provider"
+            f"{subject}: its role {quoted(role.arn)} is not in the provider's account {account}. Deploy the provider"
             f" in the function's account.",
             Kind.FUNCTION,
         )
     wanted = declaration.role_name
     if wanted and wanted not in (role.name, role.arn):
         raise Refused(
-            f"RoleName {shown(wanted)} is not the execution role of the function, which is {shown(role.name)}."
+            f"RoleName {quoted(wanted)} is not the execution role of the function, which is {quoted(role.name)}."
             f" Name that one, or leave RoleName out.",
             Kind.ROLE,
         )
@@ -183,14 +209,14 @@ def _function_id(declaration: Declaration, secrets: list[dict[str, Any]]) -> str
     reported = sorted({secret["RotationLambdaARN"] for secret in secrets if secret.get("RotationLambdaARN")})
     if not reported:
         raise Refused(
-            f"RotationLambdaARN is missing, and {label} {shown(declaration.secret_ids[0])} reports no rotation"
+            f"RotationLambdaARN is missing, and {label} {quoted(declaration.secret_ids[0])} reports no rotation"
             f" function. Give RotationLambdaARN, or RoleName and VpcConfig for a function that comes later.",
             Kind.FUNCTION,
         )
     if len(reported) > 1:
         raise Refused(
-            f"{label}: the secrets report different rotation functions, or versions of one: {shown(reported[0])} and"
-            f" {shown(reported[1])}. Give RotationLambdaARN.",
+            f"{label}: the secrets report different rotation functions, or versions of one: {quoted(reported[0])} and"
+            f" {quoted(reported[1])}. Give RotationLambdaARN.",
             Kind.FUNCTION,
         )
     return str(reported[0])
@@ -198,24 +224,24 @@ def _function_id(declaration: Declaration, secrets: list[dict[str, Any]]) -> str
 
 def _declared_role(aws: Aws, wanted: str) -> Role:
     try:
-        found = aws.call("iam", "GetRole", RoleName=arn.role_name(wanted))["Role"]
+        found = aws.call_on_role("GetRole", RoleName=arn.role_name(wanted))["Role"]
     except CallFailed as failure:
         if failure.code == "NoSuchEntity":
             raise Refused(
-                f"RoleName {shown(wanted)}: this account has no such role. Create it first, or give the right one.",
+                f"RoleName {quoted(wanted)}: this account has no such role. Create it first, or give the right one.",
                 Kind.ROLE,
             ) from failure
         raise
     role = Role(found["RoleName"], found["Arn"])
     if wanted not in (role.name, role.arn):
         raise Refused(
-            f"RoleName {shown(wanted)} is not the ARN of the role of that name, which is {shown(role.arn)}."
+            f"RoleName {quoted(wanted)} is not the ARN of the role of that name, which is {quoted(role.arn)}."
             f" Give that ARN, or the name.",
             Kind.ROLE,
         )
     if not _lambda_may_assume(found["AssumeRolePolicyDocument"]):
         raise Refused(
-            f"RoleName {shown(role.name)}: Lambda cannot assume this role. Let its trust policy allow sts:AssumeRole"
+            f"RoleName {quoted(role.name)}: Lambda cannot assume this role. Let its trust policy allow sts:AssumeRole"
             f" to the service principal lambda.amazonaws.com.",
             Kind.ROLE,
         )

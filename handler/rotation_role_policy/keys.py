@@ -5,7 +5,7 @@ from typing import Any
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws import Aws
-from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, shown
+from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, quoted
 from rotation_role_policy.log import facts
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class Keys:
             return None
         full = key_id if key_id.startswith("arn:") else _in_account_of(secret["ARN"], key_id)
         if full not in self._known:
-            self._known[full] = self._describe(f"{label} {shown(secret['Name'])}", key_id, full)
+            self._known[full] = self._describe(f"{label} {quoted(secret['Name'])}", key_id, full)
         return self._known[full]
 
     def _describe(self, subject: str, key_id: str, full: str) -> str | None:
@@ -43,7 +43,7 @@ class Keys:
         except CallFailed as failure:
             if failure.code == "NotFoundException":
                 raise Refused(
-                    f"{subject}: its KMS key {shown(key_id)} does not exist. Put the secret under a key that does"
+                    f"{subject}: its KMS key {quoted(key_id)} does not exist. Put the secret under a key that does"
                     f" (aws secretsmanager update-secret --kms-key-id).",
                     Kind.KEY,
                 ) from failure
@@ -51,7 +51,7 @@ class Keys:
         logger.info("key", extra=facts(key=key["Arn"], manager=key["KeyManager"], state=key["KeyState"]))
         if key["KeyState"] != "Enabled":
             raise Refused(
-                f"{subject}: its KMS key {shown(key['Arn'])} is {key['KeyState']}, not Enabled. Enable the key, or put"
+                f"{subject}: its KMS key {quoted(key['Arn'])} is {key['KeyState']}, not Enabled. Enable the key, or put"
                 f" the secret under another.",
                 Kind.KEY,
             )

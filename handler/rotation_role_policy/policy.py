@@ -7,13 +7,33 @@ https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-req
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
+from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
+from rotation_role_policy.grammar import as_list
 from rotation_role_policy.situation import Secret, Situation
 
 Statement = dict[str, Any]
 Document = dict[str, Any]
+
+
+class Caller(Enum):
+    """Who makes the calls that a statement allows, with the execution role's credentials."""
+
+    FUNCTION_CODE = "the code of the rotation function"
+    SECRETS_MANAGER = "Secrets Manager, for the code"
+    LAMBDA = "the Lambda service"
+
+
+class Grant(NamedTuple):
+    """One statement, and what is known of the calls that it is about."""
+
+    statement: Statement
+    secrets: tuple[Secret, ...] = ()
+    """The secrets that it is for: its resources or, for a key, those that it grants the key for."""
+    caller: Caller = Caller.FUNCTION_CODE
+
 
 NETWORK_INTERFACE_ACTIONS = [
     "ec2:CreateNetworkInterface",
@@ -23,80 +43,80 @@ NETWORK_INTERFACE_ACTIONS = [
 ]
 
 
-def rotate_secret(situation: Situation) -> Iterator[Statement]:
+def rotate_secret(situation: Situation) -> Iterator[Grant]:
     """The four steps of a rotation, on the secret or on all of them."""
     actions = ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"]
     arns = [secret.arn for secret in situation.secrets]
-    yield _allow([f"secretsmanager:{action}" for action in actions], arns)
+    yield Grant(_allow([f"secretsmanager:{action}" for action in actions], arns), situation.secrets)
 
 
-def generate_password(_: Situation) -> Iterator[Statement]:
+def generate_password(_: Situation) -> Iterator[Grant]:
     """GetRandomPassword is about no resource; IAM takes it only with ``*``."""
-    yield _allow(["secretsmanager:GetRandomPassword"], ["*"])
+    yield Grant(_allow(["secretsmanager:GetRandomPassword"], ["*"]))
 
 
-def use_secret_key(situation: Situation) -> Iterator[Statement]:
+def use_secret_key(situation: Situation) -> Iterator[Grant]:
     """Each customer managed key once, for the secrets under it. The AWS managed key needs no grant."""
     keys = dict.fromkeys(secret.key_arn for secret in situation.secrets if secret.key_arn)
     for key in keys:
-        under_key = [secret for secret in situation.secrets if secret.key_arn == key]
-        condition = _only_through_secrets_manager(under_key, situation.dns_suffix)
-        yield _allow(["kms:Decrypt", "kms:GenerateDataKey"], [key], condition)
+        under_key = tuple(secret for secret in situation.secrets if secret.key_arn == key)
+        yield _use_key(key, ["kms:Decrypt", "kms:GenerateDataKey"], under_key, situation)
 
 
-def read_superuser_secret(situation: Situation) -> Iterator[Statement]:
+def read_superuser_secret(situation: Situation) -> Iterator[Grant]:
     """With the superuser's credentials the rotation changes the user's: the alternating-users strategy."""
     if secret := situation.superuser_secret:
-        yield _allow(["secretsmanager:GetSecretValue"], [secret.arn])
+        yield Grant(_allow(["secretsmanager:GetSecretValue"], [secret.arn]), (secret,))
 
 
-def use_superuser_key(situation: Situation) -> Iterator[Statement]:
+def use_superuser_key(situation: Situation) -> Iterator[Grant]:
     """Reading needs Decrypt alone."""
     secret = situation.superuser_secret
     if secret and secret.key_arn:
-        condition = _only_through_secrets_manager([secret], situation.dns_suffix)
-        yield _allow(["kms:Decrypt"], [secret.key_arn], condition)
+        yield _use_key(secret.key_arn, ["kms:Decrypt"], (secret,), situation)
 
 
-def describe_superuser_secret(situation: Situation) -> Iterator[Statement]:
+def describe_superuser_secret(situation: Situation) -> Iterator[Grant]:
     """An RDS-managed secret holds no host: AWS's rotation code finds the database by the secret's tags.
 
     Source: SecretsManagerRDS*RotationMultiUser in aws-samples/aws-secrets-manager-rotation-lambdas.
     """
     secret = situation.superuser_secret
     if secret and secret.managed_by_rds:
-        yield _allow(["secretsmanager:DescribeSecret"], [secret.arn])
+        yield Grant(_allow(["secretsmanager:DescribeSecret"], [secret.arn]), (secret,))
 
 
-def describe_superuser_database(situation: Situation) -> Iterator[Statement]:
+def describe_superuser_database(situation: Situation) -> Iterator[Grant]:
     """The database that those tags name."""
     databases = situation.superuser_secret.database_arns if situation.superuser_secret else ()
     for database in databases:
         kind = "Clusters" if arn.parse(database).resource.startswith("cluster:") else "Instances"
-        yield _allow([f"rds:DescribeDB{kind}"], [database])
+        yield Grant(_allow([f"rds:DescribeDB{kind}"], [database]))
 
 
-def manage_network_interfaces(situation: Situation) -> Iterator[Statement]:
+def manage_network_interfaces(situation: Situation) -> Iterator[Grant]:
     """Lambda manages the function's network interfaces with the execution role.
 
     On ``*``: narrowed by resource, subnet or VPC, CreateFunction fails.
     """
     if situation.in_vpc:
-        yield _allow(NETWORK_INTERFACE_ACTIONS, ["*"])
+        yield Grant(_allow(NETWORK_INTERFACE_ACTIONS, ["*"]), caller=Caller.LAMBDA)
 
 
-def keep_network_interfaces_from_code(situation: Situation) -> Iterator[Statement]:
+def keep_network_interfaces_from_code(situation: Situation) -> Iterator[Grant]:
     """Lambda's own calls lack ``lambda:SourceFunctionArn``, those of the function's code carry it.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html
     """
     if situation.in_vpc:
-        yield {
-            "Effect": "Deny",
-            "Action": NETWORK_INTERFACE_ACTIONS,
-            "Resource": "*",
-            "Condition": {"Null": {"lambda:SourceFunctionArn": "false"}},
-        }
+        yield Grant(
+            {
+                "Effect": "Deny",
+                "Action": NETWORK_INTERFACE_ACTIONS,
+                "Resource": "*",
+                "Condition": {"Null": {"lambda:SourceFunctionArn": "false"}},
+            }
+        )
 
 
 def _allow(actions: list[str], resources: list[str], condition: Statement | None = None) -> Statement:
@@ -104,8 +124,14 @@ def _allow(actions: list[str], resources: list[str], condition: Statement | None
     return statement | ({"Condition": condition} if condition else {})
 
 
-def _only_through_secrets_manager(secrets: list[Secret], dns_suffix: str) -> Statement:
-    """The key serves for these secrets alone, and for calls that Secrets Manager makes.
+def _use_key(key_arn: str, actions: list[str], secrets: tuple[Secret, ...], situation: Situation) -> Grant:
+    """The key serves for these secrets alone, and for calls that Secrets Manager makes."""
+    condition = _only_through_secrets_manager(secrets, situation.dns_suffix)
+    return Grant(_allow(actions, [key_arn], condition), secrets, Caller.SECRETS_MANAGER)
+
+
+def _only_through_secrets_manager(secrets: tuple[Secret, ...], dns_suffix: str) -> Statement:
+    """The condition on such calls.
 
     Source: https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
     """
@@ -134,7 +160,7 @@ class StatementKind:
 
     sid: str
     """Of the first statement of this kind; further ones are numbered."""
-    build: Callable[[Situation], Iterator[Statement]]
+    build: Callable[[Situation], Iterator[Grant]]
     resource: str
     when: str
     why: str
@@ -253,10 +279,38 @@ def document(situation: Situation, profile: str) -> Document:
     return {"Version": "2012-10-17", "Statement": [one for statements in of_each_kind for one in statements]}
 
 
+class Granted(NamedTuple):
+    """What a document of this module is about."""
+
+    secret_arns: list[str]
+    key_arns: list[str]
+    in_vpc: bool
+
+
+def read_back(document: Document | None) -> Granted:
+    """What a document that `document` has made is about, of either profile; of None, nothing.
+
+    The rotated secrets are those of its first statement (`rotate_secret`).
+    """
+    # Somebody may have changed it since.
+    statements = as_list((document or {}).get("Statement", []))
+    of_action = [(as_list(one.get("Action", [])), as_list(one.get("Resource", []))) for one in statements]
+    secrets = of_action[0][1] if of_action else []
+    keys = [key for actions, resources in of_action if "kms:Decrypt" in actions for key in resources]
+    in_vpc = any(NETWORK_INTERFACE_ACTIONS[0] in actions for actions, _ in of_action)
+    return Granted(secrets, list(dict.fromkeys(keys)), in_vpc)
+
+
+def grants(situation: Situation) -> Iterator[Grant]:
+    """All grants of `situation`, in the order of the document. Actions and resources are the same in each profile."""
+    for kind in STATEMENTS:
+        yield from kind.build(situation)
+
+
 def explained(situation: Situation, profile: str) -> Iterator[tuple[StatementKind, list[Statement]]]:
     """Each kind of statement with those that the document has of it: none, where it is left out."""
     for kind in STATEMENTS:
-        statements = list(kind.build(situation))
+        statements = [grant.statement for grant in kind.build(situation)]
         yield kind, _with_sids(kind.sid, statements) if profile == "Strict" else _as_documented(statements)
 
 

@@ -11,6 +11,8 @@ class Secret:
     """The full ARN."""
     key_arn: str | None
     """The full ARN of its customer managed key; None under the AWS managed key."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """Keys and values."""
     managed_by_rds: bool = False
     database_arns: tuple[str, ...] = ()
     """The RDS instance or cluster whose master user an RDS-managed secret holds, from its tags."""

@@ -1,55 +1,225 @@
-"""Whether CloudFormation still waits for a request.
+"""What CloudFormation is doing with a request's stack and resource now.
 
-It does not always: where another resource fails, it cancels what is under way, and sends the Delete (or the old
-properties) while the cancelled request is still being served. A policy that is written then would belong to nobody.
+A request does not say whether CloudFormation still waits for it. If another resource fails, CloudFormation cancels what
+is under way and sends the Delete, or the old properties, while the cancelled request is being served or before Lambda
+has started it. A policy that such a request writes would belong to nobody. Nor does a request say whether it is part of
+a rollback, in which an Update must not fail.
 
-The stack's own status tells. That of the resource does not: whether its Update succeeded, in another delivery of the
-same request, or was rolled back, it is UPDATE_COMPLETE.
+CloudFormation tells both: the stack's status, and the stack's events since it sent the request. The signature of the
+ResponseURL has the time at which it was sent.
 
-Source: https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/1730
+Sources: https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/1730,
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 """
 
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from rotation_role_policy.aws import Aws
-from rotation_role_policy.errors import CallFailed, Kind, Refused
+from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused
 from rotation_role_policy.log import facts
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 10
-"""For which CloudFormation is asked. Without its answer the request is served: it is mostly still waited for."""
+"""For which CloudFormation is asked, if the request can be served without an answer."""
+
+DELETE_LOOK_SECONDS = 60
+"""For which it is asked before a policy is deleted that may be in use."""
+
+_TOLERANCE = timedelta(seconds=2)
+"""An event is later than a request only if it is later by this: a signature has whole seconds, and clocks differ."""
+
+# Properties of CloudFormation's own: an event can show them in another form than the request.
+_CLOUDFORMATIONS_OWN = ("ServiceToken", "ServiceTimeout")
 
 
-class Overtaken(Refused):
-    """CloudFormation no longer waits for the request. `is_gone` where it deletes the stack, or has deleted it."""
+class RequestSupersededError(Refused):
+    """CloudFormation no longer waits for the request. `stack_status` is empty if CloudFormation did not tell it."""
 
-    def __init__(self, status: str) -> None:
-        self.is_gone = status.startswith("DELETE_")
-        super().__init__(f"CloudFormation no longer waits for this request: the stack is {status}.", Kind.OVERTAKEN)
+    def __init__(self, evidence: str, stack_status: str) -> None:
+        self.stack_status = stack_status
+        super().__init__(f"CloudFormation no longer waits for this request: {evidence}.", Kind.OVERTAKEN)
 
 
-def status(aws: Aws, event: Mapping[str, Any]) -> str:
-    """The StackStatus; empty where CloudFormation does not tell, as for an event that was made by hand."""
+@dataclass(frozen=True)
+class StackStatus:
+    """The status of a request's stack."""
+
+    value: str = ""
+    """Such as ``UPDATE_ROLLBACK_IN_PROGRESS``; empty if CloudFormation does not tell it."""
+    began: datetime | None = None
+    """When the stack's current operation began, as far as it is known."""
+    is_unanswered: bool = False
+    """CloudFormation did not answer in time, and can be asked again."""
+
+    @property
+    def is_rollback(self) -> bool:
+        """Whether the stack is rolling back."""
+        return self.value.endswith("ROLLBACK_IN_PROGRESS")
+
+    def is_going_forward_since_before(self, time: datetime) -> bool:
+        """Whether the operation that was under way at `time` is still under way, and is not a rollback."""
+        is_forward = self.value in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
+        return is_forward and self.began is not None and self.began - _TOLERANCE <= time
+
+
+def status(aws: Aws, event: Mapping[str, Any], seconds: float = LOOK_SECONDS) -> StackStatus:
+    """The status of the request's stack. CloudFormation is asked for so many `seconds`.
+
+    Raises nothing: a status that is not known is an empty one.
+    """
+    try:
+        with aws.within(seconds):
+            # By its ID a stack is found even if it is deleted.
+            [found] = aws.call("cloudformation", "DescribeStacks", StackName=event["StackId"])["Stacks"]
+        return StackStatus(str(found["StackStatus"]), found.get("LastUpdatedTime") or found.get("CreationTime"))
+    except (CallFailed, Refused, ValueError, LookupError) as failure:
+        return StackStatus(is_unanswered=not _is_final(failure))
+
+
+def raise_if_superseded(aws: Aws, event: Mapping[str, Any], physical_id: str, stack_status: StackStatus) -> None:
+    """Raise `RequestSupersededError` if CloudFormation has moved on since it sent this Create or Update.
+
+    `physical_id` is the ID that the request leads to. If CloudFormation does not tell, the request is not superseded.
+    """
+    value = stack_status.value
+    # Nothing is created in a rollback, nor after it.
+    if value.startswith("DELETE_") or (event["RequestType"] == "Create" and "ROLLBACK" in value):
+        raise RequestSupersededError(f"the stack is {value}", value)
+    if evidence := _superseding_event(aws, event, physical_id, stack_status):
+        about = "stack" if _is_of_stack(evidence, event) else "resource"
+        raise RequestSupersededError(f"since then, the {about} was {evidence['ResourceStatus']}", value)
+
+
+def _superseding_event(
+    aws: Aws, event: Mapping[str, Any], physical_id: str, stack_status: StackStatus
+) -> dict[str, Any] | None:
+    """The stack event that shows that the request is superseded. The newest event that shows anything decides."""
     try:
         with aws.within(LOOK_SECONDS):
-            # By its id a stack is found, too, when it is deleted.
-            found = aws.call("cloudformation", "DescribeStacks", StackName=event["StackId"])
-        return str(found["Stacks"][0]["StackStatus"])
-    except (CallFailed, Refused, LookupError) as failure:
-        # A stack of another account, a look-up that fails: no reason to fail what is otherwise well.
-        logger.warning("not known whether CloudFormation still waits", extra=facts(why=str(failure)))
-        return ""
+            for stack_event in _events_since(aws, event, stack_status):
+                is_superseded = _supersedes(stack_event, event, physical_id)
+                if is_superseded is not None:
+                    return stack_event if is_superseded else None
+    except (CallFailed, Refused) as failure:
+        _is_final(failure)
+    return None
 
 
-def refuse_overtaken(aws: Aws, event: Mapping[str, Any], before: str) -> None:
-    """Raises `Overtaken` where the stack is being deleted, or began to roll back since its status was `before`.
+def is_in_use(aws: Aws, event: Mapping[str, Any], physical_id: str, stack_status: str) -> bool | None:
+    """Whether the resource of the request has this physical ID now, or may be about to get it from a newer request.
 
-    A rollback's own Updates begin when it is under way, and are never refused. Nothing is created in a rollback: for a
-    Create `before` is empty.
+    None if CloudFormation does not tell.
     """
-    now = status(aws, event)
-    if now.startswith("DELETE_") or ("ROLLBACK" in now and "ROLLBACK" not in before):
-        raise Overtaken(now)
+    try:
+        with aws.within(LOOK_SECONDS):
+            resource = _describe_resource(aws, event)
+    except (CallFailed, Refused) as failure:
+        _is_final(failure)
+        return None
+    if resource["ResourceStatus"] in ("DELETE_IN_PROGRESS", "DELETE_COMPLETE"):
+        return False
+    is_moving = resource["ResourceStatus"].endswith("_IN_PROGRESS") and "ROLLBACK" not in stack_status
+    return is_moving or resource.get("PhysicalResourceId") == physical_id
+
+
+def current_physical_id(aws: Aws, event: Mapping[str, Any]) -> str | None:
+    """The physical ID that the resource of a Delete has now; empty for none, None if CloudFormation does not tell.
+
+    The Delete of a Create that failed can come when a later Create has succeeded (``--disable-rollback``).
+    """
+    try:
+        with aws.within(DELETE_LOOK_SECONDS):
+            return str(_describe_resource(aws, event).get("PhysicalResourceId", ""))
+    except CallFailed as failure:
+        _is_final(failure)
+        return "" if failure.code == "ValidationError" else None
+    except Refused as failure:
+        _is_final(failure)
+        return None
+
+
+def sent_at(event: Mapping[str, Any]) -> datetime | None:
+    """When CloudFormation sent the request: its ResponseURL was signed then. None for an event made by hand."""
+    [text] = parse_qs(urlsplit(event["ResponseURL"]).query).get("X-Amz-Date", [""])[:1]
+    try:
+        return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _describe_resource(aws: Aws, event: Mapping[str, Any]) -> dict[str, Any]:
+    stack_id, logical_id = event["StackId"], event["LogicalResourceId"]
+    found = aws.call("cloudformation", "DescribeStackResource", StackName=stack_id, LogicalResourceId=logical_id)
+    detail: dict[str, Any] = found["StackResourceDetail"]
+    return detail
+
+
+def _events_since(aws: Aws, event: Mapping[str, Any], stack_status: StackStatus) -> Iterator[dict[str, Any]]:
+    """The stack's events since the request was sent, the newest first."""
+    sent = sent_at(event)
+    # If the operation just goes on, only the newest events can tell: whether this resource was cancelled a moment ago.
+    # Others can be many, in a stack of hundreds of resources.
+    is_one_page_enough = sent is not None and stack_status.is_going_forward_since_before(sent)
+    token: dict[str, Any] = {}
+    while True:
+        page = aws.call("cloudformation", "DescribeStackEvents", StackName=event["StackId"], **token)
+        for stack_event in page["StackEvents"]:
+            if sent and stack_event["Timestamp"] < sent + _TOLERANCE:
+                return
+            yield stack_event
+        if is_one_page_enough or "NextToken" not in page:
+            return
+        token = {"NextToken": page["NextToken"]}
+
+
+def _supersedes(stack_event: Mapping[str, Any], event: Mapping[str, Any], physical_id: str) -> bool | None:
+    """Whether an event after the request shows that CloudFormation has moved on, or has not; None if neither."""
+    status = stack_event["ResourceStatus"]
+    if _is_of_stack(stack_event, event):
+        return True if status.endswith("ROLLBACK_IN_PROGRESS") or status.startswith("DELETE_") else None
+    if stack_event["LogicalResourceId"] != event["LogicalResourceId"]:
+        return None
+    event_id = stack_event.get("PhysicalResourceId", "")
+    if status.startswith("DELETE_"):
+        # The clean-up deletes what was replaced, or failed, under another ID.
+        return True if event_id == physical_id else None
+    if status.endswith("_FAILED"):
+        return True
+    if "ResourceProperties" not in stack_event:
+        # CloudFormation gives them for a custom resource. An emulator that does not sends no request twice.
+        return False
+    is_same = _properties(json.loads(stack_event["ResourceProperties"])) == _properties(event["ResourceProperties"])
+    if status.endswith("_COMPLETE"):
+        # Nobody waits for it, be it that an earlier delivery was answered or that it was rolled back.
+        return not (is_same and event_id == physical_id)
+    # Within an operation a resource can be IN_PROGRESS again, for a reason: "Resource creation Initiated".
+    return False if is_same else None if stack_event.get("ResourceStatusReason") else True
+
+
+def _is_of_stack(stack_event: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
+    # A nested stack's is an event of one of its parent's resources.
+    return bool(stack_event.get("PhysicalResourceId") == event["StackId"])
+
+
+def _properties(properties: Any) -> Any:
+    """Properties in one form: CloudFormation sends scalars as strings, and need not show them so in an event."""
+    if isinstance(properties, Mapping):
+        return {name: _properties(value) for name, value in properties.items() if name not in _CLOUDFORMATIONS_OWN}
+    if isinstance(properties, list):
+        return [_properties(value) for value in properties]
+    return str(properties).lower() if isinstance(properties, bool) else str(properties)
+
+
+def _is_final(failure: Exception) -> bool:
+    """Log that CloudFormation did not tell. Whether it would not tell if it were asked again, either."""
+    logger.warning("CloudFormation does not say what it is doing", extra=facts(why=str(failure)))
+    code = failure.code if isinstance(failure, CallFailed) else ""
+    # ValidationError: CloudFormation knows no such stack, as for an event that was made by hand.
+    return isinstance(failure, ProviderDenied) or code == "ValidationError"

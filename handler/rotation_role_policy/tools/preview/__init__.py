@@ -13,9 +13,8 @@ from rotation_role_policy import access_check, answer, arn, inline_policy, inspe
 from rotation_role_policy.attributes import attributes
 from rotation_role_policy.declaration import Declaration, declare
 from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused
-from rotation_role_policy.grammar import as_list
 from rotation_role_policy.identity import may_be_named, policy_name
-from rotation_role_policy.policy import Document, Statement
+from rotation_role_policy.policy import Document
 from rotation_role_policy.situation import Situation
 from rotation_role_policy.tools.preview.broader import Broader, broader
 from rotation_role_policy.tools.preview.users_aws import UsersAws
@@ -122,7 +121,8 @@ def _refuse(aws: UsersAws, found: Preview, others: Mapping[str, Document]) -> No
         inline_policy.check_size(found.situation.role.name, found.document, others.values())
         if found.declaration.access_check == "Enforce":
             try:
-                access_check.refuse_blocked(aws, found.situation, found.document)
+                warnings = access_check.check_access(aws, found.situation, found.document)
+                found.notes += [f"The access check leaves open: {warning}." for warning in warnings]
             except (ProviderDenied, CallFailed) as failure:
                 found.notes.append(f"The access check was not made: {_why(failure)}. The provider would make it.")
 
@@ -134,11 +134,11 @@ def _likely_name(
 
     Without a stack its name is not known: it is a guess, and `notes` says so.
     """
-    wanted = {secret.arn for secret in situation.secrets}
+    wanted = [secret.arn for secret in situation.secrets]
     likely = [
         name
         for name, standing in inline.items()
-        if may_be_named(name, resource.logical_id) and _rotated(standing) == wanted
+        if may_be_named(name, resource.logical_id) and sorted(policy.read_back(standing).secret_arns) == sorted(wanted)
     ]
     same = [name for name in likely if inline[name] == document]
     if len(likely) > 1:
@@ -149,12 +149,6 @@ def _likely_name(
             f"It was compared with {likely[0]}, by its form and its secrets. If it is another, say --policy-name."
         )
     return next(iter(likely), "")
-
-
-def _rotated(standing: Document) -> set[str]:
-    """The secrets that a policy of ours is for: its first statement says them."""
-    statement: Statement = next(iter(as_list(standing.get("Statement", []))), {})
-    return set(as_list(statement.get("Resource", [])))
 
 
 def _not_the_providers(aws: UsersAws, situation: Situation) -> list[str]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rotation_role_policy.declaration import PROPERTIES
-from rotation_role_policy.errors import CallFailed, shown
+from rotation_role_policy.errors import CallFailed, quoted_text
 from rotation_role_policy.tools.preview import Resource
 from rotation_role_policy.tools.preview.deployed import Deployed, Stack, pages
 from rotation_role_policy.tools.preview.template_file import Unresolved
@@ -170,7 +170,7 @@ class Template:
             if len(made) == 1:
                 return made[0]
         if logical_id not in self._body["Resources"]:
-            raise Unresolved(f"{shown(name)} is neither a parameter nor a resource of the template.")
+            raise Unresolved(f"{quoted_text(name)} is neither a parameter nor a resource of the template.")
         if not self._stack:
             raise Unresolved(f"the resource {name} is known where it is deployed. Give --stack.")
         raise Unresolved(f"the resource {name} is not in the stack yet. Deploy it first, without this policy.")
@@ -237,7 +237,7 @@ class Template:
         for export in pages(self._aws, "ListExports", "Exports"):
             if export["Name"] == name:
                 return str(export["Value"])
-        raise Unresolved(f"{self._aws.region()} has no export {shown(name)}.")
+        raise Unresolved(f"{self._aws.region()} has no export {quoted_text(name)}.")
 
     def _condition(self, condition: Any) -> bool:
         """The truth of a condition, by its name or as it is written."""
@@ -255,7 +255,7 @@ class Template:
             return not self._condition(argument[0])
         if name in ("Fn::And", "Fn::Or"):
             return (all if name == "Fn::And" else any)(map(self._condition, argument))
-        raise Unresolved(f"the condition {shown(condition)} is not resolved by this preview.")
+        raise Unresolved(f"the condition {quoted_text(condition)} is not resolved by this preview.")
 
     # --- what AWS keeps ---
 
@@ -270,10 +270,10 @@ class Template:
             parameter = self._aws.call("ssm", "GetParameter", Name=name)["Parameter"]
         except CallFailed as failure:
             if failure.code in ("ParameterNotFound", "ParameterVersionNotFound"):
-                raise Unresolved(f"there is no SSM parameter {shown(name)} in {self._aws.region()}.") from failure
+                raise Unresolved(f"there is no SSM parameter {quoted_text(name)} in {self._aws.region()}.") from failure
             raise
         if parameter["Type"] == "SecureString":
-            raise Unresolved(f"the SSM parameter {shown(name)} is a SecureString, which is not looked at.")
+            raise Unresolved(f"the SSM parameter {quoted_text(name)} is a SecureString, which is not looked at.")
         return str(parameter["Value"])
 
 
@@ -283,7 +283,7 @@ def _as_cloudformation_wants_it(name: str, argument: Any) -> Iterator[None]:
     try:
         yield
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise Unresolved(f"{name} {shown(argument)} is not as CloudFormation wants it.") from error
+        raise Unresolved(f"{name} {quoted_text(argument)} is not as CloudFormation wants it.") from error
 
 
 def _text(value: Any) -> str:

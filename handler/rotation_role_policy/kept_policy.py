@@ -1,0 +1,77 @@
+"""The policy that stands, for an Update of a rollback whose old properties no longer lead to one.
+
+The secret is gone, or its key is disabled: the document that the properties asked for cannot be made any more. What
+stands stays, and the attributes are derived from what is known (contract, section 4, "Rollback").
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from rotation_role_policy import arn, attributes, inline_policy, inspection
+from rotation_role_policy.aws import Aws
+from rotation_role_policy.declaration import declare
+from rotation_role_policy.errors import CallFailed, Refused
+from rotation_role_policy.situation import Role
+
+_UNKNOWN = (Refused, CallFailed)
+
+
+class KeptPolicy(NamedTuple):
+    """Where the policy stands, and the attributes of the resource."""
+
+    role_name: str
+    attributes: dict[str, str]
+
+
+def find(aws: Aws, properties: Any, policy_name: str, role_name: str, provider_arn: str) -> KeptPolicy:
+    """The policy of this name on the role of the old `properties` if it is there, else on the role `role_name`.
+
+    A replacement that is rolled back has not been cleaned up yet, so that the old policy stands on the old role. Its ID
+    is the one to answer with: CloudFormation deletes the new one, and would never delete the old one.
+
+    `role_name` is the role of the physical ID that came, empty if that ID does not name one. `provider_arn` is the ARN
+    of the provider function, in whose account the roles are. Raises nothing: an attribute that is not known is empty.
+    """
+    role, function_arn = _of_properties(aws, properties, arn.parse(provider_arn).account)
+    for candidate in _candidates(role, role_name):
+        with suppress(*_UNKNOWN):
+            if document := inline_policy.read(aws, candidate, policy_name):
+                break
+    else:
+        candidate, document = role_name, None
+    if role is None or role.name != candidate:
+        role, function_arn = _described(aws, candidate, provider_arn), ""
+    return KeptPolicy(candidate, attributes.known(policy_name, role, function_arn, document))
+
+
+def unseen(policy_name: str, role_name: str, provider_arn: str) -> dict[str, str]:
+    """The attributes of a policy that there was no time to look at."""
+    return attributes.known(policy_name, _without_path(role_name, provider_arn), "", None)
+
+
+def _candidates(role: Role | None, role_name: str) -> Iterator[str]:
+    if role:
+        yield role.name
+    if role_name:
+        yield role_name
+
+
+def _of_properties(aws: Aws, properties: Any, account: str) -> tuple[Role | None, str]:
+    """The role of the properties and the ARN of their function, as far as they can still be found."""
+    with suppress(*_UNKNOWN):
+        function = inspection.find_function(aws, declare(properties), account)
+        return function.role, function.arn
+    return None, ""
+
+
+def _described(aws: Aws, role_name: str, provider_arn: str) -> Role:
+    with suppress(*_UNKNOWN):
+        return inspection.describe_role(aws, role_name)
+    return _without_path(role_name, provider_arn)
+
+
+def _without_path(role_name: str, provider_arn: str) -> Role:
+    """A role that is known by its name alone. Its path, if it has one, is not known."""
+    provider = arn.parse(provider_arn)
+    return Role(role_name, f"arn:{provider.partition}:iam::{provider.account}:role/{role_name}")

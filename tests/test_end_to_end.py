@@ -91,6 +91,7 @@ def function(name: str, role: str = "Role", **more: Any) -> dict[str, Any]:
     }
 
 
+NOTHING = {"Effect": "Deny", "Action": "none:Exists", "Resource": "*"}
 KEY = {"Type": "AWS::KMS::Key", "Properties": {"EnableKeyRotation": True}}
 
 
@@ -204,25 +205,25 @@ def test_a_secret_that_the_provider_may_not_describe_is_refused(account: Account
 def test_each_permission_of_the_provider_is_needed(account: Account, name: str) -> None:
     """A permission that the provider lacked would show in any test here; this one shows that IAM is enforced on it."""
     iam, own_role = account.client("iam"), account.provider.physical_id("ProviderRole")
-    document = iam.get_role_policy(RoleName=own_role, PolicyName="inspect-secret-key-and-function")["PolicyDocument"]
     resources = one_secret(name) | {"Key": KEY, "Secret": secret(name, "Key")}
-    try:
-        for statement in document["Statement"]:
-            others = [other for other in document["Statement"] if other is not statement]
-            narrowed = json.dumps(document | {"Statement": others})
-            iam.put_role_policy(
-                RoleName=own_role, PolicyName="inspect-secret-key-and-function", PolicyDocument=narrowed
-            )
-            if statement["Action"] == "kms:DescribeKey":
-                # The key is given by its full ARN: that is enough.
-                assert own_policy(account, create(account, name, resources))
-            else:
-                with pytest.raises(StackFailed, match=f"AWS denies the provider {statement['Action']}"):
-                    create(account, name, resources)
-            Stack(account.emulator, name).delete()
-    finally:
-        whole = json.dumps(document)
-        iam.put_role_policy(RoleName=own_role, PolicyName="inspect-secret-key-and-function", PolicyDocument=whole)
+    documents = account.policies(own_role)
+    for policy_name in ("describe-secrets", "inspect-key-and-function", "put-own-policy-on-roles"):
+        whole = documents[policy_name]
+        try:
+            for statement in whole["Statement"]:
+                # Never empty, as IAM wants it.
+                others = [other for other in whole["Statement"] if other is not statement] or [NOTHING]
+                narrowed = json.dumps(whole | {"Statement": others})
+                iam.put_role_policy(RoleName=own_role, PolicyName=policy_name, PolicyDocument=narrowed)
+                if statement["Action"] == "kms:DescribeKey":
+                    # The key is given by its full ARN: that is enough.
+                    assert own_policy(account, create(account, name, resources))
+                else:
+                    with pytest.raises(StackFailed, match=f"AWS denies the provider {statement['Action']}"):
+                        create(account, name, resources)
+                Stack(account.emulator, name).delete()
+        finally:
+            iam.put_role_policy(RoleName=own_role, PolicyName=policy_name, PolicyDocument=json.dumps(whole))
 
 
 # --- rotation under the policy ---

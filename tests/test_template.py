@@ -1,4 +1,7 @@
-"""The SAM template and its artifact: least privilege for the provider too, and nothing superfluous deployed."""
+"""The SAM template and its artifact: nothing superfluous deployed.
+
+What the provider's role may do is tested in test_provider_role.py.
+"""
 
 import json
 import os
@@ -25,47 +28,6 @@ def template() -> dict[str, Any]:
     return parsed
 
 
-def statements(template: dict[str, Any]) -> dict[str, Any]:
-    """The statements of the provider's role by `Sid`."""
-    policies = template["Resources"]["ProviderRole"]["Properties"]["Policies"]
-    return {one["Sid"]: one for policy in policies for one in policy["PolicyDocument"]["Statement"]}
-
-
-def test_the_providers_role_may_do_this_and_no_more(template: dict[str, Any]) -> None:
-    found = {sid: (one["Action"], *one["Resource"].values()) for sid, one in statements(template).items()}
-    arn = "arn:${AWS::Partition}"
-    here = "${AWS::Region}:${AWS::AccountId}"
-    assert found == {
-        "DescribeSecrets": (
-            "secretsmanager:DescribeSecret",
-            f"{arn}:secretsmanager:{here}:secret:${{SecretNamePattern}}",
-        ),
-        "DescribeKeys": ("kms:DescribeKey", f"{arn}:kms:${{AWS::Region}}:*:key/*"),
-        "InspectFunctions": ("lambda:GetFunctionConfiguration", f"{arn}:lambda:{here}:function:*"),
-        "OwnPolicyOnRoles": (
-            [
-                "iam:GetRole",
-                "iam:GetRolePolicy",
-                "iam:ListRolePolicies",
-                "iam:PutRolePolicy",
-                "iam:DeleteRolePolicy",
-                "iam:SimulatePrincipalPolicy",
-            ],
-            f"{arn}:iam::${{AWS::AccountId}}:role/${{RoleNamePattern}}",
-        ),
-        "AskWhetherStackStillWaits": (
-            "cloudformation:DescribeStacks",
-            f"{arn}:cloudformation:{here}:stack/*",
-        ),
-        "KeepFailedEvents": ("sqs:SendMessage", ["FailedEvents", "Arn"]),
-        "WriteLog": (
-            ["logs:CreateLogStream", "logs:PutLogEvents"],
-            f"{arn}:logs:{here}:log-group:${{LogGroup}}:log-stream:*",
-        ),
-    }
-    assert "ManagedPolicyArns" not in template["Resources"]["ProviderRole"]["Properties"]
-
-
 def test_the_provider_can_not_be_made_to_put_a_policy_on_its_own_role(template: dict[str, Any]) -> None:
     keep = template["Resources"]["KeepOwnRole"]["Properties"]
     assert keep["Roles"] == [{"Ref": "ProviderRole"}]
@@ -83,16 +45,22 @@ def test_the_provider_can_not_be_made_to_put_a_policy_on_its_own_role(template: 
 def test_each_wildcard_has_a_comment_that_says_why() -> None:
     lines = TEMPLATE.read_text().splitlines()
     resources = [number for number, line in enumerate(lines) if re.match(r"\s+Resource: !Sub", line)]
-    assert len(resources) == 6
-    for number in resources:
+    # JSON has no comments: theirs stand above the document.
+    documents = [number - 1 for number, line in enumerate(lines) if line.strip() == "Fn::Sub:"]
+    assert (len(resources), len(documents)) == (5, 2)
+    for number in resources + documents:
         assert lines[number - 1].strip().startswith("#"), lines[number]
 
 
 def test_the_provider_can_be_narrowed_and_bounded(template: dict[str, Any]) -> None:
     assert set(template["Parameters"]) == {
-        "RoleNamePattern", "SecretNamePattern", "PermissionsBoundaryArn", "LogRetentionInDays", "AlarmTopicArn",
-        "Dashboard",
+        "RoleNamePattern", "SecretNamePattern", "RequiredSecretTag", "RequiredRoleTag", "RequiredRoleBoundaryArn",
+        "PermissionsBoundaryArn", "LogRetentionInDays", "AlarmTopicArn", "Dashboard",
     }  # fmt: skip
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(template["Parameters"])
+    for name in ("RequiredSecretTag", "RequiredRoleTag", "RequiredRoleBoundaryArn"):
+        assert template["Parameters"][name]["Default"] == ""
     boundary = template["Resources"]["ProviderRole"]["Properties"]["PermissionsBoundary"]
     assert boundary["Fn::If"][1] == {"Ref": "PermissionsBoundaryArn"}
 
@@ -106,6 +74,31 @@ def test_the_provider_can_be_narrowed_and_bounded(template: dict[str, Any]) -> N
         ("RoleNamePattern", "", False),
         ("SecretNamePattern", "prod/db-??????", True),
         ("SecretNamePattern", "a:b", False),
+        *[
+            (name, value, taken)
+            for name in ("RequiredSecretTag", "RequiredRoleTag")
+            for value, taken in (
+                ("", True),
+                ("rotation=enabled", True),
+                ("example.com/team:a=db+1@eu-central_1", True),
+                ("aws:cloudformation:stack-name=shop", True),
+                ("rotation", False),
+                ("=enabled", False),
+                ("rotation=", False),
+                ("rotation=a=b", False),
+                ("rotation=enabled*", False),
+                ("rot?=enabled", False),
+                ("rotation=two words", False),
+                ('rotation="enabled"', False),
+                ("rotation=${aws:PrincipalTag/team}", False),
+            )
+        ],
+        ("RequiredRoleBoundaryArn", "", True),
+        ("RequiredRoleBoundaryArn", "arn:aws:iam::123456789012:policy/path/boundary", True),
+        ("RequiredRoleBoundaryArn", "arn:aws-us-gov:iam::aws:policy/PowerUserAccess", True),
+        ("RequiredRoleBoundaryArn", "boundary", False),
+        ("RequiredRoleBoundaryArn", "arn:aws:iam::123456789012:policy/*", False),
+        ("RequiredRoleBoundaryArn", "arn:aws:iam::123456789012:policy/${aws:username}", False),
         ("PermissionsBoundaryArn", "", True),
         ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:policy/path/boundary", True),
         ("PermissionsBoundaryArn", "arn:aws:iam::aws:policy/PowerUserAccess", True),

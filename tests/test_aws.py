@@ -1,6 +1,8 @@
 """The way to AWS: what is tried again, for how long, and what a failure is called."""
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +14,15 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 from botocore.parsers import ResponseParserError
+from samtranslator.yaml_helper import yaml_parse
 
+from rotation_role_policy import aws as aws_module
 from rotation_role_policy.aws import _CONFIG, Aws
 from rotation_role_policy.errors import CallFailed, OutOfTime, ProviderDenied
 from tests.world import WatchedAws, World, error
 
 URL = "https://iam.amazonaws.com/"
+TEMPLATE: dict[str, Any] = yaml_parse((Path(__file__).parent.parent / "template.yaml").read_text())
 
 
 def answered(status: int, code: str = "") -> ClientError:
@@ -102,6 +107,38 @@ def test_a_denied_call_is_not_tried_again_and_names_the_action(aws: WatchedAws, 
     with pytest.raises(ProviderDenied, match=r'iam:GetRole on "rotation-role"'):
         role_name(aws)
     assert world.slept == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "named"),
+    [
+        ("secretsmanager:DescribeSecret", ["SecretNamePattern", "RequiredSecretTag"]),
+        ("secretsmanager:ListSecretVersionIds", ["SecretNamePattern", "RequiredSecretTag"]),
+        ("iam:PutRolePolicy", ["RoleNamePattern", "RequiredRoleTag", "RequiredRoleBoundaryArn"]),
+        ("iam:GetRolePolicy", ["RoleNamePattern"]),
+        ("iam:DeleteRolePolicy", ["RoleNamePattern"]),
+        ("iam:SimulatePrincipalPolicy", ["RoleNamePattern"]),
+        ("kms:DescribeKey", ["the key's policy"]),
+        ("lambda:GetFunctionConfiguration", []),
+        ("cloudformation:DescribeStacks", []),
+    ],
+)
+def test_a_denied_call_names_what_can_deny_it_and_no_other_parameter(operation: str, named: list[str]) -> None:
+    name_of_64 = "n" * 64
+    denied = aws_module._translated(error("AccessDenied"), operation, {"Name": name_of_64}, in_doubt=False)
+    assert isinstance(denied, ProviderDenied)
+    reason = str(denied)
+    assert reason.startswith(f'AWS denies the provider {operation} on "{name_of_64}". Check SCPs')
+    assert "the provider's permissions boundary" in reason
+    limits = re.findall(r"\b(?:Role|Secret|Required)[A-Z]\w+|the key's policy", reason.split("Check", 1)[1])
+    assert limits == named
+    # Where a reason is cut, its end stays.
+    assert all(limit in reason[-240:] for limit in named)
+
+
+def test_each_parameter_that_a_reason_names_is_one_of_the_template() -> None:
+    named = set(re.findall(r"[A-Z]\w+", " ".join(aws_module._LIMITED_BY.values())))
+    assert named == {name for name in TEMPLATE["Parameters"] if name.startswith(("RoleName", "SecretName", "Required"))}
 
 
 def test_pauses_grow_are_random_and_stay_below_ten_seconds(

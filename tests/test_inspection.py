@@ -405,7 +405,10 @@ def test_another_failure_is_reported_with_its_action_and_code(
 def test_a_secret_that_may_not_be_described_may_be_one_that_is_not_there(world: World) -> None:
     world.faults["secretsmanager:DescribeSecret"] = [error("AccessDeniedException")]
     reason = refusal(world, SecretId="prod/typo", RotationLambdaARN="rotate-db")
-    assert reason.startswith('SecretId "prod/typo": AWS denies the provider secretsmanager:DescribeSecret. Either')
+    assert reason.startswith(
+        'SecretId "prod/typo": AWS denies the provider secretsmanager:DescribeSecret. If eu-central-1 has'
+    )
+    assert "SecretNamePattern and RequiredSecretTag" in reason[-240:]
 
 
 def test_a_reported_function_that_is_gone_is_not_mistaken_for_the_secret(world: World, function: str) -> None:

@@ -40,6 +40,15 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_
 
 _DENIED = {"AccessDenied", "AccessDeniedException"}
 
+_LIMITED_BY = {
+    "secretsmanager": "its stack's parameters SecretNamePattern and RequiredSecretTag",
+    "iam:PutRolePolicy": "its stack's parameters RoleNamePattern, RequiredRoleTag and RequiredRoleBoundaryArn",
+    "iam": "its stack's parameter RoleNamePattern",
+    "kms": "the key's policy",
+}
+"""What limits the provider's calls besides SCPs and a permissions boundary, by action, else by service. The parameters
+are those of template.yaml."""
+
 # Besides all whose name says that they throttle. Two policies on one role are written at the same time where
 # CloudFormation creates two resources; botocore itself does not try ConcurrentModification again.
 _PASSING = {
@@ -50,6 +59,14 @@ _PASSING = {
 }
 # No answer at all, or one that cannot be read: such as a page of a proxy's.
 _NO_ANSWER = (HTTPClientError, NoConnection, ResponseParserError)
+
+
+def what_to_check(action: str) -> str:
+    """List what can deny `action` to the provider, the most likely cause last: the end of a sentence of a reason."""
+    limit = _LIMITED_BY.get(action) or _LIMITED_BY.get(action.split(":")[0])
+    if limit is None:
+        return "SCPs and the provider's permissions boundary"
+    return f"SCPs, the provider's permissions boundary, and {limit}"
 
 
 class Aws:
@@ -204,7 +221,6 @@ def _translated(error: Exception, action: str, parameters: dict[str, Any], in_do
     return ProviderDenied(
         action,
         message,
-        f"AWS denies the provider {action}{about}. Its stack's parameters RoleNamePattern and SecretNamePattern say"
-        f" what it may serve; an SCP or a key policy can deny it too.",
+        f"AWS denies the provider {action}{about}. Check {what_to_check(action)}.",
         in_doubt=in_doubt,
     )

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.aws import Aws
+from rotation_role_policy.aws import Aws, what_to_check
 from rotation_role_policy.declaration import Declaration
 from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, quoted
 from rotation_role_policy.grammar import as_list, matches
@@ -91,12 +91,12 @@ def _describe_secret(aws: Aws, label: str, secret_id: str) -> dict[str, Any]:
     try:
         secret = aws.call("secretsmanager", "DescribeSecret", SecretId=secret_id)
     except ProviderDenied as denied:
-        # AWS can say so, too, of a name that is not there: no pattern of a secret's ARN admits it.
+        # AWS also denies a name that does not exist: it has no ARN for SecretNamePattern, and no tags.
         raise ProviderDenied(
             denied.action,
             denied.message,
-            f"{label} {quoted(secret_id)}: AWS denies the provider {denied.action}. Either {aws.region()} of this"
-            f" account has no such secret, or SecretNamePattern of the provider's stack does not admit it.",
+            f"{label} {quoted(secret_id)}: AWS denies the provider {denied.action}. If {aws.region()} has this secret,"
+            f" check {what_to_check(denied.action)}.",
         ) from denied
     except CallFailed as failure:
         if failure.code == "ResourceNotFoundException":

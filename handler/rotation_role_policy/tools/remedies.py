@@ -114,8 +114,9 @@ REMEDIES = (
     Remedy(
         Kind.PROVIDER_DENIED,
         ("AWS denies the provider ...",),
-        "the *provider* lacks that action: widen `RoleNamePattern` or `SecretNamePattern`, or the key's policy. Of a"
-        " secret: it can also mean that there is none of that name",
+        "the *provider* lacks that action. Give the secret or the role the required tag or permissions boundary, or"
+        " widen the parameter of its stack that the reason names ([Narrow the provider](#narrow-the-provider)). For a"
+        " key, change the key's policy. For a secret it can also mean that no secret has that name",
     ),
     Remedy(
         Kind.NOT_TAKEN_BACK,

@@ -1,7 +1,7 @@
 """The deployed product: `sam build`, `sam deploy`, stacks that use the resource, with IAM enforced on everybody.
 
-MiniStack enforces actions and resources, not the condition keys of KMS and Lambda: what the conditions mean is judged
-in test_policy_meaning.py.
+MiniStack enforces actions, resources and a resource's tags, but not the condition keys of KMS and Lambda, nor
+`iam:PermissionsBoundary`: what these mean is judged in test_policy_meaning.py and test_provider_role.py.
 """
 
 import http.server
@@ -12,6 +12,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,13 @@ from tests.account import ROOT, Account, deployed
 ROTATION_CODE = Path(rotation_function.__file__).read_text()
 
 
+PARAMETERS = {"RoleNamePattern": "e2e-*", "SecretNamePattern": "e2e*"}
+
+
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """The account; the provider may serve the roles and secrets whose names begin with ``e2e``."""
-    parameters = {"RoleNamePattern": "e2e-*", "SecretNamePattern": "e2e*"}
-    with deployed(tmp_path_factory.mktemp("end-to-end"), parameters) as account:
+    with deployed(tmp_path_factory.mktemp("end-to-end"), PARAMETERS) as account:
         yield account
 
 
@@ -92,6 +95,7 @@ def function(name: str, role: str = "Role", **more: Any) -> dict[str, Any]:
 
 
 NOTHING = {"Effect": "Deny", "Action": "none:Exists", "Resource": "*"}
+BOUNDARY = f"arn:aws:iam::{ACCOUNT_ID}:policy/rotation-boundary"
 KEY = {"Type": "AWS::KMS::Key", "Properties": {"EnableKeyRotation": True}}
 
 
@@ -224,6 +228,77 @@ def test_each_permission_of_the_provider_is_needed(account: Account, name: str) 
                 Stack(account.emulator, name).delete()
         finally:
             iam.put_role_policy(RoleName=own_role, PolicyName=policy_name, PolicyDocument=json.dumps(whole))
+
+
+# --- a required tag and boundary ---
+
+
+@contextmanager
+def requiring(account: Account, **parameters: str) -> Iterator[None]:
+    """The provider's stack with these parameters too, for the length of the block."""
+    client = account.client("cloudformation")
+    template = client.get_template(StackName=account.provider.name, TemplateStage="Processed")["TemplateBody"]
+    template = template if isinstance(template, str) else json.dumps(template)
+    account.provider.update(template, **PARAMETERS, **parameters)
+    try:
+        yield
+    finally:
+        account.provider.update(template, **PARAMETERS)
+
+
+TAG = {"Key": "rotation", "Value": "enabled"}
+
+
+def tagged(resources: dict[str, Any], *logical_ids: str, tag: dict[str, str] = TAG) -> dict[str, Any]:
+    """The resources, with the tag on those that `logical_ids` name."""
+    for logical_id in logical_ids:
+        resources[logical_id]["Properties"]["Tags"] = [tag]
+    return resources
+
+
+def test_with_required_tags_only_a_tagged_secret_and_a_tagged_role_are_served(account: Account, name: str) -> None:
+    with requiring(account, RequiredSecretTag="rotation=enabled", RequiredRoleTag="rotation=enabled"):
+        for tags, denied, parameter in (
+            (["Role"], "secretsmanager:DescribeSecret", "RequiredSecretTag"),
+            (["Secret"], "iam:PutRolePolicy", "RequiredRoleTag"),
+        ):
+            with pytest.raises(StackFailed) as failed:
+                create(account, name, tagged(one_secret(name), *tags))
+            assert failed.value.status == "ROLLBACK_COMPLETE"
+            assert re.search(f"AWS denies the provider {denied}.*{parameter}", failed.value.reason)
+            Stack(account.emulator, name).delete()
+
+        wrong = tagged(one_secret(name), "Secret", "Role", tag=TAG | {"Value": "Enabled"})
+        with pytest.raises(StackFailed, match="RequiredSecretTag"):
+            create(account, name, wrong)
+        Stack(account.emulator, name).delete()
+
+        create(account, name, tagged(one_secret(name), "Secret", "Role"))
+        assert rotate(account, name) == ""
+
+
+def test_a_policy_is_removed_after_its_secret_and_role_have_lost_what_is_required(account: Account, name: str) -> None:
+    stack = create(account, name, one_secret(name))
+    policy = stack.outputs["PolicyName"]
+    required = {"RequiredSecretTag": "a=b", "RequiredRoleTag": "a=b", "RequiredRoleBoundaryArn": BOUNDARY}
+    with requiring(account, **required):
+        assert policy in account.policies(name)
+        resources = one_secret(name)
+        del resources["Policy"]
+        stack.update(template(**resources))
+        assert list(account.policies(name)) == ["theirs"]
+        stack.delete()
+    assert stack.status == "DELETE_COMPLETE"
+
+
+def test_with_a_required_boundary_no_policy_is_put_on_a_role_without_it(account: Account, name: str) -> None:
+    with requiring(account, RequiredRoleBoundaryArn=BOUNDARY):
+        with pytest.raises(StackFailed) as failed:
+            create(account, name, one_secret(name))
+        assert failed.value.status == "ROLLBACK_COMPLETE"
+        assert re.search("AWS denies the provider iam:PutRolePolicy.*RequiredRoleBoundaryArn", failed.value.reason)
+        Stack(account.emulator, name).delete()
+    assert own_policy(account, create(account, name, one_secret(name)))
 
 
 # --- rotation under the policy ---

@@ -93,10 +93,10 @@ class StandIn:
             "kms:DescribeKey": self._describe_key,
             "lambda:GetFunctionConfiguration": self._get_function_configuration,
             "iam:GetRolePolicy": self._get_role_policy,
-            "iam:ListRolePolicies": self._list_role_policies,
             "iam:SimulatePrincipalPolicy": self._simulate_principal_policy,
             "iam:PutRolePolicy": self._put_role_policy,
             "cloudformation:DescribeStacks": self._describe_stacks,
+            "cloudformation:DescribeStackEvents": self._describe_stack_events,
         }
         if action not in known:
             raise _UnknownCall(action)
@@ -155,10 +155,6 @@ class StandIn:
         names = {name: parameters[name] for name in ("RoleName", "PolicyName")}
         return {"GetRolePolicyResult": {**names, "PolicyDocument": quote(document)}}
 
-    def _list_role_policies(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        names = [name for role, name in self._policies if role == parameters["RoleName"]]
-        return {"ListRolePoliciesResult": {"PolicyNames": {"member": names}, "IsTruncated": "false"}}
-
     def _put_role_policy(self, parameters: dict[str, Any]) -> dict[str, Any]:
         self._policies[parameters["RoleName"], parameters["PolicyName"]] = parameters["PolicyDocument"]
         return {"ResponseMetadata": {"RequestId": "1"}}
@@ -182,6 +178,19 @@ class StandIn:
             "StackStatus": "CREATE_IN_PROGRESS",
         }
         return {"DescribeStacksResult": {"Stacks": {"member": stack}}}
+
+    def _describe_stack_events(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        stack_event = {
+            "StackId": parameters["StackName"],
+            "EventId": "1",
+            "StackName": "database",
+            "LogicalResourceId": "database",
+            "PhysicalResourceId": parameters["StackName"],
+            "ResourceType": "AWS::CloudFormation::Stack",
+            "Timestamp": "2026-01-01T00:00:00Z",
+            "ResourceStatus": "CREATE_IN_PROGRESS",
+        }
+        return {"DescribeStackEventsResult": {"StackEvents": {"member": stack_event}}}
 
 
 def _members(parameters: dict[str, Any], name: str) -> list[str]:

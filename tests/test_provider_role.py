@@ -111,7 +111,14 @@ def test_the_providers_role_may_do_this_and_no_more(provider_role: ProviderRole)
             ],
             f"arn:aws:iam::{ACCOUNT_ID}:role/*",
         ),
-        "AskWhetherStackStillWaits": allow("cloudformation:DescribeStacks", f"arn:aws:cloudformation:{here}:stack/*"),
+        "AskWhatCloudFormationIsDoing": allow(
+            [
+                "cloudformation:DescribeStacks",
+                "cloudformation:DescribeStackEvents",
+                "cloudformation:DescribeStackResource",
+            ],
+            f"arn:aws:cloudformation:{here}:stack/*",
+        ),
         "KeepFailedEvents": {"Effect": "Allow", "Action": "sqs:SendMessage"},
         "WriteLog": {"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"]},
         "KeepOwnRole": {

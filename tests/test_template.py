@@ -173,10 +173,19 @@ def test_the_dashboard_shows_the_metrics_that_the_log_makes(template: dict[str, 
     text = dashboard["Properties"]["DashboardBody"]["Fn::Sub"]
     widgets = json.loads(re.sub(r"\$\{!", "${", re.sub(r"\$\{([^!}]+)\}", r"<\1>", text)))["widgets"]
     shown = [widget["properties"]["metrics"] for widget in widgets if widget["type"] == "metric"]
-    made = log.measured("<RotationRolePolicyFunction>", "Role", Requests=1, FailedRequests=1, Duration=1, ColdStarts=1)
+    counts = {"Requests": 1, "FailedRequests": 1, "Duration": 1, "ColdStarts": 1} | dict.fromkeys(
+        cloudformation.WARNINGS, 0
+    )
+    made = log.measured("<RotationRolePolicyFunction>", "Role", **counts)
     of_each, of_kind = made["_aws"]["CloudWatchMetrics"]
-    requests, kinds, duration, cold_starts, lost = shown
-    named = [requests[0], ["RotationRolePolicy", requests[1][1], "Provider", requests[0][3]], duration[0], *cold_starts]
+    requests, kinds, duration, warnings, cold_starts, lost = shown
+    assert all(second[:4:2] == [".", "."] and second[3] == "." for _, second in (requests, warnings))
+    named = [
+        *[[*first[:1], name, *first[2:]] for first, second in (requests,) for name in (first[1], second[1])],
+        duration[0],
+        *cold_starts,
+        *[[*first[:1], name, *first[2:]] for first, second in (warnings,) for name in (first[1], second[1])],
+    ]
     for metric in named:
         assert metric[:4:2] == [of_each["Namespace"], *of_each["Dimensions"][0]]
         assert metric[3] == made["Provider"]

@@ -280,13 +280,20 @@ def _is_rollback(event: Mapping[str, Any], status: StackStatus) -> bool:
 
 
 def _keep(event: Mapping[str, Any], context: Any, failure: Refused | CallFailed) -> str:
-    """Answer an Update of a rollback with the policy that stands, and return its physical ID."""
+    """Answer an Update of a rollback with the policy that stands, and return its physical ID.
+
+    If the update put the policy on another role, the old policy still stands on the old role, because the clean-up
+    comes after the rollback. Its ID is the one to answer with: CloudFormation then deletes the new policy, and would
+    never delete the old one.
+    """
     aws.deadline = resource.answers_by - 1
     logger.warning("rolled back to the policy that stands", extra=facts(why=str(failure)))
     resource.count("RollbackWarnings")
     physical_id: str = event["PhysicalResourceId"]
-    name, properties = policy_name(event), event.get("ResourceProperties", {})
-    kept = kept_policy.find(aws, properties, name, _role_of(event, physical_id), context.invoked_function_arn)
+    ids = (stack.previous_physical_id(aws, event), physical_id)
+    role_names = [role_name for one in ids if (role_name := _role_of(event, one))]
+    properties = event.get("ResourceProperties", {})
+    kept = kept_policy.find(aws, properties, policy_name(event), role_names, context.invoked_function_arn)
     resource.Data.update(kept.attributes)
     return _physical_id(event, kept.role_name) if kept.role_name else physical_id
 

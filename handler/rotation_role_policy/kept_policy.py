@@ -4,7 +4,7 @@ The secret is gone, or its key is disabled: the document that the properties ask
 stands stays, and the attributes are derived from what is known (contract, section 4, "Rollback").
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -24,37 +24,26 @@ class KeptPolicy(NamedTuple):
     attributes: dict[str, str]
 
 
-def find(aws: Aws, properties: Any, policy_name: str, role_name: str, provider_arn: str) -> KeptPolicy:
-    """The policy of this name on the role of the old `properties` if it is there, else on the role `role_name`.
+def find(aws: Aws, properties: Any, policy_name: str, role_names: Iterable[str], provider_arn: str) -> KeptPolicy:
+    """The policy of this name on the first of the roles `role_names` that has it, else on the last of them.
 
-    A replacement that is rolled back has not been cleaned up yet, so that the old policy stands on the old role. Its ID
-    is the one to answer with: CloudFormation deletes the new one, and would never delete the old one.
-
-    `role_name` is the role of the physical ID that came, empty if that ID does not name one. `provider_arn` is the ARN
+    The attributes follow from its document and from what the old `properties` still lead to. `provider_arn` is the ARN
     of the provider function, in whose account the roles are. Raises nothing: an attribute that is not known is empty.
     """
-    role, function_arn = _of_properties(aws, properties, arn.parse(provider_arn).account)
-    for candidate in _candidates(role, role_name):
+    role_name, document = "", None
+    for role_name in role_names:
         with suppress(*_UNKNOWN):
-            if document := inline_policy.read(aws, candidate, policy_name):
+            if document := inline_policy.read(aws, role_name, policy_name):
                 break
-    else:
-        candidate, document = role_name, None
-    if role is None or role.name != candidate:
-        role, function_arn = _described(aws, candidate, provider_arn), ""
-    return KeptPolicy(candidate, attributes.known(policy_name, role, function_arn, document))
+    role, function_arn = _of_properties(aws, properties, arn.parse(provider_arn).account)
+    if role is None or role.name != role_name:
+        role, function_arn = _described(aws, role_name, provider_arn), ""
+    return KeptPolicy(role_name, attributes.known(policy_name, role, function_arn, document))
 
 
 def unseen(policy_name: str, role_name: str, provider_arn: str) -> dict[str, str]:
     """The attributes of a policy that there was no time to look at."""
     return attributes.known(policy_name, _without_path(role_name, provider_arn), "", None)
-
-
-def _candidates(role: Role | None, role_name: str) -> Iterator[str]:
-    if role:
-        yield role.name
-    if role_name:
-        yield role_name
 
 
 def _of_properties(aws: Aws, properties: Any, account: str) -> tuple[Role | None, str]:

@@ -14,6 +14,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events
 
 import json
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -145,6 +146,24 @@ def current_physical_id(aws: Aws, event: Mapping[str, Any]) -> str | None:
         return None
 
 
+def previous_physical_id(aws: Aws, event: Mapping[str, Any]) -> str:
+    """The physical ID that the resource of an Update of a rollback had before the stack's operation began.
+
+    Empty if it is the same, or if CloudFormation does not tell.
+    """
+    try:
+        with aws.within(LOOK_SECONDS):
+            for stack_event in _events(aws, event["StackId"]):
+                if _is_of_stack(stack_event, event) and stack_event["ResourceStatus"] == "UPDATE_IN_PROGRESS":
+                    break
+                is_own = stack_event["LogicalResourceId"] == event["LogicalResourceId"]
+                if is_own and stack_event.get("PhysicalResourceId") not in ("", event["PhysicalResourceId"]):
+                    return str(stack_event["PhysicalResourceId"])
+    except (CallFailed, Refused) as failure:
+        _is_final(failure)
+    return ""
+
+
 def sent_at(event: Mapping[str, Any]) -> datetime | None:
     """When CloudFormation sent the request: its ResponseURL was signed then. None for an event made by hand."""
     [text] = parse_qs(urlsplit(event["ResponseURL"]).query).get("X-Amz-Date", [""])[:1]
@@ -167,16 +186,22 @@ def _events_since(aws: Aws, event: Mapping[str, Any], stack_status: StackStatus)
     # If the operation just goes on, only the newest events can tell: whether this resource was cancelled a moment ago.
     # Others can be many, in a stack of hundreds of resources.
     is_one_page_enough = sent is not None and stack_status.is_going_forward_since_before(sent)
+    for stack_event in _events(aws, event["StackId"], pages=1 if is_one_page_enough else math.inf):
+        if sent and stack_event["Timestamp"] < sent + _TOLERANCE:
+            return
+        yield stack_event
+
+
+def _events(aws: Aws, stack_id: str, pages: float = math.inf) -> Iterator[dict[str, Any]]:
+    """The stack's events, the newest first: of so many pages at most, a call for each."""
     token: dict[str, Any] = {}
-    while True:
-        page = aws.call("cloudformation", "DescribeStackEvents", StackName=event["StackId"], **token)
-        for stack_event in page["StackEvents"]:
-            if sent and stack_event["Timestamp"] < sent + _TOLERANCE:
-                return
-            yield stack_event
-        if is_one_page_enough or "NextToken" not in page:
+    while pages > 0:
+        page = aws.call("cloudformation", "DescribeStackEvents", StackName=stack_id, **token)
+        yield from page["StackEvents"]
+        if "NextToken" not in page:
             return
         token = {"NextToken": page["NextToken"]}
+        pages -= 1
 
 
 def _supersedes(stack_event: Mapping[str, Any], event: Mapping[str, Any], physical_id: str) -> bool | None:

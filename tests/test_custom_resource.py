@@ -544,6 +544,7 @@ def test_a_create_that_starts_after_an_update_of_its_resource_leaves_what_the_up
     world.cloudformation.set_status(STACK_ID, "UPDATE_COMPLETE")
     before = world.policies()
     assert world.send(create)["Status"] == "FAILED"
+    assert "iam:PutRolePolicy" not in world.actions()
     assert world.policies() == before
 
 
@@ -842,6 +843,24 @@ def policy_document(world: World, properties: dict[str, Any]) -> Any:
     return policy.document(situation, declare(properties).policy_profile)
 
 
+@pytest.mark.parametrize("denied", [False, True])
+def test_a_rollback_onto_a_third_role_leaves_no_policy_on_the_first(
+    world: World, secret: str, successor: None, denied: bool
+) -> None:
+    world.create(**PROPERTIES)
+    new_id = world.update(OWN_ID, **SUCCESSOR)["PhysicalResourceId"]
+    fail_update(world, SUCCESSOR)
+    # Somebody has given the function another role, outside CloudFormation.
+    world.client("lambda").update_function_configuration(FunctionName="rotate-db", Role=world.role("third"))
+    world.faults["iam:DeleteRolePolicy"] = [error("AccessDenied")] if denied else []
+    answer = world.send(roll_back(world, new_id))
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", f"third/{OWN_POLICY}")
+    assert list(world.policies("third")) == [OWN_POLICY]
+    assert bool(world.policies()) is denied
+    # The clean-up's Delete is for this one.
+    assert list(world.policies("successor")) == [OWN_POLICY]
+
+
 def test_a_rollback_is_not_checked_for_access(world: World, secret: str) -> None:
     world.create(**PROPERTIES)
     world.update(OWN_ID, **DOCUMENTED)
@@ -896,6 +915,19 @@ def test_when_time_runs_out_in_a_rollback_the_answer_is_what_stands(world: World
         assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", OWN_ID)
         assert answer["Data"]["RoleName"] == "rotation-role"
         assert world.policies() == before
+
+
+def test_not_even_a_fault_of_the_provider_strands_a_rollback(
+    world: World, secret: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.create(**PROPERTIES)
+    before = world.policies()
+    fail_update(world, DOCUMENTED)
+    monkeypatch.setattr(policy, "document", lambda *_: 1 / 0)
+    answer = world.send(roll_back(world))
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", OWN_ID)
+    assert world.policies() == before
+    assert "ZeroDivisionError" in capsys.readouterr().out
 
 
 def test_an_update_of_a_rollback_by_an_id_that_names_no_role_keeps_that_id(world: World, secret: str) -> None:
@@ -1014,6 +1046,35 @@ def test_a_delete_by_another_id_succeeds_where_the_look_ups_fail(world: World, s
         world.faults = {action: [error(code)]}
         properties = {"SecretId": "prod/db"} if action.startswith("secrets") else PROPERTIES
         assert world.delete(f"uncreated-{LOGICAL_ID}", **properties)["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("physical_id", [f"uncreated-{LOGICAL_ID}", MADE_UP_ID])
+@pytest.mark.parametrize("by_role", [True, False])
+def test_a_delete_of_a_failed_create_leaves_what_its_successor_put(
+    world: World, secret: str, physical_id: str, by_role: bool
+) -> None:
+    """With ``--disable-rollback``: the clean-up comes when the next operation has created the resource."""
+    world.create(**PROPERTIES)
+    before = world.policies()
+    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_COMPLETE", OWN_ID, PROPERTIES)
+    world.cloudformation.set_status(STACK_ID, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "DELETE_IN_PROGRESS", physical_id)
+    event = world.request("Delete", {}, StackId="arn:aws:cloudformation:::stack/other/1") | {"StackId": STACK_ID}
+    failed = {"SecretId": "nowhere", "RoleName": "rotation-role"} if by_role else PROPERTIES
+    event |= {"PhysicalResourceId": physical_id, "ResourceProperties": failed}
+    assert world.send(event)["Status"] == "SUCCESS"
+    assert world.policies() == before
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "Throttling"])
+@pytest.mark.parametrize(("physical_id", "is_left"), [(f"uncreated-{LOGICAL_ID}", True), (MADE_UP_ID, False)])
+def test_where_cloudformation_does_not_tell_a_create_that_put_nothing_has_nothing_to_delete(
+    world: World, secret: str, code: str, physical_id: str, is_left: bool
+) -> None:
+    world.create(**PROPERTIES)
+    world.faults["cloudformation:DescribeStackResource"] = [error(code)] * 1000
+    assert world.delete(physical_id, **PROPERTIES)["Status"] == "SUCCESS"
+    assert bool(world.policies()) is is_left
 
 
 # --- ownership ---

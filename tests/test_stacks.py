@@ -563,10 +563,13 @@ class Stacks(RuleBasedStateMachine):
         if self.cloudformation.stacks[key[0]].status != "UPDATE_ROLLBACK_IN_PROGRESS":
             self._set_resource(forward, "UPDATE_FAILED", came, "it failed, or was cancelled")
             self.cloudformation.set_status(key[0], "UPDATE_ROLLBACK_IN_PROGRESS")
+        old = replace(resource)
         with self._changed(change):
             event = self._update_request(resource, resource.properties, came, "UPDATE_ROLLBACK_IN_PROGRESS")
             answer = self._succeed(event, trouble)
             self._end_rollback(resource, event, came, answer["PhysicalResourceId"])
+        if change in ("nothing", "deny") and trouble.passes and resource.physical_id == old.physical_id:
+            assert resource.document == old.document, "the old properties still lead to it"
 
     def _end_rollback(self, resource: Resource, event: dict[str, Any], came: str, new_id: str) -> None:
         """CloudFormation believes in what the Update answered; the ID that came is cleaned up if it is another."""

@@ -55,6 +55,8 @@ class CustomResource(CfnResource):
     """When Lambda ends the invocation, or CloudFormation the waiting, in seconds of `time.monotonic`."""
     answers_by: float
     """When the request is answered with FAILED if nothing else has been answered, likewise."""
+    reserve: float
+    """Seconds before that, for the handler to undo what it cannot finish."""
 
     def __init__(self) -> None:
         # Where AWS_SAM_LOCAL is set while it is constructed, crhelper builds none of its three clients for polling.

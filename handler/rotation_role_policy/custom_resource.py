@@ -5,6 +5,7 @@ on").
 """
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,14 +90,7 @@ def update(event: Mapping[str, Any], context: Any) -> str:
     status = stack.status(aws, event)
     if not (status.is_rollback or status.is_unanswered):
         resource.fail_on_timeout()
-    try:
-        return _apply(event, _plan(event, context), status)
-    except RequestSupersededError:
-        raise
-    except (Refused, CallFailed) as failure:
-        if _is_rollback(event, status):
-            return _keep(event, context, failure)
-        raise
+    return _serve_update(event, context, status)
 
 
 def delete(event: Mapping[str, Any], context: Any) -> str:
@@ -135,6 +129,22 @@ def _role_of(event: Mapping[str, Any], physical_id: str) -> str:
 # --- Create and Update -----------------------------------------------------------------------------------------------
 
 
+def _serve_update(event: Mapping[str, Any], context: Any, status: StackStatus) -> str:
+    """Serve an Update of a stack that has this status, and return its physical ID."""
+    try:
+        return _apply(event, _plan(event, context), status)
+    except RequestSupersededError:
+        raise
+    except Exception as failure:
+        if status.is_rollback:
+            return _keep(event, context, failure)
+        if status.is_unanswered:
+            status = _ask_again(event)
+            if status.is_rollback:
+                return _serve_update(event, context, status)
+        raise
+
+
 def _plan(event: Mapping[str, Any], context: Any) -> Plan:
     """What the request's properties lead to. Nothing is written."""
     declaration = declare(event.get("ResourceProperties", {}))
@@ -156,8 +166,8 @@ def _apply(event: Mapping[str, Any], plan: Plan, status: StackStatus | None = No
     if status is None:
         # From here on even a failure is answered with the id by which the Delete that follows finds the policy.
         resource.PhysicalResourceId = plan.physical_id
-    else:
-        _raise_if_superseded(event, plan, status, current)
+    if status is not None or current not in (None, plan.document):
+        _raise_if_superseded(event, plan, status or stack.status(aws, event), current)
     if is_rollback and current is not None:
         resource.succeed_on_timeout(plan.physical_id, plan.attributes)
     # In a rollback, IAM can still return the document that was there before.
@@ -169,6 +179,8 @@ def _apply(event: Mapping[str, Any], plan: Plan, status: StackStatus | None = No
         if plan.declaration.access_check == "Enforce" and not is_rollback:
             _check_access(plan)
         _write(event, plan, current, is_rollback=is_rollback)
+    if is_rollback and plan.physical_id != event["PhysicalResourceId"]:
+        _delete_previous(event, plan.physical_id)
     resource.Data.update(plan.attributes)
     return plan.physical_id
 
@@ -267,19 +279,33 @@ def _roll_back(event: Mapping[str, Any], role_name: str, previous: Document | No
 # --- an Update of a rollback that leads nowhere ----------------------------------------------------------------------
 
 
-def _is_rollback(event: Mapping[str, Any], status: StackStatus) -> bool:
-    """Whether an Update that cannot be served is one of a rollback: `status` was the stack's when the Update began.
+def _ask_again(event: Mapping[str, Any]) -> StackStatus:
+    """The status of the stack of an Update that cannot be served, if CloudFormation did not answer before.
 
-    As long as there is time, CloudFormation is asked again if it did not answer. If it still does not, the Update
-    counts as one of a rollback: an Update that fails would strand a stack that is rolling back.
+    CloudFormation is asked for as long as there is time. If it still does not answer, the stack counts as one that is
+    rolling back: an Update that fails would strand it.
     """
-    if status.is_unanswered:
-        aws.deadline = resource.answers_by - (resource.ends - resource.answers_by) / 2
-        status = stack.status(aws, event, seconds=max(0.0, aws.deadline - time.monotonic()))
-    return status.is_rollback or status.is_unanswered
+    aws.deadline = resource.answers_by - resource.reserve * 2 / 3
+    status = stack.status(aws, event, seconds=math.inf)
+    aws.deadline = resource.answers_by - resource.reserve / 3
+    return stack.ASSUMED_ROLLBACK if status.is_unanswered else status
 
 
-def _keep(event: Mapping[str, Any], context: Any, failure: Refused | CallFailed) -> str:
+def _delete_previous(event: Mapping[str, Any], physical_id: str) -> None:
+    """Delete the policy of the ID before the update, if a replacement is rolled back onto a third role.
+
+    That is the role that the function has got meanwhile. CloudFormation deletes the policy of the ID that came, and
+    knows no other. Whatever fails here does not fail the rollback.
+    """
+    role_name = _role_of(event, stack.previous_physical_id(aws, event))
+    if role_name and physical_id != _physical_id(event, role_name):
+        try:
+            inline_policy.delete(aws, role_name, policy_name(event))
+        except (Refused, CallFailed) as failure:
+            logger.warning("previous policy not deleted", extra=facts(role=role_name, why=str(failure)))
+
+
+def _keep(event: Mapping[str, Any], context: Any, failure: Exception) -> str:
     """Answer an Update of a rollback with the policy that stands, and return its physical ID.
 
     If the update put the policy on another role, the old policy still stands on the old role, because the clean-up
@@ -287,7 +313,12 @@ def _keep(event: Mapping[str, Any], context: Any, failure: Refused | CallFailed)
     never delete the old one.
     """
     aws.deadline = resource.answers_by - 1
-    logger.warning("rolled back to the policy that stands", extra=facts(why=str(failure)))
+    is_expected = isinstance(failure, (Refused, CallFailed))
+    logger.warning(
+        "rolled back to the policy that stands",
+        extra=facts(why=str(failure)),
+        exc_info=None if is_expected else failure,
+    )
     resource.count("RollbackWarnings")
     physical_id: str = event["PhysicalResourceId"]
     ids = (stack.previous_physical_id(aws, event), physical_id)
@@ -360,7 +391,7 @@ def _start(event: Mapping[str, Any], context: Any) -> None:
         resource=event["LogicalResourceId"],
         lambda_request_id=context.aws_request_id,
     )
-    left = resource.answers_by - time.monotonic()
-    aws.deadline = resource.answers_by - min(ROLL_BACK_SECONDS, left / 3)
+    resource.reserve = min(ROLL_BACK_SECONDS, (resource.answers_by - time.monotonic()) / 3)
+    aws.deadline = resource.answers_by - resource.reserve
     aws.waits_for_new_roles = event["RequestType"] != "Delete"
     logger.info("request", extra=facts(physical_id=event.get("PhysicalResourceId")))

@@ -113,15 +113,15 @@ PROPERTIES = (
     Property(
         "AccessCheck",
         "String",
-        "ask IAM's policy simulator before writing, and refuse what a permissions boundary, an SCP or an explicit deny"
-        " blocks",
+        "ask IAM's policy simulator before writing, and refuse what a permissions boundary or an explicit deny"
+        " certainly blocks",
         default="Enforce",
         allowed=("Enforce", "Off"),
     ),
     Property(
         "PropagationDelay",
         "Integer",
-        "seconds to wait after the policy changed, before answering, for IAM to become consistent",
+        "seconds to wait before the answer to a Create or Update, for IAM to become consistent",
         default=10,
         minimum=0,
         maximum=60,

@@ -70,6 +70,10 @@ class StackStatus:
         return is_forward and self.began is not None and self.began - _TOLERANCE <= time
 
 
+ASSUMED_ROLLBACK = StackStatus("UPDATE_ROLLBACK_IN_PROGRESS")
+"""Of a stack whose status could not be found out."""
+
+
 def status(aws: Aws, event: Mapping[str, Any], seconds: float = LOOK_SECONDS) -> StackStatus:
     """The status of the request's stack. CloudFormation is asked for so many `seconds`.
 

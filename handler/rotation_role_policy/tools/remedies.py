@@ -108,8 +108,8 @@ REMEDIES = (
     Remedy(
         Kind.BLOCKED,
         ("is blocked by ...",),
-        "a permissions boundary, an SCP or a deny would block the rotation: allow it there. If you know that the"
-        ' simulator is wrong (it does not know every condition key), set `AccessCheck: "Off"`',
+        "a permissions boundary or an explicit deny would block the rotation: allow it there. If you know that the"
+        ' simulator is wrong, set `AccessCheck: "Off"`',
     ),
     Remedy(
         Kind.PROVIDER_DENIED,

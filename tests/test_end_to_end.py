@@ -301,6 +301,19 @@ def test_with_a_required_boundary_no_policy_is_put_on_a_role_without_it(account:
     assert own_policy(account, create(account, name, one_secret(name)))
 
 
+@pytest.mark.parametrize("required", [{"RequiredSecretTag": "a=b"}, {"RequiredRoleTag": "a=b"}])
+def test_a_failed_update_rolls_back_after_its_secret_or_role_has_lost_the_tag(
+    account: Account, name: str, required: dict[str, str]
+) -> None:
+    stack = create(account, name, one_secret(name))
+    before = account.policies(name)
+    with requiring(account, **required):
+        with pytest.raises(StackFailed, match=next(iter(required))) as failed:
+            stack.update(template(**one_secret(name, PolicyProfile="Documented")))
+        assert failed.value.status == "UPDATE_ROLLBACK_COMPLETE"
+        assert account.policies(name) == before
+
+
 # --- rotation under the policy ---
 
 
@@ -496,10 +509,10 @@ def test_an_explicit_deny_on_the_role_is_found_before_anything_is_written(accoun
 
 def test_the_log_is_the_stacks_own_group_and_tells_each_decision(account: Account, name: str) -> None:
     stack = create(account, name, one_secret(name))
-    lines = [line for line in account.log() if line.get("stack") == stack.id]
-    # The emulator's simulator does not know the new policy: it leaves everything open.
-    messages = [line["message"] for line in lines if line["message"] != "access not proven"]
-    assert messages == ["request", "inspected", "written", "answering"]
+    # The emulator simulates without the new policy, and so leaves every grant open.
+    of_stack = [line for line in account.log() if line.get("stack") == stack.id]
+    lines = [line for line in of_stack if line["message"] != "access not proven"]
+    assert [line["message"] for line in lines] == ["request", "inspected", "written", "answering"]
     assert lines[2]["document"] == own_policy(account, stack)
     assert "_ministack/cfn-response" not in json.dumps(account.log())
 

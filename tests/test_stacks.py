@@ -557,7 +557,7 @@ class Stacks(RuleBasedStateMachine):
         if not is_in_place and (trouble.kind in (*FOR_EVER, "time runs out") or trouble.only):
             # If neither IAM nor CloudFormation tells where the old policy stands, it is left over.
             change, trouble = "nothing", QUIET
-        if change != "nothing" and trouble.only and trouble.kind == "denied":
+        if change != "nothing" and trouble.only and trouble.kind == "denied" and trouble.times > 1:
             # Who may not ask CloudFormation can't tell a rollback from an update that is refused.
             trouble = QUIET
         if self.cloudformation.stacks[key[0]].status != "UPDATE_ROLLBACK_IN_PROGRESS":

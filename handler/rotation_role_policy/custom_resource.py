@@ -138,7 +138,7 @@ def _serve_update(event: Mapping[str, Any], context: Any, status: StackStatus) -
     except Exception as failure:
         if status.is_rollback:
             return _keep(event, context, failure)
-        if status.is_unanswered:
+        if not status.value:
             status = _ask_again(event)
             if status.is_rollback:
                 return _serve_update(event, context, status)
@@ -280,10 +280,10 @@ def _roll_back(event: Mapping[str, Any], role_name: str, previous: Document | No
 
 
 def _ask_again(event: Mapping[str, Any]) -> StackStatus:
-    """The status of the stack of an Update that cannot be served, if CloudFormation did not answer before.
+    """The status of the stack of an Update that cannot be served, if CloudFormation did not tell it before.
 
     CloudFormation is asked for as long as there is time. If it still does not answer, the stack counts as one that is
-    rolling back: an Update that fails would strand it.
+    rolling back: an Update that fails would strand it. If it denies an answer, it will deny each: then nothing counts.
     """
     aws.deadline = resource.answers_by - resource.reserve * 2 / 3
     status = stack.status(aws, event, seconds=math.inf)

@@ -64,10 +64,10 @@ class StackStatus:
         """Whether the stack is rolling back."""
         return self.value.endswith("ROLLBACK_IN_PROGRESS")
 
-    def is_going_forward_since_before(self, time: datetime) -> bool:
-        """Whether the operation that was under way at `time` is still under way, and is not a rollback."""
+    def is_forward_operation_of(self, sent: datetime) -> bool:
+        """Whether a request that was sent then belongs to the stack's current operation, which is not a rollback."""
         is_forward = self.value in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
-        return is_forward and self.began is not None and self.began - _TOLERANCE <= time
+        return is_forward and self.began is not None and self.began - _TOLERANCE <= sent
 
 
 ASSUMED_ROLLBACK = StackStatus("UPDATE_ROLLBACK_IN_PROGRESS")
@@ -189,7 +189,7 @@ def _events_since(aws: Aws, event: Mapping[str, Any], stack_status: StackStatus)
     sent = sent_at(event)
     # If the operation just goes on, only the newest events can tell: whether this resource was cancelled a moment ago.
     # Others can be many, in a stack of hundreds of resources.
-    is_one_page_enough = sent is not None and stack_status.is_going_forward_since_before(sent)
+    is_one_page_enough = sent is not None and stack_status.is_forward_operation_of(sent)
     for stack_event in _events(aws, event["StackId"], pages=1 if is_one_page_enough else math.inf):
         if sent and stack_event["Timestamp"] < sent + _TOLERANCE:
             return
@@ -221,10 +221,12 @@ def _supersedes(stack_event: Mapping[str, Any], event: Mapping[str, Any], physic
         return True if event_id == physical_id else None
     if status.endswith("_FAILED"):
         return True
-    if "ResourceProperties" not in stack_event:
-        # CloudFormation gives them for a custom resource. An emulator that does not sends no request twice.
+    try:
+        shown = json.loads(stack_event["ResourceProperties"])
+    except (KeyError, ValueError):
+        # CloudFormation gives the properties of a custom resource. Without them nothing is proven.
         return False
-    is_same = _properties(json.loads(stack_event["ResourceProperties"])) == _properties(event["ResourceProperties"])
+    is_same = _properties(shown) == _properties(event.get("ResourceProperties"))
     if status.endswith("_COMPLETE"):
         # Nobody waits for it, be it that an earlier delivery was answered or that it was rolled back.
         return not (is_same and event_id == physical_id)

@@ -825,6 +825,21 @@ def test_a_rollback_succeeds_whatever_has_changed_meanwhile(
     assert warning["why"]
 
 
+@pytest.mark.parametrize(
+    "properties", [PROPERTIES, {"SecretId": "prod/db", "RoleName": "rotation-role", "VpcConfig": {}}]
+)
+def test_a_rollback_succeeds_though_its_role_is_gone(world: World, secret: str, properties: dict[str, Any]) -> None:
+    world.create(**properties)
+    fail_update(world, DOCUMENTED)
+    iam = world.client("iam")
+    iam.delete_role_policy(RoleName="rotation-role", PolicyName=OWN_POLICY)
+    iam.delete_role(RoleName="rotation-role")
+    answer = world.update_in_rollback(OWN_ID, **properties)
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", OWN_ID)
+    assert answer["Data"]["RoleArn"] == f"arn:aws:iam::{ACCOUNT}:role/rotation-role"
+    assert answer["Data"]["SecretArns"] == ""
+
+
 def test_a_rollback_writes_even_what_seems_to_stand_there(world: World, secret: str) -> None:
     world.create(**PROPERTIES)
     world.update(OWN_ID, **DOCUMENTED)

@@ -178,8 +178,19 @@ BAD = st.sampled_from(
 )
 
 
-CHANGES = ("nothing", "key disabled", "secret gone", "function gone", "function has another role", "put denied", "deny")
+CHANGES = (
+    "nothing", "key disabled", "secret gone", "function gone", "function has another role", "role gone", "put denied",
+    "deny",
+)  # fmt: skip
 """What changes between an Update and its rollback, and is as before when the rollback is over."""
+
+
+ANSWERED = {
+    "function gone": {"lambda:GetFunctionConfiguration": "ResourceNotFoundException"},
+    "role gone": dict.fromkeys(("iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy"), "NoSuchEntity"),
+    "put denied": {"iam:PutRolePolicy": "AccessDenied"},
+}
+"""What AWS answers to which calls after some of these changes."""
 
 
 class Stacks(RuleBasedStateMachine):
@@ -554,7 +565,8 @@ class Stacks(RuleBasedStateMachine):
     ) -> None:
         """The Update of the rollback, with the ID `came`. It succeeds whatever has changed, and whatever befalls it."""
         key, is_in_place = resource.key, came == resource.physical_id
-        if not is_in_place and (trouble.kind in (*FOR_EVER, "time runs out") or trouble.only):
+        is_untold = change == "role gone" or trouble.kind in (*FOR_EVER, "time runs out") or trouble.only
+        if not is_in_place and is_untold:
             # If neither IAM nor CloudFormation tells where the old policy stands, it is left over.
             change, trouble = "nothing", QUIET
         if change != "nothing" and trouble.only and trouble.kind == "denied" and trouble.times > 1:
@@ -595,9 +607,6 @@ class Stacks(RuleBasedStateMachine):
                 for secret in SECRETS:
                     secrets.delete_secret(SecretId=secret)
                     undo.callback(secrets.restore_secret, SecretId=secret)
-            elif change == "function gone":
-                world.faults["lambda:GetFunctionConfiguration"] = [error("ResourceNotFoundException")] * 9
-                undo.callback(world.faults.clear)
             elif change == "function has another role":
                 for number, role in enumerate((*ROLES[1:], ROLES[0])):
                     functions.update_function_configuration(
@@ -608,8 +617,8 @@ class Stacks(RuleBasedStateMachine):
                         FunctionName=f"function-{number}",
                         Role=f"arn:aws:iam::{ACCOUNT}:role/{ROLES[number]}",
                     )
-            elif change == "put denied":
-                world.faults["iam:PutRolePolicy"] = [error("AccessDenied")] * 9
+            elif change in ANSWERED:
+                world.faults |= {action: [error(code)] * 99 for action, code in ANSWERED[change].items()}
                 undo.callback(world.faults.clear)
             elif change == "deny":
                 world.simulate = lambda params: [

@@ -1,5 +1,6 @@
 """The way to AWS: what is tried again, for how long, and what a failure is called."""
 
+import math
 import re
 import time
 from pathlib import Path
@@ -141,19 +142,117 @@ def test_each_parameter_that_a_reason_names_is_one_of_the_template() -> None:
     assert named == {name for name in TEMPLATE["Parameters"] if name.startswith(("RoleName", "SecretName", "Required"))}
 
 
-def test_pauses_grow_are_random_and_stay_below_ten_seconds(
-    aws: WatchedAws, world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def bounds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """The bounds of each random pause. Each takes the longest."""
+    drawn: list[tuple[float, float]] = []
+
+    def longest(low: float, high: float) -> float:
+        drawn.append((low, high))
+        return high
+
+    monkeypatch.setattr("random.uniform", longest)
+    return drawn
+
+
+OTHER_FAULT = pytest.mark.parametrize("code", ["ConcurrentModification", "RequestTimeout", "500"])
+
+
+@OTHER_FAULT
+def test_pauses_after_other_errors_double_up_to_ten_seconds(
+    aws: WatchedAws, world: World, bounds: list[tuple[float, float]], code: str
 ) -> None:
-    longest: list[float] = []
-
-    def at_most(low: float, high: float) -> float:
-        longest.append(high)
-        return low
-
-    monkeypatch.setattr("random.uniform", at_most)
-    world.faults["iam:GetRole"] = [error("Throttling")] * 8
+    aws.start_request(math.inf)
+    world.faults["iam:GetRole"] = [answered(500 if code == "500" else 409, code)] * 6
     role_name(aws)
-    assert longest == [1, 2, 4, 8, 10, 10, 10, 10]
+    assert bounds == [(0, 1), (0, 2), (0, 4), (0, 8), (0, 10), (0, 10)]
+    assert world.slept == [1, 2, 4, 8, 10, 10]
+
+
+@OTHER_FAULT
+def test_pauses_after_other_errors_start_anew_with_each_call_whatever_was_throttled(
+    aws: WatchedAws, world: World, bounds: list[tuple[float, float]], code: str
+) -> None:
+    aws.start_request(math.inf)
+    other = answered(500 if code == "500" else 409, code)
+    world.faults["iam:GetRole"] = [other, error("Throttling"), other]
+    role_name(aws)
+    assert bounds == [(0, 1), (0, 4), (0, 2)]
+    bounds.clear()
+    world.faults["iam:GetRole"] = [other]
+    role_name(aws)
+    assert bounds == [(1, 2), (0, 1)], "the interval, and the first pause"
+
+
+def test_pauses_after_throttling_grow_with_the_request(
+    aws: WatchedAws, world: World, bounds: list[tuple[float, float]]
+) -> None:
+    aws.start_request(math.inf)
+    world.faults["iam:GetRole"] = [error("Throttling")] * 2
+    role_name(aws)
+    assert bounds == [(0, 4), (0, 16)]
+    bounds.clear()
+    # A call that succeeds says little: hundreds of others still wait.
+    world.faults["iam:GetRole"] = [answered(429)] * 4
+    role_name(aws)
+    assert bounds == [(1, 2), (0, 32), (18, 28), (18, 28), (18, 28)]
+    assert world.slept == [4, 16, 2, 32, 28, 28, 28]
+
+
+def test_a_request_that_is_not_throttled_does_not_pause(aws: WatchedAws, world: World) -> None:
+    for _ in range(9):
+        role_name(aws)
+    assert world.slept == []
+
+
+def test_throttling_does_not_count_for_another_service(
+    aws: WatchedAws, world: World, bounds: list[tuple[float, float]]
+) -> None:
+    aws.start_request(math.inf)
+    world.secret()
+    world.faults["iam:GetRole"] = [error("Throttling")] * 4
+    role_name(aws)
+    bounds.clear()
+    world.faults["secretsmanager:DescribeSecret"] = [error("ThrottlingException")]
+    aws.call("secretsmanager", "DescribeSecret", SecretId="prod/db")
+    assert bounds == [(0, 4)]
+
+
+def test_throttling_does_not_count_for_the_next_request(
+    aws: WatchedAws, world: World, bounds: list[tuple[float, float]]
+) -> None:
+    world.faults["iam:GetRole"] = [error("Throttling")] * 3
+    role_name(aws)
+    aws.start_request(math.inf)
+    bounds.clear()
+    world.faults["iam:GetRole"] = [error("Throttling")]
+    role_name(aws)
+    assert bounds == [(0, 4)]
+
+
+@pytest.mark.parametrize(("seconds", "pause"), [(1000, 28), (200, 20), (100, 10), (30, 4)])
+def test_a_throttled_request_pauses_for_a_tenth_of_its_time_left_but_for_its_first_pauses(
+    aws: WatchedAws, world: World, bounds: list[tuple[float, float]], seconds: int, pause: float
+) -> None:
+    aws.start_request(math.inf)
+    world.faults["iam:GetRole"] = [error("Throttling")] * 3
+    role_name(aws)
+    world.slept.clear()
+    aws.deadline = time.monotonic() + seconds + 2
+    world.faults["iam:GetRole"] = [error("Throttling")]
+    role_name(aws)
+    assert world.slept == [2, pytest.approx(pause, abs=0.1)]
+
+
+def test_the_interval_of_a_throttled_request_does_not_take_it_past_its_deadline(
+    aws: WatchedAws, world: World, bounds: list[tuple[float, float]]
+) -> None:
+    world.faults["iam:GetRole"] = [error("Throttling")]
+    role_name(aws)
+    world.slept.clear()
+    aws.deadline = time.monotonic() + 1
+    role_name(aws)
+    assert world.slept == [pytest.approx(0.1, abs=0.05)]
 
 
 def test_after_the_deadline_no_call_is_begun(aws: WatchedAws, world: World) -> None:

@@ -3,6 +3,7 @@
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -28,9 +29,20 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 1},
 )
 
+_THROTTLED_PAUSES = ((0, 4), (0, 16), (0, 32), (18, 28))
+"""Seconds, from and to, of the random pause after the first, second, third and each further throttled try of a request.
+IAM's rate is the account's: each try too many takes from others who use IAM. A few requests are served after one or two
+short pauses. If hundreds are throttled, the pauses grow within three tries to what spreads their tries over time. The
+last pair is narrow because the slowest request makes the total time. ``make load`` measures the effect."""
+_THROTTLED_INTERVAL = (1, 2)
+"""Seconds, from and to, of the random pause before each further call of a request that was throttled."""
+_SHARE_OF_TIME_LEFT = 10
+"""A throttled request may pause for one tenth of the time that is left to it: the nearer its deadline, the shorter."""
+
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 10.0
-"""Seconds, of which each pause takes a random part: whoever was turned away together does not come back together.
+"""Seconds. After any other retryable error, a pause takes a random part of the first, doubled with each try up to the
+longest. The count starts anew with each call: other writers on the same role are few, and soon done.
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
 
 NEW_ROLE_SECONDS = 15
@@ -82,11 +94,18 @@ class Aws:
 
     def __init__(self) -> None:
         self._clients: dict[str, Any] = {}
+        self._throttled: Counter[str] = Counter()
+
+    def start_request(self, deadline: float) -> None:
+        """Set the deadline of a new request. What was throttled in an earlier request no longer counts."""
+        self.deadline = deadline
+        self._throttled.clear()
 
     def call(self, service: str, operation: str, *, tries: float = math.inf, **parameters: Any) -> dict[str, Any]:
         """The response to `operation` (such as ``DescribeSecret``) of `service` (such as ``secretsmanager``).
 
         What passes by itself (throttling, other writers, 5xx, a lost connection) is tried again until the deadline.
+        The pauses after throttling grow with all throttled tries of the service in this request.
         `tries` bounds the tries that fail for another reason than throttling.
         Raises `ProviderDenied` where AWS denies the call, `CallFailed` with AWS's error code for any other failure,
         `OutOfTime` where there is no time for it.
@@ -98,6 +117,9 @@ class Aws:
         in_doubt = False
         longest_pause = _FIRST_PAUSE
         failures = 0
+        if self._throttled[service]:
+            interval = random.uniform(*_THROTTLED_INTERVAL)  # noqa: S311  # jitter, no secret
+            time.sleep(min(interval, self._longest_pause()))
         while True:
             try:
                 response: dict[str, Any] = method(**parameters)
@@ -105,12 +127,27 @@ class Aws:
             except (ClientError, BotoCoreError, ResponseParserError) as error:
                 status = _http_status(error)
                 in_doubt = in_doubt or isinstance(error, _NO_ANSWER) or status >= 500
-                pause = random.uniform(0, longest_pause)  # noqa: S311  # jitter, no secret
-                failures += not is_throttling(_code(error))
+                if _is_throttled(error, status):
+                    pause = self._throttled_pause(service)
+                else:
+                    pause = random.uniform(0, longest_pause)  # noqa: S311  # jitter, no secret
+                    longest_pause = min(_LONGEST_PAUSE, 2 * longest_pause)
+                    failures += 1
                 if not _passes(error, status) or failures >= tries or time.monotonic() + pause >= self.deadline:
                     raise _translated(error, action, parameters, in_doubt) from error
             time.sleep(pause)
-            longest_pause = min(_LONGEST_PAUSE, 2 * longest_pause)
+
+    def _throttled_pause(self, service: str) -> float:
+        """Count a throttled try, and return the seconds to pause after it."""
+        pauses = _THROTTLED_PAUSES[min(self._throttled[service], len(_THROTTLED_PAUSES) - 1)]
+        self._throttled[service] += 1
+        pause = random.uniform(*pauses)  # noqa: S311  # jitter, no secret
+        # Not for less than the first pauses: the last seconds would be full of tries.
+        return min(pause, max(_THROTTLED_PAUSES[0][1], self._longest_pause()))
+
+    def _longest_pause(self) -> float:
+        """The seconds for which a throttled request may pause now: several tries must fit before the deadline."""
+        return max(0.0, self.deadline - time.monotonic()) / _SHARE_OF_TIME_LEFT
 
     def call_on_role(self, operation: str, *, tries: float = math.inf, **parameters: Any) -> dict[str, Any]:
         """As `call`, for an operation of IAM on a role that must exist.
@@ -190,6 +227,10 @@ def is_throttling(code: str) -> bool:
     return "throttl" in code.lower() or code in ("RequestLimitExceeded", "TooManyRequestsException")
 
 
+def _is_throttled(error: Exception, status: int) -> bool:
+    return is_throttling(_code(error)) or status == 429
+
+
 def _code(error: Exception) -> str:
     """AWS's error code; empty if AWS did not answer."""
     return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else ""
@@ -205,8 +246,7 @@ def _passes(error: Exception, status: int) -> bool:
     """Whether the same call can succeed a little later."""
     if not isinstance(error, ClientError):
         return isinstance(error, _NO_ANSWER)
-    code = _code(error)
-    return is_throttling(code) or code in _PASSING or status == 429 or status >= 500
+    return _is_throttled(error, status) or _code(error) in _PASSING or status >= 500
 
 
 def _translated(error: Exception, action: str, parameters: dict[str, Any], in_doubt: bool) -> Refused | CallFailed:

@@ -392,6 +392,6 @@ def _start(event: Mapping[str, Any], context: Any) -> None:
         lambda_request_id=context.aws_request_id,
     )
     resource.reserve = min(ROLL_BACK_SECONDS, (resource.answers_by - time.monotonic()) / 3)
-    aws.deadline = resource.answers_by - resource.reserve
+    aws.start_request(resource.answers_by - resource.reserve)
     aws.waits_for_new_roles = event["RequestType"] != "Delete"
     logger.info("request", extra=facts(physical_id=event.get("PhysicalResourceId")))

@@ -32,7 +32,7 @@ class UsersAws(Aws):
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """As `Aws.call`; raises botocore's own errors, too, for a profile or region that is missing."""
         self._progress(f"{service}:{operation}")
-        self.deadline = time.monotonic() + PATIENCE_SECONDS
+        self.start_request(time.monotonic() + PATIENCE_SECONDS)
         return super().call(service, operation, **parameters)
 
     @cached_property

@@ -1,8 +1,17 @@
 """Many resources created at once, against an IAM that throttles: ``make load``.
 
 Each Create runs in a process of its own, as in Lambda, against MiniStack. Its calls to IAM go through a token bucket
-that admits a set number a second and answers the others with Throttling. None may fail, and the whole may take at most
-1.3 times what the rate allows for the calls that were admitted.
+that admits a set number a second and answers the others with Throttling. Each role has three other inline policies, as
+the role of a rotation function may have.
+
+Three criteria:
+
+- No Create fails.
+- From the first call to IAM to the last that is admitted, it takes at most 1.15 times what the rate allows for these
+  calls. The total time is printed too. It also contains two times that IAM's rate has no part in: what 500 processes on
+  this machine need before their first call to IAM (25 seconds on two cores), and the PropagationDelay (10 seconds).
+- For each call that is admitted, at most 1.5 are throttled. The rate is the account's: each throttled call slows down
+  others who use IAM.
 
 The processes are forked from one that has built its clients: 500 cold starts on two cores would measure just those.
 """
@@ -34,11 +43,17 @@ from demo.emulator import ACCOUNT_ID, REGION, Emulator
 from rotation_role_policy import custom_resource
 from tests.world import Context
 
-ALLOWANCE = 1.3
+ALLOWANCE = 1.15
+"""The time that is allowed for the calls to IAM, as a multiple of what the rate allows."""
+THROTTLED_PER_ADMITTED = 1.5
+"""The number of throttled calls that is allowed for each admitted call."""
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
+OTHER_POLICY = json.dumps(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
+)
 THROTTLED = b"""<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error><Type>Sender</Type>
 <Code>Throttling</Code><Message>Rate exceeded</Message></Error><RequestId>0</RequestId></ErrorResponse>"""
 
@@ -58,12 +73,15 @@ class Throttle(ThreadingHTTPServer):
         self.pool = urllib3.PoolManager(maxsize=8, block=True, ca_certs=emulator.environment["AWS_CA_BUNDLE"])
         self._lock = threading.Lock()
         self._tokens = rate
-        self._filled = time.monotonic()
+        self._filled = self.first = self.last = time.monotonic()
+        """`first` and `last` are the times of the first call and of the last that was admitted."""
 
     def admits(self, action: str) -> bool:
         """Whether there is a token. The bucket holds those of one second."""
         with self._lock:
             now = time.monotonic()
+            if not self.admitted:
+                self.first = now
             self._tokens = min(self.rate, self._tokens + (now - self._filled) * self.rate)
             self._filled = now
             if self._tokens < 1:
@@ -71,6 +89,7 @@ class Throttle(ThreadingHTTPServer):
                 return False
             self._tokens -= 1
             self.admitted[action] += 1
+            self.last = now
             return True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -102,14 +121,16 @@ class _Throttled(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-def furnish(emulator: Emulator, resources: int) -> None:
-    """For each resource a secret, and a rotation function with a role of its own."""
+def furnish(emulator: Emulator, resources: int, other_policies: int) -> None:
+    """For each resource a secret, and a rotation function with a role of its own, which has so many other policies."""
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("index.py", "def handler(event, context): pass")
     iam, functions, secrets = (emulator.client(service) for service in ("iam", "lambda", "secretsmanager"))
     for number in range(resources):
         role = iam.create_role(RoleName=f"role-{number}", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+        for other in range(other_policies):
+            iam.put_role_policy(RoleName=f"role-{number}", PolicyName=f"other-{other}", PolicyDocument=OTHER_POLICY)
         functions.create_function(
             FunctionName=f"rotate-{number}",
             Role=role,
@@ -161,15 +182,19 @@ def invocations(resources: int, url: str) -> Iterator[Connection]:
     yield from outcomes
 
 
-def run(resources: int, rate: float) -> bool:
-    """Prints what came of it. Whether none failed, and it took no longer than the rate allows for."""
+def run(resources: int, rate: float, other_policies: int) -> bool:
+    """Print the figures and the verdict on each criterion. Whether all are met."""
     with tempfile.TemporaryDirectory() as folder, Emulator(Path(folder)) as emulator:
-        furnish(emulator, resources)
+        furnish(emulator, resources, other_policies)
         throttle = Throttle(rate, emulator)
         os.environ.clear()
         os.environ |= emulator.environment
         os.environ["AWS_ENDPOINT_URL_IAM"] = f"http://127.0.0.1:{throttle.server_port}"
-        print(f"{resources} resources created at once, IAM admits {rate:g} calls a second", flush=True)
+        print(
+            f"{resources} resources created at once, {other_policies} other inline policies on each role,"
+            f" IAM admits {rate:g} calls a second",
+            flush=True,
+        )
         outcomes = invocations(resources, emulator.endpoint_url)
         first = next(outcomes)
         # Not before the forks: they would inherit a lock that a thread holds.
@@ -179,25 +204,35 @@ def run(resources: int, rate: float) -> bool:
         took = time.monotonic() - begun
         throttle.shutdown()
         iam = emulator.client("iam")
-        standing = sum(len(iam.list_role_policies(RoleName=f"role-{n}")["PolicyNames"]) for n in range(resources))
+        names = [iam.list_role_policies(RoleName=f"role-{number}")["PolicyNames"] for number in range(resources)]
+        written = sum(len(on_role) - other_policies for on_role in names)
 
     failed = [reason for status, reason, _ in answers if status != "SUCCESS"]
     calls = throttle.admitted.total()
     # One second's worth is in the bucket from the start.
     allowed = calls / rate - 1
-    print(f"  answered with SUCCESS    {len(answers) - len(failed)}, policies on the roles {standing}")
-    print(
-        f"  calls to IAM             {calls} admitted ({calls / resources:.2f} each), {throttle.turned_away} throttled"
-    )
+    took_iam = throttle.last - throttle.first
+    throttled = throttle.turned_away / calls
+    print(f"  answered with SUCCESS    {len(answers) - len(failed)}, policies written {written}")
+    print(f"  calls to IAM             {calls} admitted, {calls / resources:.2f} for each resource")
     for action, count in throttle.admitted.most_common():
         print(f"    {count:6} {action}")
+    print(f"  throttled                {throttle.turned_away}, {throttled:.2f} for each admitted call")
     print(f"  slowest Create           {max(seconds for *_, seconds in answers):.1f} s")
-    print(f"  the whole                {took:.1f} s, the rate allows {allowed:.1f} s: {took / allowed:.2f} times that")
+    print(
+        f"  first to last call       {took_iam:.1f} s, {took_iam / allowed:.2f} times the {allowed:.1f} s of the rate"
+    )
+    print(f"  total time               {took:.1f} s")
     for reason in sorted(set(failed)):
         print(f"  FAILED: {reason}")
-    good = not failed and standing == resources and took <= ALLOWANCE * allowed
-    print(f"  {'pass' if good else 'MISS'}: none fails, at most {ALLOWANCE} times what the rate allows")
-    return good
+    criteria = {
+        "no Create fails": not failed and written == resources,
+        f"at most {ALLOWANCE} times what the rate allows": took_iam <= ALLOWANCE * allowed,
+        f"at most {THROTTLED_PER_ADMITTED} throttled for each admitted call": throttled <= THROTTLED_PER_ADMITTED,
+    }
+    for criterion, is_met in criteria.items():
+        print(f"  {'pass' if is_met else 'MISS'}: {criterion}")
+    return all(criteria.values())
 
 
 def main() -> None:
@@ -205,8 +240,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.split("\n\n")[0])
     parser.add_argument("--resources", type=int, default=500)
     parser.add_argument("--rate", type=float, default=15, help="calls to IAM a second (15)")
+    parser.add_argument("--other-policies", type=int, default=3, help="other inline policies on each role (3)")
     arguments = parser.parse_args()
-    sys.exit(0 if run(arguments.resources, arguments.rate) else 1)
+    sys.exit(0 if run(arguments.resources, arguments.rate, arguments.other_policies) else 1)
 
 
 if __name__ == "__main__":

@@ -566,9 +566,9 @@ class Stacks(RuleBasedStateMachine):
         """The Update of the rollback, with the ID `came`. It succeeds whatever has changed, and whatever befalls it."""
         key, is_in_place = resource.key, came == resource.physical_id
         is_untold = change == "role gone" or trouble.kind in (*FOR_EVER, "time runs out") or trouble.only
-        if not is_in_place and is_untold:
+        if not is_in_place and (is_untold or change != "nothing"):
             # If neither IAM nor CloudFormation tells where the old policy stands, it is left over.
-            change, trouble = "nothing", QUIET
+            change, trouble = "nothing" if is_untold else change, QUIET
         if change != "nothing" and trouble.only and trouble.kind == "denied" and trouble.times > 1:
             # Who may not ask CloudFormation can't tell a rollback from an update that is refused.
             trouble = QUIET

@@ -321,10 +321,14 @@ def _keep(event: Mapping[str, Any], context: Any, failure: Exception) -> str:
     )
     resource.count("RollbackWarnings")
     physical_id: str = event["PhysicalResourceId"]
-    ids = (stack.previous_physical_id(aws, event), physical_id)
-    role_names = [role_name for one in ids if (role_name := _role_of(event, one))]
-    properties = event.get("ResourceProperties", {})
-    kept = kept_policy.find(aws, properties, policy_name(event), role_names, context.invoked_function_arn)
+    kept = kept_policy.find(
+        aws,
+        event.get("ResourceProperties", {}),
+        policy_name(event),
+        _role_of(event, stack.previous_physical_id(aws, event)),
+        _role_of(event, physical_id),
+        context.invoked_function_arn,
+    )
     resource.Data.update(kept.attributes)
     return _physical_id(event, kept.role_name) if kept.role_name else physical_id
 

@@ -4,7 +4,6 @@ The secret is gone, or its key is disabled: the document that the properties ask
 stands stays, and the attributes are derived from what is known (contract, section 4, "Rollback").
 """
 
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -24,21 +23,26 @@ class KeptPolicy(NamedTuple):
     attributes: dict[str, str]
 
 
-def find(aws: Aws, properties: Any, policy_name: str, role_names: Iterable[str], provider_arn: str) -> KeptPolicy:
-    """The policy of this name on the first of the roles `role_names` that has it, else on the last of them.
+def find(
+    aws: Aws, properties: Any, policy_name: str, previous_role: str, current_role: str, provider_arn: str
+) -> KeptPolicy:
+    """The policy of this name on `previous_role`, else on the role of the old `properties`, else on `current_role`.
 
-    The attributes follow from its document and from what the old `properties` still lead to. `provider_arn` is the ARN
-    of the provider function, in whose account the roles are. Raises nothing: an attribute that is not known is empty.
+    `previous_role` is the role before the update if the update moved the policy, else empty; `current_role` is that of
+    the physical ID that came, empty if the ID names none. The attributes follow from the document that stands and from
+    what the old properties still lead to. `provider_arn` is the ARN of the provider function, in whose account the
+    roles are. Raises nothing: an attribute that is not known is empty.
     """
-    role_name, document = "", None
-    for role_name in role_names:
-        with suppress(*_UNKNOWN):
-            if document := inline_policy.read(aws, role_name, policy_name):
-                break
     role, function_arn = _of_properties(aws, properties, arn.parse(provider_arn).account)
-    if role is None or role.name != role_name:
-        role, function_arn = _described(aws, role_name, provider_arn), ""
-    return KeptPolicy(role_name, attributes.known(policy_name, role, function_arn, document))
+    for candidate in filter(None, (previous_role, role.name if role else "", current_role)):
+        with suppress(*_UNKNOWN):
+            if document := inline_policy.read(aws, candidate, policy_name):
+                break
+    else:
+        candidate, document = current_role, None
+    if role is None or role.name != candidate:
+        role, function_arn = _described(aws, candidate, provider_arn), ""
+    return KeptPolicy(candidate, attributes.known(policy_name, role, function_arn, document))
 
 
 def unseen(policy_name: str, role_name: str, provider_arn: str) -> dict[str, str]:

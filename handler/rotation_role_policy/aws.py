@@ -29,12 +29,12 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 1},
 )
 
-_THROTTLED_PAUSES = ((0, 4), (0, 16), (0, 32), (18, 28))
+_THROTTLED_PAUSES = ((0, 4), (2, 16), (10, 26), (16, 26))
 """Seconds, from and to, of the random pause after the first, second, third and each further throttled try of a request.
 IAM's rate is the account's: each try too many takes from others who use IAM. A few requests are served after one or two
 short pauses. If hundreds are throttled, the pauses grow within three tries to what spreads their tries over time. The
 last pair is narrow because the slowest request makes the total time. ``make load`` measures the effect."""
-_THROTTLED_INTERVAL = (1, 2)
+_THROTTLED_INTERVAL = (0.5, 1.5)
 """Seconds, from and to, of the random pause before each further call of a request that was throttled."""
 _SHARE_OF_TIME_LEFT = 10
 """A throttled request may pause for one tenth of the time that is left to it: the nearer its deadline, the shorter."""

@@ -620,18 +620,25 @@ def test_a_forward_update_that_starts_late_writes_nothing_and_leaves_nothing(
     assert world.policies() == before
 
 
-def test_a_late_update_does_not_remove_what_a_newer_one_is_about_to_put(
-    world: World, secret: str, successor: None
+@pytest.mark.parametrize("newer_leads_there", [True, False])
+def test_a_late_update_removes_its_policy_unless_a_newer_one_is_about_to_put_it(
+    world: World, secret: str, successor: None, newer_leads_there: bool
 ) -> None:
     world.create(**PROPERTIES)
     first = world.request("Update", SUCCESSOR, PhysicalResourceId=OWN_ID)
+    world.answers.statuses.append(403)
+    with pytest.raises(Undelivered):
+        custom_resource.handler(first, Context())
     fail_update(world, SUCCESSOR)
     world.send(roll_back(world))
     end_rollback(world)
-    second = world.request("Update", SUCCESSOR | {"Triggers": {"corrected": "1"}}, PhysicalResourceId=OWN_ID)
-    world.lost["iam:PutRolePolicy"] = [lambda: world.send_elsewhere(first)]
-    assert world.send(second)["PhysicalResourceId"] == f"successor/{OWN_POLICY}"
-    assert list(world.policies("successor")) == [OWN_POLICY]
+    corrected = (SUCCESSOR if newer_leads_there else PROPERTIES) | {"Triggers": {"corrected": "1"}}
+    second = world.request("Update", corrected, PhysicalResourceId=OWN_ID)
+    world.faults["iam:GetRolePolicy"] = [lambda: world.send_elsewhere(first)]
+    answer = world.send(second)
+    assert answer["Status"] == "SUCCESS"
+    assert list(world.policies("successor")) == ([OWN_POLICY] if newer_leads_there else [])
+    assert list(world.policies(answer["Data"]["RoleName"])) == [OWN_POLICY]
 
 
 def test_a_superseded_update_leaves_the_document_that_the_rollback_put(world: World, secret: str) -> None:

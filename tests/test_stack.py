@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from rotation_role_policy import stack
-from rotation_role_policy.stack import RequestSupersededError, StackStatus
+from rotation_role_policy.stack import RequestSupersededError, ResourceStatus, StackStatus
 from tests.fake_cloudformation import FakeCloudFormation
 from tests.world import LOGICAL_ID, OWN_POLICY, STACK_ID, WatchedAws, World, error
 
@@ -247,36 +247,37 @@ def test_the_previous_physical_id_is_that_before_the_operation(world: World, for
 
 
 @pytest.mark.parametrize(
-    ("resource_status", "physical_id", "stack_status", "is_in_use"),
+    ("status", "physical_id", "expected"),
     [
-        ("UPDATE_COMPLETE", OWN_ID, "UPDATE_COMPLETE", True),
-        ("UPDATE_COMPLETE", NEW_ID, "UPDATE_COMPLETE", False),
-        ("UPDATE_FAILED", NEW_ID, "UPDATE_ROLLBACK_IN_PROGRESS", False),
-        ("UPDATE_IN_PROGRESS", NEW_ID, "UPDATE_ROLLBACK_IN_PROGRESS", False),
-        # A newer request may be about to put it.
-        ("UPDATE_IN_PROGRESS", NEW_ID, "UPDATE_IN_PROGRESS", True),
-        ("CREATE_IN_PROGRESS", "", "UPDATE_IN_PROGRESS", True),
-        ("CREATE_FAILED", "made-up", "ROLLBACK_IN_PROGRESS", False),
-        ("DELETE_IN_PROGRESS", OWN_ID, "DELETE_IN_PROGRESS", False),
-        ("DELETE_COMPLETE", OWN_ID, "DELETE_COMPLETE", False),
-        ("DELETE_FAILED", OWN_ID, "DELETE_FAILED", True),
+        ("UPDATE_COMPLETE", OWN_ID, ResourceStatus(OWN_ID, is_deleted=False)),
+        ("UPDATE_FAILED", NEW_ID, ResourceStatus(NEW_ID, is_deleted=False)),
+        ("CREATE_FAILED", "made-up", ResourceStatus("made-up", is_deleted=False)),
+        ("DELETE_IN_PROGRESS", OWN_ID, ResourceStatus(OWN_ID, is_deleted=True)),
+        ("DELETE_COMPLETE", OWN_ID, ResourceStatus(OWN_ID, is_deleted=True)),
+        ("DELETE_FAILED", OWN_ID, ResourceStatus(OWN_ID, is_deleted=False)),
+        (
+            "UPDATE_IN_PROGRESS",
+            OWN_ID,
+            ResourceStatus(OWN_ID, is_deleted=False, requested=OLD, is_in_progress=True),
+        ),
+        ("CREATE_IN_PROGRESS", "", ResourceStatus("", is_deleted=False, requested=OLD, is_in_progress=True)),
     ],
 )
-def test_a_policy_is_in_use_by_the_current_physical_id(
-    world: World,
-    forward: dict[str, Any],
-    resource_status: str,
-    physical_id: str,
-    stack_status: str,
-    is_in_use: bool,
+def test_the_status_of_a_resource_tells_what_cloudformation_believes(
+    world: World, forward: dict[str, Any], status: str, physical_id: str, expected: ResourceStatus
 ) -> None:
-    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, resource_status, physical_id, OLD)
-    assert stack.is_in_use(WatchedAws(world), forward, OWN_ID, stack_status) is is_in_use
+    world.cloudformation.page_size = 1
+    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, status, physical_id, OLD)
+    world.cloudformation.set_resource(STACK_ID, "Other", "UPDATE_IN_PROGRESS", "other", {})
+    # That of another physical ID, in the clean-up.
+    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "DELETE_IN_PROGRESS", "old/id")
+    assert stack.resource_status(WatchedAws(world), forward) == expected
 
 
-def test_whether_a_policy_is_in_use_may_not_be_told(world: World, forward: dict[str, Any]) -> None:
-    world.faults["cloudformation:DescribeStackResource"] = [error("AccessDenied")]
-    assert stack.is_in_use(WatchedAws(world), forward, OWN_ID, "UPDATE_COMPLETE") is None
+@pytest.mark.parametrize("action", ["DescribeStackResource", "DescribeStackEvents"])
+def test_the_status_of_a_resource_may_not_be_told(world: World, forward: dict[str, Any], action: str) -> None:
+    world.faults[f"cloudformation:{action}"] = [error("AccessDenied")]
+    assert stack.resource_status(WatchedAws(world), forward) is None
 
 
 @pytest.mark.parametrize(

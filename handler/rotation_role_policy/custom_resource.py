@@ -247,12 +247,21 @@ def _undo_superseded(
 
 
 def _is_in_use(event: Mapping[str, Any], plan: Plan, superseded: RequestSupersededError) -> bool:
-    """Whether the planned policy is one that CloudFormation believes to be there, or will."""
-    is_in_use = stack.is_in_use(aws, event, plan.physical_id, superseded.stack_status)
-    if is_in_use is not None:
-        return is_in_use
-    # CloudFormation does not say. An Update mostly is of the policy that is there.
-    return event["RequestType"] == "Update" and not superseded.stack_status.startswith("DELETE_")
+    """Whether the planned policy is one that CloudFormation believes to be there, or is about to."""
+    status = stack.resource_status(aws, event)
+    if status is None:
+        # CloudFormation does not say. An Update mostly is of the policy that is there.
+        return event["RequestType"] == "Update" and not superseded.stack_status.startswith("DELETE_")
+    if status.is_deleted:
+        return False
+    if status.physical_id == plan.physical_id or not status.is_in_progress:
+        return status.physical_id == plan.physical_id
+    # Another request is being served, such as the rollback's own Update. It may lead to the same role.
+    try:
+        account = arn.parse(plan.situation.role.arn).account
+        return inspection.find_role_name(aws, declare(status.requested), account) == plan.role_name
+    except (Refused, CallFailed):
+        return True
 
 
 def _roll_back(event: Mapping[str, Any], role_name: str, previous: Document | None) -> None:

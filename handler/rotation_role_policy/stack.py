@@ -117,21 +117,40 @@ def _superseding_event(
     return None
 
 
-def is_in_use(aws: Aws, event: Mapping[str, Any], physical_id: str, stack_status: str) -> bool | None:
-    """Whether the resource of the request has this physical ID now, or may be about to get it from a newer request.
+@dataclass(frozen=True)
+class ResourceStatus:
+    """What CloudFormation believes of a request's resource."""
 
-    None if CloudFormation does not tell.
-    """
+    physical_id: str
+    """Empty if it has none."""
+    is_deleted: bool
+    """It is deleted, or about to be."""
+    requested: Any = None
+    """The properties of the request that is under way for it; None if none is, or if they are not known."""
+    is_in_progress: bool = False
+    """A request is under way for it."""
+
+
+def resource_status(aws: Aws, event: Mapping[str, Any]) -> ResourceStatus | None:
+    """The status of the request's resource; None if CloudFormation does not tell."""
     try:
         with aws.within(LOOK_SECONDS):
-            resource = _describe_resource(aws, event)
+            found = _describe_resource(aws, event)
+            status, physical_id = found["ResourceStatus"], found.get("PhysicalResourceId", "")
+            if status in ("DELETE_IN_PROGRESS", "DELETE_COMPLETE"):
+                return ResourceStatus(physical_id, is_deleted=True)
+            if not status.endswith("_IN_PROGRESS"):
+                return ResourceStatus(physical_id, is_deleted=False)
+            of_resource = (
+                _shown_properties(one)
+                for one in _events(aws, event["StackId"])
+                if one["LogicalResourceId"] == event["LogicalResourceId"]
+            )
+            requested = next((properties for properties in of_resource if properties), None)
+            return ResourceStatus(physical_id, is_deleted=False, requested=requested, is_in_progress=True)
     except (CallFailed, Refused) as failure:
         _is_final(failure)
         return None
-    if resource["ResourceStatus"] in ("DELETE_IN_PROGRESS", "DELETE_COMPLETE"):
-        return False
-    is_moving = resource["ResourceStatus"].endswith("_IN_PROGRESS") and "ROLLBACK" not in stack_status
-    return is_moving or resource.get("PhysicalResourceId") == physical_id
 
 
 def current_physical_id(aws: Aws, event: Mapping[str, Any]) -> str | None:
@@ -221,9 +240,8 @@ def _supersedes(stack_event: Mapping[str, Any], event: Mapping[str, Any], physic
         return True if event_id == physical_id else None
     if status.endswith("_FAILED"):
         return True
-    try:
-        shown = json.loads(stack_event["ResourceProperties"])
-    except (KeyError, ValueError):
+    shown = _shown_properties(stack_event)
+    if shown is None:
         # CloudFormation gives the properties of a custom resource. Without them nothing is proven.
         return False
     is_same = _properties(shown) == _properties(event.get("ResourceProperties"))
@@ -232,6 +250,14 @@ def _supersedes(stack_event: Mapping[str, Any], event: Mapping[str, Any], physic
         return not (is_same and event_id == physical_id)
     # Within an operation a resource can be IN_PROGRESS again, for a reason: "Resource creation Initiated".
     return False if is_same else None if stack_event.get("ResourceStatusReason") else True
+
+
+def _shown_properties(stack_event: Mapping[str, Any]) -> Any:
+    """The properties that a stack event shows; None if it shows none, as in a clean-up."""
+    try:
+        return json.loads(stack_event["ResourceProperties"])
+    except (KeyError, ValueError):
+        return None
 
 
 def _is_of_stack(stack_event: Mapping[str, Any], event: Mapping[str, Any]) -> bool:

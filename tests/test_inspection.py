@@ -178,6 +178,27 @@ def test_a_key_that_is_not_enabled_is_refused(world: World, function: str) -> No
     assert "is PendingDeletion, not Enabled" in refusal(world, SecretId="prod/db", RotationLambdaARN=function)
 
 
+def test_a_reason_shows_names_and_arns_in_full(world: World) -> None:
+    key = world.key()
+    name = "prod/" + "a-long-name/" * 20
+    secret = world.secret(name, key=key)
+    role = world.role("r" * 64, path="/a/path/of/its/own/" + "deep/" * 20)
+    function = world.function(role, "rotate-" + "f" * 50)
+    world.client("kms").disable_key(KeyId=key.rpartition("/")[2])
+    for properties, shown in (
+        ({"SecretId": secret}, key),
+        ({"SecretId": name, "RoleName": f"{role}x"}, f"{role}x"),
+        ({"SecretId": f"{name}x"}, f"{name}x"),
+    ):
+        with pytest.raises(Refused) as refused:
+            look(world, **properties, RotationLambdaARN=function)
+        assert f'"{shown}"' in str(refused.value)
+    said = f"something went wrong with {secret}"
+    world.faults["secretsmanager:DescribeSecret"] = [error("InternalServiceError", said)]
+    with pytest.raises(CallFailed, match=said):
+        look(world, SecretId=secret, RotationLambdaARN=function)
+
+
 def test_a_key_that_does_not_exist_is_refused(world: World, function: str) -> None:
     world.secret(key="alias/nowhere")
     assert 'KMS key "alias/nowhere" does not exist' in refusal(world, SecretId="prod/db", RotationLambdaARN=function)

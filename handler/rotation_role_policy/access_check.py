@@ -66,10 +66,15 @@ def check_access(aws: Aws, situation: Situation, document: Document) -> list[Acc
     allowed = [statement for statement in document["Statement"] if statement["Effect"] == "Allow"]
     text = json.dumps({**document, "Statement": allowed}, separators=(",", ":"))
     warnings = []
-    for grant in grants(situation):
-        if grant.statement["Effect"] == "Allow":
-            for simulation in _simulations(situation, grant):
-                warnings += _run(aws, situation.role.arn, text, simulation)
+    wanted = (grant for grant in grants(situation) if grant.statement["Effect"] == "Allow")
+    for simulation in (simulation for grant in wanted for simulation in _simulations(situation, grant)):
+        try:
+            warnings += _run(aws, situation.role.arn, text, simulation)
+        except CallFailed as failure:
+            if is_throttling(failure.code):
+                raise
+            # It would fail for the others too, and take its time.
+            return [*warnings, _unanswered(simulation, failure, "; no further grant was simulated")]
     return warnings
 
 
@@ -120,7 +125,10 @@ def _by_tags(secrets: tuple[Secret, ...]) -> Iterator[tuple[list[Secret], Contex
 
 
 def _run(aws: Aws, role_arn: str, document: str, simulation: Simulation) -> list[AccessWarning]:
-    """Simulate. Raise `Refused` for what is certainly blocked, return what is left open."""
+    """Simulate. Raise `Refused` for what is certainly blocked, return what is left open.
+
+    Raises `CallFailed` if the simulator does not answer.
+    """
     try:
         results = list(
             aws.items(
@@ -137,16 +145,20 @@ def _run(aws: Aws, role_arn: str, document: str, simulation: Simulation) -> list
     except CallFailed as failure:
         if failure.code == "NoSuchEntity":
             raise no_such_role(role_arn) from failure
-        if is_throttling(failure.code):
+        if failure.code != "InvalidInput":
             raise
-        if failure.code == "InvalidInput" and len(simulation.actions) > 1:
-            # "... require different authorization information": the simulator does not take every mix of actions, and
-            # does not document which.
-            apart = (simulation._replace(actions=[action]) for action in simulation.actions)
-            return [warning for one in apart for warning in _run(aws, role_arn, document, one)]
-        why = f"the policy simulator could not say ({failure.code}: {quoted(failure.message)})"
-        return [AccessWarning(tuple(simulation.actions), tuple(simulation.resources), why)]
+        if len(simulation.actions) == 1:
+            return [_unanswered(simulation, failure)]
+        # "... require different authorization information": the simulator does not take every mix of actions, and does
+        # not document which.
+        apart = (simulation._replace(actions=[action]) for action in simulation.actions)
+        return [warning for one in apart for warning in _run(aws, role_arn, document, one)]
     return [warning for result in results for warning in _warnings(role_arn, simulation, result)]
+
+
+def _unanswered(simulation: Simulation, failure: CallFailed, more: str = "") -> AccessWarning:
+    why = f"the policy simulator could not say ({failure.code}: {quoted(failure.message)}){more}"
+    return AccessWarning(tuple(simulation.actions), tuple(simulation.resources), why)
 
 
 def _context_entry(key: str, value: str | bool) -> dict[str, Any]:

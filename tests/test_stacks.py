@@ -63,6 +63,8 @@ class Resource:
     physical_id: str
     properties: dict[str, Any]
     document: Any
+    is_kept: bool = False
+    """The document may be another than the properties lead to: a rollback has left what stood there."""
 
 
 @dataclass(frozen=True)
@@ -548,7 +550,7 @@ class Stacks(RuleBasedStateMachine):
         if new_id != old.physical_id:
             self._set_resource(event, "UPDATE_IN_PROGRESS", new_id, "Requested update required a new physical resource")
         self._set_resource(event, "UPDATE_COMPLETE", new_id)
-        resource.physical_id, resource.properties = new_id, event["ResourceProperties"]
+        resource.physical_id, resource.properties, resource.is_kept = new_id, event["ResourceProperties"], False
         resource.document = self._standing(new_id)
         assert resource.document
         if new_id != old.physical_id:
@@ -580,7 +582,8 @@ class Stacks(RuleBasedStateMachine):
             event = self._update_request(resource, resource.properties, came, "UPDATE_ROLLBACK_IN_PROGRESS")
             answer = self._succeed(event, trouble)
             self._end_rollback(resource, event, came, answer["PhysicalResourceId"])
-        if change in ("nothing", "deny") and trouble.passes and resource.physical_id == old.physical_id:
+        resource.is_kept = change not in ("nothing", "deny") or not trouble.passes
+        if not (resource.is_kept or old.is_kept) and resource.physical_id == old.physical_id:
             assert resource.document == old.document, "the old properties still lead to it"
 
     def _end_rollback(self, resource: Resource, event: dict[str, Any], came: str, new_id: str) -> None:
@@ -688,6 +691,7 @@ class Stacks(RuleBasedStateMachine):
             if starts == "after it":
                 self._deliver_in_vain(forward, change)
             self._end_rollback(resource, event, own_id, new_id)
+        resource.is_kept = change not in ("nothing", "deny")
         if starts == "after the rollback":
             self._deliver_in_vain(forward)
 

@@ -732,14 +732,22 @@ class Stacks(RuleBasedStateMachine):
     def deliver_the_last_request_again(self) -> None:
         """Lambda delivers some events twice, without any error."""
         assert self.last is not None
-        self._deliver(self.last, QUIET)
+        self._deliver_again(self.last)
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
     def deliver_an_old_request_again(self, data: st.DataObject) -> None:
         """A Create or Update has waited long, or is started once more: much may have happened since."""
         self.cloudformation.now += MINUTE
-        self._deliver(data.draw(st.sampled_from([*self.sent])), QUIET)
+        self._deliver_again(data.draw(st.sampled_from([*self.sent])))
+
+    def _deliver_again(self, event: dict[str, Any]) -> None:
+        self._deliver(event, QUIET)
+        resource = self.resources.get((event["StackId"], event["LogicalResourceId"]))
+        if resource and resource.is_kept and resource.properties == event.get("ResourceProperties"):
+            # The old properties lead to a document again: it is the better one.
+            resource.document = self._standing(resource.physical_id)
+            assert resource.document
 
     @rule(role=st.sampled_from(ROLES), name=st.sampled_from(["theirs", "Policy", "Policy-0123456789ab"]))
     def somebody_else_puts_a_policy(self, role: str, name: str) -> None:

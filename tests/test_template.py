@@ -274,6 +274,6 @@ import boto3, botocore.session
 def refuse(*_, **__): raise AssertionError("built at import")
 boto3.Session.__init__ = boto3.client = botocore.session.Session.create_client = refuse
 from rotation_role_policy import custom_resource
-assert custom_resource.aws.__dict__ == {"_clients": {}}
+assert custom_resource.aws._clients == {} and "_core" not in custom_resource.aws.__dict__
 """
     subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "handler")})

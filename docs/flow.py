@@ -22,7 +22,6 @@ _TELLS = {
     "GetRolePolicy": "what stands there today",
     "SimulatePrincipalPolicy": "would anything block it",
     "PutRolePolicy": "one inline policy, its own",
-    "DescribeStacks": "is the stack rolling back",
     "DescribeStackEvents": "does it still wait for this",
 }
 """What each call is for."""

@@ -37,11 +37,18 @@ def forward(world: World, cloudformation: FakeCloudFormation) -> dict[str, Any]:
 def superseded(world: World, event: dict[str, Any], physical_id: str = OWN_ID) -> str:
     """Why the request is superseded; empty where it is not."""
     aws = WatchedAws(world)
-    try:
-        stack.raise_if_superseded(aws, event, physical_id, stack.status(aws, event))
-    except RequestSupersededError as why:
-        return str(why)
-    return ""
+    reasons = []
+    # Whether the status was asked for already, or is asked for if need be.
+    for status in (stack.status(aws, event), None):
+        world.calls.clear()
+        try:
+            stack.raise_if_superseded(aws, event, physical_id, status)
+        except RequestSupersededError as why:
+            reasons.append(str(why))
+        else:
+            reasons.append("")
+    assert bool(reasons[0]) is bool(reasons[1])
+    return reasons[0]
 
 
 # --- the status ---
@@ -187,7 +194,29 @@ def test_while_the_operation_just_goes_on_one_page_of_events_is_enough(world: Wo
     for number in range(500):
         fake.set_resource(STACK_ID, f"Other{number}", "CREATE_COMPLETE", "other", {})
     assert superseded(world, forward) == ""
-    assert world.actions() == ["cloudformation:DescribeStacks", "cloudformation:DescribeStackEvents"]
+    assert world.actions() == ["cloudformation:DescribeStackEvents", "cloudformation:DescribeStacks"]
+    fake.stacks[STACK_ID].events[:-50] = []
+    assert superseded(world, forward) == ""
+    assert world.actions() == ["cloudformation:DescribeStackEvents"]
+
+
+@pytest.mark.parametrize(
+    ("request_type", "status", "is_superseded"),
+    [
+        ("Create", "ROLLBACK_COMPLETE", True),
+        ("Create", "UPDATE_ROLLBACK_IN_PROGRESS", True),
+        ("Create", "DELETE_COMPLETE", True),
+        ("Create", "UPDATE_IN_PROGRESS", False),
+        ("Update", "DELETE_IN_PROGRESS", True),
+        ("Update", "UPDATE_ROLLBACK_IN_PROGRESS", False),
+    ],
+)
+def test_where_the_events_are_not_told_the_status_tells_what_it_can(
+    world: World, forward: dict[str, Any], request_type: str, status: str, is_superseded: bool
+) -> None:
+    world.cloudformation.set_status(STACK_ID, status)
+    world.faults["cloudformation:DescribeStackEvents"] = [error("AccessDenied")] * 2
+    assert bool(superseded(world, forward | {"RequestType": request_type})) is is_superseded
 
 
 def test_without_the_time_of_a_request_its_properties_decide(world: World, forward: dict[str, Any]) -> None:

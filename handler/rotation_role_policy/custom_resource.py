@@ -167,7 +167,7 @@ def _apply(event: Mapping[str, Any], plan: Plan, status: StackStatus | None = No
         # From here on even a failure is answered with the id by which the Delete that follows finds the policy.
         resource.PhysicalResourceId = plan.physical_id
     if status is not None or current not in (None, plan.document):
-        _raise_if_superseded(event, plan, status or stack.status(aws, event), current)
+        _raise_if_superseded(event, plan, status, current)
     if is_rollback and current is not None:
         resource.succeed_on_timeout(plan.physical_id, plan.attributes)
     # In a rollback, IAM can still return the document that was there before.
@@ -212,7 +212,7 @@ def _write(event: Mapping[str, Any], plan: Plan, current: Document | None, *, is
     )
     try:
         _wait(plan.declaration.propagation_delay)
-        stack.raise_if_superseded(aws, event, plan.physical_id, stack.status(aws, event))
+        stack.raise_if_superseded(aws, event, plan.physical_id)
         resource.refuse_late()
     except RequestSupersededError as superseded:
         _undo_superseded(event, plan, superseded, current)
@@ -225,7 +225,9 @@ def _write(event: Mapping[str, Any], plan: Plan, current: Document | None, *, is
 # --- requests that CloudFormation no longer waits for ----------------------------------------------------------------
 
 
-def _raise_if_superseded(event: Mapping[str, Any], plan: Plan, status: StackStatus, current: Document | None) -> None:
+def _raise_if_superseded(
+    event: Mapping[str, Any], plan: Plan, status: StackStatus | None, current: Document | None
+) -> None:
     """Raise `RequestSupersededError` before anything is written. What an earlier delivery has put is removed."""
     try:
         stack.raise_if_superseded(aws, event, plan.physical_id, status)

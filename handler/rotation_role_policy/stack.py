@@ -14,7 +14,6 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events
 
 import json
 import logging
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -88,32 +87,49 @@ def status(aws: Aws, event: Mapping[str, Any], seconds: float = LOOK_SECONDS) ->
         return StackStatus(is_unanswered=not _is_final(failure))
 
 
-def raise_if_superseded(aws: Aws, event: Mapping[str, Any], physical_id: str, stack_status: StackStatus) -> None:
+def raise_if_superseded(
+    aws: Aws, event: Mapping[str, Any], physical_id: str, stack_status: StackStatus | None = None
+) -> None:
     """Raise `RequestSupersededError` if CloudFormation has moved on since it sent this Create or Update.
 
-    `physical_id` is the ID that the request leads to. If CloudFormation does not tell, the request is not superseded.
+    `physical_id` is the ID that the request leads to. `stack_status` is the stack's, if it was asked for already: else
+    it is asked for if the stack's events do not tell enough. If CloudFormation does not tell, the request is not
+    superseded.
     """
+    if stack_status:
+        _raise_if_over(event, stack_status)
+    try:
+        with aws.within(LOOK_SECONDS):
+            evidence = _superseding_event(aws, event, physical_id, stack_status)
+    except (CallFailed, Refused) as failure:
+        _is_final(failure)
+        if not stack_status:
+            _raise_if_over(event, status(aws, event))
+        return
+    if evidence:
+        is_of_stack = _is_of_stack(evidence, event)
+        shown = evidence["ResourceStatus"]
+        raise RequestSupersededError(
+            f"since then, the {'stack' if is_of_stack else 'resource'} was {shown}", shown if is_of_stack else ""
+        )
+
+
+def _raise_if_over(event: Mapping[str, Any], stack_status: StackStatus) -> None:
+    """Raise `RequestSupersededError` if the stack's status alone shows it."""
     value = stack_status.value
     # Nothing is created in a rollback, nor after it.
     if value.startswith("DELETE_") or (event["RequestType"] == "Create" and "ROLLBACK" in value):
         raise RequestSupersededError(f"the stack is {value}", value)
-    if evidence := _superseding_event(aws, event, physical_id, stack_status):
-        about = "stack" if _is_of_stack(evidence, event) else "resource"
-        raise RequestSupersededError(f"since then, the {about} was {evidence['ResourceStatus']}", value)
 
 
 def _superseding_event(
-    aws: Aws, event: Mapping[str, Any], physical_id: str, stack_status: StackStatus
+    aws: Aws, event: Mapping[str, Any], physical_id: str, stack_status: StackStatus | None
 ) -> dict[str, Any] | None:
     """The stack event that shows that the request is superseded. The newest event that shows anything decides."""
-    try:
-        with aws.within(LOOK_SECONDS):
-            for stack_event in _events_since(aws, event, stack_status):
-                is_superseded = _supersedes(stack_event, event, physical_id)
-                if is_superseded is not None:
-                    return stack_event if is_superseded else None
-    except (CallFailed, Refused) as failure:
-        _is_final(failure)
+    for stack_event in _events_since(aws, event, stack_status):
+        is_superseded = _supersedes(stack_event, event, physical_id)
+        if is_superseded is not None:
+            return stack_event if is_superseded else None
     return None
 
 
@@ -203,28 +219,39 @@ def _describe_resource(aws: Aws, event: Mapping[str, Any]) -> dict[str, Any]:
     return detail
 
 
-def _events_since(aws: Aws, event: Mapping[str, Any], stack_status: StackStatus) -> Iterator[dict[str, Any]]:
-    """The stack's events since the request was sent, the newest first."""
+def _events_since(aws: Aws, event: Mapping[str, Any], stack_status: StackStatus | None) -> Iterator[dict[str, Any]]:
+    """The stack's events since the request was sent, the newest first.
+
+    If the operation just goes on, only the newest page: it tells whether this resource was cancelled a moment ago, and
+    the other events can be many, in a stack of hundreds of resources.
+    """
     sent = sent_at(event)
-    # If the operation just goes on, only the newest events can tell: whether this resource was cancelled a moment ago.
-    # Others can be many, in a stack of hundreds of resources.
-    is_one_page_enough = sent is not None and stack_status.is_forward_operation_of(sent)
-    for stack_event in _events(aws, event["StackId"], pages=1 if is_one_page_enough else math.inf):
-        if sent and stack_event["Timestamp"] < sent + _TOLERANCE:
-            return
-        yield stack_event
+    for page, is_last in _pages(aws, event["StackId"]):
+        for stack_event in page:
+            if sent and stack_event["Timestamp"] < sent + _TOLERANCE:
+                return
+            yield stack_event
+        if sent and not is_last:
+            stack_status = stack_status or status(aws, event)
+            if stack_status.is_forward_operation_of(sent):
+                return
 
 
-def _events(aws: Aws, stack_id: str, pages: float = math.inf) -> Iterator[dict[str, Any]]:
-    """The stack's events, the newest first: of so many pages at most, a call for each."""
+def _events(aws: Aws, stack_id: str) -> Iterator[dict[str, Any]]:
+    """The stack's events, the newest first."""
+    for page, _ in _pages(aws, stack_id):
+        yield from page
+
+
+def _pages(aws: Aws, stack_id: str) -> Iterator[tuple[list[dict[str, Any]], bool]]:
+    """The stack's events, the newest first, in pages, and whether a page is the last. A call for each page."""
     token: dict[str, Any] = {}
-    while pages > 0:
+    while True:
         page = aws.call("cloudformation", "DescribeStackEvents", StackName=stack_id, **token)
-        yield from page["StackEvents"]
+        yield page["StackEvents"], "NextToken" not in page
         if "NextToken" not in page:
             return
         token = {"NextToken": page["NextToken"]}
-        pages -= 1
 
 
 def _supersedes(stack_event: Mapping[str, Any], event: Mapping[str, Any], physical_id: str) -> bool | None:

@@ -709,8 +709,8 @@ def test_cloudformation_is_asked_for_no_longer_than_ten_seconds_at_a_time(world:
     world.slept.clear()
     world.faults = {action: [error("Throttling")] * 1000 for action in LOOKS}
     assert world.update(OWN_ID, **DOCUMENTED, PropagationDelay="0")["Status"] == "SUCCESS"
-    # Its status and its events, before the write and after it; the last pause of each would have been too long.
-    assert 0 < sum(world.slept) < 40
+    # Its status, twice, and its events, before the write and after it.
+    assert 0 < sum(world.slept) < 60
 
 
 def test_the_stack_is_asked_by_its_id(world: World, secret: str) -> None:
@@ -924,17 +924,24 @@ def test_an_update_that_is_refused_waits_for_cloudformations_word(world: World, 
     assert "there is no such secret" in answer["Reason"]
 
 
-def test_when_time_runs_out_in_a_rollback_the_answer_is_what_stands(world: World, secret: str) -> None:
+def test_when_time_runs_out_in_a_rollback_the_answer_is_what_stands(
+    world: World, secret: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     world.create(**PROPERTIES)
     world.update(OWN_ID, **DOCUMENTED)
     before = world.policies()
     fail_update(world, DOCUMENTED)
     for action in ("secretsmanager:DescribeSecret", "lambda:GetFunctionConfiguration", "iam:PutRolePolicy"):
         world.lost[action] = [time_runs_out(world)]
+        capsys.readouterr()
         answer = world.send(roll_back(world))
         assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", OWN_ID)
         assert answer["Data"]["RoleName"] == "rotation-role"
-        assert world.policies() == before
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [line["RollbackWarnings"] for line in lines if line["message"] == "answering"] == [1]
+        # What was written is what the old properties lead to: it stays.
+        assert (world.policies() == before) is (action != "iam:PutRolePolicy")
+    assert world.policies()[OWN_POLICY] == policy_document(world, PROPERTIES)
 
 
 def test_not_even_a_fault_of_the_provider_strands_a_rollback(
@@ -948,6 +955,114 @@ def test_not_even_a_fault_of_the_provider_strands_a_rollback(
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", OWN_ID)
     assert world.policies() == before
     assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("triggered", [False, True])
+def test_a_duplicate_that_comes_to_its_end_late_leaves_what_the_other_delivery_put(
+    world: World, secret: str, masked: bool, triggered: bool
+) -> None:
+    properties = PROPERTIES | {"Triggers": {"Key": "secret"}}
+    shown = PROPERTIES | {"Triggers": {"Key": "****"}} if masked else properties
+    create = world.request("Create", properties)
+
+    def answered() -> None:
+        assert world.send_elsewhere(create)["Status"] == "SUCCESS"
+        world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_COMPLETE", OWN_ID, shown)
+        world.cloudformation.set_status(STACK_ID, "CREATE_COMPLETE")
+        if triggered:
+            newer = PROPERTIES | {"Triggers": {"Key": "other"}}
+            update = world.request("Update", newer, PhysicalResourceId=OWN_ID)
+            assert world.send_elsewhere(update)["Status"] == "SUCCESS"
+            world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", OWN_ID, newer)
+
+    world.faults["iam:PutRolePolicy"] = [answered]
+    assert world.send(create)["Status"] == ("FAILED" if triggered else "SUCCESS")
+    assert list(world.policies()) == [OWN_POLICY]
+
+
+@pytest.mark.parametrize("code", ["Throttling", "AccessDenied"])
+def test_a_late_create_removes_nothing_if_cloudformation_does_not_tell_what_is_in_use(
+    world: World, secret: str, code: str
+) -> None:
+    create = world.request("Create", PROPERTIES)
+    world.send(create)
+    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_COMPLETE", OWN_ID, PROPERTIES)
+    world.update(OWN_ID, **DOCUMENTED)
+    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", OWN_ID, DOCUMENTED)
+    before = world.policies()
+    world.faults["cloudformation:DescribeStackResource"] = [error(code)] * 100
+    assert world.send(create)["Status"] == "FAILED"
+    assert world.policies() == before
+
+
+def test_a_rollback_is_told_by_cloudformations_second_word(world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    fail_update(world, DOCUMENTED)
+    event = roll_back(world)
+    remove_secret(world)
+    told = iter(["UPDATE_IN_PROGRESS"])
+
+    def respond(_: Any) -> dict[str, Any]:
+        return {"Stacks": [{"StackStatus": next(told, "UPDATE_ROLLBACK_IN_PROGRESS")}]}
+
+    world.responses["cloudformation:DescribeStacks"] = respond
+    assert world.send(event)["Status"] == "SUCCESS"
+
+
+def test_when_time_runs_out_after_cloudformation_has_told_that_it_is_a_rollback(world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    fail_update(world, DOCUMENTED)
+    event = roll_back(world)
+    world.faults["cloudformation:DescribeStacks"] = [error("AccessDenied")]
+    world.faults["secretsmanager:DescribeSecret"] = [error("InternalFailure"), time_runs_out(world)]
+    assert world.send(event)["Status"] == "SUCCESS"
+
+
+def test_the_answer_of_a_rollback_that_keeps_much_is_not_too_long(world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    fail_update(world, DOCUMENTED)
+    event = roll_back(world)
+    document = world.policies()[OWN_POLICY]
+    document["Statement"][0]["Resource"] = [f"{secret}{number}" for number in range(60)]
+    text = json.dumps(document)
+    world.client("iam").put_role_policy(RoleName="rotation-role", PolicyName=OWN_POLICY, PolicyDocument=text)
+    remove_secret(world)
+    answer = world.send(event)
+    assert (answer["Status"], answer["Data"]["SecretArns"]) == ("SUCCESS", "")
+    assert max(world.answers.sizes) <= 4096
+
+
+def test_a_rollback_succeeds_though_what_stands_cannot_be_read(world: World, secret: str, successor: None) -> None:
+    world.create(**PROPERTIES)
+    new_id = world.update(OWN_ID, **SUCCESSOR)["PhysicalResourceId"]
+    fail_update(world, SUCCESSOR)
+    remove_secret(world)
+    event = roll_back(world, new_id)
+    world.faults["iam:GetRolePolicy"] = [error("AccessDenied")] * 9
+    assert world.send(event)["PhysicalResourceId"] == OWN_ID
+    world.faults.clear()
+    world.responses["lambda:GetFunctionConfiguration"] = lambda _: {}
+    world.responses["iam:GetRolePolicy"] = lambda _: {"PolicyDocument": json.dumps({"Statement": ["?"]})}
+    answer = world.send(event)
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", new_id)
+
+
+@pytest.mark.parametrize("seconds", ["20", "60"])
+def test_a_delete_by_another_id_has_time_left_when_cloudformation_does_not_answer(
+    world: World, secret: str, seconds: str
+) -> None:
+    world.create(**PROPERTIES)
+
+    def hang() -> None:
+        world.slept.append(10)
+        raise ReadTimeoutError(endpoint_url="https://cloudformation")
+
+    event = world.request("Delete", PROPERTIES | {"ServiceTimeout": seconds}, PhysicalResourceId=MADE_UP_ID)
+    world.slept.clear()
+    world.faults["cloudformation:DescribeStackResource"] = [hang] * 100
+    assert world.send(event)["Status"] == "SUCCESS"
+    assert world.policies() == {}
 
 
 def test_an_update_of_a_rollback_by_an_id_that_names_no_role_keeps_that_id(world: World, secret: str) -> None:

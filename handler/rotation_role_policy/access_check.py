@@ -201,7 +201,7 @@ def _blocker(verdict: dict[str, Any]) -> str:
         return "the role's permissions boundary"
     if verdict["EvalResourceDecision"] != "explicitDeny":
         return ""
-    policies = sorted({statement.get("SourcePolicyId", "") for statement in verdict.get("MatchedStatements", ())})
+    policies = sorted({statement.get("SourcePolicyId") or "" for statement in verdict.get("MatchedStatements") or ()})
     named = [policy for policy in policies if policy]
     if _is_denied_by_organization(verdict) and not policies:
         # No statement of the role's own matched: the deny is the SCP's.

@@ -31,6 +31,15 @@ def encoded(answer: Mapping[str, Any]) -> bytes:
     return json.dumps(answer).encode()
 
 
+def fitting(event: Mapping[str, Any], physical_id: str, data: Mapping[str, str]) -> dict[str, str]:
+    """The attributes of an answer that must succeed: the long ones are empty where the answer would be too long."""
+    fitted = dict(data)
+    for name in ("SecretArns", "KmsKeyArns", "FunctionArn"):
+        if len(encoded(composed(event, "SUCCESS", "", physical_id, fitted))) > ANSWER_LIMIT:
+            fitted[name] = ""
+    return fitted
+
+
 def refuse_too_many(
     event: Mapping[str, Any], secret_property: str, secrets: int, physical_id: str, data: Mapping[str, str]
 ) -> None:

@@ -19,7 +19,7 @@ SECRET = re.compile(
 ROLE = re.compile(rf"({_PREFIX}:iam::{_ACCOUNT}:role/([!-~]+/)?)?(?P<name>[A-Za-z0-9_+=,.@-]{{1,64}})")
 FUNCTION = re.compile(
     rf"(?P<function>({_PREFIX}:lambda:{_REGION}:{_ACCOUNT}:function:|{_ACCOUNT}:function:)?[A-Za-z0-9_-]{{1,140}})"
-    r"(:(?P<qualifier>\$LATEST|[A-Za-z0-9_-]{1,128}))?"
+    r"(:(?P<qualifier>\$LATEST(\.PUBLISHED)?|[A-Za-z0-9_-]{1,128}))?"
 )
 DATABASE = re.compile(rf"{_PREFIX}:rds:{_REGION}:{_ACCOUNT}:(db|cluster):[A-Za-z0-9-]{{1,255}}")
 KEY = re.compile(rf"{_PREFIX}:kms:{_REGION}:{_ACCOUNT}:key/[A-Za-z0-9-]{{1,256}}")

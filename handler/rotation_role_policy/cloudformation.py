@@ -99,6 +99,11 @@ class CustomResource(CfnResource):
         if not self._answer.disarm():
             raise OutOfTime
 
+    @property
+    def answered_id(self) -> str:
+        """The physical ID of the answer that was given; empty before."""
+        return self._answer.physical_id
+
     def count(self, warning: str) -> None:
         """Count a warning of this request for the metric of this name, such as ``AccessCheckWarnings``."""
         self._answer.warnings[warning] += 1
@@ -163,6 +168,8 @@ class Answer:
         """What the request failed of, if it fails."""
         self.warnings: Counter[str] = Counter(dict.fromkeys(WARNINGS, 0))
         """How many warnings there were, by the name of their metric."""
+        self.physical_id = ""
+        """Of the answer, once it is given."""
         self.on_timeout: tuple[str, Mapping[str, str]] | None = None
         """The physical ID and attributes of the SUCCESS that is answered if time runs out; None for FAILED."""
 
@@ -176,6 +183,7 @@ class Answer:
         """FAILED, or SUCCESS `on_timeout`, from the timer's thread, because time runs out while the handler works."""
         with self._lock:
             if self._can_be_late and self.on_timeout:
+                self.warnings["RollbackWarnings"] += not self._is_given
                 with suppress(Undelivered):
                     self._give(SUCCESS, "", *self.on_timeout)
                 return
@@ -199,6 +207,7 @@ class Answer:
         self._is_given = True
         request = self._request
         physical_id = physical_id or request.get("PhysicalResourceId") or _uncreated(request)
+        self.physical_id = physical_id
         answer = composed(request, status, reason, physical_id, data)
         body = encoded(answer)
         while len(body) > ANSWER_LIMIT and answer["Reason"]:

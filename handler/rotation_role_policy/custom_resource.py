@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ from rotation_role_policy.aws import Aws
 from rotation_role_policy.cloudformation import CustomResource
 from rotation_role_policy.declaration import Declaration, declare
 from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, quoted
+from rotation_role_policy.kept_policy import KeptPolicy
 from rotation_role_policy.log import facts
 from rotation_role_policy.policy import Document
 from rotation_role_policy.situation import Situation
@@ -138,10 +140,11 @@ def _serve_update(event: Mapping[str, Any], context: Any, status: StackStatus) -
     except Exception as failure:
         if status.is_rollback:
             return _keep(event, context, failure)
-        if not status.value:
-            status = _ask_again(event)
-            if status.is_rollback:
-                return _serve_update(event, context, status)
+        # A status can be some seconds old.
+        status = stack.status(aws, event) if status.value else _ask_again(event)
+        if status.is_rollback:
+            _prepare_for_timeout(event, context)
+            return _serve_update(event, context, status)
         raise
 
 
@@ -161,6 +164,10 @@ def _apply(event: Mapping[str, Any], plan: Plan, status: StackStatus | None = No
 
     `status` is the stack's when an Update began; None for a Create.
     """
+    if status is not None and status.is_unanswered:
+        status = stack.status(aws, event)
+        if not (status.is_rollback or status.is_unanswered):
+            resource.fail_on_timeout()
     is_rollback = status is not None and status.is_rollback
     current = inline_policy.read(aws, plan.role_name, policy_name(event))
     if status is None:
@@ -218,7 +225,9 @@ def _write(event: Mapping[str, Any], plan: Plan, current: Document | None, *, is
         _undo_superseded(event, plan, superseded, current)
         raise
     except Exception:
-        _roll_back(event, plan.role_name, current)
+        # What a rollback has written stays, if that is what CloudFormation was told when time ran out.
+        if not (is_rollback and resource.answered_id == plan.physical_id):
+            _roll_back(event, plan.role_name, current)
         raise
 
 
@@ -232,7 +241,7 @@ def _raise_if_superseded(
     try:
         stack.raise_if_superseded(aws, event, plan.physical_id, status)
     except RequestSupersededError as superseded:
-        if current is not None and not _is_in_use(event, plan, superseded):
+        if current is not None and not _is_in_use(event, plan, superseded, current):
             _roll_back(event, plan.role_name, None)
         raise
 
@@ -241,19 +250,30 @@ def _undo_superseded(
     event: Mapping[str, Any], plan: Plan, superseded: RequestSupersededError, previous: Document | None
 ) -> None:
     """Undo a write of a request that was superseded meanwhile: leave what CloudFormation believes to be there."""
-    if not _is_in_use(event, plan, superseded):
+    if not _is_in_use(event, plan, superseded, previous):
         _roll_back(event, plan.role_name, None)
-    elif inline_policy.read(aws, plan.role_name, policy_name(event)) in (plan.document, previous):
-        # IAM may return either of them. A third document would be a newer request's.
-        _roll_back(event, plan.role_name, previous)
+    elif superseded.is_abandoned and previous is not None:
+        # IAM may return either document. A third one is a newer request's.
+        aws.deadline = _undo_deadline()
+        standing: Document | None = previous
+        with suppress(Refused, CallFailed):
+            standing = inline_policy.read(aws, plan.role_name, policy_name(event))
+        if standing in (plan.document, previous):
+            _roll_back(event, plan.role_name, previous)
 
 
-def _is_in_use(event: Mapping[str, Any], plan: Plan, superseded: RequestSupersededError) -> bool:
-    """Whether the planned policy is one that CloudFormation believes to be there, or is about to."""
+def _is_in_use(
+    event: Mapping[str, Any], plan: Plan, superseded: RequestSupersededError, previous: Document | None
+) -> bool:
+    """Whether the planned policy is one that CloudFormation believes to be there, or is about to.
+
+    `previous` is the document that this delivery of the request found there.
+    """
     status = stack.resource_status(aws, event)
     if status is None:
-        # CloudFormation does not say. An Update mostly is of the policy that is there.
-        return event["RequestType"] == "Update" and not superseded.stack_status.startswith("DELETE_")
+        # CloudFormation does not say. What was there before is mostly in use, unless nothing of the stack is left.
+        is_left = not superseded.stack_status.startswith(("DELETE_", "ROLLBACK_"))
+        return is_left and (event["RequestType"] == "Update" or previous is not None)
     if status.is_deleted:
         return False
     if status.physical_id == plan.physical_id or not status.is_in_progress:
@@ -269,9 +289,7 @@ def _is_in_use(event: Mapping[str, Any], plan: Plan, superseded: RequestSupersed
 def _roll_back(event: Mapping[str, Any], role_name: str, previous: Document | None) -> None:
     """Bring back what stood on the role before, or nothing, with the time that is left for it."""
     name = policy_name(event)
-    # Until a little after the answer is due: a call that hangs is over before Lambda ends the invocation, and an
-    # invocation that is ended would be run again.
-    aws.deadline = resource.answers_by + (resource.ends - resource.answers_by) / 10
+    aws.deadline = _undo_deadline()
     try:
         inline_policy.restore(aws, role_name, name, previous)
     except (Refused, CallFailed) as failure:
@@ -285,6 +303,14 @@ def _roll_back(event: Mapping[str, Any], role_name: str, previous: Document | No
             ) from failure
     else:
         logger.info("rolled back", extra=facts(role=role_name, policy=name, document=previous))
+
+
+def _undo_deadline() -> float:
+    """A little after the answer is due.
+
+    A call that hangs is over before Lambda ends the invocation, and an invocation that is ended would be run again.
+    """
+    return resource.answers_by + (resource.ends - resource.answers_by) / 10
 
 
 # --- an Update of a rollback that leads nowhere ----------------------------------------------------------------------
@@ -332,16 +358,22 @@ def _keep(event: Mapping[str, Any], context: Any, failure: Exception) -> str:
     )
     resource.count("RollbackWarnings")
     physical_id: str = event["PhysicalResourceId"]
-    kept = kept_policy.find(
-        aws,
-        event.get("ResourceProperties", {}),
-        policy_name(event),
-        _role_of(event, stack.previous_physical_id(aws, event)),
-        _role_of(event, physical_id),
-        context.invoked_function_arn,
-    )
-    resource.Data.update(kept.attributes)
-    return _physical_id(event, kept.role_name) if kept.role_name else physical_id
+    current_role = _role_of(event, physical_id)
+    try:
+        previous_role = _role_of(event, stack.previous_physical_id(aws, event))
+        properties = event.get("ResourceProperties", {})
+        kept = kept_policy.find(
+            aws, properties, policy_name(event), previous_role, current_role, context.invoked_function_arn
+        )
+    except Exception:
+        logger.exception("the policy that stands is not known")
+        kept = KeptPolicy(
+            current_role, kept_policy.unseen(policy_name(event), current_role, context.invoked_function_arn)
+        )
+    if kept.role_name:
+        physical_id = _physical_id(event, kept.role_name)
+    resource.Data.update(answer.fitting(event, physical_id, kept.attributes))
+    return physical_id
 
 
 def _prepare_for_timeout(event: Mapping[str, Any], context: Any) -> None:
@@ -358,13 +390,18 @@ def _prepare_for_timeout(event: Mapping[str, Any], context: Any) -> None:
 def _delete_if_found(event: Mapping[str, Any], context: Any) -> None:
     """For an ID that does not say where the policy stands: of a Create that was cancelled, or failed.
 
-    Nothing that goes wrong here may fail the Delete: there is mostly nothing to remove, and the stack has to go on.
+    No look-up that goes wrong may fail the Delete: there is mostly nothing to remove, and the stack has to go on.
     """
     try:
         declaration = declare(event.get("ResourceProperties", {}))
         role_name = inspection.find_role_name(aws, declaration, _account(context))
-    except (Refused, CallFailed) as failure:
-        logger.info("nothing to delete: the role cannot be told", extra=facts(why=str(failure)))
+    except Exception as failure:
+        is_expected = isinstance(failure, (Refused, CallFailed))
+        logger.info(
+            "nothing to delete: the role cannot be told",
+            extra=facts(why=str(failure)),
+            exc_info=None if is_expected else failure,
+        )
         return
     name = policy_name(event)
     if _is_of_successor(event, role_name):
@@ -406,7 +443,9 @@ def _start(event: Mapping[str, Any], context: Any) -> None:
         resource=event["LogicalResourceId"],
         lambda_request_id=context.aws_request_id,
     )
-    resource.reserve = min(ROLL_BACK_SECONDS, (resource.answers_by - time.monotonic()) / 3)
+    # A Delete has nothing to undo.
+    is_delete = event["RequestType"] == "Delete"
+    resource.reserve = 0 if is_delete else min(ROLL_BACK_SECONDS, (resource.answers_by - time.monotonic()) / 3)
     aws.start_request(resource.answers_by - resource.reserve)
     aws.waits_for_new_roles = event["RequestType"] != "Delete"
     logger.info("request", extra=facts(physical_id=event.get("PhysicalResourceId")))

@@ -35,9 +35,15 @@ def find(
     """
     role, function_arn = _of_properties(aws, properties, arn.parse(provider_arn).account)
     for candidate in filter(None, (previous_role, role.name if role else "", current_role)):
-        with suppress(*_UNKNOWN):
-            if document := inline_policy.read(aws, candidate, policy_name):
+        try:
+            document = inline_policy.read(aws, candidate, policy_name)
+        except _UNKNOWN:
+            # CloudFormation knows where it stood, and nobody else would ever delete it there.
+            document = None
+            if candidate == previous_role:
                 break
+        if document:
+            break
     else:
         candidate, document = current_role, None
     if role is None or role.name != candidate:

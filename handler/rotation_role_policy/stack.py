@@ -14,6 +14,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events
 
 import json
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -40,10 +41,14 @@ _CLOUDFORMATIONS_OWN = ("ServiceToken", "ServiceTimeout")
 
 
 class RequestSupersededError(Refused):
-    """CloudFormation no longer waits for the request. `stack_status` is empty if CloudFormation did not tell it."""
+    """CloudFormation no longer waits for the request. `stack_status` is empty if it is not what shows it.
 
-    def __init__(self, evidence: str, stack_status: str) -> None:
+    `is_abandoned` if CloudFormation has given the request up, and not if another delivery of it was answered.
+    """
+
+    def __init__(self, evidence: str, stack_status: str, *, is_abandoned: bool) -> None:
         self.stack_status = stack_status
+        self.is_abandoned = is_abandoned
         super().__init__(f"CloudFormation no longer waits for this request: {evidence}.", Kind.OVERTAKEN)
 
 
@@ -107,10 +112,14 @@ def raise_if_superseded(
             _raise_if_over(event, status(aws, event))
         return
     if evidence:
-        is_of_stack = _is_of_stack(evidence, event)
-        shown = evidence["ResourceStatus"]
+        # From the newest to the event that decided what became of the request.
+        newest, fate = evidence[0], next(filter(None, (_fate(one, event) for one in reversed(evidence))), "")
+        is_of_stack = _is_of_stack(newest, event)
+        shown = newest["ResourceStatus"]
         raise RequestSupersededError(
-            f"since then, the {'stack' if is_of_stack else 'resource'} was {shown}", shown if is_of_stack else ""
+            f"since then, the {'stack' if is_of_stack else 'resource'} was {shown}",
+            shown if is_of_stack else "",
+            is_abandoned=fate != "answered",
         )
 
 
@@ -119,18 +128,34 @@ def _raise_if_over(event: Mapping[str, Any], stack_status: StackStatus) -> None:
     value = stack_status.value
     # Nothing is created in a rollback, nor after it.
     if value.startswith("DELETE_") or (event["RequestType"] == "Create" and "ROLLBACK" in value):
-        raise RequestSupersededError(f"the stack is {value}", value)
+        raise RequestSupersededError(f"the stack is {value}", value, is_abandoned=True)
 
 
 def _superseding_event(
     aws: Aws, event: Mapping[str, Any], physical_id: str, stack_status: StackStatus | None
-) -> dict[str, Any] | None:
-    """The stack event that shows that the request is superseded. The newest event that shows anything decides."""
-    for stack_event in _events_since(aws, event, stack_status):
+) -> list[dict[str, Any]]:
+    """The stack event that shows that the request is superseded, and the older ones; empty if none shows it.
+
+    The newest event that shows anything decides.
+    """
+    events = _events_since(aws, event, stack_status)
+    for stack_event in events:
         is_superseded = _supersedes(stack_event, event, physical_id)
         if is_superseded is not None:
-            return stack_event if is_superseded else None
-    return None
+            return [stack_event, *events] if is_superseded else []
+    return []
+
+
+def _fate(stack_event: Mapping[str, Any], event: Mapping[str, Any]) -> str:
+    """What an event after the request says of what became of it: ``answered``, ``abandoned`` or nothing."""
+    status = stack_event["ResourceStatus"]
+    if _is_of_stack(stack_event, event):
+        return "abandoned" if status.endswith("ROLLBACK_IN_PROGRESS") or status.startswith("DELETE_") else ""
+    if stack_event.get("LogicalResourceId") != event["LogicalResourceId"]:
+        return ""
+    if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        return "answered"
+    return "abandoned" if status.endswith("_FAILED") else ""
 
 
 @dataclass(frozen=True)
@@ -160,7 +185,7 @@ def resource_status(aws: Aws, event: Mapping[str, Any]) -> ResourceStatus | None
             of_resource = (
                 _shown_properties(one)
                 for one in _events(aws, event["StackId"])
-                if one["LogicalResourceId"] == event["LogicalResourceId"]
+                if one.get("LogicalResourceId") == event["LogicalResourceId"]
             )
             requested = next((properties for properties in of_resource if properties), None)
             return ResourceStatus(physical_id, is_deleted=False, requested=requested, is_in_progress=True)
@@ -175,7 +200,8 @@ def current_physical_id(aws: Aws, event: Mapping[str, Any]) -> str | None:
     The Delete of a Create that failed can come when a later Create has succeeded (``--disable-rollback``).
     """
     try:
-        with aws.within(DELETE_LOOK_SECONDS):
+        # The Delete itself takes time, too.
+        with aws.within(min(DELETE_LOOK_SECONDS, (aws.deadline - time.monotonic()) / 3)):
             return str(_describe_resource(aws, event).get("PhysicalResourceId", ""))
     except CallFailed as failure:
         _is_final(failure)
@@ -195,7 +221,7 @@ def previous_physical_id(aws: Aws, event: Mapping[str, Any]) -> str:
             for stack_event in _events(aws, event["StackId"]):
                 if _is_of_stack(stack_event, event) and stack_event["ResourceStatus"] == "UPDATE_IN_PROGRESS":
                     break
-                is_own = stack_event["LogicalResourceId"] == event["LogicalResourceId"]
+                is_own = stack_event.get("LogicalResourceId") == event["LogicalResourceId"]
                 if is_own and stack_event.get("PhysicalResourceId") not in ("", event["PhysicalResourceId"]):
                     return str(stack_event["PhysicalResourceId"])
     except (CallFailed, Refused) as failure:
@@ -259,7 +285,7 @@ def _supersedes(stack_event: Mapping[str, Any], event: Mapping[str, Any], physic
     status = stack_event["ResourceStatus"]
     if _is_of_stack(stack_event, event):
         return True if status.endswith("ROLLBACK_IN_PROGRESS") or status.startswith("DELETE_") else None
-    if stack_event["LogicalResourceId"] != event["LogicalResourceId"]:
+    if stack_event.get("LogicalResourceId") != event["LogicalResourceId"]:
         return None
     event_id = stack_event.get("PhysicalResourceId", "")
     if status.startswith("DELETE_"):
@@ -271,7 +297,7 @@ def _supersedes(stack_event: Mapping[str, Any], event: Mapping[str, Any], physic
     if shown is None:
         # CloudFormation gives the properties of a custom resource. Without them nothing is proven.
         return False
-    is_same = _properties(shown) == _properties(event.get("ResourceProperties"))
+    is_same = _is_same(shown, event.get("ResourceProperties"))
     if status.endswith("_COMPLETE"):
         # Nobody waits for it, be it that an earlier delivery was answered or that it was rolled back.
         return not (is_same and event_id == physical_id)
@@ -292,13 +318,28 @@ def _is_of_stack(stack_event: Mapping[str, Any], event: Mapping[str, Any]) -> bo
     return bool(stack_event.get("PhysicalResourceId") == event["StackId"])
 
 
-def _properties(properties: Any) -> Any:
-    """Properties in one form: CloudFormation sends scalars as strings, and need not show them so in an event."""
-    if isinstance(properties, Mapping):
-        return {name: _properties(value) for name, value in properties.items() if name not in _CLOUDFORMATIONS_OWN}
-    if isinstance(properties, list):
-        return [_properties(value) for value in properties]
-    return str(properties).lower() if isinstance(properties, bool) else str(properties)
+def _is_same(shown: Any, sent: Any) -> bool:
+    """Whether properties as an event shows them can be those that were sent.
+
+    CloudFormation sends scalars as strings, and need not show them so. It masks NoEcho values, and may show a dynamic
+    reference in place of its value: these can be anything.
+    """
+    if isinstance(shown, str) and shown and (not shown.strip("*") or "{{resolve:" in shown):
+        return True
+    if isinstance(shown, Mapping) and isinstance(sent, Mapping):
+        shown, sent = (
+            {name: value for name, value in one.items() if name not in _CLOUDFORMATIONS_OWN} for one in (shown, sent)
+        )
+        return shown.keys() == sent.keys() and all(_is_same(shown[name], sent[name]) for name in shown)
+    if isinstance(shown, list) and isinstance(sent, list):
+        return len(shown) == len(sent) and all(map(_is_same, shown, sent))
+    return bool(_scalar(shown) == _scalar(sent))
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
 
 
 def _is_final(failure: Exception) -> bool:

@@ -295,7 +295,10 @@ class Stacks(RuleBasedStateMachine):
 
         def strike() -> None:
             overtaken.append(True)
+            before = len(world.slept)
             overtake()
+            # It took place elsewhere: no call of this delivery took so long.
+            del world.slept[before:]
 
         world.moment = Moments(Trouble("overtaken", at, when), strike)
         world.slept.clear()

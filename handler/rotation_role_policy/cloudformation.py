@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from crhelper import FAILED, SUCCESS, CfnResource
 
-from rotation_role_policy import transport
+from rotation_role_policy import identity, transport
 from rotation_role_policy.answer import ANSWER_LIMIT, composed, encoded
 from rotation_role_policy.errors import CallFailed, Kind, NotARequest, OutOfTime, Refused, Undelivered
 from rotation_role_policy.log import facts, measured
@@ -91,7 +91,7 @@ class CustomResource(CfnResource):
             raise Undelivered(f"no answer was delivered for request {request['RequestId']}")
 
     def generate_physical_id(self, event: Mapping[str, Any]) -> str:
-        """The id of an answer that is given before anything exists: without ``/``, so that a Delete can tell."""
+        """Called by crhelper for an answer without an ID."""
         return _uncreated(event)
 
     def refuse_late(self) -> None:
@@ -286,7 +286,7 @@ def _service_timeout(request: Mapping[str, Any]) -> float:
 
 
 def _uncreated(request: Mapping[str, Any]) -> str:
-    return f"uncreated-{request['LogicalResourceId']}"
+    return identity.uncreated_id(request["LogicalResourceId"])
 
 
 def deliver(url: str, body: bytes, deadline: float) -> None:

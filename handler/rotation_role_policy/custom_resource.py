@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from rotation_role_policy import (
@@ -17,23 +16,22 @@ from rotation_role_policy import (
     access_check,
     answer,
     arn,
-    attributes,
     identity,
     inline_policy,
     inspection,
     kept_policy,
     log,
-    policy,
     stack,
 )
 from rotation_role_policy.aws import Aws
 from rotation_role_policy.cloudformation import CustomResource
-from rotation_role_policy.declaration import Declaration, declare
+from rotation_role_policy.declaration import declare
 from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, quoted
+from rotation_role_policy.in_use import is_planned_policy_in_use, is_policy_of_successor
 from rotation_role_policy.kept_policy import KeptPolicy
 from rotation_role_policy.log import facts
+from rotation_role_policy.plan import Plan, make_plan
 from rotation_role_policy.policy import Document
-from rotation_role_policy.situation import Situation
 from rotation_role_policy.stack import RequestSupersededError, StackStatus
 
 logger = logging.getLogger(__name__)
@@ -43,22 +41,6 @@ ROLL_BACK_SECONDS = 30
 
 resource = CustomResource()
 aws = Aws()
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the properties of a Create or Update lead to."""
-
-    declaration: Declaration
-    situation: Situation
-    document: Document
-    physical_id: str
-    attributes: dict[str, str]
-
-    @property
-    def role_name(self) -> str:
-        """The role that gets the policy."""
-        return self.situation.role.name
 
 
 def handler(event: Any, context: Any) -> None:
@@ -73,7 +55,7 @@ def create(event: Mapping[str, Any], context: Any) -> str:
     """Put the policy and return its physical ID. A repeated delivery finds it there and gives the same answer."""
     _start(event, context)
     try:
-        return _apply(event, _plan(event, context))
+        return _apply(event, make_plan(aws, event, _account(context)))
     except ProviderDenied as denied:
         # A role out of our reach: nothing was put, and a Delete by its id would be denied too and strand the stack.
         if not denied.in_doubt:
@@ -89,17 +71,14 @@ def update(event: Mapping[str, Any], context: Any) -> str:
     """
     _start(event, context)
     _prepare_for_timeout(event, context)
-    status = stack.status(aws, event)
-    if not (status.is_rollback or status.is_unanswered):
-        resource.fail_on_timeout()
-    return _serve_update(event, context, status)
+    return _serve_update(event, context, _ask_status(event))
 
 
 def delete(event: Mapping[str, Any], context: Any) -> str:
     """Remove this resource's own policy, by the physical ID alone where that says where it stands."""
     _start(event, context)
     physical_id: str = event["PhysicalResourceId"]
-    if role_name := _role_of(event, physical_id):
+    if role_name := identity.role_of(physical_id, policy_name(event)):
         name = policy_name(event)
         deleted = inline_policy.delete(aws, role_name, name)
         logger.info("deleted" if deleted else "nothing to delete", extra=facts(role=role_name, policy=name))
@@ -118,23 +97,13 @@ def policy_name(event: Mapping[str, Any]) -> str:
     return identity.policy_name(event["StackId"], event["LogicalResourceId"])
 
 
-def _physical_id(event: Mapping[str, Any], role_name: str) -> str:
-    return f"{role_name}/{policy_name(event)}"
-
-
-def _role_of(event: Mapping[str, Any], physical_id: str) -> str:
-    """The role on which this resource's own policy stands by its physical ID; empty if the ID does not say."""
-    role_name, _, name = physical_id.partition("/")
-    return role_name if name == policy_name(event) and arn.ROLE.fullmatch(role_name) else ""
-
-
 # --- Create and Update -----------------------------------------------------------------------------------------------
 
 
 def _serve_update(event: Mapping[str, Any], context: Any, status: StackStatus) -> str:
     """Serve an Update of a stack that has this status, and return its physical ID."""
     try:
-        return _apply(event, _plan(event, context), status)
+        return _apply(event, make_plan(aws, event, _account(context)), status)
     except RequestSupersededError:
         raise
     except Exception as failure:
@@ -148,26 +117,13 @@ def _serve_update(event: Mapping[str, Any], context: Any, status: StackStatus) -
         raise
 
 
-def _plan(event: Mapping[str, Any], context: Any) -> Plan:
-    """What the request's properties lead to. Nothing is written."""
-    declaration = declare(event.get("ResourceProperties", {}))
-    situation = inspection.inspect(aws, declaration, _account(context))
-    document = policy.document(situation, declaration.policy_profile)
-    physical_id = _physical_id(event, situation.role.name)
-    data = attributes.attributes(policy_name(event), situation)
-    answer.refuse_too_many(event, declaration.secret_property, len(situation.secrets), physical_id, data)
-    return Plan(declaration, situation, document, physical_id, data)
-
-
 def _apply(event: Mapping[str, Any], plan: Plan, status: StackStatus | None = None) -> str:
     """Bring the policy on the role to what is planned, and return its physical ID.
 
     `status` is the stack's when an Update began; None for a Create.
     """
     if status is not None and status.is_unanswered:
-        status = stack.status(aws, event)
-        if not (status.is_rollback or status.is_unanswered):
-            resource.fail_on_timeout()
+        status = _ask_status(event)
     is_rollback = status is not None and status.is_rollback
     current = inline_policy.read(aws, plan.role_name, policy_name(event))
     if status is None:
@@ -241,7 +197,7 @@ def _raise_if_superseded(
     try:
         stack.raise_if_superseded(aws, event, plan.physical_id, status)
     except RequestSupersededError as superseded:
-        if current is not None and not _is_in_use(event, plan, superseded, current):
+        if current is not None and not is_planned_policy_in_use(aws, event, plan, superseded, current):
             _roll_back(event, plan.role_name, None)
         raise
 
@@ -250,7 +206,7 @@ def _undo_superseded(
     event: Mapping[str, Any], plan: Plan, superseded: RequestSupersededError, previous: Document | None
 ) -> None:
     """Undo a write of a request that was superseded meanwhile: leave what CloudFormation believes to be there."""
-    if not _is_in_use(event, plan, superseded, previous):
+    if not is_planned_policy_in_use(aws, event, plan, superseded, previous):
         _roll_back(event, plan.role_name, None)
     elif superseded.is_abandoned and previous is not None:
         # IAM may return either document. A third one is a newer request's.
@@ -260,30 +216,6 @@ def _undo_superseded(
             standing = inline_policy.read(aws, plan.role_name, policy_name(event))
         if standing in (plan.document, previous):
             _roll_back(event, plan.role_name, previous)
-
-
-def _is_in_use(
-    event: Mapping[str, Any], plan: Plan, superseded: RequestSupersededError, previous: Document | None
-) -> bool:
-    """Whether the planned policy is one that CloudFormation believes to be there, or is about to.
-
-    `previous` is the document that this delivery of the request found there.
-    """
-    status = stack.resource_status(aws, event)
-    if status is None:
-        # CloudFormation does not say. What was there before is mostly in use, unless nothing of the stack is left.
-        is_left = not superseded.stack_status.startswith(("DELETE_", "ROLLBACK_"))
-        return is_left and (event["RequestType"] == "Update" or previous is not None)
-    if status.is_deleted:
-        return False
-    if status.physical_id == plan.physical_id or not status.is_in_progress:
-        return status.physical_id == plan.physical_id
-    # Another request is being served, such as the rollback's own Update. It may lead to the same role.
-    try:
-        account = arn.parse(plan.situation.role.arn).account
-        return inspection.find_role_name(aws, declare(status.requested), account) == plan.role_name
-    except (Refused, CallFailed):
-        return True
 
 
 def _roll_back(event: Mapping[str, Any], role_name: str, previous: Document | None) -> None:
@@ -316,6 +248,14 @@ def _undo_deadline() -> float:
 # --- an Update of a rollback that leads nowhere ----------------------------------------------------------------------
 
 
+def _ask_status(event: Mapping[str, Any]) -> StackStatus:
+    """The status of an Update's stack. Unless it may be rolling back, time that runs out is answered with FAILED."""
+    status = stack.status(aws, event)
+    if not (status.is_rollback or status.is_unanswered):
+        resource.fail_on_timeout()
+    return status
+
+
 def _ask_again(event: Mapping[str, Any]) -> StackStatus:
     """The status of the stack of an Update that cannot be served, if CloudFormation did not tell it before.
 
@@ -334,8 +274,8 @@ def _delete_previous(event: Mapping[str, Any], physical_id: str) -> None:
     That is the role that the function has got meanwhile. CloudFormation deletes the policy of the ID that came, and
     knows no other. Whatever fails here does not fail the rollback.
     """
-    role_name = _role_of(event, stack.previous_physical_id(aws, event))
-    if role_name and physical_id != _physical_id(event, role_name):
+    role_name = identity.role_of(stack.previous_physical_id(aws, event), policy_name(event))
+    if role_name and physical_id != identity.physical_id(role_name, policy_name(event)):
         try:
             inline_policy.delete(aws, role_name, policy_name(event))
         except (Refused, CallFailed) as failure:
@@ -358,9 +298,9 @@ def _keep(event: Mapping[str, Any], context: Any, failure: Exception) -> str:
     )
     resource.count("RollbackWarnings")
     physical_id: str = event["PhysicalResourceId"]
-    current_role = _role_of(event, physical_id)
+    current_role = identity.role_of(physical_id, policy_name(event))
     try:
-        previous_role = _role_of(event, stack.previous_physical_id(aws, event))
+        previous_role = identity.role_of(stack.previous_physical_id(aws, event), policy_name(event))
         properties = event.get("ResourceProperties", {})
         kept = kept_policy.find(
             aws, properties, policy_name(event), previous_role, current_role, context.invoked_function_arn
@@ -371,7 +311,7 @@ def _keep(event: Mapping[str, Any], context: Any, failure: Exception) -> str:
             current_role, kept_policy.unseen(policy_name(event), current_role, context.invoked_function_arn)
         )
     if kept.role_name:
-        physical_id = _physical_id(event, kept.role_name)
+        physical_id = identity.physical_id(kept.role_name, policy_name(event))
     resource.Data.update(answer.fitting(event, physical_id, kept.attributes))
     return physical_id
 
@@ -379,7 +319,7 @@ def _keep(event: Mapping[str, Any], context: Any, failure: Exception) -> str:
 def _prepare_for_timeout(event: Mapping[str, Any], context: Any) -> None:
     """Have an Update of a rollback answered with SUCCESS, and with what stands, even if time runs out."""
     physical_id = event["PhysicalResourceId"]
-    role_name = _role_of(event, physical_id)
+    role_name = identity.role_of(physical_id, policy_name(event))
     unseen = kept_policy.unseen(policy_name(event), role_name, context.invoked_function_arn)
     resource.succeed_on_timeout(physical_id, unseen)
 
@@ -404,7 +344,7 @@ def _delete_if_found(event: Mapping[str, Any], context: Any) -> None:
         )
         return
     name = policy_name(event)
-    if _is_of_successor(event, role_name):
+    if is_policy_of_successor(aws, event, identity.physical_id(role_name, name)):
         logger.info("nothing to delete: the policy is in use", extra=facts(role=role_name, policy=name))
         return
     try:
@@ -416,13 +356,7 @@ def _delete_if_found(event: Mapping[str, Any], context: Any) -> None:
     logger.info("deleted" if deleted else "nothing to delete", extra=facts(role=role_name, policy=name))
 
 
-def _is_of_successor(event: Mapping[str, Any], role_name: str) -> bool:
-    """Whether the policy on this role is that of a later Create of the same resource, which has succeeded."""
-    current_id = stack.current_physical_id(aws, event)
-    if current_id is None:
-        # CloudFormation does not say. A Create that failed with an ID of the provider's own has put nothing.
-        return bool(event["PhysicalResourceId"] == resource.generate_physical_id(event))
-    return current_id == _physical_id(event, role_name)
+# --- time ------------------------------------------------------------------------------------------------------------
 
 
 def _account(context: Any) -> str:

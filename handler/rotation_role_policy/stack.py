@@ -150,7 +150,7 @@ def _fate(stack_event: Mapping[str, Any], event: Mapping[str, Any]) -> str:
     """What an event after the request says of what became of it: ``answered``, ``abandoned`` or nothing."""
     status = stack_event["ResourceStatus"]
     if _is_of_stack(stack_event, event):
-        return "abandoned" if status.endswith("ROLLBACK_IN_PROGRESS") or status.startswith("DELETE_") else ""
+        return "abandoned" if _ends_requests(status) else ""
     if stack_event.get("LogicalResourceId") != event["LogicalResourceId"]:
         return ""
     if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
@@ -284,7 +284,7 @@ def _supersedes(stack_event: Mapping[str, Any], event: Mapping[str, Any], physic
     """Whether an event after the request shows that CloudFormation has moved on, or has not; None if neither."""
     status = stack_event["ResourceStatus"]
     if _is_of_stack(stack_event, event):
-        return True if status.endswith("ROLLBACK_IN_PROGRESS") or status.startswith("DELETE_") else None
+        return True if _ends_requests(status) else None
     if stack_event.get("LogicalResourceId") != event["LogicalResourceId"]:
         return None
     event_id = stack_event.get("PhysicalResourceId", "")
@@ -303,6 +303,11 @@ def _supersedes(stack_event: Mapping[str, Any], event: Mapping[str, Any], physic
         return not (is_same and event_id == physical_id)
     # Within an operation a resource can be IN_PROGRESS again, for a reason: "Resource creation Initiated".
     return False if is_same else None if stack_event.get("ResourceStatusReason") else True
+
+
+def _ends_requests(stack_status: str) -> bool:
+    """Whether a stack that gets this status no longer waits for the requests of before."""
+    return stack_status.endswith("ROLLBACK_IN_PROGRESS") or stack_status.startswith("DELETE_")
 
 
 def _shown_properties(stack_event: Mapping[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
-from rotation_role_policy import __version__, attributes, custom_resource, identity, inspection, policy
+from rotation_role_policy import __version__, attributes, custom_resource, identity, inspection, policy, stack
 from rotation_role_policy.declaration import declare
 from rotation_role_policy.errors import Undelivered
 from tests.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Context, WatchedAws, World, error
@@ -924,6 +924,23 @@ def test_an_update_that_is_refused_waits_for_cloudformations_word(world: World, 
     assert "there is no such secret" in answer["Reason"]
 
 
+def test_when_time_runs_out_in_an_update_the_answer_is_failed_though_cloudformation_was_slow(
+    world: World, secret: str
+) -> None:
+    world.create(**PROPERTIES)
+    before = world.policies()
+
+    def hang() -> None:
+        world.slept.append(stack.LOOK_SECONDS)
+        raise ReadTimeoutError(endpoint_url="https://cloudformation")
+
+    world.faults["cloudformation:DescribeStacks"] = [hang]
+    world.lost["iam:PutRolePolicy"] = [time_runs_out(world)]
+    answer = world.update(OWN_ID, **DOCUMENTED)
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", OWN_ID)
+    assert world.policies() == before
+
+
 def test_when_time_runs_out_in_a_rollback_the_answer_is_what_stands(
     world: World, secret: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -979,6 +996,26 @@ def test_a_duplicate_that_comes_to_its_end_late_leaves_what_the_other_delivery_p
     world.faults["iam:PutRolePolicy"] = [answered]
     assert world.send(create)["Status"] == ("FAILED" if triggered else "SUCCESS")
     assert list(world.policies()) == [OWN_POLICY]
+
+
+def test_a_duplicate_update_that_comes_to_its_end_late_does_not_put_the_old_document_back(
+    world: World, secret: str
+) -> None:
+    world.create(**PROPERTIES)
+    first = world.request("Update", DOCUMENTED, PhysicalResourceId=OWN_ID)
+
+    def answered() -> None:
+        assert world.send_elsewhere(first)["Status"] == "SUCCESS"
+        world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", OWN_ID, DOCUMENTED)
+        world.cloudformation.set_status(STACK_ID, "UPDATE_COMPLETE")
+        newer = DOCUMENTED | {"Triggers": {"Key": "other"}}
+        second = world.request("Update", newer, PhysicalResourceId=OWN_ID)
+        assert world.send_elsewhere(second)["Status"] == "SUCCESS"
+        world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", OWN_ID, newer)
+
+    world.faults["iam:PutRolePolicy"] = [answered]
+    assert world.send(first)["Status"] == "FAILED"
+    assert world.policies()[OWN_POLICY] == policy_document(world, DOCUMENTED)
 
 
 @pytest.mark.parametrize("code", ["Throttling", "AccessDenied"])
@@ -1173,6 +1210,14 @@ def test_a_delete_by_another_id_succeeds_whatever_the_look_ups_say(
     world: World, secret: str, properties: dict[str, Any]
 ) -> None:
     assert world.delete(f"uncreated-{LOGICAL_ID}", **properties)["Status"] == "SUCCESS"
+
+
+def test_a_delete_by_another_id_succeeds_though_a_look_up_returns_nonsense(
+    world: World, secret: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.responses["lambda:GetFunctionConfiguration"] = lambda _: {}
+    assert world.delete(MADE_UP_ID, **PROPERTIES)["Status"] == "SUCCESS"
+    assert "KeyError" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "InternalServiceError"])

@@ -532,6 +532,18 @@ def test_a_create_that_is_superseded_leaves_nothing_of_an_earlier_delivery_eithe
     assert world.policies() == {}
 
 
+def test_a_create_of_a_stack_that_is_rolled_back_leaves_nothing_though_cloudformation_does_not_tell_of_its_resource(
+    world: World, secret: str
+) -> None:
+    event = world.request("Create", DOCUMENTED)
+    world.send(event)
+    cancel_create(world, "ROLLBACK_IN_PROGRESS")
+    world.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=world.key())
+    world.faults["cloudformation:DescribeStackResource"] = [error("AccessDenied")]
+    assert world.send(event)["Status"] == "FAILED"
+    assert world.policies() == {}
+
+
 def test_a_create_that_starts_after_an_update_of_its_resource_leaves_what_the_update_put(
     world: World, secret: str
 ) -> None:
@@ -638,6 +650,22 @@ def test_a_late_update_removes_its_policy_unless_a_newer_one_is_about_to_put_it(
     assert answer["Status"] == "SUCCESS"
     assert list(world.policies("successor")) == ([OWN_POLICY] if newer_leads_there else [])
     assert list(world.policies(answer["Data"]["RoleName"])) == [OWN_POLICY]
+
+
+def test_a_late_update_leaves_its_policy_if_a_newer_one_leads_nobody_knows_where(
+    world: World, secret: str, successor: None
+) -> None:
+    world.create(**PROPERTIES)
+    first = world.request("Update", SUCCESSOR, PhysicalResourceId=OWN_ID)
+    world.answers.statuses.append(403)
+    with pytest.raises(Undelivered):
+        custom_resource.handler(first, Context())
+    fail_update(world, SUCCESSOR)
+    world.send(roll_back(world))
+    end_rollback(world)
+    world.request("Update", {"SecretId": "prod/db", "RotationLambdaARN": "nowhere"}, PhysicalResourceId=OWN_ID)
+    assert world.send(first)["Status"] == "FAILED"
+    assert list(world.policies("successor")) == [OWN_POLICY]
 
 
 def test_a_superseded_update_leaves_the_document_that_the_rollback_put(world: World, secret: str) -> None:

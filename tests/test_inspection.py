@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from rotation_role_policy import inspection
+from rotation_role_policy.arn import split_qualifier
 from rotation_role_policy.declaration import declare
 from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused
 from rotation_role_policy.inspection import find_role_name, inspect
@@ -259,6 +260,13 @@ def test_a_function_may_be_qualified_and_is_answered_unqualified(
     assert situation.function_arn == function
     expected = {"FunctionName": f"{prefix}rotate-db"} | ({"Qualifier": qualifier[1:]} if qualifier else {})
     assert world.calls[-1] == ("lambda:GetFunctionConfiguration", expected)
+
+
+@pytest.mark.parametrize("qualifier", ["1", "live", "$LATEST", "$LATEST.PUBLISHED"])
+def test_a_qualifier_is_a_version_or_an_alias(qualifier: str) -> None:
+    function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-db"
+    assert split_qualifier(f"{function}:{qualifier}") == (function, qualifier)
+    assert split_qualifier(function) == (function, None)
 
 
 def test_a_function_that_does_not_exist_is_refused(world: World) -> None:

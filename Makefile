@@ -7,7 +7,7 @@ BIN := .venv/bin
 SAM := .venv-sam/bin
 
 demo: .venv/installed .venv-sam/installed
-	@PYTHONPATH=handler PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m demo
+	@PYTHONPATH=handler:cli PATH="$(CURDIR)/$(SAM):$$PATH" $(BIN)/python -m demo
 
 # A file stays on one worker: its emulator, or the demo's folder, is its own.
 test: lint .venv/installed .venv-sam/installed .venv-cdk/installed
@@ -15,12 +15,11 @@ test: lint .venv/installed .venv-sam/installed .venv-cdk/installed
 
 # The README's tables from the code, and its pictures from real runs. `make test` fails where they differ.
 docs: .venv/installed
-	PYTHONPATH=handler:. $(BIN)/python -m docs
+	PYTHONPATH=handler:cli:. $(BIN)/python -m docs.generate
 
 # Ten thousand new steps and thousands of new inputs, where `make test` takes the same few: a quarter of an hour.
 soak: .venv/installed
-	$(BIN)/python -m pytest --hypothesis-profile soak tests/test_stacks.py tests/test_bad_input.py \
-		tests/test_schema.py tests/test_lint.py
+	$(BIN)/python -m pytest --hypothesis-profile soak tests/model tests/unit/cli/test_schema.py tests/lint
 
 # CPU and memory beside a plain implementation and the least possible one; on a busy machine, more ROUNDS.
 bench: .venv/installed
@@ -28,20 +27,20 @@ bench: .venv/installed
 
 # 500 resources at once against an IAM that throttles: three minutes.
 load: .venv/installed
-	@PYTHONPATH=handler:. $(BIN)/python -m benchmarks.load
+	@PYTHONPATH=handler:cli:. $(BIN)/python -m benchmarks.load
 
 lint: .venv/installed .venv-sam/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cfn-lint --append-rules handler/rotation_role_policy/tools/lint -- \
+	$(BIN)/cfn-lint --append-rules cli/rotation_role_policy_cli/lint -- \
 		template.yaml demo/*.yaml examples/*.yaml examples/terraform/*.yaml
 	@# `sam validate` wants a region, and asks nobody.
 	AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 $(SAM)/sam validate --lint
 
 # Would a test notice if a part of the rules were wrong? Ten to thirty minutes, so it is no part of `make test`.
 mutants: .venv/installed
-	nice $(BIN)/python tests/mutants.py
+	PYTHONPATH=. nice $(BIN)/python -m tests.mutants
 
 # ministack and aws-sam-cli each pin their own botocore; the CDK is large, and one test's alone.
 .venv/installed: tests/requirements-dev.txt

@@ -23,8 +23,8 @@ import boto3
 import botocore
 import crhelper
 
-from benchmarks import stand_in
-from benchmarks.stand_in import Arrival, StandIn
+from benchmarks import fake_aws
+from benchmarks.fake_aws import Arrival, StandIn
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 15
@@ -79,14 +79,14 @@ def requests(url: str) -> list[dict[str, Any]]:
         {
             "RequestType": "Create",
             "ResponseURL": f"{url}/answer?X-Amz-Signature=example",
-            "StackId": f"arn:aws:cloudformation:{stand_in.REGION}:{stand_in.ACCOUNT}:stack/orders/0c2d5a10",
+            "StackId": f"arn:aws:cloudformation:{fake_aws.REGION}:{fake_aws.ACCOUNT}:stack/orders/0c2d5a10",
             "RequestId": f"5f3b1a2c-{number}",
             "LogicalResourceId": "OrdersRotationPolicy",
             "ResourceType": "Custom::RotationRolePolicy",
             "ResourceProperties": {
-                "ServiceToken": f"arn:aws:lambda:{stand_in.REGION}:{stand_in.ACCOUNT}:function:provider",
+                "ServiceToken": f"arn:aws:lambda:{fake_aws.REGION}:{fake_aws.ACCOUNT}:function:provider",
                 "SecretId": secret,
-                "RotationLambdaARN": stand_in.FUNCTION,
+                "RotationLambdaARN": fake_aws.FUNCTION,
                 # A wait costs no CPU; the others know of none.
                 "PropagationDelay": "0",
             },
@@ -155,8 +155,8 @@ def environment(folder: Path, urls: dict[str, str], authority: Path) -> dict[str
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
             "AWS_SESSION_TOKEN": "testing",
-            "AWS_REGION": stand_in.REGION,
-            "AWS_DEFAULT_REGION": stand_in.REGION,
+            "AWS_REGION": fake_aws.REGION,
+            "AWS_DEFAULT_REGION": fake_aws.REGION,
             "AWS_LAMBDA_FUNCTION_NAME": "provider",
             "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
             "AWS_CONFIG_FILE": os.devnull,
@@ -188,7 +188,7 @@ def verify(name: str, case: Case, arrivals: list[Arrival]) -> None:
     if len(served) != 1 + 2 * WARM:
         raise NotDone(f"{name}: {len(served)} answers to {1 + 2 * WARM} requests")
     for number, (calls, answer) in enumerate(served):
-        if answer["Status"] != "SUCCESS" or not answer["PhysicalResourceId"].startswith(f"{stand_in.ROLE}/"):
+        if answer["Status"] != "SUCCESS" or not answer["PhysicalResourceId"].startswith(f"{fake_aws.ROLE}/"):
             raise NotDone(f"{name}: answered {answer}")
         needed = {"secretsmanager:DescribeSecret", "lambda:GetFunctionConfiguration"}
         needed |= {"kms:DescribeKey"} if case.customer_key else set()
@@ -205,8 +205,8 @@ def verify(name: str, case: Case, arrivals: list[Arrival]) -> None:
 
 def verify_document(name: str, case: Case, document: str, number: int) -> None:
     """Raises `NotDone` where a document does not grant what the case needs."""
-    needed = [stand_in.secret_arn(f"prod/orders-{min(number, WARM)}"), "secretsmanager:PutSecretValue"]
-    needed += [stand_in.KEY_ARN, "kms:GenerateDataKey"] if case.customer_key else []
+    needed = [fake_aws.secret_arn(f"prod/orders-{min(number, WARM)}"), "secretsmanager:PutSecretValue"]
+    needed += [fake_aws.KEY_ARN, "kms:GenerateDataKey"] if case.customer_key else []
     needed += ["ec2:CreateNetworkInterface"] if case.in_vpc else []
     if missing := [one for one in needed if one not in document]:
         raise NotDone(f"{name}: the policy says nothing of {', '.join(missing)}")
@@ -281,7 +281,7 @@ def main() -> None:
     if not Path("/proc/self/status").exists():
         parser.error("a process's peak memory is read where Linux tells it")
     orders = list(permutations(MODULES))
-    with tempfile.TemporaryDirectory() as name, stand_in.serve(Path(name)) as (account, urls, authority):
+    with tempfile.TemporaryDirectory() as name, fake_aws.serve(Path(name)) as (account, urls, authority):
         bench = Bench(Path(name), account, urls, authority, compiled=not arguments.uncompiled)
         results: dict[Case, Figures] = {case: {name: [] for name in MODULES} for case in CASES}
         # The first round warms the machine's caches, and counts for nothing.

@@ -39,9 +39,9 @@ from urllib.parse import parse_qs
 
 import urllib3
 
-from demo.emulator import ACCOUNT_ID, REGION, Emulator
+from emulator.server import ACCOUNT_ID, REGION, Emulator
 from rotation_role_policy import custom_resource
-from tests.world import Context
+from tests.support.world import Context
 
 ALLOWANCE = 1.15
 """The time that is allowed for the calls to IAM, as a multiple of what the rate allows."""

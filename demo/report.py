@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rotation_role_policy.tools.text import BOLD, DIM, difference, painted, policy_difference, pretty, wants_colour
+from rotation_role_policy_cli.render import BOLD, DIM, difference, painted, policy_difference, pretty, wants_colour
 
 WIDTH = 100
 _INDENT = "   "

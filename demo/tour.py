@@ -12,11 +12,11 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from demo import provider
-from demo.emulator import Emulator
 from demo.report import Report, Unexpected, expect
-from demo.stack import Stack, StackFailed
-from rotation_role_policy.tools.command import WOULD_CHANGE
+from emulator import provider
+from emulator.server import Emulator
+from emulator.stack import Stack, StackFailed
+from rotation_role_policy_cli.main import WOULD_CHANGE
 
 ROOT = Path(__file__).resolve().parent.parent
 _HERE = Path(__file__).parent
@@ -262,7 +262,7 @@ class _Tour:
         file.write_text(self.template)
         arguments = ["preview", "--template", str(file), "--stack", self.shop.name, "--resource", "RotationRolePolicy"]
         shown = subprocess.run(
-            [sys.executable, "-m", "rotation_role_policy", *arguments, "--json"],
+            [sys.executable, "-m", "rotation_role_policy_cli", *arguments, "--json"],
             env=self.aws.environment,
             stdout=subprocess.PIPE,
             text=True,

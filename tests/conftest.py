@@ -7,10 +7,10 @@ import pytest
 from hypothesis import Phase, settings
 from moto import mock_aws
 
-from rotation_role_policy import transport
-from tests import answers as answers_module
-from tests.answers import Answers
-from tests.world import REGION, World, connected
+from rotation_role_policy.aws import transport
+from tests.support import response_server as answers_module
+from tests.support.response_server import Answers
+from tests.support.world import REGION, World, connected
 
 # `make test` makes the same few examples each time, `make soak` many new ones.
 settings.register_profile(

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.aws import Aws, is_throttling
+from rotation_role_policy.aws.client import Aws, is_throttling
 from rotation_role_policy.errors import CallFailed, Kind, Refused, no_such_role, quoted
-from rotation_role_policy.grammar import as_list
 from rotation_role_policy.policy import Caller, Document, Grant, grants, via_service
-from rotation_role_policy.situation import Secret, Situation
+from rotation_role_policy.policy_grammar import as_list
+from rotation_role_policy.state import Secret, Situation
 
 TRIES = 3
 """For a simulation that fails. `PolicyEvaluation` is an HTTP 500 that does not pass by itself."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rotation_role_policy.policy import Document, read_back
-from rotation_role_policy.situation import Role, Situation
+from rotation_role_policy.state import Role, Situation
 
 
 @dataclass(frozen=True)

@@ -11,28 +11,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from rotation_role_policy import (
-    __version__,
-    access_check,
-    answer,
-    arn,
-    identity,
-    inline_policy,
-    inspection,
-    kept_policy,
-    log,
-    stack,
-)
-from rotation_role_policy.aws import Aws
-from rotation_role_policy.cloudformation import CustomResource
-from rotation_role_policy.declaration import declare
+from rotation_role_policy import __version__, access_check, arn, identity, inline_policy, inspection, log
+from rotation_role_policy.aws.client import Aws
+from rotation_role_policy.cloudformation import kept_policy, response, stack
+from rotation_role_policy.cloudformation.kept_policy import KeptPolicy
+from rotation_role_policy.cloudformation.plan import Plan, make_plan
+from rotation_role_policy.cloudformation.policy_in_use import is_planned_policy_in_use, is_policy_of_successor
+from rotation_role_policy.cloudformation.provider import CustomResource
+from rotation_role_policy.cloudformation.stack import RequestSupersededError, StackStatus
 from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, quoted
-from rotation_role_policy.in_use import is_planned_policy_in_use, is_policy_of_successor
-from rotation_role_policy.kept_policy import KeptPolicy
 from rotation_role_policy.log import facts
-from rotation_role_policy.plan import Plan, make_plan
 from rotation_role_policy.policy import Document
-from rotation_role_policy.stack import RequestSupersededError, StackStatus
+from rotation_role_policy.properties import declare
 
 logger = logging.getLogger(__name__)
 
@@ -312,7 +302,7 @@ def _keep(event: Mapping[str, Any], context: Any, failure: Exception) -> str:
         )
     if kept.role_name:
         physical_id = identity.physical_id(kept.role_name, policy_name(event))
-    resource.Data.update(answer.fitting(event, physical_id, kept.attributes))
+    resource.Data.update(response.fitting(event, physical_id, kept.attributes))
     return physical_id
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from rotation_role_policy.aws import Aws
+from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import CallFailed, Kind, OutOfTime, ProviderDenied, Refused, no_such_role, quoted
 from rotation_role_policy.policy import Document
 

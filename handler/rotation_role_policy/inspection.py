@@ -9,13 +9,13 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.aws import Aws, what_to_check
-from rotation_role_policy.declaration import Declaration
+from rotation_role_policy.aws.client import Aws, what_to_check
 from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, quoted
-from rotation_role_policy.grammar import as_list, matches
 from rotation_role_policy.keys import Keys
 from rotation_role_policy.log import facts
-from rotation_role_policy.situation import Role, Secret, Situation
+from rotation_role_policy.policy_grammar import as_list, matches
+from rotation_role_policy.properties import Declaration
+from rotation_role_policy.state import Role, Secret, Situation
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from rotation_role_policy import arn
-from rotation_role_policy.aws import Aws
+from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, quoted
 from rotation_role_policy.log import facts
 

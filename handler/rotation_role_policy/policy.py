@@ -11,8 +11,8 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.grammar import as_list
-from rotation_role_policy.situation import Secret, Situation
+from rotation_role_policy.policy_grammar import as_list
+from rotation_role_policy.state import Secret, Situation
 
 Statement = dict[str, Any]
 Document = dict[str, Any]

@@ -1,0 +1,1 @@
+"""The resources of a CloudFormation template, with the values of their references."""

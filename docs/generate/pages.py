@@ -1,0 +1,58 @@
+"""Which parts of which files are made, and whether they still say what the code says."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from docs.generate import tables
+from docs.generate.flow import flow
+from docs.generate.terminal import preview
+from rotation_role_policy_cli import schema
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+
+
+def example() -> str:
+    """The shortest of the examples, without its head."""
+    text = (ROOT / "examples" / "existing-function.yaml").read_text()
+    return f"```yaml\n{text[text.index('AWSTemplateFormatVersion') :]}```"
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "example": example,
+    "rules": tables.rules,
+    "properties": tables.properties,
+    "attributes": tables.attributes,
+    "statements": tables.statements,
+    "refusals": tables.refusals,
+}
+"""Of the README, between the lines ``<!-- NAME: make docs -->`` and ``<!-- end -->``."""
+
+FILES: dict[Path, Callable[[], str]] = {
+    ROOT / "docs" / "flow.svg": flow,
+    ROOT / "docs" / "preview.svg": preview,
+    schema.FILE: schema.text,
+}
+
+
+def readme() -> str:
+    """The README with its parts made now."""
+    text = README.read_text()
+    for name, make in PARTS.items():
+        begin, end = f"<!-- {name}: make docs -->\n", "<!-- end -->"
+        content = f"{begin}{make()}\n{end}"
+        pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
+        text, parts = re.subn(pattern, lambda _, content=content: content, text, flags=re.DOTALL)  # type: ignore[misc]
+        if parts != 1:
+            raise ValueError(f"the README has {parts} parts named {name}")
+    return text
+
+
+def write() -> None:
+    """Writes what differs, and says so."""
+    for path, make in {README: readme, **FILES}.items():
+        text = make()
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+            print(f"written: {path.relative_to(ROOT)}")

@@ -1,0 +1,129 @@
+"""A CloudFormation stack in the emulator, as the demo and the end-to-end tests use one.
+
+shop = Stack(aws, "shop")
+shop.create(template, RotationCode=source)
+shop.physical_id("RotationRolePolicy")
+shop.delete()
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from emulator.server import Emulator
+
+_CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
+_POLL_SECONDS = 0.1
+
+
+class Failure(NamedTuple):
+    """One resource's failure, from the stack's events. `reason` is what a custom resource answered, as it was."""
+
+    logical_id: str
+    status: str
+    reason: str
+
+
+class StackFailed(Exception):
+    """An operation ended in another status than success. `failures` has the oldest first: the cause."""
+
+    def __init__(self, name: str, status: str, failures: list[Failure]) -> None:
+        self.status = status
+        self.failures = failures
+        reasons = "; ".join(f"{failure.logical_id}: {failure.reason}" for failure in failures)
+        super().__init__(f"stack {name} is {status}: {reasons or '(no failed event)'}")
+
+    @property
+    def reason(self) -> str:
+        """The first failure's reason; empty where no event tells one."""
+        return self.failures[0].reason if self.failures else ""
+
+
+class Stack:
+    """One stack by its name. Each operation returns when it has ended.
+
+    Attributes:
+        name: the stack's name.
+        id: its ARN, from `create` on. By the ARN a deleted stack can still be described.
+    """
+
+    def __init__(self, emulator: Emulator, name: str, timeout: float = 60) -> None:
+        self.name = name
+        self.id = name
+        self._timeout = timeout
+        self._cloudformation = emulator.client("cloudformation")
+
+    def create(self, template: str, **parameters: str) -> None:
+        """Create the stack from a template's text. Raises `StackFailed`."""
+        made = self._cloudformation.create_stack(**self._request(template, parameters))
+        self.id = made["StackId"]
+        self._wait("CREATE_COMPLETE", known=set())
+
+    def update(self, template: str, **parameters: str) -> None:
+        """Update the stack to a template's text. Raises `StackFailed`, also where it was rolled back cleanly."""
+        known = {event["EventId"] for event in self.events()}
+        self._cloudformation.update_stack(**self._request(template, parameters))
+        self._wait("UPDATE_COMPLETE", known)
+
+    def delete(self) -> None:
+        """Delete the stack. Raises `StackFailed`."""
+        known = {event["EventId"] for event in self.events()}
+        self._cloudformation.delete_stack(StackName=self.name)
+        self._wait("DELETE_COMPLETE", known)
+
+    @property
+    def status(self) -> str:
+        """Such as ``UPDATE_ROLLBACK_COMPLETE``; ``DELETE_COMPLETE`` too where there is no such stack any more."""
+        try:
+            return str(self._describe()["StackStatus"])
+        except ClientError as error:
+            if "does not exist" in str(error):
+                return "DELETE_COMPLETE"
+            raise
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs by key."""
+        return {output["OutputKey"]: output["OutputValue"] for output in self._describe().get("Outputs", ())}
+
+    def physical_id(self, logical_id: str) -> str:
+        """A resource's physical id, which is what `Ref` gives."""
+        found = self._cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=logical_id)
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events, the newest first."""
+        pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=self.id)
+        return [event for page in pages for event in page["StackEvents"]]
+
+    def _request(self, template: str, parameters: dict[str, str]) -> dict[str, Any]:
+        return {
+            "StackName": self.name,
+            "TemplateBody": template,
+            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            "Capabilities": _CAPABILITIES,
+        }
+
+    def _describe(self) -> dict[str, Any]:
+        stack: dict[str, Any] = self._cloudformation.describe_stacks(StackName=self.id)["Stacks"][0]
+        return stack
+
+    def _wait(self, wanted: str, known: set[str]) -> None:
+        """`known` are the ids of the events that are older than the operation."""
+        deadline = time.monotonic() + self._timeout
+        while (status := self.status).endswith("_IN_PROGRESS"):
+            if time.monotonic() > deadline:
+                raise StackFailed(self.name, f"still {status} after {self._timeout:g} s", self._failures(known))
+            time.sleep(_POLL_SECONDS)
+        if status != wanted:
+            raise StackFailed(self.name, status, self._failures(known))
+
+    def _failures(self, known: set[str]) -> list[Failure]:
+        return [
+            Failure(event["LogicalResourceId"], event["ResourceStatus"], event.get("ResourceStatusReason", ""))
+            for event in reversed(self.events())
+            if event["EventId"] not in known and event["ResourceStatus"].endswith("_FAILED")
+        ]

@@ -1,0 +1,1 @@
+"""Serves the requests of CloudFormation: validates them, plans what they lead to, and answers in time."""

@@ -1,0 +1,286 @@
+"""What the provider's own role may do, as CloudFormation makes it from template.yaml and its parameters.
+
+The emulator's CloudFormation makes the role, its IAM keeps the role's policies, and its evaluator judges them. None of
+the three is this project's code.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
+from samtranslator.yaml_helper import yaml_parse
+
+from emulator.server import ACCOUNT_ID, REGION, Emulator
+from emulator.stack import Stack
+from tests import ROOT
+
+TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT_ID}:secret:prod/db-AbCdEf"
+ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role/rotation-role"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT_ID}:policy/boundaries/rotation"
+
+SECRET_TAG = {"RequiredSecretTag": "rotation=enabled"}
+ROLE_TAG = {"RequiredRoleTag": "example.com/team:rotation=db+Prod@eu"}
+ROLE_BOUNDARY = {"RequiredRoleBoundaryArn": BOUNDARY}
+ALL = SECRET_TAG | ROLE_TAG | ROLE_BOUNDARY
+
+TAGGED_ROLE = {"aws:ResourceTag/example.com/team:rotation": "db+Prod@eu"}
+BOUNDED_ROLE = {"iam:PermissionsBoundary": BOUNDARY}
+
+
+class ProviderRole:
+    """The part of the template that makes the provider's role, in a stack of its own."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.stack = Stack(emulator, "provider")
+        self._iam = emulator.client("iam")
+        needed = ("ProviderRole", "KeepOwnRole", "FailedEvents", "LogGroup")
+        resources = {name: TEMPLATE["Resources"][name] for name in needed}
+        part = {name: TEMPLATE[name] for name in ("Parameters", "Conditions")} | {"Resources": resources}
+        self._template = json.dumps(part)
+        self._documents: dict[frozenset[tuple[str, str]], str] = {}
+        self.stack.create(self._template)
+        self._documents[frozenset()] = self._read()
+
+    def documents(self, **parameters: str) -> list[Any]:
+        """The role's policies with these parameters of the template, the others at their defaults."""
+        key = frozenset(parameters.items())
+        if key not in self._documents:
+            self.stack.update(self._template, **parameters)
+            self._documents[key] = self._read()
+        documents: list[Any] = json.loads(self._documents[key])
+        return documents
+
+    def _read(self) -> str:
+        role = self.stack.physical_id("ProviderRole")
+        assert self._iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
+        names = self._iam.list_role_policies(RoleName=role)["PolicyNames"]
+        return json.dumps(
+            [self._iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
+        )
+
+    def statements(self, **parameters: str) -> dict[str, Any]:
+        """The statements by `Sid`."""
+        documents = self.documents(**parameters)
+        assert {document["Version"] for document in documents} == {"2012-10-17"}
+        found = [statement for document in documents for statement in document["Statement"]]
+        by_sid = {statement.pop("Sid"): statement for statement in found}
+        assert len(by_sid) == len(found)
+        return by_sid
+
+
+@pytest.fixture(scope="module")
+def provider_role(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderRole]:
+    with Emulator(tmp_path_factory.mktemp("provider-role")) as emulator:
+        yield ProviderRole(emulator)
+
+
+# --- its statements, word for word ---
+
+
+def allow(action: str | list[str], resource: str, **string_equals: str) -> dict[str, Any]:
+    """A statement; `string_equals` is its condition."""
+    condition = {"Condition": {"StringEquals": string_equals}} if string_equals else {}
+    return {"Effect": "Allow", "Action": action, "Resource": resource} | condition
+
+
+def test_the_providers_role_may_do_this_and_no_more(provider_role: ProviderRole) -> None:
+    here = f"{REGION}:{ACCOUNT_ID}"
+    found = provider_role.statements()
+    queue, group = (found[sid].pop("Resource") for sid in ("KeepFailedEvents", "WriteLog"))
+    assert queue.startswith(f"arn:aws:sqs:{here}:provider-FailedEvents")
+    assert group == f"arn:aws:logs:{here}:log-group:{provider_role.stack.physical_id('LogGroup')}:log-stream:*"
+    role = provider_role.stack.physical_id("ProviderRole")
+    assert found == {
+        "DescribeSecrets": allow("secretsmanager:DescribeSecret", f"arn:aws:secretsmanager:{here}:secret:*"),
+        "DescribeKeys": allow("kms:DescribeKey", f"arn:aws:kms:{REGION}:*:key/*"),
+        "InspectFunctions": allow("lambda:GetFunctionConfiguration", f"arn:aws:lambda:{here}:function:*"),
+        "PutOwnPolicyOnRoles": allow("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT_ID}:role/*"),
+        "InspectRolesAndRemoveOwnPolicy": allow(
+            [
+                "iam:GetRole",
+                "iam:GetRolePolicy",
+                "iam:ListRolePolicies",
+                "iam:DeleteRolePolicy",
+                "iam:SimulatePrincipalPolicy",
+            ],
+            f"arn:aws:iam::{ACCOUNT_ID}:role/*",
+        ),
+        "AskWhatCloudFormationIsDoing": allow(
+            [
+                "cloudformation:DescribeStacks",
+                "cloudformation:DescribeStackEvents",
+                "cloudformation:DescribeStackResource",
+            ],
+            f"arn:aws:cloudformation:{here}:stack/*",
+        ),
+        "KeepFailedEvents": {"Effect": "Allow", "Action": "sqs:SendMessage"},
+        "WriteLog": {"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"]},
+        "KeepOwnRole": {
+            "Effect": "Deny",
+            "Action": ["iam:PutRolePolicy", "iam:DeleteRolePolicy"],
+            "Resource": f"arn:aws:iam::{ACCOUNT_ID}:role/{role}",
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameters", "secret_condition", "role_condition"),
+    [
+        (SECRET_TAG, {"aws:ResourceTag/rotation": "enabled"}, {}),
+        (ROLE_TAG, {}, TAGGED_ROLE),
+        (ROLE_BOUNDARY, {}, BOUNDED_ROLE),
+        (ROLE_TAG | ROLE_BOUNDARY, {}, TAGGED_ROLE | BOUNDED_ROLE),
+        (ALL, {"aws:ResourceTag/rotation": "enabled"}, TAGGED_ROLE | BOUNDED_ROLE),
+        (
+            {"SecretNamePattern": "prod/db-??????", "RoleNamePattern": "path/*-RotationRole-*"} | SECRET_TAG,
+            {"aws:ResourceTag/rotation": "enabled"},
+            {},
+        ),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
+)
+def test_a_required_tag_or_boundary_is_a_condition_of_one_statement_and_changes_no_other(
+    provider_role: ProviderRole,
+    parameters: dict[str, str],
+    secret_condition: dict[str, str],
+    role_condition: dict[str, str],
+) -> None:
+    patterns = {name: value for name, value in parameters.items() if name.endswith("Pattern")}
+    expected = provider_role.statements(**patterns)
+    for sid, condition in (("DescribeSecrets", secret_condition), ("PutOwnPolicyOnRoles", role_condition)):
+        assert "Condition" not in expected[sid]
+        if condition:
+            expected[sid]["Condition"] = {"StringEquals": condition}
+    assert provider_role.statements(**parameters) == expected
+
+
+@pytest.mark.parametrize("parameter", [*ALL, "RoleNamePattern", "SecretNamePattern"])
+@pytest.mark.parametrize("text", ['a=b"', "a=b\\", "a=${aws:username}", 'a": "b", "c=d', "a=b\n", "{}"])
+def test_a_parameter_cannot_change_the_document_that_it_becomes_part_of(
+    provider_role: ProviderRole, parameter: str, text: str
+) -> None:
+    before = provider_role.stack.events()
+    value = f"{BOUNDARY}/{text}" if parameter in ROLE_BOUNDARY else text
+    with pytest.raises(ClientError, match=f"{parameter}.*pattern"):
+        provider_role.documents(**{parameter: value})
+    assert provider_role.stack.events() == before
+
+
+# --- what they mean ---
+
+
+def allowed(documents: list[Any], action: str, resource: str, context: dict[str, str]) -> bool:
+    """Whether the policies allow the provider this request; `context` is its condition keys."""
+    request = EvalContext(
+        principal_arn=f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/provider/provider",
+        principal_type="AssumedRole",
+        principal_account=ACCOUNT_ID,
+        action=action,
+        resource_arn=resource,
+        region=REGION,
+        service_context={key.lower(): value for key, value in context.items()},
+    )
+    return str(evaluate(request, [parse_policy_document(document) for document in documents]).decision) == "Allow"
+
+
+@pytest.fixture(scope="module")
+def open_to_all(provider_role: ProviderRole) -> list[Any]:
+    return provider_role.documents()
+
+
+@pytest.fixture(scope="module")
+def restricted(provider_role: ProviderRole) -> list[Any]:
+    return provider_role.documents(**ALL)
+
+
+@pytest.mark.parametrize(
+    ("tags", "described"),
+    [
+        ({"aws:ResourceTag/rotation": "enabled"}, True),
+        # IAM ignores the case of a condition key, and with it of a tag's key.
+        ({"aws:ResourceTag/Rotation": "enabled"}, True),
+        ({"aws:ResourceTag/rotation": "enabled", "aws:ResourceTag/team": "db"}, True),
+        ({"aws:ResourceTag/rotation": "Enabled"}, False),
+        ({"aws:ResourceTag/rotation": "enabled2"}, False),
+        ({"aws:ResourceTag/rotation": ""}, False),
+        ({"aws:ResourceTag/team": "enabled"}, False),
+        # A tag that the request would set, and one of the caller's, are no tags of the secret.
+        ({"aws:RequestTag/rotation": "enabled"}, False),
+        ({"aws:PrincipalTag/rotation": "enabled"}, False),
+        ({}, False),
+    ],
+)
+def test_a_secret_without_the_required_tag_cannot_be_described(
+    restricted: list[Any], open_to_all: list[Any], tags: dict[str, str], described: bool
+) -> None:
+    assert allowed(restricted, "secretsmanager:DescribeSecret", SECRET, tags) is described
+    assert allowed(open_to_all, "secretsmanager:DescribeSecret", SECRET, tags)
+
+
+ROLES = [
+    (TAGGED_ROLE | BOUNDED_ROLE, True),
+    (TAGGED_ROLE, False),
+    (BOUNDED_ROLE, False),
+    ({"aws:ResourceTag/example.com/team:rotation": "db+prod@eu"} | BOUNDED_ROLE, False),
+    (TAGGED_ROLE | {"iam:PermissionsBoundary": f"{BOUNDARY}-wide"}, False),
+    (TAGGED_ROLE | {"iam:PermissionsBoundary": BOUNDARY.replace("boundaries/", "")}, False),
+    (TAGGED_ROLE | {"iam:PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"}, False),
+    ({}, False),
+]
+"""The condition keys of a role, and whether the provider may put its policy on it when all is required."""
+
+
+@pytest.mark.parametrize(("role", "served"), ROLES)
+def test_no_policy_is_put_on_a_role_without_the_required_tag_and_boundary(
+    restricted: list[Any], open_to_all: list[Any], role: dict[str, str], served: bool
+) -> None:
+    assert allowed(restricted, "iam:PutRolePolicy", ROLE, role) is served
+    assert allowed(open_to_all, "iam:PutRolePolicy", ROLE, role)
+
+
+@pytest.mark.parametrize(("role", "_"), ROLES)
+@pytest.mark.parametrize(
+    "action", ["DeleteRolePolicy", "GetRolePolicy", "GetRole", "ListRolePolicies", "SimulatePrincipalPolicy"]
+)
+def test_removing_a_policy_needs_neither_tag_nor_boundary(
+    restricted: list[Any], role: dict[str, str], action: str, _: bool
+) -> None:
+    assert allowed(restricted, f"iam:{action}", ROLE, role)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "role", "served"),
+    [
+        (ROLE_TAG, TAGGED_ROLE, True),
+        (ROLE_TAG, BOUNDED_ROLE, False),
+        (ROLE_BOUNDARY, BOUNDED_ROLE, True),
+        (ROLE_BOUNDARY, TAGGED_ROLE, False),
+        (SECRET_TAG, {}, True),
+    ],
+)
+def test_each_parameter_stands_for_itself(
+    provider_role: ProviderRole, parameters: dict[str, str], role: dict[str, str], served: bool
+) -> None:
+    assert allowed(provider_role.documents(**parameters), "iam:PutRolePolicy", ROLE, role) is served
+
+
+def test_the_patterns_hold_with_the_tags(provider_role: ProviderRole) -> None:
+    narrowed = provider_role.documents(**ALL, RoleNamePattern="other-*", SecretNamePattern="other/*")
+    role = TAGGED_ROLE | BOUNDED_ROLE
+    assert not allowed(narrowed, "iam:PutRolePolicy", ROLE, role)
+    assert not allowed(narrowed, "iam:DeleteRolePolicy", ROLE, role)
+    assert not allowed(narrowed, "secretsmanager:DescribeSecret", SECRET, {"aws:ResourceTag/rotation": "enabled"})
+    assert allowed(narrowed, "iam:PutRolePolicy", ROLE.replace("rotation-role", "other-role"), role)
+
+
+def test_tag_and_boundary_do_not_open_the_providers_own_role(
+    provider_role: ProviderRole, restricted: list[Any]
+) -> None:
+    own = f"arn:aws:iam::{ACCOUNT_ID}:role/{provider_role.stack.physical_id('ProviderRole')}"
+    assert not allowed(restricted, "iam:PutRolePolicy", own, TAGGED_ROLE | BOUNDED_ROLE)
+    assert not allowed(restricted, "iam:DeleteRolePolicy", own, TAGGED_ROLE | BOUNDED_ROLE)

@@ -1,0 +1,1 @@
+"""Tests that make up their own input: a model of CloudFormation, and damaged requests. `make soak` runs more."""

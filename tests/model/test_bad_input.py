@@ -1,0 +1,230 @@
+"""Whatever comes in: an answer or an error at once, nobody else's policy touched, no wildcard of the input granted."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from rotation_role_policy import custom_resource
+from rotation_role_policy.cloudformation.provider import checked
+from rotation_role_policy.errors import NotARequest
+from rotation_role_policy.properties import PROPERTIES
+from tests.support.response_server import Answers
+from tests.support.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Context, World, connected
+
+MANY = settings(max_examples=8 * settings().max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
+"""These are cheap."""
+
+HOSTILE = st.sampled_from(
+    [
+        "",
+        " ",
+        "*",
+        "?",
+        "prod/*",
+        "rotation-*",
+        "${aws:username}",
+        "../../etc/passwd",
+        "rotation-role\n",
+        "rotation-role\x00",
+        "prod/db\u2028",
+        "\ud800",
+        "\uff11\uff12",  # digits, but not ASCII
+        "rotation-role/somebody-elses",
+        f"rotation-role/{OWN_POLICY}/somebody-elses",
+        f"*/{OWN_POLICY}",
+        "arn:aws:iam::aws:role/*",
+        f"arn:aws:iam::{ACCOUNT}:role/rotation-*",
+        f"arn:aws:iam::{ACCOUNT}:role/x/../rotation-role",
+        f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:*",
+        "arn:aws:secretsmanager:*:*:secret:prod/db-??????",
+        f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:prod/db\nx",
+        f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:*",
+        f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-db:*",
+        f"arn:aws:lambda:{REGION}:999999999999:function:rotate-db:1:2",
+        "arn:aws:::::",
+        "x" * 5000,
+        "true",
+        "1e1",
+        "-0",
+        "99999999999999999999",
+        '{"Fn::Sub": "${AWS::AccountId}"}',
+    ]
+)
+TEXT = HOSTILE | st.text(max_size=200)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+
+VALID = {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db"}
+DECLARED = {"SecretIds": ["prod/db", "other"], "RoleName": "rotation-role", "VpcConfig": {"SubnetIds": ["subnet-1"]}}
+NAMES = st.sampled_from([row.name for row in PROPERTIES]) | TEXT
+DAMAGED_PROPERTIES = st.builds(
+    lambda base, damage: base | damage, st.sampled_from([VALID, DECLARED]), st.dictionaries(NAMES, JSON, max_size=2)
+)
+
+EVENT_KEYS = st.sampled_from(
+    [
+        "RequestType",
+        "StackId",
+        "RequestId",
+        "LogicalResourceId",
+        "PhysicalResourceId",
+        "ResourceProperties",
+        "OldResourceProperties",
+        "ResourceType",
+        "CrHelperPoll",
+        "CrHelperData",
+        "CrHelperRule",
+        "CrHelperPermission",
+    ]
+)
+THEIRS = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "logs:PutLogEvents", "Resource": "*"}],
+}
+
+
+@pytest.fixture(scope="module")
+def bad_world(_place_for_answers: Answers) -> Iterator[World]:
+    """One account for all examples of this file: none may change what is not its own."""
+    with connected(_place_for_answers) as world:
+        world.function(world.role())
+        world.secret()
+        world.secret("other", world.key())
+        world.client("iam").put_role_policy(
+            RoleName="rotation-role", PolicyName="somebody-elses", PolicyDocument=json.dumps(THEIRS)
+        )
+        yield world
+
+
+def serve(world: World, event: Any) -> dict[str, Any] | None:
+    """The one answer, or None for an event that is refused at once."""
+    world.answers.clear()
+    world.calls.clear()
+    world.slept.clear()
+    try:
+        custom_resource.handler(event, Context())
+    except NotARequest as refused:
+        assert str(refused).isprintable()
+        assert (world.answers.received, world.calls) == ([], [])
+        return None
+    [answer] = world.answers.received
+    assert max(world.answers.sizes) <= 4096
+    assert answer["Status"] in ("SUCCESS", "FAILED")
+    assert isinstance(answer["PhysicalResourceId"], str)
+    assert answer["PhysicalResourceId"]
+    assert answer["Reason"].isprintable()
+    assert bool(answer["Reason"]) is (answer["Status"] == "FAILED")
+    assert "Traceback" not in answer["Reason"]
+    assert "unexpected" not in answer["Reason"]
+    for name in ("StackId", "RequestId", "LogicalResourceId"):
+        assert answer[name] == event[name]
+    return answer
+
+
+def is_ours_and_exact(world: World, event: Any) -> None:
+    """Nobody else's policy is touched; what is written names what exists, and `*` where the contract does."""
+    known = {
+        *(secret["ARN"] for secret in world.client("secretsmanager").list_secrets()["SecretList"]),
+        *(key["KeyArn"] for key in world.client("kms").list_keys()["Keys"]),
+    }
+    policies = world.policies()
+    assert policies.pop("somebody-elses") == THEIRS
+    for name, document in policies.items():
+        assert name == custom_resource.policy_name(event)
+        for statement in document["Statement"]:
+            resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+            if resources == ["*"]:
+                assert statement["Action"][0].startswith(("secretsmanager:GetRandomPassword", "ec2:"))
+            else:
+                assert set(resources) <= known
+    for name in policies:
+        world.client("iam").delete_role_policy(RoleName="rotation-role", PolicyName=name)
+
+
+@MANY
+@given(properties=DAMAGED_PROPERTIES | JSON, request_type=st.sampled_from(["Create", "Update", "Delete"]))
+@example(properties=VALID, request_type="Create")
+@example(properties=DECLARED, request_type="Update")
+def test_damaged_properties_are_answered(bad_world: World, properties: Any, request_type: str) -> None:
+    more = {} if request_type == "Create" else {"PhysicalResourceId": f"rotation-role/{OWN_POLICY}"}
+    event = bad_world.request(request_type, properties, **more)
+    assert serve(bad_world, event)
+    is_ours_and_exact(bad_world, event)
+
+
+@MANY
+@given(
+    physical_id=TEXT,
+    request_type=st.sampled_from(["Update", "Delete"]),
+    properties=st.sampled_from([VALID, DECLARED, {}, {"SecretId": "*", "RoleName": "*"}]),
+)
+def test_a_damaged_physical_id_touches_nobody_elses_policy(
+    bad_world: World, physical_id: str, request_type: str, properties: Any
+) -> None:
+    event = bad_world.request(request_type, properties, PhysicalResourceId=physical_id)
+    answer = serve(bad_world, event)
+    if answer and physical_id and (request_type == "Delete" or answer["Status"] == "FAILED"):
+        assert answer["PhysicalResourceId"] == physical_id
+    if answer and request_type == "Delete":
+        assert answer["Status"] == "SUCCESS"
+    is_ours_and_exact(bad_world, event)
+
+
+@MANY
+@given(
+    damage=st.dictionaries(EVENT_KEYS, JSON, max_size=2),
+    removed=st.sets(EVENT_KEYS, max_size=2),
+    request_type=st.sampled_from(["Create", "Update", "Delete"]),
+)
+@example(damage={"LogicalResourceId": "x" * 2000}, removed=set(), request_type="Create")
+@example(damage={"StackId": "\u00fc" * 1000}, removed=set(), request_type="Create")
+@example(damage={"CrHelperPoll": True, "CrHelperData": {"x": "y"}}, removed=set(), request_type="Delete")
+def test_a_damaged_event_is_answered_or_refused_at_once(
+    bad_world: World, damage: dict[str, Any], removed: set[str], request_type: str
+) -> None:
+    whole = bad_world.request(request_type, VALID, PhysicalResourceId=f"rotation-role/{OWN_POLICY}")
+    event = {key: value for key, value in (whole | damage).items() if key not in removed}
+    serve(bad_world, event)
+    if isinstance(event.get("LogicalResourceId"), str) and isinstance(event.get("StackId"), str):
+        is_ours_and_exact(bad_world, event)
+
+
+@MANY
+@given(event=JSON)
+def test_what_is_no_event_is_refused_at_once(bad_world: World, event: Any) -> None:
+    assert serve(bad_world, event) is None
+
+
+@MANY
+@given(url=TEXT | st.builds("https://{}".format, TEXT) | st.builds("https://localhost/{}".format, TEXT) | JSON)
+@example(url="https://user@localhost/")
+@example(url="https://localhost:0/")
+@example(url="https://localhost:99999/")
+@example(url="https://localhost:x/")
+@example(url="https://local host/")
+@example(url="https://localhost/a b")
+@example(url="https://localhost/a\r\nHost: other")
+@example(url="https://localhost/ü")
+def test_an_answer_goes_to_one_plain_https_url_or_nowhere(bad_world: World, url: Any) -> None:
+    event = bad_world.request("Create", VALID, ResponseURL=url)
+    try:
+        taken = checked(event)["ResponseURL"]
+    except NotARequest:
+        return
+    assert taken == url
+    assert url.startswith("https://") or url.lower().startswith("https://")
+    assert url.isascii()
+    assert url.isprintable()
+    assert not set(" @") & set(url.split("?")[0].split("/")[2])
+
+
+def test_the_name_of_the_stack_and_resource_alone_decide_the_policys_name() -> None:
+    event = {"StackId": STACK_ID, "LogicalResourceId": LOGICAL_ID}
+    assert custom_resource.policy_name(event | {"PhysicalResourceId": "x", "ResourceProperties": {}}) == OWN_POLICY

@@ -1,0 +1,1 @@
+"""Tests of the repository: the template, the package, the documentation."""

@@ -1,0 +1,278 @@
+"""The SAM template and its artifact: nothing superfluous deployed.
+
+What the provider's role may do is tested in test_provider_role.py.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from rotation_role_policy import __version__, custom_resource, log
+from rotation_role_policy.cloudformation import provider
+from tests import ROOT
+
+TEMPLATE = ROOT / "template.yaml"
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    """The template, its intrinsic functions in their long form."""
+    parsed: dict[str, Any] = yaml_parse(TEMPLATE.read_text())
+    return parsed
+
+
+def test_the_provider_can_not_be_made_to_put_a_policy_on_its_own_role(template: dict[str, Any]) -> None:
+    keep = template["Resources"]["KeepOwnRole"]["Properties"]
+    assert keep["Roles"] == [{"Ref": "ProviderRole"}]
+    assert keep["PolicyDocument"]["Statement"] == [
+        {
+            "Sid": "KeepOwnRole",
+            "Effect": "Deny",
+            "Action": ["iam:PutRolePolicy", "iam:DeleteRolePolicy"],
+            "Resource": {"Fn::GetAtt": ["ProviderRole", "Arn"]},
+        }
+    ]
+    assert template["Resources"]["RotationRolePolicyFunction"]["DependsOn"] == "KeepOwnRole"
+
+
+def test_each_wildcard_has_a_comment_that_says_why() -> None:
+    lines = TEMPLATE.read_text().splitlines()
+    resources = [number for number, line in enumerate(lines) if re.match(r"\s+Resource: !Sub", line)]
+    # JSON has no comments: theirs stand above the document.
+    documents = [number - 1 for number, line in enumerate(lines) if line.strip() == "Fn::Sub:"]
+    assert (len(resources), len(documents)) == (5, 2)
+    for number in resources + documents:
+        assert lines[number - 1].strip().startswith("#"), lines[number]
+
+
+def test_the_provider_can_be_narrowed_and_bounded(template: dict[str, Any]) -> None:
+    assert set(template["Parameters"]) == {
+        "RoleNamePattern", "SecretNamePattern", "RequiredSecretTag", "RequiredRoleTag", "RequiredRoleBoundaryArn",
+        "PermissionsBoundaryArn", "LogRetentionInDays", "AlarmTopicArn", "Dashboard",
+    }  # fmt: skip
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(template["Parameters"])
+    for name in ("RequiredSecretTag", "RequiredRoleTag", "RequiredRoleBoundaryArn"):
+        assert template["Parameters"][name]["Default"] == ""
+    boundary = template["Resources"]["ProviderRole"]["Properties"]["PermissionsBoundary"]
+    assert boundary["Fn::If"][1] == {"Ref": "PermissionsBoundaryArn"}
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "taken"),
+    [
+        ("RoleNamePattern", "service-role/rotation-*", True),
+        ("RoleNamePattern", "a,b", True),
+        ("RoleNamePattern", "${aws:username}", False),
+        ("RoleNamePattern", "", False),
+        ("SecretNamePattern", "prod/db-??????", True),
+        ("SecretNamePattern", "a:b", False),
+        *[
+            (name, value, taken)
+            for name in ("RequiredSecretTag", "RequiredRoleTag")
+            for value, taken in (
+                ("", True),
+                ("rotation=enabled", True),
+                ("example.com/team:a=db+1@eu-central_1", True),
+                ("aws:cloudformation:stack-name=shop", True),
+                ("rotation", False),
+                ("=enabled", False),
+                ("rotation=", False),
+                ("rotation=a=b", False),
+                ("rotation=enabled*", False),
+                ("rot?=enabled", False),
+                ("rotation=two words", False),
+                ('rotation="enabled"', False),
+                ("rotation=${aws:PrincipalTag/team}", False),
+            )
+        ],
+        ("RequiredRoleBoundaryArn", "", True),
+        ("RequiredRoleBoundaryArn", "arn:aws:iam::123456789012:policy/path/boundary", True),
+        ("RequiredRoleBoundaryArn", "arn:aws-us-gov:iam::aws:policy/PowerUserAccess", True),
+        ("RequiredRoleBoundaryArn", "boundary", False),
+        ("RequiredRoleBoundaryArn", "arn:aws:iam::123456789012:policy/*", False),
+        ("RequiredRoleBoundaryArn", "arn:aws:iam::123456789012:policy/${aws:username}", False),
+        ("PermissionsBoundaryArn", "", True),
+        ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:policy/path/boundary", True),
+        ("PermissionsBoundaryArn", "arn:aws:iam::aws:policy/PowerUserAccess", True),
+        ("PermissionsBoundaryArn", "boundary", False),
+        ("AlarmTopicArn", "", True),
+        ("AlarmTopicArn", "arn:aws-cn:sns:cn-north-1:123456789012:on-call", True),
+        ("AlarmTopicArn", "on-call", False),
+    ],
+)
+def test_a_parameter_takes_what_fits_into_its_arn(
+    template: dict[str, Any], parameter: str, value: str, taken: bool
+) -> None:
+    pattern = template["Parameters"][parameter]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, value)) is taken
+
+
+def test_the_service_token_is_exported_and_the_same_in_a_parameter(template: dict[str, Any]) -> None:
+    arn = {"Fn::GetAtt": ["RotationRolePolicyFunction", "Arn"]}
+    assert template["Outputs"]["ServiceToken"]["Value"] == arn
+    assert template["Outputs"]["ServiceToken"]["Export"] == {"Name": {"Fn::Sub": "${AWS::StackName}-ServiceToken"}}
+    assert template["Resources"]["ServiceTokenParameter"]["Properties"]["Value"] == arn
+
+
+def test_the_log_is_the_functions_own_and_kept_as_long_as_asked_for(template: dict[str, Any]) -> None:
+    function = template["Resources"]["RotationRolePolicyFunction"]["Properties"]
+    assert function["LoggingConfig"]["LogGroup"] == {"Ref": "LogGroup"}
+    assert template["Resources"]["LogGroup"]["Properties"] == {"RetentionInDays": {"Ref": "LogRetentionInDays"}}
+    assert (function["Runtime"], function["Architectures"]) == ("python3.13", ["arm64"])
+    assert function["Timeout"] >= 60 + custom_resource.ROLL_BACK_SECONDS + provider.ANSWER_SECONDS + 60
+
+
+def test_an_event_is_tried_again_while_somebody_waits_and_kept_when_it_is_given_up(template: dict[str, Any]) -> None:
+    invoked = template["Resources"]["RotationRolePolicyFunction"]["Properties"]["EventInvokeConfig"]
+    assert (invoked["MaximumRetryAttempts"], invoked["MaximumEventAgeInSeconds"]) == (2, 3600)
+    queue = {"Type": "SQS", "Destination": {"Fn::GetAtt": ["FailedEvents", "Arn"]}}
+    assert invoked["DestinationConfig"]["OnFailure"] == queue
+
+
+def test_the_queue_of_lost_events_is_encrypted_and_takes_nothing_without_tls(template: dict[str, Any]) -> None:
+    assert template["Resources"]["FailedEvents"]["Properties"]["SqsManagedSseEnabled"] is True
+    policy = template["Resources"]["FailedEventsPolicy"]["Properties"]
+    assert policy["Queues"] == [{"Ref": "FailedEvents"}]
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_there_are_alarms_on_lost_events_and_on_failed_requests(template: dict[str, Any]) -> None:
+    watched = {}
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
+            alarm = resource["Properties"]
+            assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+            silent = "ignore" if alarm["Namespace"] == "AWS/SQS" else "notBreaching"
+            assert alarm["TreatMissingData"] == silent
+            topic = [{"Ref": "AlarmTopicArn"}]
+            assert alarm["AlarmActions"] == {"Fn::If": ["HasAlarmTopic", topic, {"Ref": "AWS::NoValue"}]}
+            [dimension] = alarm["Dimensions"]
+            watched[alarm["Namespace"], alarm["MetricName"]] = (dimension["Name"], dimension["Value"])
+    assert watched == {
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): (
+            "QueueName",
+            {"Fn::GetAtt": ["FailedEvents", "QueueName"]},
+        ),
+        (log.METRICS_NAMESPACE, "FailedRequests"): ("Provider", {"Ref": "RotationRolePolicyFunction"}),
+    }
+
+
+def test_the_dashboard_shows_the_metrics_that_the_log_makes(template: dict[str, Any]) -> None:
+    dashboard = template["Resources"]["ProviderDashboard"]
+    assert template["Conditions"][dashboard["Condition"]] == {"Fn::Equals": [{"Ref": "Dashboard"}, "true"]}
+    text = dashboard["Properties"]["DashboardBody"]["Fn::Sub"]
+    widgets = json.loads(re.sub(r"\$\{!", "${", re.sub(r"\$\{([^!}]+)\}", r"<\1>", text)))["widgets"]
+    shown = [widget["properties"]["metrics"] for widget in widgets if widget["type"] == "metric"]
+    counts = {"Requests": 1, "FailedRequests": 1, "Duration": 1, "ColdStarts": 1} | dict.fromkeys(provider.WARNINGS, 0)
+    made = log.measured("<RotationRolePolicyFunction>", "Role", **counts)
+    of_each, of_kind = made["_aws"]["CloudWatchMetrics"]
+    requests, kinds, duration, warnings, cold_starts, lost = shown
+    assert all(second[:4:2] == [".", "."] and second[3] == "." for _, second in (requests, warnings))
+    named = [
+        *[[*first[:1], name, *first[2:]] for first, second in (requests,) for name in (first[1], second[1])],
+        duration[0],
+        *cold_starts,
+        *[[*first[:1], name, *first[2:]] for first, second in (warnings,) for name in (first[1], second[1])],
+    ]
+    for metric in named:
+        assert metric[:4:2] == [of_each["Namespace"], *of_each["Dimensions"][0]]
+        assert metric[3] == made["Provider"]
+    assert [metric[1] for metric in named] == [one["Name"] for one in of_each["Metrics"]]
+    schema = ",".join([of_kind["Namespace"], *of_kind["Dimensions"][0]])
+    [[search]] = kinds
+    name, provider_name = of_kind["Metrics"][0]["Name"], made["Provider"]
+    assert search["expression"] == (
+        f"""SEARCH('{{{schema}}} MetricName="{name}" Provider="{provider_name}"', 'Sum', 300)"""
+    )
+    assert lost[0][:4] == ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", "<FailedEvents.QueueName>"]
+    [alarms] = [widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm"]
+    of_template = [name for name, one in template["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    assert sorted(alarms) == sorted(f"<{name}.Arn>" for name in of_template)
+    # They lie side by side, none over another, on a grid of 24 columns.
+    places = [
+        (x, y)
+        for widget in widgets
+        for x in range(widget["x"], widget["x"] + widget["width"])
+        for y in range(widget["y"], widget["y"] + widget["height"])
+    ]
+    assert len(places) == len(set(places))
+    assert max(x for x, _ in places) == 23
+
+
+def test_the_version_is_the_same_wherever_it_stands(template: dict[str, Any]) -> None:
+    released = re.findall(r"^## (\S+) - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert {
+        template["Metadata"]["AWS::ServerlessRepo::Application"]["SemanticVersion"],
+        template["Outputs"]["ProviderVersion"]["Value"],
+        released[0],
+    } == {__version__}
+    assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
+
+
+def test_the_application_can_be_published(template: dict[str, Any]) -> None:
+    """By the limits of the Serverless Application Repository.
+
+    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-template-publishing-applications-metadata-properties.html
+    """
+    application = template["Metadata"]["AWS::ServerlessRepo::Application"]
+    assert re.fullmatch(r"[a-zA-Z0-9\-]{1,140}", application["Name"])
+    assert 1 <= len(application["Description"]) <= 256
+    assert re.fullmatch(r"(?=.{1,127}$)[a-z0-9](([a-z0-9]|-(?!-))*[a-z0-9])?", application["Author"])
+    assert len(application["Labels"]) <= 10
+    assert all(re.fullmatch(r"[a-zA-Z0-9+\-_:/@]{1,127}", label) for label in application["Labels"])
+    for file in (application["LicenseUrl"], application["ReadmeUrl"]):
+        assert (ROOT / file).stat().st_size < 5_000_000
+
+
+def test_the_artifact_holds_crhelper_and_the_handler_and_is_built_by_whatever_python_there_is(tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("make", "sh", "cp", "mkdir"):
+        (tools / tool).symlink_to(str(shutil.which(tool)))
+    # The one interpreter that there is, under a name with its version.
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (tools / name).chmod(0o755)
+    artifacts = tmp_path / "artifacts"
+    artifacts.mkdir()
+    source = shutil.copytree(ROOT / "handler", tmp_path / "source")
+    subprocess.run(
+        ["make", "build-RotationRolePolicyFunction", f"ARTIFACTS_DIR={artifacts}"],
+        cwd=source,
+        env=os.environ | {"PATH": str(tools)},
+        check=True,
+        capture_output=True,
+    )
+    assert {path.name for path in artifacts.iterdir()} == {
+        "crhelper", "crhelper-2.0.12.dist-info", "rotation_role_policy",
+    }  # fmt: skip
+    package, deployed = ROOT / "handler" / "rotation_role_policy", artifacts / "rotation_role_policy"
+    modules = {path.relative_to(package) for path in package.rglob("*.py")}
+    assert {path.relative_to(deployed) for path in deployed.rglob("*") if path.is_file()} == modules
+
+
+def test_the_runtime_packages_are_crhelper_and_nothing_else() -> None:
+    requirements = (ROOT / "handler" / "requirements.txt").read_text().splitlines()
+    assert [line for line in requirements if line and not line.startswith("#")] == ["crhelper==2.0.12"]
+
+
+def test_importing_the_handler_builds_no_session_and_no_client() -> None:
+    program = """
+import boto3, botocore.session
+def refuse(*_, **__): raise AssertionError("built at import")
+boto3.Session.__init__ = boto3.client = botocore.session.Session.create_client = refuse
+from rotation_role_policy import custom_resource
+assert custom_resource.aws._clients == {} and "_core" not in custom_resource.aws.__dict__
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "handler")})

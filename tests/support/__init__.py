@@ -1,0 +1,1 @@
+"""What the tests share: an AWS account in memory, a fake CloudFormation, a server for responses."""

@@ -1,0 +1,163 @@
+"""The connections: verified, reused, with one TLS context; behind a proxy they are botocore's own."""
+
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from unittest import mock
+
+import pytest
+import trustme
+
+from rotation_role_policy.aws import transport
+from rotation_role_policy.aws.client import Aws
+from rotation_role_policy.errors import CallFailed
+
+ROLE = b"""<GetRoleResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><GetRoleResult><Role><RoleName>r</RoleName>
+</Role></GetRoleResult></GetRoleResponse>"""
+
+
+class Iam(ThreadingHTTPServer):
+    """IAM's endpoint, which knows one role."""
+
+    daemon_threads = True
+
+    def __init__(self, authority: trustme.CA, host: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Iam)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(host).configure_cert(context)
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.connections = 0
+        self.silent_seconds = 0.0
+        self.requests: list[tuple[str, bytes]] = []
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        self.connections += 1
+        super().finish_request(request, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
+class _Iam(BaseHTTPRequestHandler):
+    server: Iam
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.requests.append((self.headers["Authorization"], body))
+        time.sleep(self.server.silent_seconds)
+        with suppress(OSError):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(ROLE)))
+            self.end_headers()
+            self.wfile.write(ROLE)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+AUTHORITY = trustme.CA()
+
+
+@pytest.fixture
+def host() -> str:
+    """Whose certificate the server has."""
+    return "localhost"
+
+
+@pytest.fixture
+def iam(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Iam]:
+    """The server, whose authority is trusted."""
+    bundle = tmp_path / "ca.pem"
+    AUTHORITY.cert_pem.write_to_path(str(bundle))
+    server = Iam(AUTHORITY, host)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_IAM", f"https://localhost:{server.server_port}")
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    # Says where there is no proxy, and so is no proxy itself.
+    monkeypatch.setenv("no_proxy", "localhost")
+    transport.tls.cache_clear()
+    transport._pool.cache_clear()
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    transport.tls.cache_clear()
+    transport._pool.cache_clear()
+
+
+def call(aws: Aws) -> Any:
+    """One call, with little time to try it again."""
+    aws._client("iam")
+    aws.deadline = time.monotonic() + 0.3
+    return aws.call("iam", "GetRole", RoleName="r")
+
+
+def test_calls_share_a_connection_and_are_signed(iam: Iam) -> None:
+    aws = Aws()
+    for _ in range(3):
+        aws.deadline = time.monotonic() + 60
+        assert aws.call("iam", "GetRole", RoleName="r")["Role"]["RoleName"] == "r"
+    assert iam.connections == 1
+    assert all(signed.startswith("AWS4-HMAC-SHA256 Credential=testing/") for signed, _ in iam.requests)
+    assert iam.requests[0][1] == b"Action=GetRole&Version=2010-05-08&RoleName=r"
+
+
+def test_the_certificate_authorities_are_read_once(iam: Iam, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = mock.Mock(wraps=ssl.create_default_context)
+    monkeypatch.setattr(ssl, "create_default_context", create)
+    for _ in range(3):
+        aws = Aws()
+        aws.deadline = time.monotonic() + 60
+        aws.call("iam", "GetRole", RoleName="r")
+    assert create.call_count == 1
+    assert transport.tls().verify_mode == ssl.CERT_REQUIRED
+    assert transport.tls().check_hostname
+
+
+def test_a_server_of_an_authority_that_is_not_trusted_gets_no_request(
+    iam: Iam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(other))
+    transport.tls.cache_clear()
+    with pytest.raises(CallFailed, match="unable to get local issuer certificate"):
+        call(Aws())
+    assert iam.requests == []
+
+
+@pytest.mark.parametrize("host", ["other.example"])
+def test_a_server_of_another_name_gets_no_request(iam: Iam) -> None:
+    with pytest.raises(CallFailed, match="CERTIFICATE_VERIFY_FAILED"):
+        call(Aws())
+    assert iam.requests == []
+
+
+def test_a_server_that_says_nothing_leaves_the_call_in_doubt(iam: Iam, monkeypatch: pytest.MonkeyPatch) -> None:
+    iam.silent_seconds = 0.5
+    monkeypatch.setattr(transport, "READ_SECONDS", 0.1)
+    with pytest.raises(CallFailed, match="Read timed out") as failed:
+        call(Aws())
+    assert failed.value.in_doubt
+
+
+def test_connections_and_answers_are_waited_for_no_longer_than_this(iam: Iam) -> None:
+    timeout = transport._pool().connection_pool_kw["timeout"]
+    assert (timeout.connect_timeout, timeout.read_timeout) == (3, 10)
+
+
+def test_behind_a_proxy_botocore_keeps_its_own_way(iam: Iam, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nobody listens there.
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(CallFailed, match="ProxyConnectionError"):
+        call(Aws())
+    assert iam.requests == []

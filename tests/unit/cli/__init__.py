@@ -1,0 +1,1 @@
+"""Tests of cli/rotation_role_policy_cli."""

@@ -1,0 +1,99 @@
+"""Which policies on a role make the narrow one moot."""
+
+from typing import Any
+
+import pytest
+
+from rotation_role_policy import policy
+from rotation_role_policy.state import Secret
+from rotation_role_policy_cli.preview.overly_permissive import Broader, broader
+from tests.unit.test_policy import KEY, SECRET, situation
+
+DOCUMENT = policy.document(situation(Secret(SECRET, KEY)), "Strict")
+READ = "secretsmanager:GetSecretValue"
+
+
+def found(action: Any = READ, resource: Any = "*", **more: Any) -> list[Broader]:
+    statement = {"Effect": "Allow", "Action": action, "Resource": resource} | more
+    statement = {name: value for name, value in statement.items() if value is not None}
+    return broader(DOCUMENT, {"it": {"Version": "2012-10-17", "Statement": statement}})
+
+
+@pytest.mark.parametrize(
+    ("statement", "actions", "pattern"),
+    [
+        ({}, [READ], "*"),
+        ({"action": "secretsmanager:*"}, ["secretsmanager:*"], "*"),
+        ({"action": "SecretsManager:getsecret*"}, ["SecretsManager:getsecret*"], "*"),
+        ({"action": ["x:y", "secretsmanager:Get?ecretValue"]}, ["secretsmanager:Get?ecretValue"], "*"),
+        ({"action": ["secretsmanager:GetSecretValue", "secretsmanager:*"]}, ["secretsmanager:*"], "*"),
+        ({"action": None, "NotAction": "iam:*", "resource": SECRET[:-6] + "*"}, ["all but iam:*"], SECRET[:-6] + "*"),
+        ({"resource": "arn:aws:secretsmanager:*:*:secret:prod/*"}, [READ], "arn:aws:secretsmanager:*:*:secret:prod/*"),
+        ({"resource": [SECRET, "arn:aws:secretsmanager:*"]}, [READ], "arn:aws:secretsmanager:*"),
+        ({"resource": "arn:aws:secretsmanager:*:*:secret:${aws:PrincipalTag/team}/*"}, [READ],
+         "arn:aws:secretsmanager:*:*:secret:${aws:PrincipalTag/team}/*"),
+        ({"resource": None, "NotResource": "arn:aws:secretsmanager:*:*:secret:x-??????"}, [READ],
+         "all but arn:aws:secretsmanager:*:*:secret:x-??????"),
+        # More than reading and writing its value: deleting it, letting others in.
+        ({"action": "secretsmanager:*", "resource": SECRET}, ["secretsmanager:*"], SECRET),
+        # The narrow statement's condition is worth nothing beside one without.
+        ({"action": "kms:Decrypt", "resource": KEY}, ["kms:Decrypt"], KEY),
+        ({"action": "kms:*"}, ["kms:*"], "*"),
+    ],
+)  # fmt: skip
+def test_what_allows_the_same_more_broadly_is_found(
+    statement: dict[str, Any], actions: list[str], pattern: str
+) -> None:
+    assert found(**statement) == [Broader("it", tuple(actions), pattern, is_conditional=False)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"Effect": "Deny"},
+        {"resource": SECRET},
+        # The six random characters: one secret.
+        {"resource": SECRET[:-6] + "??????"},
+        {"resource": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:other/*"},
+        # Case counts in an ARN.
+        {"resource": SECRET.upper() + "*"},
+        {"action": "secretsmanager:ListSecrets"},
+        # Grants that can have no narrower resource are no matter of breadth.
+        {"action": ["secretsmanager:GetRandomPassword", "ec2:*"]},
+        {"action": None, "NotAction": ["secretsmanager:*", "kms:*"]},
+        {"resource": None, "NotResource": [SECRET, KEY]},
+    ],
+)
+def test_what_does_not_is_not(statement: dict[str, Any]) -> None:
+    assert found(**statement) == []
+
+
+def test_a_condition_is_said() -> None:
+    condition = {"StringEquals": {"aws:PrincipalTag/team": "db"}}
+    assert found(Condition=condition) == [Broader("it", (READ,), "*", is_conditional=True)]
+    assert found(READ, SECRET, Condition=condition) == []
+
+
+def test_another_condition_on_the_same_key_is_broader_and_the_same_is_not() -> None:
+    [own] = [one["Condition"] for one in DOCUMENT["Statement"] if "Condition" in one]
+    other = {"StringLike": {"kms:ViaService": "secretsmanager.*"}}
+    assert found("kms:Decrypt", KEY, Condition=other) == [Broader("it", ("kms:Decrypt",), KEY, is_conditional=True)]
+    assert found("kms:Decrypt", KEY, Condition=own) == []
+
+
+def test_each_policy_and_each_pattern_is_one_finding() -> None:
+    statements = [
+        {"Effect": "Allow", "Action": READ, "Resource": "*"},
+        {"Effect": "Allow", "Action": "secretsmanager:Put*", "Resource": "arn:aws:secretsmanager:*"},
+    ]
+    others = {"a": {"Statement": statements}, "b": {"Statement": statements[:1]}, "c": {}}
+    assert [(one.policy, one.actions, one.resource) for one in broader(DOCUMENT, others)] == [
+        ("a", (READ,), "*"),
+        ("a", ("secretsmanager:Put*",), "arn:aws:secretsmanager:*"),
+        ("b", (READ,), "*"),
+    ]
+
+
+def test_the_guides_own_policy_is_not_called_broader_than_itself() -> None:
+    documented = policy.document(situation(Secret(SECRET, None)), "Documented")
+    assert broader(documented, {"it": documented}) == []

@@ -1,0 +1,709 @@
+"""`rotation-role-policy preview`: what the provider would do, found with calls that only read."""
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+
+from rotation_role_policy import __version__, inline_policy
+from rotation_role_policy_cli import main
+from rotation_role_policy_cli.caller_aws import PATIENCE_SECONDS
+from rotation_role_policy_cli.schema import TYPE
+from tests.support.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, World, error, users_aws
+
+BY_HAND = ["--secret-id", "prod/db", "--rotation-lambda", "rotate-db"]
+PROPERTIES = {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db"}
+
+
+class Shown(NamedTuple):
+    """What a command came to."""
+
+    status: int
+    out: str
+    err: str
+
+
+Preview = Callable[..., Shown]
+
+
+@pytest.fixture
+def preview(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Preview]:
+    """Runs the command in the world. Whatever it calls has to be a call that only reads."""
+
+    monkeypatch.setattr(main, "UsersAws", users_aws(world))
+    monkeypatch.setenv("COLUMNS", "100")
+    called: list[str] = []
+
+    def run(*arguments: str) -> Shown:
+        capsys.readouterr()
+        world.calls.clear()
+        # The provider's own log, which ran in this process too.
+        logging.getLogger("rotation_role_policy").handlers.clear()
+        try:
+            status = main.main(["preview", *arguments])
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        called.extend(world.actions())
+        out, err = capsys.readouterr()
+        return Shown(status, out, err)
+
+    yield run
+    assert [action for action in called if not re.fullmatch(r"\w+:(Describe|Get|List|Simulate)\w+", action)] == []
+    assert not {"secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue"} & set(called)
+
+
+@pytest.fixture
+def secret(world: World) -> str:
+    """A secret under the AWS managed key, and a function that rotates it."""
+    world.function(world.role())
+    return world.secret()
+
+
+# --- the same as the provider ---
+
+
+def test_the_json_is_the_document_that_the_provider_then_puts(preview: Preview, world: World) -> None:
+    world.function(world.role(), vpc=world.vpc())
+    world.secret(key=world.key())
+    world.secret("prod/other")
+    world.secret("prod/superuser", key=world.key())
+    shown = preview(*BY_HAND, "--secret-id", "prod/other", "--superuser-secret-id", "prod/superuser", "--json")
+    world.create(SecretIds=["prod/db", "prod/other"], RotationLambdaARN="rotate-db", SuperuserSecretId="prod/superuser")
+    assert (json.loads(shown.out), shown.status, shown.err) == (world.policies()[OWN_POLICY], 2, "")
+
+
+def test_the_declared_form_and_the_guides_profile_are_previewed_too(preview: Preview, world: World) -> None:
+    world.role()
+    world.secret()
+    declared = ["--secret-id", "prod/db", "--role", "rotation-role", "--policy-profile", "Documented"]
+    for given, subnets in (("subnet-1,subnet-2", ["subnet-1", "subnet-2"]), ("none", [])):
+        shown = preview(*declared, "--vpc", given, "--json")
+        world.create(
+            SecretId="prod/db",
+            RoleName="rotation-role",
+            PolicyProfile="Documented",
+            VpcConfig={"SubnetIds": subnets},
+        )
+        assert json.loads(shown.out) == world.policies()[OWN_POLICY]
+
+
+def test_what_stands_there_already_is_unchanged(preview: Preview, world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    shown = preview(*BY_HAND)
+    assert (shown.status, shown.err) == (0, "")
+    assert "Unchanged: the role has this policy." in shown.out
+    assert f"policy      {OWN_POLICY}\n" in shown.out
+    assert "What would change" not in shown.out
+
+
+def test_a_secret_under_another_key_shows_as_a_difference(preview: Preview, world: World, secret: str) -> None:
+    first, second = world.key(), world.key()
+    world.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=first)
+    world.create(**PROPERTIES)
+    world.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=second)
+    shown = preview(*BY_HAND)
+    changed = [line.strip() for line in shown.out.splitlines() if re.match(r"\s+[-+]", line)]
+    assert changed == [f'-  "Resource": "{first}",', f'+  "Resource": "{second}",']
+    assert shown.status == 2
+    assert "The policy would change." in shown.out
+
+
+def test_the_policy_to_compare_with_can_be_named(preview: Preview, world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    assert preview(*BY_HAND, "--policy-name", "other").status == 2
+    assert preview(*BY_HAND, "--policy-name", OWN_POLICY).status == 0
+
+
+def test_another_resources_policy_on_the_same_role_is_not_taken_for_this_ones(
+    preview: Preview, world: World, secret: str
+) -> None:
+    world.secret("prod/other")
+    world.create(SecretId="prod/other", RotationLambdaARN="rotate-db")
+    shown = preview(*BY_HAND)
+    assert "(none there yet)" in shown.out
+    assert "Broader" not in shown.out
+
+
+# --- what a person reads ---
+
+
+def test_each_statement_is_shown_with_its_reason_and_what_is_left_out_with_its_own(
+    preview: Preview, world: World, secret: str
+) -> None:
+    superuser = world.secret("prod/superuser", key=(key := world.key()))
+    out = preview(*BY_HAND, "--superuser-secret-id", "prod/superuser").out
+    granted, left_out = out.split("What it grants")[1].split("Left out")
+    assert re.findall(r"^  (\w+): (.+)$", granted, re.MULTILINE) == [
+        ("RotateSecret", "the four steps of a rotation make these calls"),
+        ("GeneratePassword", "for the new password; IAM takes no other resource"),
+        ("ReadSuperuserSecret", "alternating users: the superuser changes the other user's password"),
+        ("UseSuperuserKey", "the superuser secret is under this customer managed key, and is only read"),
+    ]
+    assert (
+        f"""
+    allows      kms:Decrypt
+    on          {key}
+    only where  kms:EncryptionContext:SecretARN is
+                  {superuser}
+                kms:ViaService is secretsmanager.{REGION}.amazonaws.com
+"""
+        in granted
+    )
+    assert re.findall(r"^  (\w+) {2,}(.+)$", left_out.split("What would")[0], re.MULTILINE) == [
+        ("UseSecretKey", "AWS managed key: it needs no grant"),
+        ("DescribeSuperuserSecret", "RDS does not manage the superuser secret"),
+        ("DescribeSuperuserDatabase", "RDS does not manage the superuser secret"),
+        ("ManageNetworkInterfaces", "not in a VPC"),
+        ("KeepNetworkInterfacesFromCode", "not in a VPC"),
+    ]
+    assert f"function    arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-db, not in a VPC\n" in out
+    assert "The role has no such policy: all of it is new." in out
+
+
+def test_the_deny_is_shown_as_one_and_is_no_part_of_the_guides_profile(preview: Preview, world: World) -> None:
+    world.function(world.role(), vpc=world.vpc())
+    world.secret()
+    strict = preview(*BY_HAND).out
+    assert "    denies      ec2:CreateNetworkInterface" in strict
+    assert "    only where  lambda:SourceFunctionArn is present" in strict
+    documented = preview(*BY_HAND, "--policy-profile", "Documented").out
+    assert "denies" not in documented
+    assert "KeepNetworkInterfacesFromCode  the user guide's policy has no Deny" in documented
+
+
+def test_a_pipe_gets_plain_text_and_a_terminal_colour(
+    preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "\033" not in preview(*BY_HAND).out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    assert "\033[1mRotateSecret\033[0m" in preview(*BY_HAND).out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\033" not in preview(*BY_HAND).out
+
+
+def test_a_terminal_sees_what_is_being_asked_and_a_pipe_does_not(
+    preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert preview(*BY_HAND).err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    err = preview(*BY_HAND).err
+    assert "asking AWS: secretsmanager:DescribeSecret" in err
+    assert err.endswith("\r\033[K")
+
+
+@pytest.mark.parametrize(
+    ("shell", "status", "said"),
+    [
+        # The output fits into the buffer: it is at its flush that nobody is there.
+        ("{ $COMMAND; echo $? >&2; } | true", "141", ""),
+        ("$COMMAND > /dev/full; echo $? >&2", "1", "error: The output cannot be written: No space left on device.\n"),
+        ("$COMMAND >&-; echo $? >&2", "0", ""),
+    ],
+)
+def test_an_output_that_is_not_taken_is_told_by_the_status(shell: str, status: str, said: str) -> None:
+    program = f"{sys.executable} -c 'import sys, time; time.sleep(0.2); from rotation_role_policy_cli import main"
+    program += '; sys.exit(main.main(["schema"]))\''
+    # Else each line is written at once, and there is nothing left to flush.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    environment = buffered | {"PYTHONPATH": "handler:cli"}
+    ran = subprocess.run(
+        ["/bin/sh", "-c", shell.replace("$COMMAND", program)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert ran.stderr == f"{said}{status}\n"
+
+
+# --- broader policies ---
+
+
+def test_policies_that_make_the_narrow_one_moot_are_shown(preview: Preview, world: World, secret: str) -> None:
+    iam = world.client("iam")
+    wide = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [wide]})
+    iam.put_role_policy(RoleName="rotation-role", PolicyName="theirs", PolicyDocument=document)
+    arn = iam.create_policy(PolicyName="managed", PolicyDocument=document)["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName="rotation-role", PolicyArn=arn)
+    out = preview(*BY_HAND).out
+    assert '  ! the inline policy "theirs" allows secretsmanager:GetSecretValue on *\n' in out
+    assert f"! the managed policy {arn} allows secretsmanager:GetSecretValue on *" in " ".join(out.split())
+
+
+def test_what_cannot_be_looked_at_is_said(preview: Preview, world: World, secret: str) -> None:
+    world.faults["iam:ListAttachedRolePolicies"] = [error("AccessDenied")]
+    world.faults["iam:SimulatePrincipalPolicy"] = [error("AccessDenied")]
+    shown = preview(*BY_HAND)
+    notes = " ".join(shown.out.split("Note: ", 1)[1].split())
+    assert "managed policies were looked at: AWS denies you iam:ListAttachedRolePolicies." in notes
+    assert "The access check was not made: AWS denies you iam:SimulatePrincipalPolicy." in notes
+    assert shown.status == 2
+
+
+def test_a_key_that_was_not_looked_at_is_said(preview: Preview, world: World, secret: str) -> None:
+    theirs = f"arn:aws:kms:{REGION}:999999999999:key/11111111-1111-1111-1111-111111111111"
+    world.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=theirs)
+    world.faults["kms:DescribeKey"] = [error("AccessDeniedException")]
+    out = " ".join(preview(*BY_HAND).out.split())
+    assert f"Note: key not inspected: kms:DescribeKey is denied ({theirs})." in out
+
+
+# --- what the provider would refuse ---
+
+
+def test_a_block_that_the_access_check_finds_is_an_error_below_the_policy(
+    preview: Preview, world: World, secret: str
+) -> None:
+    def deny(simulation: dict[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {"EvalActionName": action, "EvalResourceName": "*", "EvalDecision": "explicitDeny"}
+            for action in simulation["ActionNames"]
+        ]
+
+    world.simulate = deny
+    shown = preview(*BY_HAND)
+    assert shown.status == 1
+    assert "RotateSecret: " in shown.out
+    assert "Refused: AccessCheck: role" in shown.out
+    as_json = preview(*BY_HAND, "--json")
+    assert (as_json.status, as_json.err.count("\n")) == (1, 1)
+    assert as_json.err.startswith('error: AccessCheck: role "rotation-role"')
+    assert preview(*BY_HAND, "--access-check", "Off").status == 2
+
+
+def test_a_role_that_is_full_is_refused_as_the_provider_refuses_it(preview: Preview, world: World, secret: str) -> None:
+    text = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "x:" + "y" * 9_900, "Resource": "*"}]}
+    document = json.dumps(text)
+    world.client("iam").put_role_policy(RoleName="rotation-role", PolicyName="theirs", PolicyDocument=document)
+    assert inline_policy.size(text) < inline_policy.ROLE_LIMIT
+    shown = preview(*BY_HAND)
+    assert (shown.status, "Refused: The role" in shown.out) == (1, True)
+    assert world.create(**PROPERTIES)["Reason"] in " ".join(shown.out.split())
+
+
+def test_more_secrets_than_an_answer_holds_are_refused(preview: Preview, world: World, secret: str) -> None:
+    names = [f"prod/{'x' * 40}{number}" for number in range(45)]
+    for one in names:
+        world.secret(one)
+    arguments = [argument for one in names for argument in ("--secret-id", one)]
+    shown = preview(*arguments, "--rotation-lambda", "rotate-db")
+    assert shown.status == 1
+    assert "SecretIds: 45 secrets are too many for one resource" in shown.out
+
+
+# --- errors ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "faults", "said"),
+    [
+        (["--secret-id", "nowhere"], {}, 'SecretId "nowhere": there is no such secret in eu-central-1. Correct it'),
+        (["--secret-id", "prod/db"], {}, "RotationLambdaARN is missing"),
+        (["--secret-id", "a b"], {}, 'SecretId "a b" is not in the right form. Give a secret'),
+        (BY_HAND, {"lambda:GetFunctionConfiguration": error("AccessDeniedException", "not authorized")},
+         "AWS denies you lambda:GetFunctionConfiguration. not authorized"),
+        (BY_HAND, {"secretsmanager:DescribeSecret": error("AccessDenied", "me is not authorized to perform: x")},
+         "AWS denies it: me is not authorized to perform: x"),
+        (BY_HAND, {"sts:GetCallerIdentity": error("AccessDenied", "me is not authorized to perform: sts:AssumeRole")},
+         "AWS denies it: me is not authorized to perform: sts:AssumeRole"),
+        (BY_HAND, {"sts:GetCallerIdentity": error("ExpiredToken", "it has expired")},
+         "it has expired (sts:GetCallerIdentity answered ExpiredToken). Log in to AWS again, or give --profile."),
+        (BY_HAND, {"sts:GetCallerIdentity": NoCredentialsError()},
+         "Unable to locate credentials (sts:GetCallerIdentity answered NoCredentialsError). Log in"),
+        ([*BY_HAND, "--profile", "nobody"], {}, "The config profile (nobody) could not be found. --profile is of your"),
+        ([*BY_HAND, "--profile", "Documented"], {}, "The config profile (Documented) could not be found."),
+    ],
+)  # fmt: skip
+def test_an_error_is_one_line_that_says_what_to_do(
+    preview: Preview, world: World, secret: str, arguments: list[str], faults: dict[str, Exception], said: str
+) -> None:
+    world.faults |= {action: [fault] for action, fault in faults.items()}
+    shown = preview(*arguments)
+    assert (shown.status, shown.out) == (1, "")
+    assert shown.err.startswith(f"error: {said}")
+    assert shown.err.count("\n") == 1
+
+
+def test_without_a_region_it_says_how_to_give_one(
+    preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    assert preview(*BY_HAND).err == "error: You must specify a region. Give --region, or set AWS_REGION.\n"
+    assert preview(*BY_HAND, "--region", REGION).status == 2
+    monkeypatch.setenv("AWS_REGION", REGION)
+    assert preview(*BY_HAND).status == 2
+
+
+def test_aws_region_counts_as_it_does_for_the_aws_cli(
+    preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    assert "there is no such secret in us-west-2" in preview(*BY_HAND).err
+    assert preview(*BY_HAND, "--region", REGION).status == 2
+
+
+def test_throttling_is_waited_out_and_not_for_ever(preview: Preview, world: World, secret: str) -> None:
+    world.faults["iam:ListRolePolicies"] = [error("Throttling")] * 3
+    assert preview(*BY_HAND).status == 2
+    world.faults["iam:ListRolePolicies"] = [error("Throttling", "Rate exceeded")] * 1000
+    world.slept.clear()
+    shown = preview(*BY_HAND)
+    assert (shown.status, "answered Throttling" in shown.err) == (1, True)
+    assert sum(world.slept) <= PATIENCE_SECONDS
+
+
+def test_a_place_that_does_not_answer_makes_one_think_of_the_region(
+    preview: Preview, world: World, secret: str
+) -> None:
+    nobody = EndpointConnectionError(endpoint_url="https://sts.eu-centrl-1.amazonaws.com/")
+    world.faults["sts:GetCallerIdentity"] = [nobody] * 1000
+    err = preview(*BY_HAND).err
+    assert err.endswith("(sts:GetCallerIdentity answered EndpointConnectionError). Check --region, and your network.\n")
+    assert sum(world.slept) <= PATIENCE_SECONDS
+
+
+def test_a_bundle_of_authorities_that_is_not_there_is_one_line_too(
+    preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("Could not find a suitable TLS CA certificate bundle, invalid path: /nowhere")
+
+    monkeypatch.setattr(main, "preview", fail)
+    shown = preview(*BY_HAND)
+    assert (shown.status, shown.err) == (
+        1,
+        "error: Could not find a suitable TLS CA certificate bundle, invalid path: /nowhere\n",
+    )
+
+
+def test_a_fault_of_the_tools_own_is_one_line_too(
+    preview: Preview, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(main, "preview", fail)
+    assert preview(*BY_HAND).err == (
+        "error: This is a fault of the tool's: ZeroDivisionError: by zero. With --debug it says where.\n"
+    )
+    with pytest.raises(ZeroDivisionError):
+        main.main(["--debug", "preview", *BY_HAND])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give --secret-id or --template"),
+        ([*BY_HAND, "--template", "x.yaml"], "give --secret-id or --template, not both"),
+        ([*BY_HAND, "--stack", "shop"], "--stack, --parameter and --resource go with --template"),
+        (["--template", "x.yaml", "--role", "r"], "--role goes with --secret-id; the template says its own"),
+        (
+            ["--template", "x.yaml", "--parameter", "x"],
+            "--parameter x: give a name and a value, as in Environment=prod",
+        ),
+        ([*BY_HAND, "--policy-profile", "Loose"], "argument --policy-profile: invalid choice"),
+        ([*BY_HAND, "--secret"], "ambiguous option|expected one argument"),
+    ],
+)
+def test_an_error_of_usage_ends_with_1_for_2_says_that_a_policy_would_change(
+    preview: Preview, arguments: list[str], said: str
+) -> None:
+    shown = preview(*arguments)
+    assert shown.status == 1
+    assert re.match(f"rotation-role-policy preview: .*({said})", shown.err)
+    assert shown.err.count("\n") == 1
+
+
+def test_the_help_says_what_the_exit_status_means(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["preview", "--help"], ["--version"]):
+        with pytest.raises(SystemExit) as ended:
+            main.main(arguments)
+        assert not ended.value.code
+    out = capsys.readouterr().out
+    for line in ("  0  unchanged", "  2  the policy would change", "  1  an error"):
+        assert line in out
+    assert out.splitlines()[-1] == f"rotation-role-policy {__version__}"
+
+
+# --- templates ---
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Callable[[str], str]:
+    """Writes a template with these resources and gives its path."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "template.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+FUNCTION = f"""
+AWSTemplateFormatVersion: "2010-09-09"
+Parameters:
+  SecretName: {{ Type: String, Default: prod/db }}
+Resources:
+  {LOGICAL_ID}:
+    Type: Custom::RotationRolePolicy
+    Properties:
+      ServiceToken: !ImportValue rotation-role-policy-ServiceToken
+      SecretId: !Ref SecretName
+      RotationLambdaARN: !Sub "arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:rotate-db"
+      Triggers: {{ Key: !GetAtt Elsewhere.Arn }}
+"""
+
+
+def test_a_template_needs_no_stack_where_its_parameters_say_it_all(
+    preview: Preview, world: World, secret: str, template: Callable[[str], str]
+) -> None:
+    file = template(FUNCTION)
+    shown = preview("--template", file)
+    assert (shown.status, shown.err) == (2, "")
+    assert shown.out.startswith(f"{LOGICAL_ID} (Strict)\n")
+    world.secret("prod/other")
+    other = preview("--template", file, "--parameter", "SecretName=prod/other", "--json")
+    world.create(SecretId="prod/other", RotationLambdaARN="rotate-db")
+    assert json.loads(other.out) == {LOGICAL_ID: world.policies()[OWN_POLICY]}
+    one = preview("--template", file, "--parameter", "SecretName=prod/other", "--json", "--resource", LOGICAL_ID)
+    assert json.loads(one.out) == world.policies()[OWN_POLICY]
+
+
+def test_with_its_stack_the_resources_own_policy_is_compared(
+    preview: Preview, world: World, secret: str, template: Callable[[str], str]
+) -> None:
+    file = template(FUNCTION)
+    world.create(**PROPERTIES)
+    other_role = world.role("former-role")
+    described = {"StackId": STACK_ID, "StackName": "database", "Parameters": [], "StackStatus": "CREATE_COMPLETE"}
+    resources: list[dict[str, Any]] = []
+    world.responses["cloudformation:DescribeStacks"] = lambda _: {"Stacks": [described]}
+    world.responses["cloudformation:ListStackResources"] = lambda _: {"StackResourceSummaries": resources}
+    shown = preview("--template", file, "--stack", "database")
+    assert (shown.status, shown.err) == (0, "")
+    assert f"policy      {OWN_POLICY}\n" in shown.out
+    former = f"{other_role.rpartition('/')[2]}/{OWN_POLICY}"
+    resources.append({"LogicalResourceId": LOGICAL_ID, "ResourceType": TYPE, "PhysicalResourceId": former})
+    # On the new role it stands already; on the former it does not go before the update.
+    again = preview("--template", file, "--stack", "database")
+    assert (again.status, "The policy moves" in again.out) == (2, True)
+    world.client("iam").delete_role_policy(RoleName="rotation-role", PolicyName=OWN_POLICY)
+    moved = preview("--template", file, "--stack", "database")
+    assert moved.status == 2
+    assert "The policy moves: it is put on this role, and taken from the role former-role when" in moved.out
+
+
+def test_what_fails_in_one_resource_does_not_hide_the_others(
+    preview: Preview, world: World, secret: str, template: Callable[[str], str]
+) -> None:
+    text = (
+        FUNCTION
+        + """
+  Second:
+    Type: Custom::RotationRolePolicy
+    Properties: { SecretId: !Ref Secret, RotationLambdaARN: rotate-db }
+  Secret:
+    Type: AWS::SecretsManager::Secret
+"""
+    )
+    shown = preview("--template", template(text))
+    assert shown.status == 1
+    assert shown.out.startswith(f"{LOGICAL_ID} (Strict)\n")
+    assert shown.err == "error: Second: SecretId: the resource Secret is known where it is deployed. Give --stack.\n"
+    assert preview("--template", template(text), "--resource", LOGICAL_ID).status == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "said"),
+    [
+        ("{", [], "is not YAML or JSON"),
+        ("- a: [", [], "is not YAML or JSON"),
+        ("a: b", [], "is no CloudFormation template: it has no Resources."),
+        ("Resources: {}", [], "has no Custom::RotationRolePolicy."),
+        (FUNCTION, ["--resource", "Nobody"], "has no such resource of ours."),
+        (FUNCTION, ["--parameter", "Nobody=1"], "--parameter Nobody: the template has no such parameter."),
+        (FUNCTION, ["--stack", "nobody"], "--stack nobody: there is no such stack in eu-central-1."),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_one_line_too(
+    preview: Preview,
+    world: World,
+    secret: str,
+    template: Callable[[str], str],
+    text: str,
+    arguments: list[str],
+    said: str,
+) -> None:
+    world.faults["cloudformation:DescribeStacks"] = [error("ValidationError", "does not exist")]
+    shown = preview("--template", template(text), *arguments)
+    assert (shown.status, shown.out, shown.err.count("\n")) == (1, "", 1)
+    assert said in shown.err
+
+
+def test_a_template_that_is_not_there_is_one_line_too(preview: Preview) -> None:
+    assert preview("--template", "nowhere.yaml").err == "error: nowhere.yaml: No such file or directory.\n"
+
+
+CONDITIONAL = (
+    FUNCTION.replace("    Type: Custom", "    Condition: IsProd\n    Type: Custom")
+    + """
+Conditions:
+  IsProd: !And [!Equals [!Ref SecretName, prod/other], !Not [!Equals [a, b]]]
+"""
+)
+
+
+def test_a_resource_whose_condition_is_false_is_left_out(
+    preview: Preview, secret: str, template: Callable[[str], str]
+) -> None:
+    shown = preview("--template", template(CONDITIONAL))
+    assert (shown.status, shown.err) == (0, "")
+    assert shown.out == "There is nothing to do: the conditions of the template leave all of ours out.\n\n"
+    assert preview("--template", template(CONDITIONAL), "--json").out == "{}\n"
+
+
+@pytest.mark.parametrize(
+    "text", [CONDITIONAL, "Resources: { Topic: { Type: AWS::SNS::Topic } }"], ids=["condition", "gone"]
+)
+def test_a_policy_that_the_update_takes_away_is_told(
+    preview: Preview, world: World, secret: str, template: Callable[[str], str], text: str
+) -> None:
+    world.create(**PROPERTIES)
+    deployed(world, {LOGICAL_ID: f"rotation-role/{OWN_POLICY}", "Failed": "uncreated-Failed"})
+    shown = preview("--template", template(text), "--stack", "database")
+    assert (shown.status, shown.err) == (2, "")
+    assert shown.out == f"{LOGICAL_ID}: it goes, and with it the policy {OWN_POLICY} of the role rotation-role.\n\n"
+    assert (
+        preview("--template", template(text), "--stack", "database", "--json").out
+        == f'{{\n  "{LOGICAL_ID}": null\n}}\n'
+    )
+
+
+def deployed(world: World, physical_ids: dict[str, str]) -> None:
+    """There is the stack ``database`` with these resources of ours."""
+    stack = {"StackId": STACK_ID, "StackName": "database", "StackStatus": "UPDATE_COMPLETE"}
+    resources = [
+        {"LogicalResourceId": name, "ResourceType": TYPE, "PhysicalResourceId": physical_id}
+        for name, physical_id in physical_ids.items()
+    ]
+    world.responses["cloudformation:DescribeStacks"] = lambda _: {"Stacks": [stack]}
+    world.responses["cloudformation:ListStackResources"] = lambda _: {"StackResourceSummaries": resources}
+
+
+def test_loops_are_told_of_beside_what_is_seen(preview: Preview, secret: str, template: Callable[[str], str]) -> None:
+    loop = '  Fn::ForEach::More: [Name, [A], { "P${Name}": { Type: Custom::RotationRolePolicy } }]\n'
+    shown = preview("--template", template(FUNCTION + loop))
+    assert (shown.status, shown.out.startswith(f"{LOGICAL_ID} (Strict)")) == (1, True)
+    assert shown.err.startswith(
+        "error: Fn::ForEach::More makes resources that are not seen here. Preview the processed"
+    )
+
+
+# --- which policy is this resource's ---
+
+
+def test_without_a_stack_another_resources_policy_is_not_taken_for_this_ones(
+    preview: Preview, world: World, secret: str, template: Callable[[str], str]
+) -> None:
+    world.create(**PROPERTIES)
+    assert preview("--template", template(FUNCTION)).status == 0
+    renamed = preview("--template", template(FUNCTION.replace(LOGICAL_ID, "BrandNew")))
+    assert (renamed.status, "(none there yet)" in renamed.out) == (2, True)
+
+
+def test_a_policy_that_only_reads_the_secret_or_is_wide_is_not_taken_for_it(
+    preview: Preview, world: World, secret: str
+) -> None:
+    world.secret("prod/super")
+    world.create(**PROPERTIES, SuperuserSecretId="prod/super")
+    wide = {"Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": wide})
+    world.client("iam").put_role_policy(
+        RoleName="rotation-role", PolicyName="Other-0123456789ab", PolicyDocument=document
+    )
+    shown = preview("--secret-id", "prod/super", "--rotation-lambda", "rotate-db")
+    assert "(none there yet)" in shown.out
+    assert 'the inline policy "Other-0123456789ab" allows secretsmanager:* on *' in shown.out
+
+
+def test_of_several_likely_ones_the_same_is_taken_and_else_none(preview: Preview, world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    iam = world.client("iam")
+    other = world.policies()[OWN_POLICY] | {"Id": "other"}
+    second = {"RoleName": "rotation-role", "PolicyName": "Second-0123456789ab"}
+    iam.put_role_policy(**second, PolicyDocument=json.dumps(other))
+    assert preview(*BY_HAND).status == 0
+    iam.put_role_policy(
+        RoleName="rotation-role", PolicyName=OWN_POLICY, PolicyDocument=json.dumps(other | {"Id": "another"})
+    )
+    shown = " ".join(preview(*BY_HAND).out.split())
+    assert "(none there yet)" in shown
+    assert f"Note: Several policies may be this resource's: {OWN_POLICY}, Second-0123456789ab. Give --stack" in shown
+
+
+def test_a_standing_policy_of_another_hand_is_compared_whole(preview: Preview, world: World, secret: str) -> None:
+    world.create(**PROPERTIES)
+    document = world.policies()[OWN_POLICY] | {"Id": "by-hand"}
+    by_hand = {"RoleName": "rotation-role", "PolicyName": "hand"}
+    world.client("iam").put_role_policy(**by_hand, PolicyDocument=json.dumps(document))
+    assert '-"Id": "by-hand"' in preview(*BY_HAND, "--policy-name", "hand").out
+    statement = {"Effect": "Allow", "Action": "x:y", "Resource": "*"}
+    single = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    world.client("iam").put_role_policy(**by_hand, PolicyDocument=single)
+    assert '-{"Effect": "Allow", "Action": "x:y", "Resource": "*"}' in preview(*BY_HAND, "--policy-name", "hand").out
+
+
+# --- what the provider would refuse, all together ---
+
+
+def test_policies_that_come_at_the_same_time_count_together(
+    preview: Preview, world: World, secret: str, template: Callable[[str], str]
+) -> None:
+    names = [f"prod/{'x' * 80}{number}" for number in range(15)]
+    for one in names:
+        world.secret(one)
+    resource = f"""
+  Name:
+    Type: Custom::RotationRolePolicy
+    Properties: {{ SecretIds: {json.dumps(names)}, RotationLambdaARN: rotate-db }}
+"""
+    text = "Resources:" + "".join(resource.replace("Name", f"Policy{number}") for number in range(6))
+    shown = preview("--template", template(text), "--json")
+    assert shown.status == 1
+    assert len(json.loads(shown.out)) == 6
+    refused = re.findall(r"error: (Policy\d): The role \"rotation-role\" is full", shown.err)
+    # Each has 2,600 characters or so: IAM takes three.
+    assert refused == ["Policy3", "Policy4", "Policy5"]
+
+
+def test_a_secret_of_another_account_is_said_to_be_out_of_the_providers_reach(
+    preview: Preview, world: World, secret: str
+) -> None:
+    theirs = f"arn:aws:secretsmanager:{REGION}:999999999999:secret:theirs-AbCdEf"
+    own = {"ARN": secret, "Name": "prod/db"}
+    world.responses["secretsmanager:DescribeSecret"] = lambda parameters: (
+        {"ARN": theirs, "Name": "theirs"} if parameters["SecretId"] == theirs else own
+    )
+    out = " ".join(preview(*BY_HAND, "--superuser-secret-id", theirs).out.split())
+    assert f"Note: The provider may describe secrets of its own account alone, and {theirs} is of another." in out
+
+
+def test_what_the_simulator_cannot_judge_is_said(preview: Preview, world: World, secret: str) -> None:
+    world.faults["iam:SimulatePrincipalPolicy"] = [error("InvalidInput", "no")] * 20
+    out = " ".join(preview(*BY_HAND).out.split())
+    could_not_say = 'the policy simulator could not say (InvalidInput: "no").'
+    assert f'Note: The access check leaves open: secretsmanager:DescribeSecret on "{secret}": {could_not_say}' in out
+    world.faults["iam:SimulatePrincipalPolicy"] = [error("AccessDenied", "no")]
+    out = " ".join(preview(*BY_HAND).out.split())
+    assert "Note: The access check was not made: AWS denies you iam:SimulatePrincipalPolicy." in out

@@ -1,0 +1,195 @@
+"""The JSON Schema of the properties: what is checked in, and that it takes what the handler takes, both ways."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from rotation_role_policy.errors import Refused
+from rotation_role_policy.properties import PROPERTIES, Property, declare
+from rotation_role_policy_cli import main, schema
+from tests import ROOT
+from tests.model.test_bad_input import DAMAGED_PROPERTIES, JSON, TEXT
+from tests.unit.test_properties import REFUSED
+
+VALIDATOR = jsonschema.Draft7Validator(schema.schema())
+MANY = settings(max_examples=12 * settings().max_examples)
+"""These are cheap."""
+
+
+def by_the_schema(properties: Any) -> bool:
+    """Whether the schema takes the properties, with a ServiceToken.
+
+    The schema demands one and the handler does not: without one, CloudFormation never gets as far as the handler.
+    """
+    with_token = {"ServiceToken": "arn"} | properties if isinstance(properties, dict) else properties
+    return bool(VALIDATOR.is_valid(with_token))
+
+
+def by_the_handler(properties: Any) -> bool:
+    try:
+        declare(properties)
+    except Refused:
+        return False
+    return True
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_what_the_table_makes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["schema"]) == 0
+    assert capsys.readouterr().out == schema.text() == schema.FILE.read_text()
+
+
+def test_it_is_a_schema_and_tells_of_every_property() -> None:
+    jsonschema.Draft7Validator.check_schema(schema.schema())
+    told = json.loads(schema.text())
+    assert told["$schema"] == VALIDATOR.META_SCHEMA["$schema"]
+    assert not re.search(r"`|\]\(", schema.text()), "Markdown"
+    for row in PROPERTIES:
+        assert told["properties"][row.name]["description"].startswith(re.split(r"[`\[]", row.meaning)[0])
+        assert told["properties"][row.name].get("default") == row.default
+        for member in row.members:
+            assert told["properties"][row.name]["properties"][member.name]["description"] == member.meaning
+
+
+def test_its_patterns_are_read_by_javascript_too() -> None:
+    patterns = re.findall(r'"pattern": (".*")', schema.text())
+    assert len(patterns) == len([row for row in PROPERTIES if row.pattern or row.type == "Integer"])
+    for pattern in map(json.loads, patterns):
+        assert pattern.startswith("^(")
+        assert pattern.endswith(r")$(?!\n)")
+        # Python's own syntax: named groups and inline flags, \A and \Z, possessive quantifiers.
+        assert not re.search(r"\(\?|\\[A-Za-z]|[*+?}]\+", pattern.removesuffix(r"$(?!\n)"))
+
+
+def test_it_demands_the_service_token_which_the_handler_leaves_to_cloudformation() -> None:
+    properties = {"SecretId": "db"}
+    assert by_the_handler(properties)
+    assert not VALIDATOR.is_valid(properties)
+    assert VALIDATOR.is_valid(properties | {"ServiceToken": "arn"})
+
+
+# --- both ways -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("properties", [properties for properties, _ in REFUSED])
+def test_what_the_handler_is_tested_to_refuse_the_schema_refuses(properties: Any) -> None:
+    assert not by_the_schema(properties)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "events").glob("*.json")), ids=lambda path: path.stem)
+def test_the_events_properties_are_taken_by_both_or_by_none(path: Path) -> None:
+    event = json.loads(path.read_text())
+    for name in ("ResourceProperties", "OldResourceProperties"):
+        if name in event:
+            assert by_the_schema(event[name]) == by_the_handler(event[name])
+            assert by_the_schema(event[name]) or path.stem in ("delete-never-created", "create-refused")
+
+
+def well_formed(row: Property) -> st.SearchStrategy[Any]:
+    """Values of a row that both have to take."""
+    if row.type == "List of String":
+        return st.lists(_text(row), min_size=row.minimum, max_size=3)
+    if row.type == "Integer":
+        number = st.integers(row.minimum, row.maximum)
+        padded = st.tuples(number, st.integers(1, 9)).map(lambda both: f"{both[0]:0{both[1]}}")
+        return number | number.map(float) | number.map(str) | number.map(lambda one: f"{one}.0") | padded
+    if row.type == "Boolean":
+        return st.sampled_from([True, False, "true", "false"])
+    if row.type == "Object":
+        members = {member.name: well_formed(member) for member in row.members}
+        return st.fixed_dictionaries({}, optional=members) if members else st.dictionaries(TEXT, JSON, max_size=2)
+    return _text(row)
+
+
+def _text(row: Property) -> st.SearchStrategy[str]:
+    if row.allowed:
+        return st.sampled_from(row.allowed)
+    if row.pattern:
+        return st.from_regex(row.pattern, fullmatch=True)
+    return st.text(min_size=1, max_size=3)
+
+
+def nearly(value: Any) -> st.SearchStrategy[Any]:
+    """Values that are almost this one: a character more or less, another type, one member spoilt."""
+    if isinstance(value, str) and value:
+        places = st.integers(0, len(value))
+        odd = st.sampled_from(["\n", "*", " ", "/", ":", "$", "-", ".", ".0", "0", "ü", "\u0661"])
+        return st.one_of(
+            st.tuples(places, odd).map(lambda both: value[: both[0]] + both[1] + value[both[0] :]),
+            places.map(lambda place: value[:place] + value[place + 1 :]),
+            st.sampled_from([[value], {"Ref": value}, value.lower(), value + "\n", value * 60]),
+        )
+    if isinstance(value, list):
+        spoilt = nearly(value[0]).map(lambda one: [*value[1:], one]) if value else st.just([""])
+        return spoilt | st.sampled_from([[], [*value, None], ",".join(map(str, value))])
+    if isinstance(value, dict):
+        return st.dictionaries(TEXT | st.just("Subnets"), JSON, max_size=1).map(lambda more: value | more)
+    if isinstance(value, bool):
+        return st.sampled_from([int(value), float(value), str(value), None])
+    if isinstance(value, int | float):
+        return st.sampled_from([value + 0.5, -value, value + 61, str(-value), f"{value}.", f"{value}0", bool(value)])
+    return JSON
+
+
+BY_NAME = {row.name: row for row in PROPERTIES}
+WELL_FORMED_VALUES = st.fixed_dictionaries({}, optional={name: well_formed(row) for name, row in BY_NAME.items()})
+
+
+@st.composite
+def _properties(draw: st.DrawFn) -> dict[str, Any]:
+    """Properties of right values, with what goes together as it may come: right, wrong, nearly right."""
+    properties: dict[str, Any] = draw(WELL_FORMED_VALUES)
+    if draw(st.booleans()):
+        secret = draw(st.sampled_from(["SecretId", "SecretIds"]))
+        properties = {name: value for name, value in properties.items() if not name.startswith("SecretId")}
+        properties[secret] = draw(well_formed(BY_NAME[secret]))
+        properties.pop("VpcConfig" if "RoleName" not in properties else "RotationLambdaARN", None)
+    if draw(st.booleans()) and properties:
+        name = draw(st.sampled_from(sorted(properties)))
+        properties[name] = draw(nearly(properties[name]))
+    return properties
+
+
+@MANY
+@given(_properties())
+@example({"SecretId": "db", "PropagationDelay": 10.0})
+@example({"SecretId": "db", "PropagationDelay": "-0.0"})
+@example({"SecretId": "db", "PropagationDelay": "0000000060.0"})
+@example({"SecretId": "db\n"})
+@example({"SecretIds": ["db"], "RoleName": "r", "VpcConfig": {"Ipv6AllowedForDualStack": 1}})
+def test_well_formed_and_nearly_well_formed_properties_are_taken_by_both_or_by_none(properties: dict[str, Any]) -> None:
+    assert by_the_schema(properties) == by_the_handler(properties)
+
+
+@MANY
+@given(DAMAGED_PROPERTIES | JSON)
+def test_damaged_properties_are_taken_by_both_or_by_none(properties: Any) -> None:
+    assert by_the_schema(properties) == by_the_handler(properties)
+
+
+def test_the_generated_properties_are_of_both_kinds() -> None:
+    """Without this, an agreement on nothing but refusals would pass."""
+    kinds = []
+
+    @settings(max_examples=200)
+    @given(_properties())
+    def count(properties: dict[str, Any]) -> None:
+        kinds.append(by_the_handler(properties))
+
+    count()
+    assert 0.15 < sum(kinds) / len(kinds) < 0.85
+
+
+@pytest.mark.parametrize("number", range(-1, 62))
+def test_every_delay_in_every_form_is_taken_by_both_or_by_none(number: int) -> None:
+    for form in (number, float(number), str(number), f"{number}.0", f"{number:09}", f"{number:010}", f"{number}.", ""):
+        properties = {"SecretId": "db", "PropagationDelay": form}
+        assert by_the_schema(properties) == by_the_handler(properties), form

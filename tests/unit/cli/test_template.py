@@ -1,0 +1,334 @@
+"""What the references in a template stand for: every function with values, and what cannot be known."""
+
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from rotation_role_policy import arn
+from rotation_role_policy.errors import CallFailed
+from rotation_role_policy_cli.caller_aws import UsersAws
+from rotation_role_policy_cli.template.file import Unresolved, load
+from rotation_role_policy_cli.template.resolver import Template
+from rotation_role_policy_cli.template.stack import Stack
+from tests.support.world import ACCOUNT, REGION, STACK_ID
+
+ARN = f"arn:aws:{{}}:{REGION}:{ACCOUNT}:"
+SECRET_ARN = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:db-AbCdEf"
+DATABASE_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:rds!db-1-AbCdEf"
+
+
+class KnownAws:
+    """An account in which these calls have these answers."""
+
+    caller = arn.Arn("aws", "sts", "", ACCOUNT, "assumed-role/admin/me")
+
+    def __init__(self) -> None:
+        nested = {"Outputs": [{"OutputKey": "SecretId", "OutputValue": "nested/db"}]}
+        self.stack = {
+            "StackId": STACK_ID,
+            "Parameters": [
+                {"ParameterKey": "Name", "ParameterValue": "from-stack"},
+                {"ParameterKey": "Names", "ParameterValue": "a, b"},
+                {"ParameterKey": "Hidden", "ParameterValue": "****"},
+                {"ParameterKey": "Kept", "ParameterValue": "/in/ssm", "ResolvedValue": "of the last deployment"},
+            ],
+        }
+        resources = {
+            "Secret": ("SecretsManager::Secret", SECRET_ARN),
+            "Role": ("IAM::Role", "role-1"),
+            "Function": ("Lambda::Function", "rotate-1"),
+            "Key": ("KMS::Key", "1234"),
+            "Database": ("RDS::DBInstance", "db-1"),
+            "Unmanaged": ("RDS::DBInstance", "db-2"),
+            "Cluster": ("RDS::DBCluster", "cluster-1"),
+            "Nested": ("CloudFormation::Stack", "nested-id"),
+            "Alias": ("Lambda::Alias", ARN.format("lambda") + "function:f:live"),
+            "FunctionAliaslive": ("Lambda::Alias", ARN.format("lambda") + "function:rotate-1:live"),
+            "FunctionRole": ("IAM::Role", "made-by-sam"),
+            "Unfinished": ("SecretsManager::Secret", ""),
+        }
+        half = [
+            {"LogicalResourceId": name, "ResourceType": f"AWS::{kind}", "PhysicalResourceId": physical_id}
+            for name, (kind, physical_id) in resources.items()
+        ]
+        owner = {"MasterUserSecret": {"SecretArn": DATABASE_SECRET}}
+        self.answers: dict[tuple[str, str], Any] = {
+            ("DescribeStacks", "database"): {"Stacks": [self.stack]},
+            ("DescribeStacks", "nested-id"): {"Stacks": [nested]},
+            ("ListStackResources", ""): {"StackResourceSummaries": half[:4], "NextToken": "more"},
+            ("ListStackResources", "more"): {"StackResourceSummaries": half[4:]},
+            ("ListExports", ""): {"Exports": [{"Name": "other", "Value": "x"}], "NextToken": "more"},
+            ("ListExports", "more"): {"Exports": [{"Name": "shared-db", "Value": "exported/db"}]},
+            ("GetRole", "role-1"): {"Role": {"Arn": f"arn:aws:iam::{ACCOUNT}:role/path/role-1"}},
+            ("GetParameter", "/db/name"): {"Parameter": {"Type": "String", "Value": "ssm/db"}},
+            ("GetParameter", "/in/ssm"): {"Parameter": {"Type": "String", "Value": "in ssm now"}},
+            ("GetParameter", "/secure"): {"Parameter": {"Type": "SecureString", "Value": "ciphertext"}},
+            ("DescribeDBInstances", "db-2"): {"DBInstances": [{}]},
+            ("DescribeDBInstances", "db-1"): {"DBInstances": [owner]},
+            ("DescribeDBClusters", "cluster-1"): {"DBClusters": [owner]},
+        }
+
+    def call(self, service: str, operation: str, **parameters: Any) -> Any:
+        key = parameters.get("NextToken", "") if operation.startswith("List") else next(iter(parameters.values()))
+        if (operation, key) not in self.answers:
+            raise CallFailed(f"{service}:{operation}", "ParameterNotFound", "no")
+        return self.answers[operation, key]
+
+    def region(self) -> str:
+        return REGION
+
+    def dns_suffix(self, partition: str) -> str:
+        assert partition == "aws"
+        return "amazonaws.com"
+
+
+BODY = """
+Parameters:
+  Name: { Type: String, Default: by-default }
+  Names: { Type: CommaDelimitedList }
+  Number: { Type: Number, Default: 3 }
+  Flag: { Type: String, Default: true }
+  Hidden: { Type: String, NoEcho: true }
+  Kept: { Type: "AWS::SSM::Parameter::Value<String>" }
+  Ssm: { Type: "AWS::SSM::Parameter::Value<String>", Default: /db/name }
+  Needed: { Type: String }
+Mappings:
+  Stages: { prod: { Secret: mapped/db } }
+  Accounts: { 012345678901: { Secret: of/account } }
+Conditions:
+  IsYes: !Equals [!Ref Name, from-stack]
+  IsNo: !Not [!Condition IsYes]
+  Both: !And [!Condition IsYes, !Condition IsNo]
+  Either: !Or [!Condition IsYes, !Condition IsNo]
+  Odd: !Contains [a, b]
+  Circle: !Not [!Condition Circle]
+Resources:
+  Secret: { Type: "AWS::SecretsManager::Secret" }
+  Role: { Type: "AWS::IAM::Role" }
+  Function: { Type: "AWS::Lambda::Function" }
+  Key: { Type: "AWS::KMS::Key" }
+  Database: { Type: "AWS::RDS::DBInstance" }
+  Unmanaged: { Type: "AWS::RDS::DBInstance" }
+  Cluster: { Type: "AWS::RDS::DBCluster" }
+  Nested: { Type: "AWS::CloudFormation::Stack" }
+  Alias: { Type: "AWS::Lambda::Alias" }
+  Unfinished: { Type: "AWS::SecretsManager::Secret" }
+  Policy:
+    Type: Custom::RotationRolePolicy
+    Properties:
+      ServiceToken: !ImportValue unknown
+      ServiceTimeout: !Ref Nobody
+      Triggers: { a: !GetAtt Nobody.Arn }
+      SecretId: VALUE
+"""
+
+
+def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters: str) -> Any:
+    """What `SecretId` is, in a template with this YAML for its value."""
+    file = tmp_path / "template.yaml"
+    file.write_text(BODY.replace("VALUE", value))
+    aws = cast(UsersAws, KnownAws())
+    template = Template(aws, load(file), parameters, Stack(aws, "database") if deployed else None)
+    assert template.logical_ids == ["Policy"]
+    resource = template.resource("Policy")
+    assert set(resource.properties) <= {"SecretId", "Triggers"}
+    assert resource.stack_id == (STACK_ID if deployed else "")
+    return resource.properties.get("SecretId")
+
+
+@pytest.mark.parametrize(
+    ("value", "stands_for"),
+    [
+        ("plain", "plain"),
+        ("2026-11-24", "2026-11-24"),
+        ("!Ref Name", "from-stack"),
+        ("!Ref Names", ["a", "b"]),
+        ("!Ref Number", "3"),
+        ("!Ref Flag", "true"),
+        ("!Join ['', [1, false]]", "1false"),
+        # Not what it was when the stack was last deployed.
+        ("!Ref Kept", "in ssm now"),
+        ("!Ref Ssm", "ssm/db"),
+        ("!Ref Secret", SECRET_ARN),
+        ("!Ref AWS::NoValue", None),
+        ("[a, !Ref AWS::NoValue, !If [IsNo, b, !Ref AWS::NoValue]]", ["a"]),
+        ("{ SubnetIds: [!Ref Name], Gone: !Ref AWS::NoValue }", {"SubnetIds": ["from-stack"]}),
+        ("!GetAtt Secret.Id", SECRET_ARN),
+        ("!GetAtt [Role, Arn]", f"arn:aws:iam::{ACCOUNT}:role/path/role-1"),
+        ("{ 'Fn::GetAtt': Function.Arn }", ARN.format("lambda") + "function:rotate-1"),
+        ("!GetAtt Key.Arn", ARN.format("kms") + "key/1234"),
+        ("!GetAtt Key.KeyId", "1234"),
+        ("!Ref Alias", ARN.format("lambda") + "function:f:live"),
+        ("!GetAtt Database.MasterUserSecret.SecretArn", DATABASE_SECRET),
+        ("!GetAtt Cluster.MasterUserSecret.SecretArn", DATABASE_SECRET),
+        ("!GetAtt Nested.Outputs.SecretId", "nested/db"),
+        ("!Sub '${Name}/${Function.Arn}/${!Literal}/${AWS::URLSuffix}'",
+         f"from-stack/{ARN.format('lambda')}function:rotate-1/${{Literal}}/amazonaws.com"),
+        ("!Sub ['${x}-${Name}', { x: !Ref Number }]", "3-from-stack"),
+        ("!Join [/, [a, !Ref Name]]", "a/from-stack"),
+        ("!Select [1, !Split [-, !Ref Name]]", "stack"),
+        ("!Select ['0', !Ref Names]", "a"),
+        ("!If [IsYes, a, b]", "a"),
+        ("!If [IsNo, !Ref Nobody, b]", "b"),
+        ("!If [Both, a, b]", "b"),
+        ("!If [Either, a, b]", "a"),
+        ("!FindInMap [Stages, prod, Secret]", "mapped/db"),
+        ("!FindInMap [Accounts, 012345678901, Secret]", "of/account"),
+        ("!FindInMap [Stages, test, Secret, { DefaultValue: !Ref Name }]", "from-stack"),
+        ("!ImportValue shared-db", "exported/db"),
+        ("0123", "0123"),
+        ("12:30", "12:30"),
+        ("on", "on"),
+        ("true", True),
+        ("{ <<: { a: b }, c: d }", {"a": "b", "c": "d"}),
+        ("!Ref Function.Alias", ARN.format("lambda") + "function:rotate-1:live"),
+        ("!Ref FunctionRole", "made-by-sam"),
+        ("'{{resolve:ssm:/db/name}}-x'", "ssm/db-x"),
+        ("!Sub '{{resolve:ssm:/db/${AWS::NoSuch}}}'", Unresolved),
+        ("!Ref AWS::StackName", "database"),
+        ("!Ref AWS::StackId", STACK_ID),
+        ("!Ref AWS::Region", REGION),
+        ("!Sub '${AWS::Partition}:${AWS::AccountId}'", f"aws:{ACCOUNT}"),
+    ],
+)  # fmt: skip
+def test_a_reference_stands_for(tmp_path: Path, value: str, stands_for: Any) -> None:
+    if stands_for is Unresolved:
+        with pytest.raises(Unresolved):
+            resolved(tmp_path, value)
+    else:
+        assert resolved(tmp_path, value) == stands_for
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("!Ref Needed", "SecretId: the parameter Needed has no value. Give --parameter Needed=..."),
+        ("!Ref Hidden", "SecretId: the parameter Hidden is not shown (NoEcho). Give --parameter Hidden=..."),
+        ("!Ref Nobody", 'SecretId: "Nobody" is neither a parameter nor a resource of the template.'),
+        ("!Ref Unfinished", "SecretId: the resource Unfinished is not in the stack yet. Deploy it first"),
+        ("!GetAtt Key.Gone", "SecretId: the attribute Key.Gone is not known."),
+        (
+            "!GetAtt Nested.Outputs.Gone",
+            "SecretId: the nested stack Nested has no output Gone.",
+        ),
+        ("!GetAtt Unmanaged.MasterUserSecret.SecretArn", "SecretId: the database db-2 has no MasterUserSecret"),
+        ("'{{resolve:ssm:/secure}}'", 'SecretId: the SSM parameter "/secure" is a SecureString'),
+        ("!Sub 'a${AWS::NoValue}'", "SecretId: Fn::Sub "),
+        ("!Sub 'a${Names}'", "SecretId: Fn::Sub "),
+        ("!Select [-1, !Ref Names]", "SecretId: Fn::Select "),
+        ("!Join ['', text]", "SecretId: Fn::Join "),
+        ("!If [Circle, a, b]", "SecretId: "),
+        ("!GetAtt Secret", 'SecretId: Fn::GetAtt ["Secret"] is not as CloudFormation wants it.'),
+        ("!Select [9, [a]]", "SecretId: Fn::Select "),
+        ("!Join x", 'SecretId: Fn::Join "x" is not as'),
+        ("!If [Nobody, a, b]", 'SecretId: Condition "Nobody" is not as'),
+        ("!If [Odd, a, b]", "SecretId: the condition "),
+        ("!Base64 x", "SecretId: Fn::Base64 is not resolved by this preview."),
+        ("!ImportValue nobody", 'SecretId: eu-central-1 has no export "nobody".'),
+        ("!FindInMap [Stages, test, Secret]", "SecretId: Fn::FindInMap "),
+        ("'{{resolve:ssm:/gone}}'", 'SecretId: there is no SSM parameter "/gone" in eu-central-1.'),
+        ("'{{resolve:secretsmanager:db:SecretString:x}}'", "SecretId: {{resolve:secretsmanager:db:SecretString:x}} is"),
+        ("!Ref AWS::NotificationARNs", "SecretId: AWS::NotificationARNs is not known here."),
+    ],
+)
+def test_what_cannot_be_known_is_said_and_not_guessed(tmp_path: Path, value: str, said: str) -> None:
+    with pytest.raises(Unresolved) as unresolved:
+        resolved(tmp_path, value)
+    assert str(unresolved.value).startswith(said)
+
+
+def test_what_the_user_gives_comes_before_what_the_stack_has(tmp_path: Path) -> None:
+    assert resolved(tmp_path, "!Ref Name", Name="given") == "given"
+    assert resolved(tmp_path, "!Ref Hidden", Hidden="given") == "given"
+    assert resolved(tmp_path, "!Ref Name", deployed=False) == "by-default"
+
+
+def test_without_a_stack_a_resource_is_not_known(tmp_path: Path) -> None:
+    with pytest.raises(
+        Unresolved, match=r"SecretId: the resource Secret is known where it is deployed\. Give --stack\."
+    ):
+        resolved(tmp_path, "!Ref Secret", deployed=False)
+
+
+def test_json_may_be_indented_by_tabs(tmp_path: Path) -> None:
+    file = tmp_path / "template.json"
+    file.write_text('{\n\t"Resources": {\n\t\t"A": {"Type": "Custom::RotationRolePolicy"}\n\t}\n}')
+    assert load(file) == {"Resources": {"A": {"Type": "Custom::RotationRolePolicy"}}}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Resources: { A: {}, A: {} }", "'A' stands there twice"),
+        ('{"Resources": {"A": {}, "A": {}}}', "'A' stands there twice"),
+        ("Resources: { [1]: {} }", "is not YAML or JSON"),
+        ("Resources: &a [*a]", "it has no Resources"),
+        ("[" * 5000, "is not YAML or JSON"),
+        ("\ufeff{", "is not YAML or JSON"),
+    ],
+)
+def test_a_file_that_is_no_template_is_said_to_be_none(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "template.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(Unresolved, match=re.escape(said)):
+        load(file)
+
+
+def test_a_file_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    file = tmp_path / "template.yaml"
+    file.write_text("Resources: { Ärger: { Type: A } }", encoding="utf-8-sig")
+    assert load(file) == {"Resources": {"Ärger": {"Type": "A"}}}
+
+
+@pytest.mark.parametrize(
+    ("properties", "seen"),
+    [
+        # Its type is judged by the provider; what is in it is not.
+        ("Triggers: { a: !GetAtt Nobody.Arn }", {"Triggers": {}}),
+        ("Triggers: [a]", {"Triggers": ["a"]}),
+        ("Triggers: !Ref Nobody", {}),
+        # The policy does not follow from these.
+        ("PropagationDelay: !Ref Needed", {}),
+        ("PropagationDelay: !Ref Number", {"PropagationDelay": "3"}),
+        ("VpcConfig: { SubnetIds: [a], SecurityGroupIds: [!Ref Nobody] }", {"VpcConfig": {"SubnetIds": ["a"]}}),
+        # What counts is whether there is one.
+        ("VpcConfig: { SubnetIds: [!Ref Nobody] }", {"VpcConfig": {"SubnetIds": ["unknown"]}}),
+        ("VpcConfig: { SubnetIds: [!Ref AWS::NoValue] }", {"VpcConfig": {"SubnetIds": []}}),
+        ("VpcConfig: !If [IsNo, {}, !Ref AWS::NoValue]", {}),
+    ],
+)
+def test_what_the_policy_does_not_follow_from_need_not_be_known(
+    tmp_path: Path, properties: str, seen: dict[str, Any]
+) -> None:
+    file = tmp_path / "template.yaml"
+    file.write_text(BODY.partition("      ServiceToken")[0] + f"      {properties}\n")
+    aws = cast(UsersAws, KnownAws())
+    assert Template(aws, load(file), {}, Stack(aws, "database")).resource("Policy").properties == seen
+
+
+@pytest.mark.parametrize("properties", ["!If [IsYes, {}, {}]", "{ 'Fn::Transform': { Name: x } }", "[]", "text"])
+def test_properties_that_a_function_makes_are_said_not_to_be_known(tmp_path: Path, properties: str) -> None:
+    file = tmp_path / "template.yaml"
+    file.write_text(BODY.partition("    Properties:")[0] + f"    Properties: {properties}\n")
+    aws = cast(UsersAws, KnownAws())
+    if properties == "[]":
+        assert Template(aws, load(file), {}, None).resource("Policy").properties == {}
+        return
+    with pytest.raises(Unresolved, match="its Properties are no names with values"):
+        Template(aws, load(file), {}, None).resource("Policy")
+
+
+def test_loops_and_includes_that_may_make_some_of_ours_are_told_of(tmp_path: Path) -> None:
+    ours = "[Name, [A], { 'P${Name}': { Type: Custom::RotationRolePolicy } }]"
+    file = tmp_path / "template.yaml"
+    file.write_text(f"""
+Resources:
+  Fn::ForEach::Ours: {ours}
+  Fn::ForEach::Others: {ours.replace("Custom::RotationRolePolicy", "AWS::SNS::Topic")}
+  Fn::Transform: {{ Name: AWS::Include }}
+""")
+    unseen = Template(cast(UsersAws, KnownAws()), load(file), {}, None).unseen
+    assert [one.split(" makes ")[0] for one in unseen] == ["Fn::ForEach::Ours", "Fn::Transform"]
+    assert "--template-stage Processed" in unseen[0]

@@ -1,0 +1,98 @@
+"""Every request of `events/`, served: what it answers and what stands on the roles afterwards."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests import ROOT
+from tests.support.world import World
+
+EVENTS = ROOT / "events"
+OWN_POLICY = "OrdersRotationPolicy-381c2d916b3a"
+ROLE, SUCCESSOR = "orders-rotation", "orders-rotation-2"
+
+
+@dataclass
+class Expected:
+    """What an event leads to, in an account where `before` were served before it."""
+
+    physical_id: str
+    sids: dict[str, list[str]]
+    """The statements of this resource's policy by role; a role without the policy is left out."""
+    before: tuple[str, ...] = ()
+    status: str = "SUCCESS"
+
+
+ROTATE = ["RotateSecret", "GeneratePassword"]
+GUIDES: list[str] = ["", ""]
+OWN_ID = f"{ROLE}/{OWN_POLICY}"
+EXPECTED = {
+    "create": Expected(OWN_ID, {ROLE: ROTATE}),
+    "create-customer-managed-key": Expected(OWN_ID, {ROLE: [*ROTATE, "UseSecretKey"]}),
+    "create-alternating-users": Expected(OWN_ID, {ROLE: [*ROTATE, "ReadSuperuserSecret", "UseSuperuserKey"]}),
+    "create-several-secrets": Expected(OWN_ID, {ROLE: [*ROTATE, "UseSecretKey"]}),
+    "create-declared": Expected(OWN_ID, {ROLE: [*ROTATE, "ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode"]}),
+    "create-refused": Expected("uncreated-OrdersRotationPolicy", {}, status="FAILED"),
+    "update-in-place": Expected(OWN_ID, {ROLE: GUIDES}, before=("create",)),
+    "update-role": Expected(f"{SUCCESSOR}/{OWN_POLICY}", {ROLE: ROTATE, SUCCESSOR: ROTATE}, before=("create",)),
+    "update-role-rolled-back": Expected(OWN_ID, {ROLE: ROTATE, SUCCESSOR: ROTATE}, before=("create", "update-role")),
+    "delete": Expected(OWN_ID, {}, before=("create",)),
+    "delete-replaced": Expected(OWN_ID, {SUCCESSOR: ROTATE}, before=("create", "update-role")),
+    "delete-never-created": Expected("uncreated-OrdersRotationPolicy", {}, before=("create-refused",)),
+    "delete-cancelled-create": Expected("orders-OrdersRotationPolicy-1K5QW0G7Y2Z8X", {}, before=("create",)),
+    "delete-all-gone": Expected(f"gone/{OWN_POLICY}", {}),
+}
+
+
+def event(name: str, world: World) -> dict[str, Any]:
+    """The request of a file, with an answer that goes to this world."""
+    request: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+    return request | {"ResponseURL": world.answers.url}
+
+
+@pytest.fixture
+def orders(world: World) -> World:
+    """The account that the events speak of."""
+    world.secret("prod/orders")
+    world.secret("prod/payments", world.key())
+    world.secret("prod/superuser", world.key())
+    world.function(world.role(ROLE), "rotate-orders")
+    world.function(world.role(SUCCESSOR, "/rotation/"), "rotate-orders-2")
+    return world
+
+
+def test_every_event_is_expected_and_every_expectation_has_its_event() -> None:
+    assert {path.stem for path in EVENTS.glob("*.json")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_an_event_is_served(orders: World, name: str) -> None:
+    expected = EXPECTED[name]
+    for earlier in expected.before:
+        orders.send(event(earlier, orders))
+
+    answer = orders.send(event(name, orders))
+
+    assert answer["Status"] == expected.status, answer["Reason"]
+    assert answer["PhysicalResourceId"] == expected.physical_id
+    found = {
+        role: [statement.get("Sid", "") for statement in document["Statement"]]
+        for role in (ROLE, SUCCESSOR)
+        for policy, document in orders.policies(role).items()
+        if policy == OWN_POLICY
+    }
+    assert found == expected.sids
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_an_event_that_is_delivered_twice_gives_the_same_answer_and_state(orders: World, name: str) -> None:
+    for earlier in EXPECTED[name].before:
+        orders.send(event(earlier, orders))
+    first = orders.send(event(name, orders))
+    state = {role: orders.policies(role) for role in (ROLE, SUCCESSOR)}
+
+    assert orders.send(event(name, orders)) == first
+    assert {role: orders.policies(role) for role in (ROLE, SUCCESSOR)} == state
+    assert not {"iam:PutRolePolicy"} & set(orders.actions())

@@ -1,0 +1,298 @@
+"""The policy document: whole documents, for every combination of what it follows from."""
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from rotation_role_policy import policy
+from rotation_role_policy.state import Role, Secret, Situation
+from tests import ROOT
+
+SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/db-AbCdEf"
+SECOND = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/second-AbCdEf"
+SUPERUSER = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/superuser-AbCdEf"
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/11111111-1111-1111-1111-111111111111"
+SUPERUSER_KEY = "arn:aws:kms:eu-central-1:999999999999:key/22222222-2222-2222-2222-222222222222"
+INSTANCE = "arn:aws:rds:eu-central-1:123456789012:db:prod"
+CLUSTER = "arn:aws:rds:eu-central-1:123456789012:cluster:prod"
+GUIDE = ROOT / "tests" / "guide"
+
+
+def situation(
+    *secrets: Secret, superuser: Secret | None = None, in_vpc: bool = False, dns_suffix: str = "amazonaws.com"
+) -> Situation:
+    """A situation with these secrets, or with one under the AWS managed key."""
+    return Situation(
+        secrets=secrets or (Secret(SECRET, None),),
+        superuser_secret=superuser,
+        role=Role("rotation-role", "arn:aws:iam::123456789012:role/rotation-role"),
+        function_arn="arn:aws:lambda:eu-central-1:123456789012:function:rotate-db",
+        in_vpc=in_vpc,
+        dns_suffix=dns_suffix,
+    )
+
+
+# The statements, written out once more by hand, as a reviewer of IAM would read them.
+
+
+def rotate(resource: Any = SECRET) -> dict[str, Any]:
+    return {
+        "Sid": "RotateSecret",
+        "Effect": "Allow",
+        "Action": [
+            "secretsmanager:DescribeSecret",
+            "secretsmanager:GetSecretValue",
+            "secretsmanager:PutSecretValue",
+            "secretsmanager:UpdateSecretVersionStage",
+        ],
+        "Resource": resource,
+    }
+
+
+PASSWORD = {
+    "Sid": "GeneratePassword",
+    "Effect": "Allow",
+    "Action": ["secretsmanager:GetRandomPassword"],
+    "Resource": "*",
+}
+
+
+def key_statement(sid: str, actions: list[str], key: str, secrets: Any, via: Any = None) -> dict[str, Any]:
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": actions,
+        "Resource": key,
+        "Condition": {
+            "StringEquals": {
+                "kms:EncryptionContext:SecretARN": secrets,
+                "kms:ViaService": via or "secretsmanager.eu-central-1.amazonaws.com",
+            }
+        },
+    }
+
+
+USE_KEY = key_statement("UseSecretKey", ["kms:Decrypt", "kms:GenerateDataKey"], KEY, SECRET)
+READ_SUPERUSER = {
+    "Sid": "ReadSuperuserSecret",
+    "Effect": "Allow",
+    "Action": ["secretsmanager:GetSecretValue"],
+    "Resource": SUPERUSER,
+}
+DESCRIBE_SUPERUSER = {
+    "Sid": "DescribeSuperuserSecret",
+    "Effect": "Allow",
+    "Action": ["secretsmanager:DescribeSecret"],
+    "Resource": SUPERUSER,
+}
+DESCRIBE_CLUSTER = {
+    "Sid": "DescribeSuperuserDatabase",
+    "Effect": "Allow",
+    "Action": ["rds:DescribeDBClusters"],
+    "Resource": CLUSTER,
+}
+NETWORK = [
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DetachNetworkInterface",
+]
+MANAGE = {"Sid": "ManageNetworkInterfaces", "Effect": "Allow", "Action": NETWORK, "Resource": "*"}
+KEEP = {
+    "Sid": "KeepNetworkInterfacesFromCode",
+    "Effect": "Deny",
+    "Action": NETWORK,
+    "Resource": "*",
+    "Condition": {"Null": {"lambda:SourceFunctionArn": "false"}},
+}
+
+SECRETS = {
+    "default key": ((Secret(SECRET, None),), [rotate(), PASSWORD]),
+    "customer managed key": ((Secret(SECRET, KEY),), [rotate(), PASSWORD, USE_KEY]),
+    "several, one key": (
+        (Secret(SECRET, KEY), Secret(SECOND, KEY)),
+        [
+            rotate([SECRET, SECOND]),
+            PASSWORD,
+            key_statement("UseSecretKey", ["kms:Decrypt", "kms:GenerateDataKey"], KEY, [SECRET, SECOND]),
+        ],
+    ),
+    "several, a key each": (
+        (Secret(SECRET, KEY), Secret(SECOND, SUPERUSER_KEY)),
+        [
+            rotate([SECRET, SECOND]),
+            PASSWORD,
+            USE_KEY,
+            key_statement("UseSecretKey2", ["kms:Decrypt", "kms:GenerateDataKey"], SUPERUSER_KEY, SECOND),
+        ],
+    ),
+    "several, one under the default key": (
+        (Secret(SECOND, None), Secret(SECRET, KEY)),
+        [rotate([SECOND, SECRET]), PASSWORD, USE_KEY],
+    ),
+}
+SUPERUSERS: dict[str, tuple[Secret | None, list[dict[str, Any]]]] = {
+    "none": (None, []),
+    "default key": (Secret(SUPERUSER, None), [READ_SUPERUSER]),
+    "own key": (
+        Secret(SUPERUSER, SUPERUSER_KEY),
+        [READ_SUPERUSER, key_statement("UseSuperuserKey", ["kms:Decrypt"], SUPERUSER_KEY, SUPERUSER)],
+    ),
+    "the same key": (
+        Secret(SUPERUSER, KEY),
+        [READ_SUPERUSER, key_statement("UseSuperuserKey", ["kms:Decrypt"], KEY, SUPERUSER)],
+    ),
+    "managed by RDS": (
+        Secret(SUPERUSER, SUPERUSER_KEY, managed_by_rds=True, database_arns=(CLUSTER,)),
+        [
+            READ_SUPERUSER,
+            key_statement("UseSuperuserKey", ["kms:Decrypt"], SUPERUSER_KEY, SUPERUSER),
+            DESCRIBE_SUPERUSER,
+            DESCRIBE_CLUSTER,
+        ],
+    ),
+    "managed by RDS, without a tag": (
+        Secret(SUPERUSER, None, managed_by_rds=True),
+        [READ_SUPERUSER, DESCRIBE_SUPERUSER],
+    ),
+}
+VPC: dict[bool, list[dict[str, Any]]] = {False: [], True: [MANAGE, KEEP]}
+COMBINATIONS = list(itertools.product(SECRETS, SUPERUSERS, VPC))
+
+
+@pytest.mark.parametrize(("secrets", "superuser", "in_vpc"), COMBINATIONS)
+def test_strict_is_exactly_the_statements_of_the_contract(secrets: str, superuser: str, in_vpc: bool) -> None:
+    (given, of_secrets), (given_superuser, of_superuser) = SECRETS[secrets], SUPERUSERS[superuser]
+
+    document = policy.document(situation(*given, superuser=given_superuser, in_vpc=in_vpc), "Strict")
+
+    assert document == {"Version": "2012-10-17", "Statement": [*of_secrets, *of_superuser, *VPC[in_vpc]]}
+    assert json.loads(json.dumps(document)) == document
+
+
+@pytest.mark.parametrize(("secrets", "superuser", "in_vpc"), COMBINATIONS)
+def test_documented_grants_the_same_without_sid_condition_and_deny(secrets: str, superuser: str, in_vpc: bool) -> None:
+    (given, of_secrets), (given_superuser, of_superuser) = SECRETS[secrets], SUPERUSERS[superuser]
+    granted = [one for one in [*of_secrets, *of_superuser, *VPC[in_vpc]] if one["Effect"] == "Allow"]
+
+    document = policy.document(situation(*given, superuser=given_superuser, in_vpc=in_vpc), "Documented")
+
+    plain = [{name: one[name] for name in ("Effect", "Action", "Resource")} for one in granted]
+    assert document == {"Version": "2012-10-17", "Statement": plain}
+
+
+def guide(name: str) -> list[dict[str, Any]]:
+    """The guide's statements, with the ARNs of this module for its placeholders."""
+    text = (GUIDE / f"{name}.json").read_text()
+    for placeholder, arn in (("SeparateSecretARN", SUPERUSER), ("SecretARN", SECRET), ("KMSKeyARN", KEY)):
+        text = text.replace(f'"{placeholder}"', f'"{arn}"')
+    found = json.loads(text)
+    return list(found.get("Statement", [found]))
+
+
+IN_ANY_ORDER = {
+    "in a VPC": (situation(in_vpc=True), guide("rotation")),
+    "under a customer managed key": (
+        situation(Secret(SECRET, KEY), in_vpc=True),
+        guide("rotation") + guide("customer-managed-key-statement"),
+    ),
+    "alternating users": (
+        situation(superuser=Secret(SUPERUSER, None), in_vpc=True),
+        guide("alternating-users"),
+    ),
+    "alternating users under a customer managed key": (
+        situation(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, None), in_vpc=True),
+        guide("alternating-users") + guide("customer-managed-key-statement"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", IN_ANY_ORDER)
+def test_documented_is_the_guides_own_policy(case: str) -> None:
+    given, expected = IN_ANY_ORDER[case]
+
+    def by_action(statement: dict[str, Any]) -> str:
+        return str(statement["Action"])
+
+    statements = policy.document(given, "Documented")["Statement"]
+    assert sorted(statements, key=by_action) == sorted(expected, key=by_action)
+
+
+def test_an_rds_managed_superuser_of_an_instance_is_found_by_describing_the_instance() -> None:
+    superuser = Secret(SUPERUSER, None, managed_by_rds=True, database_arns=(INSTANCE, CLUSTER))
+    statements = policy.document(situation(superuser=superuser), "Strict")["Statement"]
+    assert statements[-2:] == [
+        {
+            "Sid": "DescribeSuperuserDatabase",
+            "Effect": "Allow",
+            "Action": ["rds:DescribeDBInstances"],
+            "Resource": INSTANCE,
+        },
+        DESCRIBE_CLUSTER | {"Sid": "DescribeSuperuserDatabase2"},
+    ]
+
+
+def test_outside_the_aws_partition_both_forms_of_the_service_are_taken_and_no_arn_is_a_literal() -> None:
+    secret, key = (
+        arn.replace("arn:aws:", "arn:aws-cn:").replace("eu-central-1", "cn-north-1") for arn in (SECRET, KEY)
+    )
+    document = policy.document(situation(Secret(secret, key), in_vpc=True, dns_suffix="amazonaws.com.cn"), "Strict")
+    assert document["Statement"][2] == key_statement(
+        "UseSecretKey",
+        ["kms:Decrypt", "kms:GenerateDataKey"],
+        key,
+        secret,
+        ["secretsmanager.cn-north-1.amazonaws.com.cn", "secretsmanager.cn-north-1.amazonaws.com"],
+    )
+    assert "arn:aws:" not in json.dumps(document)
+
+
+# --- why not ---
+
+NO_KEY = "AWS managed key: it needs no grant"
+NO_SUPERUSER = "no SuperuserSecretId"
+NOT_RDS = "RDS does not manage the superuser secret"
+NO_TAG = "no tag of RDS's on the superuser secret names its database"
+NO_VPC = "not in a VPC"
+OF_SUPERUSER = ("ReadSuperuserSecret", "UseSuperuserKey", "DescribeSuperuserSecret", "DescribeSuperuserDatabase")
+IN_VPC = ("ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode")
+
+
+@pytest.mark.parametrize(
+    ("facts", "profile", "reasons"),
+    [
+        (
+            situation(),
+            "Strict",
+            {"UseSecretKey": NO_KEY} | dict.fromkeys(OF_SUPERUSER, NO_SUPERUSER) | dict.fromkeys(IN_VPC, NO_VPC),
+        ),
+        (
+            situation(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, None), in_vpc=True),
+            "Strict",
+            {"UseSuperuserKey": NO_KEY, "DescribeSuperuserSecret": NOT_RDS, "DescribeSuperuserDatabase": NOT_RDS},
+        ),
+        (
+            situation(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY, managed_by_rds=True), in_vpc=True),
+            "Documented",
+            {
+                "DescribeSuperuserDatabase": NO_TAG,
+                "KeepNetworkInterfacesFromCode": "the user guide's policy has no Deny",
+            },
+        ),
+    ],
+)
+def test_a_kind_of_statement_that_is_left_out_says_why(facts: Situation, profile: str, reasons: dict[str, str]) -> None:
+    explained = policy.explained(facts, profile)
+    assert {kind.sid: kind.why_not(facts) for kind, statements in explained if not statements} == reasons
+
+
+def test_what_is_always_there_has_no_reason_to_be_missing() -> None:
+    always = [kind for kind in policy.STATEMENTS if kind.when == "always"]
+    assert [(kind.sid, kind.why_not(situation())) for kind in always] == [
+        ("RotateSecret", ""),
+        ("GeneratePassword", ""),
+    ]
+    [read] = [kind for kind in policy.STATEMENTS if kind.sid == "ReadSuperuserSecret"]
+    assert read.why_not(situation(superuser=Secret(SUPERUSER, None))) == ""

@@ -1,0 +1,160 @@
+"""What the policies mean, judged by an evaluator of IAM policies that this project did not write: MiniStack's.
+
+Each request is one that AWS really makes, or that a function gone wrong would make, with its context keys.
+"""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
+
+from rotation_role_policy import policy
+from rotation_role_policy.state import Secret, Situation
+from tests.unit.test_policy import CLUSTER, KEY, SECOND, SECRET, SUPERUSER, SUPERUSER_KEY, situation
+
+OTHER_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/other-AbCdEf"
+OTHER_KEY = "arn:aws:kms:eu-central-1:123456789012:key/33333333-3333-3333-3333-333333333333"
+INTERFACE = "arn:aws:ec2:eu-central-1:123456789012:network-interface/eni-0123456789abcdef0"
+FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:rotate-db"
+PROFILES = ("Strict", "Documented")
+
+
+def decision(given: Situation, profile: str, action: str, resource: str, **context: Any) -> str:
+    """``Allow``, ``Deny`` or ``ImplicitDeny``. `context` is the request's context keys."""
+    request = EvalContext(
+        principal_arn="arn:aws:sts::123456789012:assumed-role/rotation-role/rotate-db",
+        principal_type="AssumedRole",
+        principal_account="123456789012",
+        action=action,
+        resource_arn=resource,
+        region="eu-central-1",
+        service_context={key.lower(): value for key, value in context.items()},
+    )
+    return str(evaluate(request, [parse_policy_document(policy.document(given, profile))]).decision)
+
+
+def through_secrets_manager(secret: str, suffix: str = "amazonaws.com") -> dict[str, str]:
+    """The context of a KMS call that Secrets Manager makes for its caller."""
+    return {
+        "kms:EncryptionContext:SecretARN": secret,
+        "kms:EncryptionContext:SecretVersionId": "11111111-2222-3333-4444-555555555555",
+        "kms:ViaService": f"secretsmanager.eu-central-1.{suffix}",
+    }
+
+
+BY_THE_FUNCTION = {"lambda:SourceFunctionArn": FUNCTION}
+ALL = situation(
+    Secret(SECRET, KEY),
+    Secret(SECOND, None),
+    superuser=Secret(SUPERUSER, SUPERUSER_KEY, managed_by_rds=True, database_arns=(CLUSTER,)),
+    in_vpc=True,
+)
+
+NEEDED = [
+    *[
+        (f"secretsmanager:{action}", secret, BY_THE_FUNCTION)
+        for action in ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
+        for secret in (SECRET, SECOND)
+    ],
+    ("secretsmanager:GetRandomPassword", "*", BY_THE_FUNCTION),
+    ("kms:Decrypt", KEY, through_secrets_manager(SECRET)),
+    ("kms:GenerateDataKey", KEY, through_secrets_manager(SECRET)),
+    ("secretsmanager:GetSecretValue", SUPERUSER, BY_THE_FUNCTION),
+    ("secretsmanager:DescribeSecret", SUPERUSER, BY_THE_FUNCTION),
+    ("kms:Decrypt", SUPERUSER_KEY, through_secrets_manager(SUPERUSER)),
+    ("rds:DescribeDBClusters", CLUSTER, BY_THE_FUNCTION),
+    # Lambda's own management of the interfaces, before the function exists and after it is gone.
+    ("ec2:CreateNetworkInterface", INTERFACE, {}),
+    ("ec2:DeleteNetworkInterface", INTERFACE, {}),
+    ("ec2:DescribeNetworkInterfaces", "*", {}),
+    ("ec2:DetachNetworkInterface", INTERFACE, {}),
+]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(("action", "resource", "context"), NEEDED)
+def test_what_rotation_needs_is_allowed(profile: str, action: str, resource: str, context: dict[str, Any]) -> None:
+    assert decision(ALL, profile, action, resource, **context) == "Allow"
+
+
+NOT_NEEDED = [
+    # Other secrets, and more than reading the superuser's.
+    ("secretsmanager:GetSecretValue", OTHER_SECRET, {}),
+    ("secretsmanager:GetSecretValue", SECRET + "x", {}),
+    ("secretsmanager:GetSecretValue", "*", {}),
+    ("secretsmanager:PutSecretValue", SUPERUSER, {}),
+    ("secretsmanager:UpdateSecretVersionStage", SUPERUSER, {}),
+    ("secretsmanager:DeleteSecret", SECRET, {}),
+    ("secretsmanager:UpdateSecret", SECRET, {}),
+    ("secretsmanager:PutResourcePolicy", SECRET, {}),
+    ("secretsmanager:ListSecrets", "*", {}),
+    # Other keys, and more than using this one.
+    ("kms:Decrypt", OTHER_KEY, through_secrets_manager(SECRET)),
+    ("kms:Encrypt", KEY, through_secrets_manager(SECRET)),
+    ("kms:DescribeKey", KEY, {}),
+    ("kms:CreateGrant", KEY, through_secrets_manager(SECRET)),
+    ("kms:GenerateDataKey", SUPERUSER_KEY, through_secrets_manager(SUPERUSER)),
+    ("rds:DescribeDBClusters", CLUSTER + "-other", {}),
+    ("rds:DescribeDBInstances", CLUSTER, {}),
+    ("ec2:DescribeSubnets", "*", {}),
+    ("iam:PassRole", "*", {}),
+]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(("action", "resource", "context"), NOT_NEEDED)
+def test_nothing_else_is_allowed(profile: str, action: str, resource: str, context: dict[str, Any]) -> None:
+    assert decision(ALL, profile, action, resource, **context) == "ImplicitDeny"
+
+
+MISUSED_KEYS = [
+    ("without encryption context", {"kms:ViaService": "secretsmanager.eu-central-1.amazonaws.com"}),
+    ("for another secret", through_secrets_manager(OTHER_SECRET)),
+    ("for the secret of another key", through_secrets_manager(SECOND)),
+    ("directly", {"kms:EncryptionContext:SecretARN": SECRET}),
+    ("directly, without any context", {}),
+    ("through another service", through_secrets_manager(SECRET) | {"kms:ViaService": "s3.eu-central-1.amazonaws.com"}),
+    (
+        "from another region",
+        through_secrets_manager(SECRET) | {"kms:ViaService": "secretsmanager.us-east-1.amazonaws.com"},
+    ),
+    ("through a look-alike", through_secrets_manager(SECRET, "example.com")),
+]
+
+
+@pytest.mark.parametrize("action", ["kms:Decrypt", "kms:GenerateDataKey"])
+@pytest.mark.parametrize(("how", "context"), MISUSED_KEYS)
+def test_strict_lets_the_key_be_used_only_by_secrets_manager_for_its_secrets(
+    how: str, action: str, context: dict[str, str]
+) -> None:
+    assert decision(ALL, "Strict", action, KEY, **context) == "ImplicitDeny", how
+    assert decision(ALL, "Documented", action, KEY, **context) == "Allow", "the guide's statement has no condition"
+
+
+def test_strict_keeps_apart_the_secrets_that_share_a_key() -> None:
+    shared = situation(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY))
+    assert decision(shared, "Strict", "kms:Decrypt", KEY, **through_secrets_manager(SUPERUSER)) == "Allow"
+    assert decision(shared, "Strict", "kms:GenerateDataKey", KEY, **through_secrets_manager(SECRET)) == "Allow"
+    assert (
+        decision(shared, "Strict", "kms:GenerateDataKey", KEY, **through_secrets_manager(SUPERUSER)) == "ImplicitDeny"
+    )
+
+
+@pytest.mark.parametrize("action", policy.NETWORK_INTERFACE_ACTIONS)
+def test_strict_keeps_network_interfaces_from_the_functions_code(action: str) -> None:
+    assert decision(ALL, "Strict", action, INTERFACE, **BY_THE_FUNCTION) == "Deny"
+    assert decision(ALL, "Documented", action, INTERFACE, **BY_THE_FUNCTION) == "Allow", "the guide has no Deny"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("action", policy.NETWORK_INTERFACE_ACTIONS)
+def test_outside_a_vpc_nobody_manages_network_interfaces(profile: str, action: str) -> None:
+    outside = dataclasses.replace(ALL, in_vpc=False)
+    assert decision(outside, profile, action, INTERFACE) == "ImplicitDeny"
+
+
+@pytest.mark.parametrize("suffix", ["amazonaws.com", "amazonaws.com.cn"])
+def test_in_china_the_key_serves_secrets_manager_under_both_of_its_names(suffix: str) -> None:
+    china = dataclasses.replace(ALL, dns_suffix="amazonaws.com.cn")
+    assert decision(china, "Strict", "kms:Decrypt", KEY, **through_secrets_manager(SECRET, suffix)) == "Allow"

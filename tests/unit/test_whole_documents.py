@@ -1,0 +1,106 @@
+"""From properties to the whole document: every spelling of a key, with everything else that a policy follows from."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from rotation_role_policy import policy
+from rotation_role_policy.inspection import inspect
+from rotation_role_policy.properties import declare
+from tests.support.world import ACCOUNT, REGION, AlteredAws, World, managed_secret
+from tests.unit.test_policy import KEEP, MANAGE, PASSWORD, key_statement, rotate
+
+CLUSTER = f"arn:aws:rds:{REGION}:{ACCOUNT}:cluster:prod"
+ARN_OF_ALIASES = f"arn:aws:kms:{REGION}:{ACCOUNT}:"
+SPELLINGS = ("none", "alias-of-aws", "alias-arn-of-aws", "id", "arn", "alias", "alias-arn")
+CUSTOMER_MANAGED = SPELLINGS[3:]
+SUPERUSERS = ("none", "default-key", "own-key", "same-key", "managed")
+PROFILES = ("Strict", "Documented")
+COMBINATIONS = list(
+    itertools.product(SPELLINGS, SUPERUSERS, ("1", "2"), ("outside", "inside"), ("inspected", "declared"), PROFILES)
+)
+
+
+@pytest.fixture(scope="module")
+def arns(shared_world: World) -> dict[str, str]:
+    """The full ARNs of the account's keys and secrets by name; each secret's key is spelt as its name says."""
+    world = shared_world
+    key, own_key = world.key(), world.key()
+    world.client("kms").create_alias(AliasName="alias/mine", TargetKeyId=key)
+    spelt = {
+        "none": None,
+        "alias-of-aws": "alias/aws/secretsmanager",
+        "alias-arn-of-aws": f"{ARN_OF_ALIASES}alias/aws/secretsmanager",
+        "id": key.rpartition("/")[2],
+        "arn": key,
+        "alias": "alias/mine",
+        "alias-arn": f"{ARN_OF_ALIASES}alias/mine",
+    }
+    arns = {"key": key, "own": own_key}
+    for spelling, key_id in spelt.items():
+        for number in (1, 2):
+            name = f"{spelling}-{number}"
+            arns[name] = world.secret(name, key_id)
+    arns |= {"default-key": world.secret("default-key"), "own-key": world.secret("own-key", own_key)}
+    arns |= {"same-key": world.secret("same-key", key), "managed": world.secret("managed", own_key)}
+    world.function(world.role("outside"), "outside")
+    world.function(world.role("inside"), "inside", world.vpc())
+    return arns
+
+
+def expected(arns: dict[str, str], names: list[str], superuser: str, where: str) -> list[dict[str, Any]]:
+    """The statements of `Strict`."""
+    secrets = [arns[name] for name in names]
+    resource = secrets if len(secrets) > 1 else secrets[0]
+    statements = [rotate(resource), PASSWORD]
+    if names[0].rpartition("-")[0] in CUSTOMER_MANAGED:
+        actions = ["kms:Decrypt", "kms:GenerateDataKey"]
+        statements.append(key_statement("UseSecretKey", actions, arns["key"], resource))
+    if superuser != "none":
+        arn = arns[superuser]
+        read = {"Effect": "Allow", "Action": ["secretsmanager:GetSecretValue"], "Resource": arn}
+        statements.append({"Sid": "ReadSuperuserSecret", **read})
+        if superuser != "default-key":
+            key = arns["key" if superuser == "same-key" else "own"]
+            statements.append(key_statement("UseSuperuserKey", ["kms:Decrypt"], key, arn))
+        if superuser == "managed":
+            describe = {"Effect": "Allow", "Action": ["secretsmanager:DescribeSecret"], "Resource": arn}
+            statements.append({"Sid": "DescribeSuperuserSecret", **describe})
+            database = {"Effect": "Allow", "Action": ["rds:DescribeDBClusters"], "Resource": CLUSTER}
+            statements.append({"Sid": "DescribeSuperuserDatabase", **database})
+    return statements + ([MANAGE, KEEP] if where == "inside" else [])
+
+
+@pytest.fixture(scope="module")
+def aws(shared_world: World) -> AlteredAws:
+    """The account as the provider sees it."""
+    tags = [{"Key": "aws:rds:primaryDBClusterArn", "Value": CLUSTER}]
+    return managed_secret(shared_world, OwningService="rds", Tags=tags)
+
+
+@pytest.mark.parametrize("combination", COMBINATIONS, ids="-".join)
+def test_the_whole_document_follows_from_the_properties_and_what_aws_says(
+    aws: AlteredAws, arns: dict[str, str], combination: tuple[str, ...]
+) -> None:
+    spelling, superuser, count, where, mode, profile = combination
+    names = [f"{spelling}-{number}" for number in ("1", "2")][: int(count)]
+    properties: dict[str, Any] = {"SecretId": names[0]} if count == "1" else {"SecretIds": names}
+    if superuser != "none":
+        properties["SuperuserSecretId"] = superuser
+    if mode == "inspected":
+        properties["RotationLambdaARN"] = where
+    else:
+        subnets = ["subnet-0123456789abcdef0"] if where == "inside" else []
+        properties |= {"RoleName": where, "VpcConfig": {"SubnetIds": subnets}}
+
+    document = policy.document(inspect(aws, declare(properties), ACCOUNT), profile)
+
+    statements = expected(arns, names, superuser, where)
+    if profile == "Documented":
+        statements = [
+            {name: one[name] for name in ("Effect", "Action", "Resource")}
+            for one in statements
+            if one["Effect"] == "Allow"
+        ]
+    assert document == {"Version": "2012-10-17", "Statement": statements}

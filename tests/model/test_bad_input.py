@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rotation_role_policy import custom_resource
-from rotation_role_policy.cloudformation.provider import checked
+from rotation_role_policy.cloudformation.request import checked
 from rotation_role_policy.errors import NotARequest
 from rotation_role_policy.properties import PROPERTIES
 from tests.support.response_server import Answers

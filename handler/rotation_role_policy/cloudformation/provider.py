@@ -5,35 +5,23 @@ closed here: it is given no event that is not a request, none of its polling, an
 can rely on").
 """
 
-import http.client
 import logging
-import math
 import os
-import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from crhelper import FAILED, SUCCESS, CfnResource
 
-from rotation_role_policy import identity
-from rotation_role_policy.aws import transport
-from rotation_role_policy.cloudformation.response import ANSWER_LIMIT, composed, encoded
-from rotation_role_policy.errors import CallFailed, Kind, NotARequest, OutOfTime, Refused, Undelivered
+from rotation_role_policy.cloudformation.request import checked, service_timeout, uncreated_id
+from rotation_role_policy.cloudformation.response import ANSWER_LIMIT, composed, deliver, encoded
+from rotation_role_policy.errors import CallFailed, Kind, OutOfTime, Refused, Undelivered
 from rotation_role_policy.log import facts, measured
 
 logger = logging.getLogger(__name__)
-
-# The keys of a request, and no others: crhelper lets keys of its own (CrHelperPoll, CrHelperData) steer it.
-_NAMES = ("RequestType", "ResponseURL", "StackId", "RequestId", "LogicalResourceId")
-_OTHER_KEYS = ("ResourceType", "PhysicalResourceId", "ResourceProperties", "OldResourceProperties")
-
-_ENVELOPE_LIMIT = 3072
-"""Bytes of an answer without Reason and Data: the rest of `ANSWER_LIMIT` is enough to say something."""
 
 ANSWER_SECONDS = 15
 """Kept free at the end of an invocation, in which the answer is delivered and, if need be, delivered again."""
@@ -41,12 +29,6 @@ ANSWER_SECONDS = 15
 WARNINGS = ("AccessCheckWarnings", "RollbackWarnings")
 """The metrics of warnings: grants of which the access check left open whether they take effect, and Updates of a
 rollback that left the policy as it stood."""
-
-_TRIES = 6
-_FIRST_PAUSE = 0.5
-"""Seconds; each further pause is twice as long."""
-_TRY_TIMEOUT = 10
-"""Seconds for connecting, and for each wait on the connection."""
 
 
 class CustomResource(CfnResource):
@@ -80,7 +62,7 @@ class CustomResource(CfnResource):
         Raises `NotARequest` before anything is done or sent, `Undelivered` where the answer did not arrive.
         """
         request = checked(event)
-        left = min(context.get_remaining_time_in_millis() / 1000, _service_timeout(request))
+        left = min(context.get_remaining_time_in_millis() / 1000, service_timeout(request))
         self.ends = time.monotonic() + left
         # An invocation that is shorter than the template's gives its answer a quarter.
         self.answers_by = self.ends - min(ANSWER_SECONDS, left / 4)
@@ -93,7 +75,7 @@ class CustomResource(CfnResource):
 
     def generate_physical_id(self, event: Mapping[str, Any]) -> str:
         """Called by crhelper for an answer without an ID."""
-        return _uncreated(event)
+        return uncreated_id(event)
 
     def refuse_late(self) -> None:
         """Raises `OutOfTime` where the request was answered because time ran out; else it no longer can be."""
@@ -207,7 +189,7 @@ class Answer:
             return
         self._is_given = True
         request = self._request
-        physical_id = physical_id or request.get("PhysicalResourceId") or _uncreated(request)
+        physical_id = physical_id or request.get("PhysicalResourceId") or uncreated_id(request)
         self.physical_id = physical_id
         answer = composed(request, status, reason, physical_id, data)
         body = encoded(answer)
@@ -235,96 +217,3 @@ class Answer:
         )
         deliver(request["ResponseURL"], body, self._ends)
         self.is_delivered = True
-
-
-def checked(event: Any) -> dict[str, Any]:
-    """`event` with only the keys of a CloudFormation request. Raises `NotARequest`, which says what is missing."""
-    if not isinstance(event, Mapping):
-        raise NotARequest("the event is not an object, let alone a CloudFormation request")
-    for name in _NAMES:
-        value = event.get(name)
-        if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
-            raise NotARequest(f"the event is not a CloudFormation request: {name} is missing or not a string of ASCII")
-    if event["RequestType"] not in ("Create", "Update", "Delete"):
-        raise NotARequest("the event is not a CloudFormation request: RequestType is not Create, Update or Delete")
-    if not _is_usable(event["ResponseURL"]):
-        raise NotARequest("the event is not a CloudFormation request: ResponseURL is not an https URL with a host")
-    request = {key: event[key] for key in (*_NAMES, *_OTHER_KEYS) if key in event}
-    physical_ids = [_uncreated(request)]
-    if event["RequestType"] == "Create":
-        request.pop("PhysicalResourceId", None)
-    elif isinstance(event.get("PhysicalResourceId"), str):
-        physical_ids.append(event["PhysicalResourceId"])
-    else:
-        raise NotARequest("the event is not a CloudFormation request: PhysicalResourceId is missing or not a string")
-    for physical_id in physical_ids:
-        if len(encoded(composed(request, FAILED, "", physical_id, {}))) > _ENVELOPE_LIMIT:
-            raise NotARequest("the event is not a CloudFormation request: its ids are too long to be answered")
-    return request
-
-
-def _is_usable(response_url: str) -> bool:
-    """Whether an answer can be put there: https, a host, and nothing that could make it another request."""
-    try:
-        url = urlsplit(response_url)
-        port_is_number = url.port is None or url.port > 0
-    except ValueError:
-        return False
-    return (
-        " " not in response_url
-        and url.scheme == "https"
-        and bool(url.hostname)
-        and "@" not in url.netloc
-        and port_is_number
-    )
-
-
-def _service_timeout(request: Mapping[str, Any]) -> float:
-    """The seconds for which CloudFormation waits: the resource's own, where it gives a number."""
-    properties = request.get("ResourceProperties")
-    declared = str(properties.get("ServiceTimeout")) if isinstance(properties, Mapping) else ""
-    return int(declared) if re.fullmatch("[1-9][0-9]{0,3}", declared) else math.inf
-
-
-def _uncreated(request: Mapping[str, Any]) -> str:
-    return identity.uncreated_id(request["LogicalResourceId"])
-
-
-def deliver(url: str, body: bytes, deadline: float) -> None:
-    """Puts the answer where CloudFormation waits for it. `deadline` is in seconds of `time.monotonic`.
-
-    Raises `Undelivered` where no try brought a 2xx. Refused once (a 4xx other than 429) is refused for good.
-    """
-    problem = ""
-    for attempt in range(_TRIES):
-        if attempt:
-            pause = _FIRST_PAUSE * 2 ** (attempt - 1)
-            if time.monotonic() + pause > deadline:
-                break
-            time.sleep(pause)
-        try:
-            status = _put(url, body, max(1.0, min(_TRY_TIMEOUT, deadline - time.monotonic())))
-        except (OSError, http.client.HTTPException) as error:
-            problem = type(error).__name__
-            final = False
-        else:
-            if 200 <= status < 300:
-                return
-            problem = f"HTTP {status}"
-            final = 400 <= status < 500 and status != 429
-        logger.warning("answer not delivered", extra=facts(attempt=attempt + 1, problem=problem))
-        if final:
-            break
-    raise Undelivered(f"the answer could not be delivered to CloudFormation: {problem}")
-
-
-def _put(url: str, body: bytes, timeout: float) -> int:
-    """The HTTP status of one PUT. The URL is signed for an empty content type."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=transport.tls())
-    try:
-        path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-        connection.request("PUT", path, body, {"Content-Type": ""})
-        return connection.getresponse().status
-    finally:
-        connection.close()

@@ -17,11 +17,11 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from rotation_role_policy.aws.client import Aws
+from rotation_role_policy.cloudformation.request import sent_at
 from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused
 from rotation_role_policy.log import facts
 
@@ -227,15 +227,6 @@ def previous_physical_id(aws: Aws, event: Mapping[str, Any]) -> str:
     except (CallFailed, Refused) as failure:
         _is_final(failure)
     return ""
-
-
-def sent_at(event: Mapping[str, Any]) -> datetime | None:
-    """When CloudFormation sent the request: its ResponseURL was signed then. None for an event made by hand."""
-    [text] = parse_qs(urlsplit(event["ResponseURL"]).query).get("X-Amz-Date", [""])[:1]
-    try:
-        return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        return None
 
 
 def _describe_resource(aws: Aws, event: Mapping[str, Any]) -> dict[str, Any]:

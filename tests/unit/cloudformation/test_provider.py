@@ -17,7 +17,8 @@ from crhelper import CfnResource
 from rotation_role_policy import custom_resource, log
 from rotation_role_policy.aws import transport
 from rotation_role_policy.cloudformation import provider, response
-from rotation_role_policy.cloudformation.provider import CustomResource, checked
+from rotation_role_policy.cloudformation.provider import CustomResource
+from rotation_role_policy.cloudformation.request import checked
 from rotation_role_policy.errors import CallFailed, Kind, NotARequest, OutOfTime, ProviderDenied, Refused, Undelivered
 from tests.support.response_server import Answers
 from tests.support.world import LOGICAL_ID, STACK_ID, Context, World
@@ -488,7 +489,7 @@ class Tries:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *outcomes: int | Exception) -> None:
         self.outcomes = [*outcomes]
         self.timeouts: list[float] = []
-        monkeypatch.setattr(provider, "_put", self._put)
+        monkeypatch.setattr(response, "_put", self._put)
 
     def _put(self, url: str, body: bytes, timeout: float) -> int:
         assert (url, body) == ("https://localhost/", b"{}")
@@ -500,7 +501,7 @@ class Tries:
 
     def deliver(self, seconds: float) -> None:
         """With so many seconds left."""
-        provider.deliver("https://localhost/", b"{}", time.monotonic() + seconds)
+        response.deliver("https://localhost/", b"{}", time.monotonic() + seconds)
 
 
 @pytest.mark.parametrize("status", [200, 201, 299])
@@ -576,7 +577,7 @@ def test_pauses_between_tries_grow_and_end_with_the_time_that_is_left(
 def test_a_host_that_takes_the_connection_and_says_nothing_does_not_hang(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider, "_TRY_TIMEOUT", 0.2)
+    monkeypatch.setattr(response, "_TRY_TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"https://localhost:{silent.getsockname()[1]}/"
         with pytest.raises(Undelivered, match="no answer was delivered"):
@@ -716,7 +717,7 @@ def test_an_answer_that_is_under_way_when_the_handler_ends_is_waited_for(
     answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = Served(answers)
-    deliver = provider.deliver
+    deliver = response.deliver
 
     def slowly(*arguments: Any) -> None:
         time.sleep(1)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from rotation_role_policy.cloudformation import stack
+from rotation_role_policy.cloudformation import request, stack
 from rotation_role_policy.cloudformation.stack import RequestSupersededError, ResourceStatus, StackStatus
 from tests.support.fake_cloudformation import FakeCloudFormation
 from tests.support.world import LOGICAL_ID, OWN_POLICY, STACK_ID, WatchedAws, World, error
@@ -221,7 +221,7 @@ def test_where_the_events_are_not_told_the_status_tells_what_it_can(
 
 def test_without_the_time_of_a_request_its_properties_decide(world: World, forward: dict[str, Any]) -> None:
     by_hand = forward | {"ResponseURL": world.answers.url}
-    assert stack.sent_at(by_hand) is None
+    assert request.sent_at(by_hand) is None
     assert superseded(world, by_hand) == ""
     world.request("Update", OLD, stack_status="UPDATE_ROLLBACK_IN_PROGRESS", PhysicalResourceId=OWN_ID)
     assert "UPDATE_IN_PROGRESS" in superseded(world, by_hand)
@@ -249,7 +249,7 @@ def test_events_without_properties_supersede_nothing(
     ],
 )
 def test_a_request_was_sent_when_its_response_url_was_signed(query: str, time: datetime | None) -> None:
-    assert stack.sent_at({"ResponseURL": f"https://example.com/a?{query}"}) == time
+    assert request.sent_at({"ResponseURL": f"https://example.com/a?{query}"}) == time
 
 
 # --- physical IDs ---

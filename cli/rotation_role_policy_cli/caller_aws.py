@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 30.0
 """For each call: throttling, and a place that does not answer, is tried again for so long."""
 
 
-class UsersAws(Aws):
+class CallerAws(Aws):
     """`Aws` for a person at a terminal. Every call that is made through it only reads.
 
     `profile` and `region` are as for the AWS CLI; None for what the environment says. `progress` is told each action
@@ -32,7 +32,7 @@ class UsersAws(Aws):
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """As `Aws.call`; raises botocore's own errors, too, for a profile or region that is missing."""
         self._progress(f"{service}:{operation}")
-        self.start_request(time.monotonic() + PATIENCE_SECONDS)
+        self.begin_request(time.monotonic() + PATIENCE_SECONDS)
         return super().call(service, operation, **parameters)
 
     @cached_property
@@ -41,11 +41,11 @@ class UsersAws(Aws):
         return arn.parse(self.call("sts", "GetCallerIdentity")["Arn"])
 
     @cached_property
-    def _core(self) -> botocore.session.Session:
+    def _session(self) -> botocore.session.Session:
         session = botocore.session.Session(profile=self._profile)
         if self._region:
             session.set_config_variable("region", self._region)
         return session
 
-    def _connect(self, client: Any) -> None:
+    def _configure(self, client: Any) -> None:
         """botocore's own way: it knows the user's proxies and authorities."""

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, NoReturn
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from rotation_role_policy import __version__
-from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused
+from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
 from rotation_role_policy.properties import PROPERTIES
 from rotation_role_policy_cli import schema
-from rotation_role_policy_cli.caller_aws import UsersAws
+from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.preview.page import Page
 from rotation_role_policy_cli.preview.preview import Planned, Preview, Resource, preview
 from rotation_role_policy_cli.render import DIM, RED, is_terminal, painted, wants_colour
@@ -160,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _allowed(name: str) -> tuple[str, ...]:
-    return next(row.allowed for row in PROPERTIES if row.name == name)
+    return next(row.allowed_values for row in PROPERTIES if row.name == name)
 
 
 def _schema(_: argparse.Namespace) -> int:
@@ -191,7 +191,7 @@ def _preview(options: argparse.Namespace) -> int:
     if bool(options.template) == bool(options.secret_id):
         options.parser.error("give --secret-id or --template" + (", not both" if options.template else ""))
     with _progress() as progress:
-        aws = UsersAws(options.profile, options.region, progress)
+        aws = CallerAws(options.profile, options.region, progress)
         outcome = _of_template(options, aws) if options.template else _by_hand(options, aws)
     failures = outcome.failures
     if options.json:
@@ -231,7 +231,7 @@ def _complain(failures: list[str]) -> None:
         print(f"{painted(RED, 'error:', wants_colour(sys.stderr))} {failure}", file=sys.stderr)
 
 
-def _by_hand(options: argparse.Namespace, aws: UsersAws) -> Outcome:
+def _by_hand(options: argparse.Namespace, aws: CallerAws) -> Outcome:
     """The preview of the properties that the options give, and what failed."""
     if options.stack or options.parameter or options.resource:
         options.parser.error("--stack, --parameter and --resource go with --template")
@@ -253,7 +253,7 @@ def _by_hand(options: argparse.Namespace, aws: UsersAws) -> Outcome:
         return Outcome({}, {}, [_said(failure)])
 
 
-def _of_template(options: argparse.Namespace, aws: UsersAws) -> Outcome:
+def _of_template(options: argparse.Namespace, aws: CallerAws) -> Outcome:
     """What becomes of a template's resources, and of those that its stack has besides."""
     by_hand = ("rotation_lambda", "role", "vpc", "superuser_secret_id", "policy_profile", "access_check", "policy_name")
     for name in by_hand:
@@ -266,7 +266,7 @@ def _of_template(options: argparse.Namespace, aws: UsersAws) -> Outcome:
         template = Template(aws, load(options.template), parameters, stack)
         deployed = stack.own_policies if stack else {}
         logical_ids = list(dict.fromkeys([*template.logical_ids, *deployed]))
-        outcome.failures.extend([] if options.resource else template.unseen)
+        outcome.failures.extend([] if options.resource else template.attributes_without_lookup)
         if options.resource and options.resource not in logical_ids:
             raise Unresolved(f"--resource {options.resource}: {options.template} has no such resource of ours.")
         if not logical_ids and not outcome.failures:
@@ -294,16 +294,16 @@ def _key_and_value(options: argparse.Namespace, text: str) -> tuple[str, str]:
 
 # --- what goes wrong, in a line --------------------------------------------------------------------------------------
 
-_FAILURES = (Refused, CallFailed, Unresolved, BotoCoreError)
+_FAILURES = (RequestError, AwsApiError, Unresolved, BotoCoreError)
 
 
 def _said(failure: Exception) -> str:
     """What went wrong, for whoever typed the command: the provider's words speak of its own role and log."""
-    if isinstance(failure, ProviderDenied):
+    if isinstance(failure, AccessDeniedError):
         # AWS's own words mostly say all: who may not do what on what.
         said = failure.message if "not authorized to perform" in failure.message else ""
         return f"AWS denies it: {said}" if said else f"AWS denies you {failure.action}. {failure.message}".strip()
-    if isinstance(failure, CallFailed):
+    if isinstance(failure, AwsApiError):
         return f"{failure.message} ({failure.action} answered {failure.code}).{_REMEDIES.get(failure.code, '')}"
     if isinstance(failure, ProfileNotFound):
         return f"{failure}. --profile is of your AWS credentials; the policy's is --policy-profile."

@@ -1,7 +1,7 @@
 """The JSON Schema of the properties, made from the handler's own table: `rotation-role-policy schema`.
 
 It describes properties without intrinsic functions, as CloudFormation sends them or as JSON has them: 10 and "10", true
-and "true". Draft 7, which every editor knows. A test holds it to agree with `declare` on whatever is given.
+and "true". Draft 7, which every editor knows. A test holds it to agree with `parse_properties` on whatever is given.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rotation_role_policy.properties import EXACTLY_ONE, EXCLUDES, NEEDS, PROPERTIES, Property
+from rotation_role_policy.properties import EXACTLY_ONE_OF, MUTUALLY_EXCLUSIVE, PROPERTIES, REQUIRES, Property
 
 FILE = Path(__file__).with_name("properties.schema.json")
 """Where `text()` is checked in."""
@@ -27,10 +27,10 @@ def schema() -> dict[str, Any]:
         **_object(PROPERTIES),
         # CloudFormation's own demand, which it makes before the provider is asked.
         "required": ["ServiceToken"],
-        "oneOf": [{"required": [name]} for name in EXACTLY_ONE],
+        "oneOf": [{"required": [name]} for name in EXACTLY_ONE_OF],
         "allOf": [
-            *({"not": {"required": list(pair)}} for pair in EXCLUDES),
-            *({"if": {"required": [name]}, "then": {"required": [other]}} for name, other in NEEDS),
+            *({"not": {"required": list(pair)}} for pair in MUTUALLY_EXCLUSIVE),
+            *({"if": {"required": [name]}, "then": {"required": [other]}} for name, other in REQUIRES),
         ],
     }
 
@@ -50,7 +50,7 @@ def _object(table: Iterable[Property]) -> dict[str, Any]:
 
 def _described(row: Property) -> dict[str, Any]:
     # An editor shows it as it stands: without Markdown's links and quotation marks.
-    plain = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", row.meaning).replace("`", "")
+    plain = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", row.description).replace("`", "")
     about: dict[str, Any] = {"description": plain}
     return about if row.default is None else about | {"default": row.default}
 
@@ -72,8 +72,8 @@ def _value(row: Property) -> dict[str, Any]:
 
 
 def _string(row: Property) -> dict[str, Any]:
-    if row.allowed:
-        return {"enum": list(row.allowed)}
+    if row.allowed_values:
+        return {"enum": list(row.allowed_values)}
     if row.pattern:
         return {"type": "string", "pattern": _whole(row.pattern.pattern)}
     return {"type": "string", "minLength": 1}

@@ -4,7 +4,7 @@ import contextlib
 import io
 from html import escape
 
-from docs.generate.example_account import FUNCTION, SECRET, account
+from docs.generate.example_account import FUNCTION, SECRET, example_account
 
 _LANES = {
     "stack": "your stack",
@@ -33,14 +33,14 @@ _FONT = "font-family='system-ui, -apple-system, Segoe UI, sans-serif'"
 
 def flow() -> str:
     """SVG of a Create for a secret under a customer managed key, and a function in a VPC."""
-    with account() as world, contextlib.redirect_stdout(io.StringIO()):
-        answer = world.create(SecretId=SECRET, RotationLambdaARN=FUNCTION)
-        calls = [(action.split(":")[0], action.split(":")[1]) for action in world.actions()]
+    with example_account() as account, contextlib.redirect_stdout(io.StringIO()):
+        response = account.create(SecretId=SECRET, RotationLambdaARN=FUNCTION)
+        calls = [(action.split(":")[0], action.split(":")[1]) for action in account.actions()]
     rows = [("stack", "provider", "Create", f"SecretId: {SECRET}", True)]
     for (service, operation), times in _counted(calls).items():
         label = f"{operation}{f' x {times}' if times > 1 else ''}"
         rows.append(("provider", service, label, _TELLS[operation], operation == "PutRolePolicy"))
-    rows.append(("provider", "stack", answer["Status"], "Ref, GetAtt; or a reason", True))
+    rows.append(("provider", "stack", response["Status"], "Ref, GetAtt; or a reason", True))
     return _svg(rows)
 
 

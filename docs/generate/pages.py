@@ -25,7 +25,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "properties": tables.properties,
     "attributes": tables.attributes,
     "statements": tables.statements,
-    "refusals": tables.refusals,
+    "errors": tables.errors,
 }
 """Of the README, between the lines ``<!-- NAME: make docs -->`` and ``<!-- end -->``."""
 

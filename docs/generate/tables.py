@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from docs.generate.remediation import REMEDIES
+from docs.generate.remediation import REMEDIATIONS
 from rotation_role_policy import policy
 from rotation_role_policy.attributes import ATTRIBUTES
-from rotation_role_policy.errors import Kind
 from rotation_role_policy.policy_grammar import as_list
 from rotation_role_policy.properties import PROPERTIES, Property
-from rotation_role_policy.state import Role, Secret, Situation
+from rotation_role_policy.state import Role, Secret, State
 from rotation_role_policy_cli import lint
 
 _ARN = "arn:aws:{}:eu-central-1:123456789012:{}"
 
-_HAS_IT_ALL = Situation(
+_HAS_IT_ALL = State(
     secrets=(Secret(_ARN.format("secretsmanager", "secret:db"), _ARN.format("kms", "key/1")),),
     superuser_secret=Secret(
         _ARN.format("secretsmanager", "secret:superuser"),
@@ -39,28 +38,28 @@ def properties() -> str:
 
 
 def _property(path: str, row: Property) -> list[str]:
-    shape = row.shape or row.type
-    if row.allowed:
-        shape = " or ".join(f"`{one}`" for one in row.allowed)
+    shape = row.type_description or row.type
+    if row.allowed_values:
+        shape = " or ".join(f"`{one}`" for one in row.allowed_values)
     elif row.type == "Integer":
         shape = f"Integer, {row.minimum} to {row.maximum}"
     default = f"`{row.default}`" if isinstance(row.default, str) else "" if row.default is None else str(row.default)
-    return [f"`{path}`", shape, default or row.otherwise, row.meaning]
+    return [f"`{path}`", shape, default or row.default_description, row.description]
 
 
 def attributes() -> str:
     """Of ATTRIBUTES."""
-    return _table(["`Fn::GetAtt`", "value"], [[f"`{one.name}`", one.meaning] for one in ATTRIBUTES])
+    return _table(["`Fn::GetAtt`", "value"], [[f"`{one.name}`", one.description] for one in ATTRIBUTES])
 
 
 def statements() -> str:
     """Of STATEMENTS, the actions from a policy that has them all."""
     rows = []
-    for kind, built in policy.explained(_HAS_IT_ALL, "Strict"):
+    for kind, built in policy.statements_by_type(_HAS_IT_ALL, "Strict"):
         # One kind has a statement for an instance, and another for a cluster.
         forms = dict.fromkeys(_actions(statement) for statement in built)
         sid = f"`{kind.sid}`" + (" (Deny)" if built[0]["Effect"] == "Deny" else "")
-        rows.append([sid, " or ".join(forms), kind.resource, kind.when, kind.why])
+        rows.append([sid, " or ".join(forms), kind.resource, kind.when, kind.reason])
     return _table(["`Sid`", "actions", "resource", "when", "why"], rows)
 
 
@@ -73,11 +72,17 @@ def _actions(statement: policy.Statement) -> str:
     return f"`{service}:` {', '.join(names)}"
 
 
-def refusals() -> str:
-    """Of REMEDIES, in the order of their kinds."""
-    ordered = sorted(REMEDIES, key=lambda one: list(Kind).index(one.kind))
-    rows = [["; ".join(f"`{text}`" for text in one.says), one.do, f"`{one.kind}`"] for one in ordered]
-    return _table(["the reason says", "what it means, and what to do", "`Kind`"], rows)
+def errors() -> str:
+    """Return the table of REMEDIATIONS."""
+    rows = [
+        [
+            "<br>".join(f"`{message}`" for message in row.messages),
+            row.remediation,
+            ", ".join(f"`{code}`" for code in row.error_codes),
+        ]
+        for row in REMEDIATIONS
+    ]
+    return _table(["message", "what to do", "error code"], rows)
 
 
 def rules() -> str:

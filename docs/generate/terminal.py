@@ -10,9 +10,9 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
-from docs.generate.example_account import FUNCTION, SECRET, account, put_inline_policy
+from docs.generate.example_account import FUNCTION, SECRET, example_account, put_inline_policy
 from rotation_role_policy_cli import main
-from tests.support.world import users_aws
+from tests.support.account import caller_aws
 
 _WIDTH = 100
 # As rich has it, but for the font that it would load from elsewhere.
@@ -22,18 +22,18 @@ _FORMAT = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOT
 def preview() -> str:
     """SVG of a preview of a secret that was put under another key."""
     arguments = ["preview", "--secret-id", SECRET, "--rotation-lambda", FUNCTION]
-    with account() as world:
+    with example_account() as account:
         with contextlib.redirect_stdout(io.StringIO()):
-            world.create(SecretId=SECRET, RotationLambdaARN=FUNCTION)
+            account.create(SecretId=SECRET, RotationLambdaARN=FUNCTION)
         # The provider's log, which ran in this process too.
         logging.getLogger("rotation_role_policy").handlers.clear()
-        world.client("secretsmanager").update_secret(SecretId=SECRET, KmsKeyId=world.key())
-        put_inline_policy(world, "from-the-wizard", "secretsmanager:GetSecretValue", "*")
+        account.client("secretsmanager").update_secret(SecretId=SECRET, KmsKeyId=account.key())
+        put_inline_policy(account, "from-the-wizard", "secretsmanager:GetSecretValue", "*")
         printed = _Terminal()
         with (
             contextlib.redirect_stdout(printed),
             mock.patch.dict("os.environ", {"TERM": "xterm", "NO_COLOR": "", "COLUMNS": str(_WIDTH)}),
-            mock.patch.object(main, "UsersAws", users_aws(world)),
+            mock.patch.object(main, "CallerAws", caller_aws(account)),
         ):
             main.main(arguments)
     console = Console(record=True, width=_WIDTH + 5, file=io.StringIO(), force_terminal=True)

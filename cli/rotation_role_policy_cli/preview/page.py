@@ -30,19 +30,19 @@ class Page:
     # --- parts ---
 
     def _head(self, preview: Preview) -> Iterator[str]:
-        situation, declaration = preview.situation, preview.declaration
-        title = f"{preview.resource.logical_id or 'Custom::RotationRolePolicy'} ({declaration.policy_profile})"
+        state, properties = preview.state, preview.properties
+        title = f"{preview.resource.logical_id or 'Custom::RotationRolePolicy'} ({properties.policy_profile})"
         yield self._bold(title)
         yield ""
-        for secret in situation.secrets:
+        for secret in state.secrets:
             yield from self._labelled("secret", secret.arn)
             yield from self._labelled("", f"under {secret.key_arn or 'the AWS managed key'}")
-        if superuser := situation.superuser_secret:
+        if superuser := state.superuser_secret:
             yield from self._labelled("superuser", superuser.arn)
             yield from self._labelled("", f"under {superuser.key_arn or 'the AWS managed key'}")
-        where = "in a VPC" if situation.in_vpc else "not in a VPC"
-        yield from self._labelled("function", f"{situation.function_arn or 'declared, not looked at'}, {where}")
-        yield from self._labelled("role", situation.role.arn)
+        where = "in a VPC" if state.in_vpc else "not in a VPC"
+        yield from self._labelled("function", f"{state.function_arn or 'declared, not looked at'}, {where}")
+        yield from self._labelled("role", state.role.arn)
         name = preview.policy_name or "named after the resource that declares it"
         yield from self._labelled("policy", f"{name}{'' if preview.standing else ' (none there yet)'}")
         yield ""
@@ -50,9 +50,9 @@ class Page:
     def _statements(self, preview: Preview) -> Iterator[str]:
         yield self._bold("What it grants")
         yield ""
-        for kind, statements in policy.explained(preview.situation, preview.declaration.policy_profile):
+        for kind, statements in policy.statements_by_type(preview.state, preview.properties.policy_profile):
             for statement in statements:
-                yield from self._wrapped(statement.get("Sid", kind.sid), f": {kind.why}", "  ")
+                yield from self._wrapped(statement.get("Sid", kind.sid), f": {kind.reason}", "  ")
                 yield from self._statement(statement)
                 yield ""
 
@@ -73,14 +73,16 @@ class Page:
         return [line] if _LABEL + 4 + len(line) <= self.width else [f"{key} is", f"  {value}"]
 
     def _left_out(self, preview: Preview) -> Iterator[str]:
-        explained = policy.explained(preview.situation, preview.declaration.policy_profile)
-        missing = [(kind.sid, kind.why_not(preview.situation)) for kind, statements in explained if not statements]
+        statements_by_type = policy.statements_by_type(preview.state, preview.properties.policy_profile)
+        missing = [
+            (kind.sid, kind.reason_omitted(preview.state)) for kind, statements in statements_by_type if not statements
+        ]
         if missing:
             yield self._bold("Left out")
             yield ""
             column = max(len(sid) for sid, _ in missing)
-            for sid, why_not in missing:
-                yield f"  {self._dim(sid.ljust(column))}  {why_not}"
+            for sid, reason_omitted in missing:
+                yield f"  {self._dim(sid.ljust(column))}  {reason_omitted}"
             yield ""
 
     def _difference(self, preview: Preview) -> Iterator[str]:

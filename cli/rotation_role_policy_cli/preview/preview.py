@@ -12,12 +12,12 @@ from typing import Any
 from rotation_role_policy import access_check, arn, inline_policy, inspection, policy
 from rotation_role_policy.attributes import attributes
 from rotation_role_policy.cloudformation import response
-from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused
-from rotation_role_policy.identity import may_be_named, policy_name
+from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
+from rotation_role_policy.identity import is_possible_policy_name, policy_name
 from rotation_role_policy.policy import Document
-from rotation_role_policy.properties import Declaration, declare
-from rotation_role_policy.state import Situation
-from rotation_role_policy_cli.caller_aws import UsersAws
+from rotation_role_policy.properties import Properties, parse_properties
+from rotation_role_policy.state import State
+from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.preview.overly_permissive import Broader, broader
 
 _SHORTEST_REQUEST = {"StackId": "arn:aws:cloudformation:::stack//" + 36 * "-", "RequestId": 36 * "-"}
@@ -42,8 +42,8 @@ class Preview:
     """What the provider would do for a resource."""
 
     resource: Resource
-    declaration: Declaration
-    situation: Situation
+    properties: Properties
+    state: State
     document: Document
     policy_name: str
     """Of the policy that stands there, or that would; empty where no stack says it."""
@@ -63,83 +63,84 @@ class Preview:
     def leaves_role(self) -> str:
         """The role from which the policy would go, being put on another one; empty where it stays."""
         role_name = self.resource.physical_id.partition("/")[0] if "/" in self.resource.physical_id else ""
-        return role_name if role_name != self.situation.role.name else ""
+        return role_name if role_name != self.state.role.name else ""
 
 
 Planned = dict[tuple[str, str], Document]
 """What is to be put, by the name of the role and that of the policy, or of its resource where that is not known."""
 
 
-def preview(aws: UsersAws, resource: Resource, planned: Planned | None = None) -> Preview:
-    """Looks everything up. Raises `Refused` and `CallFailed` as the provider's modules do.
+def preview(aws: CallerAws, resource: Resource, planned: Planned | None = None) -> Preview:
+    """Looks everything up. Raises `RequestError` and `AwsApiError` as the provider's modules do.
 
     `planned` are other policies that come at the same time; this one is added.
     """
-    declaration = declare(resource.properties)
+    properties = parse_properties(resource.properties)
     with _warnings() as notes:
-        situation = inspection.inspect(aws, declaration, aws.caller.account)
-    document = policy.document(situation, declaration.policy_profile)
+        state = inspection.inspect(aws, properties, aws.caller.account)
+    document = policy.document(state, properties.policy_profile)
 
-    role_name = situation.role.name
+    role_name = state.role.name
     # All of them: no policy has an empty name.
     inline = inline_policy.read_others(aws, role_name, "")
     name = resource.policy_name
     if resource.stack_id:
         name = policy_name(resource.stack_id, resource.logical_id)
     elif not name:
-        name = _likely_name(inline, resource, situation, document, notes)
-    found = Preview(resource, declaration, situation, document, name, inline.pop(name, None), notes=notes)
+        name = _likely_name(inline, resource, state, document, notes)
+    found = Preview(resource, properties, state, document, name, inline.pop(name, None), notes=notes)
 
     attached = _attached(aws, role_name, notes)
     others = {f'the inline policy "{other}"': text for other, text in inline.items()} | attached
     found.broader = broader(document, others)
-    notes += _not_the_providers(aws, situation)
+    notes += _not_the_providers(aws, state)
     planned = {} if planned is None else planned
     inline |= {other: text for (role, other), text in planned.items() if role == role_name}
     planned[role_name, name or resource.logical_id] = document
     try:
         with _warnings() as more_notes:
             _refuse(aws, found, inline)
-    except Refused as refused:
+    except RequestError as refused:
         found.refusal = str(refused)
     notes += more_notes
     return found
 
 
-def _refuse(aws: UsersAws, found: Preview, others: Mapping[str, Document]) -> None:
-    """Raises `Refused` for what the provider would refuse before it writes."""
+def _refuse(aws: CallerAws, found: Preview, others: Mapping[str, Document]) -> None:
+    """Raises `RequestError` for what the provider would refuse before it writes."""
     request = {**_SHORTEST_REQUEST, "LogicalResourceId": found.resource.logical_id}
     if found.resource.stack_id:
         request["StackId"] = found.resource.stack_id
-    response.refuse_too_many(
+    response.check_response_size(
         request,
-        found.declaration.secret_property,
-        len(found.situation.secrets),
-        f"{found.situation.role.name}/{found.policy_name}",
-        attributes(found.policy_name, found.situation),
+        found.properties.secret_property,
+        len(found.state.secrets),
+        f"{found.state.role.name}/{found.policy_name}",
+        attributes(found.policy_name, found.state),
     )
     if found.document != found.standing:
-        inline_policy.check_size(found.situation.role.name, found.document, others.values())
-        if found.declaration.access_check == "Enforce":
+        inline_policy.check_size(found.state.role.name, found.document, others.values())
+        if found.properties.access_check == "Enforce":
             try:
-                warnings = access_check.check_access(aws, found.situation, found.document)
+                warnings = access_check.check_access(aws, found.state, found.document)
                 found.notes += [f"The access check leaves open: {warning}." for warning in warnings]
-            except (ProviderDenied, CallFailed) as failure:
+            except (AccessDeniedError, AwsApiError) as failure:
                 found.notes.append(f"The access check was not made: {_why(failure)}. The provider would make it.")
 
 
 def _likely_name(
-    inline: Mapping[str, Document], resource: Resource, situation: Situation, document: Document, notes: list[str]
+    inline: Mapping[str, Document], resource: Resource, state: State, document: Document, notes: list[str]
 ) -> str:
     """The inline policy that stands there for these secrets, by its form; empty where there is none, or more than one.
 
     Without a stack its name is not known: it is a guess, and `notes` says so.
     """
-    wanted = [secret.arn for secret in situation.secrets]
+    wanted = [secret.arn for secret in state.secrets]
     likely = [
         name
         for name, standing in inline.items()
-        if may_be_named(name, resource.logical_id) and sorted(policy.read_back(standing).secret_arns) == sorted(wanted)
+        if is_possible_policy_name(name, resource.logical_id)
+        and sorted(policy.summarize(standing).secret_arns) == sorted(wanted)
     ]
     same = [name for name in likely if inline[name] == document]
     if len(likely) > 1:
@@ -152,30 +153,30 @@ def _likely_name(
     return next(iter(likely), "")
 
 
-def _not_the_providers(aws: UsersAws, situation: Situation) -> list[str]:
+def _not_the_providers(aws: CallerAws, state: State) -> list[str]:
     """Secrets that the user may describe, and the provider, as template.yaml has it, may not."""
     return [
         f"The provider may describe secrets of its own account alone, and {secret.arn} is of another."
-        for secret in situation.all_secrets
+        for secret in state.all_secrets
         if arn.parse(secret.arn).account != aws.caller.account
     ]
 
 
-def _why(failure: ProviderDenied | CallFailed) -> str:
-    if isinstance(failure, CallFailed):
+def _why(failure: AccessDeniedError | AwsApiError) -> str:
+    if isinstance(failure, AwsApiError):
         return f"{failure.action} answered {failure.code}"
     return f"AWS denies you {failure.action}"
 
 
-def _attached(aws: UsersAws, role_name: str, notes: list[str]) -> dict[str, Document]:
+def _attached(aws: CallerAws, role_name: str, notes: list[str]) -> dict[str, Document]:
     """The managed policies of the role: documents by their names in words."""
     documents: dict[str, Document] = {}
     try:
-        for one in aws.items("ListAttachedRolePolicies", "AttachedPolicies", RoleName=role_name):
+        for one in aws.paginate("ListAttachedRolePolicies", "AttachedPolicies", RoleName=role_name):
             version = aws.call("iam", "GetPolicy", PolicyArn=one["PolicyArn"])["Policy"]["DefaultVersionId"]
             found = aws.call("iam", "GetPolicyVersion", PolicyArn=one["PolicyArn"], VersionId=version)
             documents[f"the managed policy {one['PolicyArn']}"] = found["PolicyVersion"]["Document"]
-    except (ProviderDenied, CallFailed) as failure:
+    except (AccessDeniedError, AwsApiError) as failure:
         notes.append(f"Not all of the role's managed policies were looked at: {_why(failure)}.")
     return documents
 
@@ -187,8 +188,8 @@ def _warnings() -> Iterator[list[str]]:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            facts = getattr(record, "facts", {})
-            about = facts.get("key") or ", ".join(facts.get("actions", ()))
+            log_fields = getattr(record, "log_fields", {})
+            about = log_fields.get("key") or ", ".join(log_fields.get("actions", ()))
             notes.append(f"{record.getMessage()} ({about})." if about else f"{record.getMessage()}.")
 
     package = logging.getLogger("rotation_role_policy")

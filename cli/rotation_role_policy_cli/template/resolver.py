@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rotation_role_policy.errors import CallFailed, quoted_text
+from rotation_role_policy.errors import AwsApiError, quoted_text
 from rotation_role_policy.properties import PROPERTIES
-from rotation_role_policy_cli.caller_aws import UsersAws
+from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.preview.preview import Resource
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.file import Unresolved
@@ -34,7 +34,7 @@ class Template:
     """
 
     def __init__(
-        self, aws: UsersAws, body: Mapping[str, Any], parameters: Mapping[str, str], stack: Stack | None
+        self, aws: CallerAws, body: Mapping[str, Any], parameters: Mapping[str, str], stack: Stack | None
     ) -> None:
         self._aws = aws
         self._body = body
@@ -50,7 +50,7 @@ class Template:
         return [name for name, resource in self._body["Resources"].items() if _is_ours(resource)]
 
     @property
-    def unseen(self) -> list[str]:
+    def attributes_without_lookup(self) -> list[str]:
         """What makes resources that are not seen here, perhaps of ours: a loop or an include, in words."""
         makers = {name: one for name, one in self._body["Resources"].items() if name.startswith("Fn::")}
         return [
@@ -242,9 +242,9 @@ class Template:
     def _condition(self, condition: Any) -> bool:
         """The truth of a condition, by its name or as it is written."""
         with _as_cloudformation_wants_it("Condition", condition):
-            return self._truth(self._body["Conditions"][condition] if isinstance(condition, str) else condition)
+            return self._boolean(self._body["Conditions"][condition] if isinstance(condition, str) else condition)
 
-    def _truth(self, condition: Mapping[str, Any]) -> bool:
+    def _boolean(self, condition: Mapping[str, Any]) -> bool:
         [(name, argument)] = condition.items()
         if name == "Condition":
             return self._condition(argument)
@@ -268,7 +268,7 @@ class Template:
     def _ssm(self, name: str) -> str:
         try:
             parameter = self._aws.call("ssm", "GetParameter", Name=name)["Parameter"]
-        except CallFailed as failure:
+        except AwsApiError as failure:
             if failure.code in ("ParameterNotFound", "ParameterVersionNotFound"):
                 raise Unresolved(f"there is no SSM parameter {quoted_text(name)} in {self._aws.region()}.") from failure
             raise
@@ -320,25 +320,25 @@ _FUNCTIONS: dict[str, Callable[[Template, Any], Any]] = {
 }
 
 
-def _function_arn(aws: UsersAws, name: str) -> str:
+def _function_arn(aws: CallerAws, name: str) -> str:
     return f"arn:{aws.caller.partition}:lambda:{aws.region()}:{aws.caller.account}:function:{name}"
 
 
-def _role_arn(aws: UsersAws, name: str) -> str:
+def _role_arn(aws: CallerAws, name: str) -> str:
     # With its path, which the name does not tell.
     return str(aws.call("iam", "GetRole", RoleName=name)["Role"]["Arn"])
 
 
-def _key_arn(aws: UsersAws, key_id: str) -> str:
+def _key_arn(aws: CallerAws, key_id: str) -> str:
     return f"arn:{aws.caller.partition}:kms:{aws.region()}:{aws.caller.account}:key/{key_id}"
 
 
-def _itself(_: UsersAws, physical_id: str) -> str:
+def _itself(_: CallerAws, physical_id: str) -> str:
     return physical_id
 
 
-def _master_user_secret(operation: str, key: str, parameter: str) -> Callable[[UsersAws, str], str]:
-    def look(aws: UsersAws, name: str) -> str:
+def _master_user_secret(operation: str, key: str, parameter: str) -> Callable[[CallerAws, str], str]:
+    def look(aws: CallerAws, name: str) -> str:
         [database] = aws.call("rds", operation, **{parameter: name})[key]
         if "MasterUserSecret" not in database:
             raise Unresolved(f"the database {name} has no MasterUserSecret: RDS does not manage its superuser.")
@@ -347,7 +347,7 @@ def _master_user_secret(operation: str, key: str, parameter: str) -> Callable[[U
     return look
 
 
-_ATTRIBUTES: dict[tuple[str, str], Callable[[UsersAws, str], str]] = {
+_ATTRIBUTES: dict[tuple[str, str], Callable[[CallerAws, str], str]] = {
     ("AWS::EC2::SecurityGroup", "GroupId"): _itself,
     ("AWS::IAM::Role", "Arn"): _role_arn,
     ("AWS::KMS::Key", "Arn"): _key_arn,

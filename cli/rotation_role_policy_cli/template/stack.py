@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from rotation_role_policy.errors import CallFailed
-from rotation_role_policy_cli.caller_aws import UsersAws
+from rotation_role_policy.errors import AwsApiError
+from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.file import Unresolved
 
@@ -20,11 +20,11 @@ class Deployed(NamedTuple):
 class Stack:
     """A stack as it stands: its id, its parameters, its resources. Raises as `Aws.call` does."""
 
-    def __init__(self, aws: UsersAws, name: str) -> None:
+    def __init__(self, aws: CallerAws, name: str) -> None:
         self._aws = aws
         try:
             self._described = aws.call("cloudformation", "DescribeStacks", StackName=name)["Stacks"][0]
-        except CallFailed as failure:
+        except AwsApiError as failure:
             if failure.code == "ValidationError":
                 raise Unresolved(f"--stack {name}: there is no such stack in {aws.region()}.") from failure
             raise
@@ -52,7 +52,7 @@ class Stack:
         return {logical_id: physical_id for logical_id, physical_id in ours.items() if "/" in physical_id}
 
 
-def pages(aws: UsersAws, operation: str, key: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+def pages(aws: CallerAws, operation: str, key: str, **parameters: Any) -> Iterator[dict[str, Any]]:
     """The items under `key` in all pages of an operation of CloudFormation's."""
     token: dict[str, str] = {}
     while True:

@@ -1,4 +1,4 @@
-"""A request of CloudFormation's: what counts as one, and for how long CloudFormation waits for its answer."""
+"""A CloudFormation request: validate the event, and read when it was signed and how long CloudFormation waits."""
 
 import math
 import re
@@ -8,48 +8,56 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from rotation_role_policy import identity
-from rotation_role_policy.cloudformation.response import composed, encoded
-from rotation_role_policy.errors import NotARequest
+from rotation_role_policy.cloudformation.response import build, serialize
+from rotation_role_policy.errors import InvalidEventError
 
-# The keys of a request, and no others: crhelper lets keys of its own (CrHelperPoll, CrHelperData) steer it.
-_NAMES = ("RequestType", "ResponseURL", "StackId", "RequestId", "LogicalResourceId")
-_OTHER_KEYS = ("ResourceType", "PhysicalResourceId", "ResourceProperties", "OldResourceProperties")
+# Only these keys are passed on. crhelper would interpret others (CrHelperPoll, CrHelperData).
+_REQUIRED_KEYS = ("RequestType", "ResponseURL", "StackId", "RequestId", "LogicalResourceId")
+_OPTIONAL_KEYS = ("ResourceType", "PhysicalResourceId", "ResourceProperties", "OldResourceProperties")
 
 _ENVELOPE_LIMIT = 3072
-"""Bytes of an answer without Reason and Data: the rest of `ANSWER_LIMIT` is enough to say something."""
+"""Bytes of a response without Reason and Data. The rest of `RESPONSE_LIMIT` is enough for a reason."""
 
 
-def checked(event: Any) -> dict[str, Any]:
-    """`event` with only the keys of a CloudFormation request. Raises `NotARequest`, which says what is missing."""
+def validate_event(event: Any) -> dict[str, Any]:
+    """Return `event` with only the keys of a CloudFormation request.
+
+    Raises:
+        InvalidEventError: the event is not a CloudFormation request. The message says what is missing.
+    """
     if not isinstance(event, Mapping):
-        raise NotARequest("the event is not an object, let alone a CloudFormation request")
-    for name in _NAMES:
-        value = event.get(name)
+        raise InvalidEventError("the event is not an object, so it is not a CloudFormation request")
+    for key in _REQUIRED_KEYS:
+        value = event.get(key)
         if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
-            raise NotARequest(f"the event is not a CloudFormation request: {name} is missing or not a string of ASCII")
+            raise _invalid(f"{key} is missing or not an ASCII string")
     if event["RequestType"] not in ("Create", "Update", "Delete"):
-        raise NotARequest("the event is not a CloudFormation request: RequestType is not Create, Update or Delete")
-    if not _is_usable(event["ResponseURL"]):
-        raise NotARequest("the event is not a CloudFormation request: ResponseURL is not an https URL with a host")
-    request = {key: event[key] for key in (*_NAMES, *_OTHER_KEYS) if key in event}
+        raise _invalid("RequestType is not Create, Update or Delete")
+    if not _is_valid_url(event["ResponseURL"]):
+        raise _invalid("ResponseURL is not an https URL with a host")
+    request = {key: event[key] for key in (*_REQUIRED_KEYS, *_OPTIONAL_KEYS) if key in event}
     physical_ids = [uncreated_id(request)]
     if event["RequestType"] == "Create":
         request.pop("PhysicalResourceId", None)
     elif isinstance(event.get("PhysicalResourceId"), str):
         physical_ids.append(event["PhysicalResourceId"])
     else:
-        raise NotARequest("the event is not a CloudFormation request: PhysicalResourceId is missing or not a string")
+        raise _invalid("PhysicalResourceId is missing or not a string")
     for physical_id in physical_ids:
-        if len(encoded(composed(request, "FAILED", "", physical_id, {}))) > _ENVELOPE_LIMIT:
-            raise NotARequest("the event is not a CloudFormation request: its ids are too long to be answered")
+        if len(serialize(build(request, "FAILED", "", physical_id, {}))) > _ENVELOPE_LIMIT:
+            raise _invalid("its IDs are too long for a response")
     return request
 
 
-def _is_usable(response_url: str) -> bool:
-    """Whether an answer can be put there: https, a host, and nothing that could make it another request."""
+def _invalid(problem: str) -> InvalidEventError:
+    return InvalidEventError(f"the event is not a CloudFormation request: {problem}")
+
+
+def _is_valid_url(response_url: str) -> bool:
+    """Return whether a response can be put to the URL: https, a host, and no credentials or spaces."""
     try:
         url = urlsplit(response_url)
-        port_is_number = url.port is None or url.port > 0
+        has_valid_port = url.port is None or url.port > 0
     except ValueError:
         return False
     return (
@@ -57,19 +65,19 @@ def _is_usable(response_url: str) -> bool:
         and url.scheme == "https"
         and bool(url.hostname)
         and "@" not in url.netloc
-        and port_is_number
+        and has_valid_port
     )
 
 
 def service_timeout(request: Mapping[str, Any]) -> float:
-    """The seconds for which CloudFormation waits: the resource's own, where it gives a number."""
+    """Return the seconds that CloudFormation waits: the property ServiceTimeout, else infinity."""
     properties = request.get("ResourceProperties")
-    declared = str(properties.get("ServiceTimeout")) if isinstance(properties, Mapping) else ""
-    return int(declared) if re.fullmatch("[1-9][0-9]{0,3}", declared) else math.inf
+    value = str(properties.get("ServiceTimeout")) if isinstance(properties, Mapping) else ""
+    return int(value) if re.fullmatch("[1-9][0-9]{0,3}", value) else math.inf
 
 
-def sent_at(event: Mapping[str, Any]) -> datetime | None:
-    """When CloudFormation sent the request: its ResponseURL was signed then. None for an event made by hand."""
+def signed_at(event: Mapping[str, Any]) -> datetime | None:
+    """Return when CloudFormation signed the ResponseURL, which is when it sent the request; None if unknown."""
     [text] = parse_qs(urlsplit(event["ResponseURL"]).query).get("X-Amz-Date", [""])[:1]
     try:
         return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
@@ -78,5 +86,5 @@ def sent_at(event: Mapping[str, Any]) -> datetime | None:
 
 
 def uncreated_id(request: Mapping[str, Any]) -> str:
-    """The physical ID of an answer that is given before anything exists."""
+    """Return the physical ID for a response that is sent before the role is known."""
     return identity.uncreated_id(request["LogicalResourceId"])

@@ -7,12 +7,12 @@ from typing import Any, cast
 import pytest
 
 from rotation_role_policy import arn
-from rotation_role_policy.errors import CallFailed
-from rotation_role_policy_cli.caller_aws import UsersAws
+from rotation_role_policy.errors import AwsApiError
+from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.template.file import Unresolved, load
 from rotation_role_policy_cli.template.resolver import Template
 from rotation_role_policy_cli.template.stack import Stack
-from tests.support.world import ACCOUNT, REGION, STACK_ID
+from tests.support.account import ACCOUNT, REGION, STACK_ID
 
 ARN = f"arn:aws:{{}}:{REGION}:{ACCOUNT}:"
 SECRET_ARN = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:db-AbCdEf"
@@ -54,7 +54,7 @@ class KnownAws:
             for name, (kind, physical_id) in resources.items()
         ]
         owner = {"MasterUserSecret": {"SecretArn": DATABASE_SECRET}}
-        self.answers: dict[tuple[str, str], Any] = {
+        self.responses: dict[tuple[str, str], Any] = {
             ("DescribeStacks", "database"): {"Stacks": [self.stack]},
             ("DescribeStacks", "nested-id"): {"Stacks": [nested]},
             ("ListStackResources", ""): {"StackResourceSummaries": half[:4], "NextToken": "more"},
@@ -72,9 +72,9 @@ class KnownAws:
 
     def call(self, service: str, operation: str, **parameters: Any) -> Any:
         key = parameters.get("NextToken", "") if operation.startswith("List") else next(iter(parameters.values()))
-        if (operation, key) not in self.answers:
-            raise CallFailed(f"{service}:{operation}", "ParameterNotFound", "no")
-        return self.answers[operation, key]
+        if (operation, key) not in self.responses:
+            raise AwsApiError(f"{service}:{operation}", "ParameterNotFound", "no")
+        return self.responses[operation, key]
 
     def region(self) -> str:
         return REGION
@@ -129,7 +129,7 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
     """What `SecretId` is, in a template with this YAML for its value."""
     file = tmp_path / "template.yaml"
     file.write_text(BODY.replace("VALUE", value))
-    aws = cast(UsersAws, KnownAws())
+    aws = cast(CallerAws, KnownAws())
     template = Template(aws, load(file), parameters, Stack(aws, "database") if deployed else None)
     assert template.logical_ids == ["Policy"]
     resource = template.resource("Policy")
@@ -304,7 +304,7 @@ def test_what_the_policy_does_not_follow_from_need_not_be_known(
 ) -> None:
     file = tmp_path / "template.yaml"
     file.write_text(BODY.partition("      ServiceToken")[0] + f"      {properties}\n")
-    aws = cast(UsersAws, KnownAws())
+    aws = cast(CallerAws, KnownAws())
     assert Template(aws, load(file), {}, Stack(aws, "database")).resource("Policy").properties == seen
 
 
@@ -312,7 +312,7 @@ def test_what_the_policy_does_not_follow_from_need_not_be_known(
 def test_properties_that_a_function_makes_are_said_not_to_be_known(tmp_path: Path, properties: str) -> None:
     file = tmp_path / "template.yaml"
     file.write_text(BODY.partition("    Properties:")[0] + f"    Properties: {properties}\n")
-    aws = cast(UsersAws, KnownAws())
+    aws = cast(CallerAws, KnownAws())
     if properties == "[]":
         assert Template(aws, load(file), {}, None).resource("Policy").properties == {}
         return
@@ -329,6 +329,6 @@ Resources:
   Fn::ForEach::Others: {ours.replace("Custom::RotationRolePolicy", "AWS::SNS::Topic")}
   Fn::Transform: {{ Name: AWS::Include }}
 """)
-    unseen = Template(cast(UsersAws, KnownAws()), load(file), {}, None).unseen
-    assert [one.split(" makes ")[0] for one in unseen] == ["Fn::ForEach::Ours", "Fn::Transform"]
-    assert "--template-stage Processed" in unseen[0]
+    attributes_without_lookup = Template(cast(CallerAws, KnownAws()), load(file), {}, None).attributes_without_lookup
+    assert [one.split(" makes ")[0] for one in attributes_without_lookup] == ["Fn::ForEach::Ours", "Fn::Transform"]
+    assert "--template-stage Processed" in attributes_without_lookup[0]

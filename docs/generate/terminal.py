@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import logging
 import re
 from unittest import mock
 
@@ -25,8 +24,6 @@ def preview() -> str:
     with example_account() as account:
         with contextlib.redirect_stdout(io.StringIO()):
             account.create(SecretId=SECRET, RotationLambdaARN=FUNCTION)
-        # The provider's log, which ran in this process too.
-        logging.getLogger("rotation_role_policy").handlers.clear()
         account.client("secretsmanager").update_secret(SecretId=SECRET, KmsKeyId=account.key())
         put_inline_policy(account, "from-the-wizard", "secretsmanager:GetSecretValue", "*")
         printed = _Terminal()

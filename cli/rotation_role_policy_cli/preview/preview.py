@@ -188,8 +188,7 @@ def _warnings() -> Iterator[list[str]]:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            log_fields = getattr(record, "log_fields", {})
-            about = log_fields.get("key") or ", ".join(log_fields.get("actions", ()))
+            about = getattr(record, "key", "") or ", ".join(getattr(record, "actions", ()))
             notes.append(f"{record.getMessage()} ({about})." if about else f"{record.getMessage()}.")
 
     package = logging.getLogger("rotation_role_policy")

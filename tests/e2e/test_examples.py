@@ -401,7 +401,7 @@ def test_the_template_of_a_stack_set_makes_a_provider_of_the_same_name_everywher
     """The emulator has no StackSets: the template is deployed as one of its stacks, by the name that it would have."""
     found = account.client("cloudformation").get_template(StackName=account.provider.name, TemplateStage="Processed")
     made = subprocess.run(
-        [sys.executable, EXAMPLES / "stack_set.py", "provider-code", "--name", "everywhere"],
+        [sys.executable, EXAMPLES / "stack_set.py", "provider-code"],
         input=json.dumps(found["TemplateBody"]),
         capture_output=True,
         text=True,
@@ -417,7 +417,7 @@ def test_the_template_of_a_stack_set_makes_a_provider_of_the_same_name_everywher
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_object(Bucket=bucket, Key=copied_key, Body=s3.get_object(Bucket=source, Key=key)["Body"].read())
     stack = Stack(account.emulator, f"StackSet-rotation-role-policy-{uuid.uuid4()}")
-    stack.create(made.stdout)
+    stack.create(made.stdout, FunctionName="everywhere")
     allow_simulation(account.emulator, stack)
     assert stack.outputs["ServiceToken"].endswith(":function:everywhere")
 

@@ -110,7 +110,7 @@ def test_the_providers_role_may_do_this_and_no_more(provider_role: ProviderRole)
             ],
             f"arn:aws:iam::{ACCOUNT_ID}:role/*",
         ),
-        "AskWhatCloudFormationIsDoing": allow(
+        "DescribeStacks": allow(
             [
                 "cloudformation:DescribeStacks",
                 "cloudformation:DescribeStackEvents",
@@ -157,6 +157,15 @@ def test_a_required_tag_or_boundary_is_a_condition_of_one_statement_and_changes_
         if condition:
             expected[sid]["Condition"] = {"StringEquals": condition}
     assert provider_role.statements(**parameters) == expected
+
+
+def test_a_kms_key_encrypts_log_and_queue_and_its_use_is_the_only_new_permission(provider_role: ProviderRole) -> None:
+    expected = provider_role.statements()
+    key_arn = f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/11111111-1111-1111-1111-111111111111"
+    found = provider_role.statements(KmsKeyArn=key_arn)
+    via_service = {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"}
+    assert found.pop("EncryptFailedEvents") == allow(["kms:GenerateDataKey", "kms:Decrypt"], key_arn, **via_service)
+    assert found == expected
 
 
 @pytest.mark.parametrize("parameter", [*ALL, "RoleNamePattern", "SecretNamePattern"])

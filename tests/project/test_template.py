@@ -56,7 +56,7 @@ def test_each_wildcard_has_a_comment_that_says_why() -> None:
 def test_the_provider_can_be_narrowed_and_bounded(template: dict[str, Any]) -> None:
     assert set(template["Parameters"]) == {
         "RoleNamePattern", "SecretNamePattern", "RequiredSecretTag", "RequiredRoleTag", "RequiredRoleBoundaryArn",
-        "PermissionsBoundaryArn", "LogRetentionInDays", "AlarmTopicArn", "Dashboard",
+        "FunctionName", "PermissionsBoundaryArn", "KmsKeyArn", "LogRetentionInDays", "AlarmTopicArn", "Dashboard",
     }  # fmt: skip
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(template["Parameters"])
@@ -116,17 +116,25 @@ def test_a_parameter_takes_what_fits_into_its_arn(
     assert bool(re.fullmatch(pattern, value)) is taken
 
 
-def test_the_service_token_is_exported_and_the_same_in_a_parameter(template: dict[str, Any]) -> None:
+def test_the_service_token_is_exported_and_in_a_parameter_under_the_functions_name(template: dict[str, Any]) -> None:
     arn = {"Fn::GetAtt": ["RotationRolePolicyFunction", "Arn"]}
+    name = {"Fn::If": ["HasFunctionName", {"Ref": "FunctionName"}, {"Ref": "AWS::StackName"}]}
+    assert template["Resources"]["RotationRolePolicyFunction"]["Properties"]["FunctionName"] == name
     assert template["Outputs"]["ServiceToken"]["Value"] == arn
-    assert template["Outputs"]["ServiceToken"]["Export"] == {"Name": {"Fn::Sub": "${AWS::StackName}-ServiceToken"}}
-    assert template["Resources"]["ServiceTokenParameter"]["Properties"]["Value"] == arn
+    assert template["Outputs"]["ServiceToken"]["Export"] == {
+        "Name": {"Fn::Sub": ["${Name}-ServiceToken", {"Name": name}]}
+    }
+    parameter = template["Resources"]["ServiceTokenParameter"]["Properties"]
+    assert (parameter["Value"], parameter["Name"]) == (arn, {"Fn::Sub": ["/${Name}/service-token", {"Name": name}]})
 
 
 def test_the_log_is_the_functions_own_and_kept_as_long_as_asked_for(template: dict[str, Any]) -> None:
     function = template["Resources"]["RotationRolePolicyFunction"]["Properties"]
     assert function["LoggingConfig"]["LogGroup"] == {"Ref": "LogGroup"}
-    assert template["Resources"]["LogGroup"]["Properties"] == {"RetentionInDays": {"Ref": "LogRetentionInDays"}}
+    assert template["Resources"]["LogGroup"]["Properties"] == {
+        "RetentionInDays": {"Ref": "LogRetentionInDays"},
+        "KmsKeyId": {"Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]},
+    }
     assert (function["Runtime"], function["Architectures"]) == ("python3.13", ["arm64"])
     assert function["Timeout"] >= 60 + custom_resource.UNDO_SECONDS + provider.RESPONSE_SECONDS + 60
 
@@ -139,7 +147,9 @@ def test_an_event_is_tried_again_while_somebody_waits_and_kept_when_it_is_given_
 
 
 def test_the_queue_of_lost_events_is_encrypted_and_takes_nothing_without_tls(template: dict[str, Any]) -> None:
-    assert template["Resources"]["FailedEvents"]["Properties"]["SqsManagedSseEnabled"] is True
+    queue = template["Resources"]["FailedEvents"]["Properties"]
+    assert queue["SqsManagedSseEnabled"] == {"Fn::If": ["HasKmsKey", False, True]}
+    assert queue["KmsMasterKeyId"] == {"Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}
     policy = template["Resources"]["FailedEventsPolicy"]["Properties"]
     assert policy["Queues"] == [{"Ref": "FailedEvents"}]
     [statement] = policy["PolicyDocument"]["Statement"]

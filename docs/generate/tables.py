@@ -87,7 +87,7 @@ def errors() -> str:
 
 def rules() -> str:
     """Of the rules for cfn-lint."""
-    return _table(["rule", "finds"], [[f"`{rule}`", finds] for rule, finds in lint.rows()])
+    return _table(["rule", "finds"], [[f"`{rule.id}`", rule.shortdesc] for rule in lint.RULES])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,0 +1,1 @@
+"""One module for each rule, and what the rules share."""

@@ -36,6 +36,8 @@ class Property:
     """What `pattern` admits, in words."""
     members: tuple["Property", ...] = ()
     """The properties of an Object; empty where the Object may hold anything."""
+    affects_policy: bool = True
+    """Whether the policy, or the decision to write it, can depend on the property."""
 
 
 _ID_FORM = "a secret's full ARN, partial ARN or name, without wildcards"
@@ -90,8 +92,8 @@ PROPERTIES = (
         otherwise="inspected",
         members=(
             Property("SubnetIds", "List of String", "the function is in a VPC where this is not empty"),
-            Property("SecurityGroupIds", "List of String", "not read"),
-            Property("Ipv6AllowedForDualStack", "Boolean", "not read"),
+            Property("SecurityGroupIds", "List of String", "not read", affects_policy=False),
+            Property("Ipv6AllowedForDualStack", "Boolean", "not read", affects_policy=False),
         ),
     ),
     Property(
@@ -125,8 +127,14 @@ PROPERTIES = (
         default=10,
         minimum=0,
         maximum=60,
+        affects_policy=False,
     ),
-    Property("Triggers", "Object", "never read; any change in it makes CloudFormation send an Update"),
+    Property(
+        "Triggers",
+        "Object",
+        "never read; any change in it makes CloudFormation send an Update",
+        affects_policy=False,
+    ),
 )
 
 EXACTLY_ONE = ("SecretId", "SecretIds")

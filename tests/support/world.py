@@ -21,7 +21,7 @@ from moto import mock_aws
 from rotation_role_policy import custom_resource
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.cloudformation.provider import CustomResource
-from rotation_role_policy_cli.caller_aws import UsersAws
+from rotation_role_policy_cli.caller_aws import CallerAws
 from tests.support.fake_cloudformation import FakeCloudFormation
 from tests.support.response_server import Answers
 
@@ -296,15 +296,15 @@ def watch(world: World, client: Any, service: str) -> None:
     client.meta.events.register("before-call", respond)
 
 
-def users_aws(world: World) -> type[UsersAws]:
-    """In place of `UsersAws`: it is watched, and answered, as the provider is."""
+def watched_caller_aws(world: World) -> type[CallerAws]:
+    """In place of `CallerAws`: it is watched, and answered, as the provider is."""
 
-    class WatchedUsersAws(UsersAws):
+    class WatchedCallerAws(CallerAws):
         @cached_property
         def _core(self) -> Any:
             # One for all tests, where nothing about it is the test's own: it reads botocore's data once.
             own = self._profile or self._region or "AWS_DEFAULT_REGION" not in os.environ
-            return UsersAws._core.func(self) if own else _CORE  # type: ignore[attr-defined]
+            return CallerAws._core.func(self) if own else _CORE  # type: ignore[attr-defined]
 
         def _client(self, service: str) -> Any:
             is_new = service not in self._clients
@@ -313,7 +313,7 @@ def users_aws(world: World) -> type[UsersAws]:
                 watch(world, client, service)
             return client
 
-    return WatchedUsersAws
+    return WatchedCallerAws
 
 
 class AlteredAws(WatchedAws):

@@ -14,10 +14,11 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from rotation_role_policy import __version__, inline_policy
-from rotation_role_policy_cli import main
+from rotation_role_policy_cli import caller_aws, main, permissions
 from rotation_role_policy_cli.caller_aws import PATIENCE_SECONDS
+from rotation_role_policy_cli.preview import outcome
 from rotation_role_policy_cli.schema import TYPE
-from tests.support.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, World, error, users_aws
+from tests.support.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, World, error, watched_caller_aws
 
 BY_HAND = ["--secret-id", "prod/db", "--rotation-lambda", "rotate-db"]
 PROPERTIES = {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db"}
@@ -38,7 +39,7 @@ Preview = Callable[..., Shown]
 def preview(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Preview]:
     """Runs the command in the world. Whatever it calls has to be a call that only reads."""
 
-    monkeypatch.setattr(main, "UsersAws", users_aws(world))
+    monkeypatch.setattr(caller_aws, "CallerAws", watched_caller_aws(world))
     monkeypatch.setenv("COLUMNS", "100")
     called: list[str] = []
 
@@ -47,10 +48,7 @@ def preview(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         world.calls.clear()
         # The provider's own log, which ran in this process too.
         logging.getLogger("rotation_role_policy").handlers.clear()
-        try:
-            status = main.main(["preview", *arguments])
-        except SystemExit as ended:
-            status = int(ended.code or 0)
+        status = main.main(["preview", *arguments])
         called.extend(world.actions())
         out, err = capsys.readouterr()
         return Shown(status, out, err)
@@ -101,7 +99,7 @@ def test_what_stands_there_already_is_unchanged(preview: Preview, world: World, 
     assert (shown.status, shown.err) == (0, "")
     assert "Unchanged: the role has this policy." in shown.out
     assert f"policy      {OWN_POLICY}\n" in shown.out
-    assert "What would change" not in shown.out
+    assert "Changes\n\n  None.\n" in shown.out
 
 
 def test_a_secret_under_another_key_shows_as_a_difference(preview: Preview, world: World, secret: str) -> None:
@@ -110,8 +108,8 @@ def test_a_secret_under_another_key_shows_as_a_difference(preview: Preview, worl
     world.create(**PROPERTIES)
     world.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=second)
     shown = preview(*BY_HAND)
-    changed = [line.strip() for line in shown.out.splitlines() if re.match(r"\s+[-+]", line)]
-    assert changed == [f'-  "Resource": "{first}",', f'+  "Resource": "{second}",']
+    changed = re.findall(r"^  ([-+]) +(.+)$", shown.out, re.MULTILINE)
+    assert changed == [("-", f'"Resource": "{first}",'), ("+", f'"Resource": "{second}",')]
     assert shown.status == 2
     assert "The policy would change." in shown.out
 
@@ -128,8 +126,8 @@ def test_another_resources_policy_on_the_same_role_is_not_taken_for_this_ones(
     world.secret("prod/other")
     world.create(SecretId="prod/other", RotationLambdaARN="rotate-db")
     shown = preview(*BY_HAND)
-    assert "(none there yet)" in shown.out
-    assert "Broader" not in shown.out
+    assert "(does not exist yet)" in shown.out
+    assert "No other policy on the role grants more of this." in shown.out
 
 
 # --- what a person reads ---
@@ -140,7 +138,7 @@ def test_each_statement_is_shown_with_its_reason_and_what_is_left_out_with_its_o
 ) -> None:
     superuser = world.secret("prod/superuser", key=(key := world.key()))
     out = preview(*BY_HAND, "--superuser-secret-id", "prod/superuser").out
-    granted, left_out = out.split("What it grants")[1].split("Left out")
+    granted, left_out = out.split("Granted")[1].split("Left out")
     assert re.findall(r"^  (\w+): (.+)$", granted, re.MULTILINE) == [
         ("RotateSecret", "the four steps of a rotation make these calls"),
         ("GeneratePassword", "for the new password; IAM takes no other resource"),
@@ -157,7 +155,7 @@ def test_each_statement_is_shown_with_its_reason_and_what_is_left_out_with_its_o
 """
         in granted
     )
-    assert re.findall(r"^  (\w+) {2,}(.+)$", left_out.split("What would")[0], re.MULTILINE) == [
+    assert re.findall(r"^  (\w+) {2,}(.+?) *$", left_out.split("Changes")[0], re.MULTILINE) == [
         ("UseSecretKey", "AWS managed key: it needs no grant"),
         ("DescribeSuperuserSecret", "RDS does not manage the superuser secret"),
         ("DescribeSuperuserDatabase", "RDS does not manage the superuser secret"),
@@ -165,7 +163,7 @@ def test_each_statement_is_shown_with_its_reason_and_what_is_left_out_with_its_o
         ("KeepNetworkInterfacesFromCode", "not in a VPC"),
     ]
     assert f"function    arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-db, not in a VPC\n" in out
-    assert "The role has no such policy: all of it is new." in out
+    assert "The role does not have this policy: all of it is new." in out
 
 
 def test_the_deny_is_shown_as_one_and_is_no_part_of_the_guides_profile(preview: Preview, world: World) -> None:
@@ -187,6 +185,10 @@ def test_a_pipe_gets_plain_text_and_a_terminal_colour(
     monkeypatch.setenv("TERM", "xterm")
     assert "\033[1mRotateSecret\033[0m" in preview(*BY_HAND).out
     monkeypatch.setenv("NO_COLOR", "1")
+    uncoloured = preview(*BY_HAND).out
+    assert re.findall(r"\033\[([^m]*)m", uncoloured)
+    assert set(re.findall(r"\033\[([^m]*)m", uncoloured)) <= {"0", "1", "2"}
+    monkeypatch.setenv("TERM", "dumb")
     assert "\033" not in preview(*BY_HAND).out
 
 
@@ -196,8 +198,8 @@ def test_a_terminal_sees_what_is_being_asked_and_a_pipe_does_not(
     assert preview(*BY_HAND).err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     err = preview(*BY_HAND).err
-    assert "asking AWS: secretsmanager:DescribeSecret" in err
-    assert err.endswith("\r\033[K")
+    assert "Asking AWS" in err
+    assert err.endswith("\033[2K")
 
 
 @pytest.mark.parametrize(
@@ -225,10 +227,21 @@ def test_an_output_that_is_not_taken_is_told_by_the_status(shell: str, status: s
     assert ran.stderr == f"{said}{status}\n"
 
 
-# --- broader policies ---
+def test_a_page_fits_a_narrow_terminal_but_for_its_arns(
+    preview: Preview, world: World, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    superuser = world.secret("prod/superuser", key=(key := world.key()))
+    monkeypatch.setenv("COLUMNS", "60")
+    out = preview(*BY_HAND, "--superuser-secret-id", "prod/superuser").out
+    assert max(len(line) for line in out.splitlines() if "arn:aws:" not in line) <= 60
+    for arn in (secret, superuser, key):
+        assert arn in out
 
 
-def test_policies_that_make_the_narrow_one_moot_are_shown(preview: Preview, world: World, secret: str) -> None:
+# --- overly permissive policies ---
+
+
+def test_overly_permissive_policies_on_the_role_are_shown(preview: Preview, world: World, secret: str) -> None:
     iam = world.client("iam")
     wide = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [wide]})
@@ -236,7 +249,7 @@ def test_policies_that_make_the_narrow_one_moot_are_shown(preview: Preview, worl
     arn = iam.create_policy(PolicyName="managed", PolicyDocument=document)["Policy"]["Arn"]
     iam.attach_role_policy(RoleName="rotation-role", PolicyArn=arn)
     out = preview(*BY_HAND).out
-    assert '  ! the inline policy "theirs" allows secretsmanager:GetSecretValue on *\n' in out
+    assert '  ! the inline policy "theirs" allows secretsmanager:GetSecretValue on *.\n' in out
     assert f"! the managed policy {arn} allows secretsmanager:GetSecretValue on *" in " ".join(out.split())
 
 
@@ -245,7 +258,7 @@ def test_what_cannot_be_looked_at_is_said(preview: Preview, world: World, secret
     world.faults["iam:SimulatePrincipalPolicy"] = [error("AccessDenied")]
     shown = preview(*BY_HAND)
     notes = " ".join(shown.out.split("Note: ", 1)[1].split())
-    assert "managed policies were looked at: AWS denies you iam:ListAttachedRolePolicies." in notes
+    assert "Not all managed policies of the role were inspected: AWS denies you iam:ListAttachedRolePolicies." in notes
     assert "The access check was not made: AWS denies you iam:SimulatePrincipalPolicy." in notes
     assert shown.status == 2
 
@@ -261,15 +274,17 @@ def test_a_key_that_was_not_looked_at_is_said(preview: Preview, world: World, se
 # --- what the provider would refuse ---
 
 
+def deny(simulation: dict[str, Any]) -> list[dict[str, Any]]:
+    """The results of a simulation in which an explicit deny blocks everything."""
+    return [
+        {"EvalActionName": action, "EvalResourceName": "*", "EvalDecision": "explicitDeny"}
+        for action in simulation["ActionNames"]
+    ]
+
+
 def test_a_block_that_the_access_check_finds_is_an_error_below_the_policy(
     preview: Preview, world: World, secret: str
 ) -> None:
-    def deny(simulation: dict[str, Any]) -> list[dict[str, Any]]:
-        return [
-            {"EvalActionName": action, "EvalResourceName": "*", "EvalDecision": "explicitDeny"}
-            for action in simulation["ActionNames"]
-        ]
-
     world.simulate = deny
     shown = preview(*BY_HAND)
     assert shown.status == 1
@@ -288,6 +303,17 @@ def test_a_role_that_is_full_is_refused_as_the_provider_refuses_it(preview: Prev
     assert inline_policy.size(text) < inline_policy.ROLE_LIMIT
     shown = preview(*BY_HAND)
     assert (shown.status, "Refused: The role" in shown.out) == (1, True)
+    assert world.create(**PROPERTIES)["Reason"] in " ".join(shown.out.split())
+
+
+def test_the_access_check_comes_before_the_write_as_it_does_in_the_provider(
+    preview: Preview, world: World, secret: str
+) -> None:
+    text = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "x:" + "y" * 9_900, "Resource": "*"}]}
+    world.client("iam").put_role_policy(RoleName="rotation-role", PolicyName="theirs", PolicyDocument=json.dumps(text))
+    world.simulate = deny
+    shown = preview(*BY_HAND)
+    assert (shown.status, "Refused: AccessCheck: role" in shown.out) == (1, True)
     assert world.create(**PROPERTIES)["Reason"] in " ".join(shown.out.split())
 
 
@@ -313,14 +339,14 @@ def test_more_secrets_than_an_answer_holds_are_refused(preview: Preview, world: 
         (BY_HAND, {"lambda:GetFunctionConfiguration": error("AccessDeniedException", "not authorized")},
          "AWS denies you lambda:GetFunctionConfiguration. not authorized"),
         (BY_HAND, {"secretsmanager:DescribeSecret": error("AccessDenied", "me is not authorized to perform: x")},
-         "AWS denies it: me is not authorized to perform: x"),
+         "AWS denies the call: me is not authorized to perform: x"),
         (BY_HAND, {"sts:GetCallerIdentity": error("AccessDenied", "me is not authorized to perform: sts:AssumeRole")},
-         "AWS denies it: me is not authorized to perform: sts:AssumeRole"),
+         "AWS denies the call: me is not authorized to perform: sts:AssumeRole"),
         (BY_HAND, {"sts:GetCallerIdentity": error("ExpiredToken", "it has expired")},
-         "it has expired (sts:GetCallerIdentity answered ExpiredToken). Log in to AWS again, or give --profile."),
+         "it has expired (sts:GetCallerIdentity failed with ExpiredToken). Log in to AWS again, or give --profile."),
         (BY_HAND, {"sts:GetCallerIdentity": NoCredentialsError()},
-         "Unable to locate credentials (sts:GetCallerIdentity answered NoCredentialsError). Log in"),
-        ([*BY_HAND, "--profile", "nobody"], {}, "The config profile (nobody) could not be found. --profile is of your"),
+         "Unable to locate credentials (sts:GetCallerIdentity failed with NoCredentialsError). Log in"),
+        ([*BY_HAND, "--profile", "nobody"], {}, "The config profile (nobody) could not be found. --profile names AWS"),
         ([*BY_HAND, "--profile", "Documented"], {}, "The config profile (Documented) could not be found."),
     ],
 )  # fmt: skip
@@ -358,7 +384,7 @@ def test_throttling_is_waited_out_and_not_for_ever(preview: Preview, world: Worl
     world.faults["iam:ListRolePolicies"] = [error("Throttling", "Rate exceeded")] * 1000
     world.slept.clear()
     shown = preview(*BY_HAND)
-    assert (shown.status, "answered Throttling" in shown.err) == (1, True)
+    assert (shown.status, "failed with Throttling" in shown.err) == (1, True)
     assert sum(world.slept) <= PATIENCE_SECONDS
 
 
@@ -368,7 +394,9 @@ def test_a_place_that_does_not_answer_makes_one_think_of_the_region(
     nobody = EndpointConnectionError(endpoint_url="https://sts.eu-centrl-1.amazonaws.com/")
     world.faults["sts:GetCallerIdentity"] = [nobody] * 1000
     err = preview(*BY_HAND).err
-    assert err.endswith("(sts:GetCallerIdentity answered EndpointConnectionError). Check --region, and your network.\n")
+    assert err.endswith(
+        "(sts:GetCallerIdentity failed with EndpointConnectionError). Check --region and your network.\n"
+    )
     assert sum(world.slept) <= PATIENCE_SECONDS
 
 
@@ -378,7 +406,7 @@ def test_a_bundle_of_authorities_that_is_not_there_is_one_line_too(
     def fail(*_: object) -> None:
         raise OSError("Could not find a suitable TLS CA certificate bundle, invalid path: /nowhere")
 
-    monkeypatch.setattr(main, "preview", fail)
+    monkeypatch.setattr(outcome, "preview", fail)
     shown = preview(*BY_HAND)
     assert (shown.status, shown.err) == (
         1,
@@ -392,9 +420,9 @@ def test_a_fault_of_the_tools_own_is_one_line_too(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(main, "preview", fail)
+    monkeypatch.setattr(outcome, "preview", fail)
     assert preview(*BY_HAND).err == (
-        "error: This is a fault of the tool's: ZeroDivisionError: by zero. With --debug it says where.\n"
+        "error: Internal error: ZeroDivisionError: by zero. Run with --debug to see the traceback.\n"
     )
     with pytest.raises(ZeroDivisionError):
         main.main(["--debug", "preview", *BY_HAND])
@@ -403,16 +431,19 @@ def test_a_fault_of_the_tools_own_is_one_line_too(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "give --secret-id or --template"),
-        ([*BY_HAND, "--template", "x.yaml"], "give --secret-id or --template, not both"),
-        ([*BY_HAND, "--stack", "shop"], "--stack, --parameter and --resource go with --template"),
-        (["--template", "x.yaml", "--role", "r"], "--role goes with --secret-id; the template says its own"),
+        ([], "Give --secret-id or --template. Try 'rotation-role-policy preview --help'.\n"),
+        (["--role", "r"], "Give --secret-id or --template."),
+        ([*BY_HAND, "--template", "x.yaml"], "--secret-id cannot be combined with --template."),
+        ([*BY_HAND, "--stack", "shop"], "--secret-id cannot be combined with --stack."),
+        (["--stack", "shop"], "--stack needs --template."),
+        (["--template", "x.yaml", "--role", "r"], "--role cannot be combined with --template."),
         (
             ["--template", "x.yaml", "--parameter", "x"],
-            "--parameter x: give a name and a value, as in Environment=prod",
+            "Invalid value for '--parameter': 'x' is not a name with a value, such as Stage=prod.",
         ),
-        ([*BY_HAND, "--policy-profile", "Loose"], "argument --policy-profile: invalid choice"),
-        ([*BY_HAND, "--secret"], "ambiguous option|expected one argument"),
+        ([*BY_HAND, "--policy-profile", "Loose"], "Invalid value for '--policy-profile': 'Loose' is not one of"),
+        ([*BY_HAND, "--secret"], "No such option '--secret'"),
+        ([*BY_HAND, "--profile"], "Option '--profile' requires an argument"),
     ],
 )
 def test_an_error_of_usage_ends_with_1_for_2_says_that_a_policy_would_change(
@@ -420,18 +451,17 @@ def test_an_error_of_usage_ends_with_1_for_2_says_that_a_policy_would_change(
 ) -> None:
     shown = preview(*arguments)
     assert shown.status == 1
-    assert re.match(f"rotation-role-policy preview: .*({said})", shown.err)
+    assert shown.err.startswith(f"error: {said}")
     assert shown.err.count("\n") == 1
 
 
 def test_the_help_says_what_the_exit_status_means(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["preview", "--help"], ["--version"]):
-        with pytest.raises(SystemExit) as ended:
-            main.main(arguments)
-        assert not ended.value.code
+    assert main.main(["preview", "--help"]) == main.main(["--version"]) == 0
     out = capsys.readouterr().out
-    for line in ("  0  unchanged", "  2  the policy would change", "  1  an error"):
+    for line in ("  0  unchanged", "  2  the policy would", "  1  error"):
         assert line in out
+    for actions in (permissions.REQUIRED, permissions.OPTIONAL, permissions.FOR_STACK, permissions.FOR_REFERENCES):
+        assert [action for action in actions if f" {action}\n" not in out] == []
     assert out.splitlines()[-1] == f"rotation-role-policy {__version__}"
 
 
@@ -478,6 +508,9 @@ def test_a_template_needs_no_stack_where_its_parameters_say_it_all(
     assert json.loads(other.out) == {LOGICAL_ID: world.policies()[OWN_POLICY]}
     one = preview("--template", file, "--parameter", "SecretName=prod/other", "--json", "--resource", LOGICAL_ID)
     assert json.loads(one.out) == world.policies()[OWN_POLICY]
+    # Several parameters after one option.
+    both = preview("--template", file, "--parameter", "SecretName=prod/db", "SecretName=prod/other", "--json")
+    assert both.out == other.out
 
 
 def test_with_its_stack_the_resources_own_policy_is_compared(
@@ -501,7 +534,7 @@ def test_with_its_stack_the_resources_own_policy_is_compared(
     world.client("iam").delete_role_policy(RoleName="rotation-role", PolicyName=OWN_POLICY)
     moved = preview("--template", file, "--stack", "database")
     assert moved.status == 2
-    assert "The policy moves: it is put on this role, and taken from the role former-role when" in moved.out
+    assert "The policy moves: it is written to this role, and removed from the role former-role when" in moved.out
 
 
 def test_what_fails_in_one_resource_does_not_hide_the_others(
@@ -520,7 +553,7 @@ def test_what_fails_in_one_resource_does_not_hide_the_others(
     shown = preview("--template", template(text))
     assert shown.status == 1
     assert shown.out.startswith(f"{LOGICAL_ID} (Strict)\n")
-    assert shown.err == "error: Second: SecretId: the resource Secret is known where it is deployed. Give --stack.\n"
+    assert shown.err == "error: Second: SecretId: the resource Secret is not known without the stack. Give --stack.\n"
     assert preview("--template", template(text), "--resource", LOGICAL_ID).status == 2
 
 
@@ -529,11 +562,11 @@ def test_what_fails_in_one_resource_does_not_hide_the_others(
     [
         ("{", [], "is not YAML or JSON"),
         ("- a: [", [], "is not YAML or JSON"),
-        ("a: b", [], "is no CloudFormation template: it has no Resources."),
+        ("a: b", [], "is not a CloudFormation template: it has no Resources."),
         ("Resources: {}", [], "has no Custom::RotationRolePolicy."),
-        (FUNCTION, ["--resource", "Nobody"], "has no such resource of ours."),
+        (FUNCTION, ["--resource", "Nobody"], "has no Custom::RotationRolePolicy with this logical ID."),
         (FUNCTION, ["--parameter", "Nobody=1"], "--parameter Nobody: the template has no such parameter."),
-        (FUNCTION, ["--stack", "nobody"], "--stack nobody: there is no such stack in eu-central-1."),
+        (FUNCTION, ["--stack", "nobody"], "--stack nobody: eu-central-1 has no such stack."),
     ],
 )
 def test_a_template_that_cannot_be_used_is_one_line_too(
@@ -569,7 +602,7 @@ def test_a_resource_whose_condition_is_false_is_left_out(
 ) -> None:
     shown = preview("--template", template(CONDITIONAL))
     assert (shown.status, shown.err) == (0, "")
-    assert shown.out == "There is nothing to do: the conditions of the template leave all of ours out.\n\n"
+    assert shown.out == ("Nothing to preview: the template's conditions exclude every Custom::RotationRolePolicy.\n\n")
     assert preview("--template", template(CONDITIONAL), "--json").out == "{}\n"
 
 
@@ -583,7 +616,8 @@ def test_a_policy_that_the_update_takes_away_is_told(
     deployed(world, {LOGICAL_ID: f"rotation-role/{OWN_POLICY}", "Failed": "uncreated-Failed"})
     shown = preview("--template", template(text), "--stack", "database")
     assert (shown.status, shown.err) == (2, "")
-    assert shown.out == f"{LOGICAL_ID}: it goes, and with it the policy {OWN_POLICY} of the role rotation-role.\n\n"
+    removed = f"{LOGICAL_ID} will be removed, and with it the policy {OWN_POLICY} on the role rotation-role."
+    assert " ".join(shown.out.split()) == removed
     assert (
         preview("--template", template(text), "--stack", "database", "--json").out
         == f'{{\n  "{LOGICAL_ID}": null\n}}\n'
@@ -606,7 +640,7 @@ def test_loops_are_told_of_beside_what_is_seen(preview: Preview, secret: str, te
     shown = preview("--template", template(FUNCTION + loop))
     assert (shown.status, shown.out.startswith(f"{LOGICAL_ID} (Strict)")) == (1, True)
     assert shown.err.startswith(
-        "error: Fn::ForEach::More makes resources that are not seen here. Preview the processed"
+        "error: Fn::ForEach::More is not expanded, and the resources that it creates are not previewed. Preview the"
     )
 
 
@@ -619,7 +653,7 @@ def test_without_a_stack_another_resources_policy_is_not_taken_for_this_ones(
     world.create(**PROPERTIES)
     assert preview("--template", template(FUNCTION)).status == 0
     renamed = preview("--template", template(FUNCTION.replace(LOGICAL_ID, "BrandNew")))
-    assert (renamed.status, "(none there yet)" in renamed.out) == (2, True)
+    assert (renamed.status, "(does not exist yet)" in renamed.out) == (2, True)
 
 
 def test_a_policy_that_only_reads_the_secret_or_is_wide_is_not_taken_for_it(
@@ -633,7 +667,7 @@ def test_a_policy_that_only_reads_the_secret_or_is_wide_is_not_taken_for_it(
         RoleName="rotation-role", PolicyName="Other-0123456789ab", PolicyDocument=document
     )
     shown = preview("--secret-id", "prod/super", "--rotation-lambda", "rotate-db")
-    assert "(none there yet)" in shown.out
+    assert "(does not exist yet)" in shown.out
     assert 'the inline policy "Other-0123456789ab" allows secretsmanager:* on *' in shown.out
 
 
@@ -648,7 +682,7 @@ def test_of_several_likely_ones_the_same_is_taken_and_else_none(preview: Preview
         RoleName="rotation-role", PolicyName=OWN_POLICY, PolicyDocument=json.dumps(other | {"Id": "another"})
     )
     shown = " ".join(preview(*BY_HAND).out.split())
-    assert "(none there yet)" in shown
+    assert "(does not exist yet)" in shown
     assert f"Note: Several policies may be this resource's: {OWN_POLICY}, Second-0123456789ab. Give --stack" in shown
 
 
@@ -657,11 +691,11 @@ def test_a_standing_policy_of_another_hand_is_compared_whole(preview: Preview, w
     document = world.policies()[OWN_POLICY] | {"Id": "by-hand"}
     by_hand = {"RoleName": "rotation-role", "PolicyName": "hand"}
     world.client("iam").put_role_policy(**by_hand, PolicyDocument=json.dumps(document))
-    assert '-"Id": "by-hand"' in preview(*BY_HAND, "--policy-name", "hand").out
+    assert '-  "Id": "by-hand",' in preview(*BY_HAND, "--policy-name", "hand").out
     statement = {"Effect": "Allow", "Action": "x:y", "Resource": "*"}
     single = json.dumps({"Version": "2012-10-17", "Statement": statement})
     world.client("iam").put_role_policy(**by_hand, PolicyDocument=single)
-    assert '-{"Effect": "Allow", "Action": "x:y", "Resource": "*"}' in preview(*BY_HAND, "--policy-name", "hand").out
+    assert '-      "Action": "x:y",\n' in preview(*BY_HAND, "--policy-name", "hand").out
 
 
 # --- what the provider would refuse, all together ---
@@ -696,14 +730,18 @@ def test_a_secret_of_another_account_is_said_to_be_out_of_the_providers_reach(
         {"ARN": theirs, "Name": "theirs"} if parameters["SecretId"] == theirs else own
     )
     out = " ".join(preview(*BY_HAND, "--superuser-secret-id", theirs).out.split())
-    assert f"Note: The provider may describe secrets of its own account alone, and {theirs} is of another." in out
+    assert (
+        f"Note: The provider may describe only secrets of its own account, and {theirs} is in another account." in out
+    )
 
 
 def test_what_the_simulator_cannot_judge_is_said(preview: Preview, world: World, secret: str) -> None:
     world.faults["iam:SimulatePrincipalPolicy"] = [error("InvalidInput", "no")] * 20
     out = " ".join(preview(*BY_HAND).out.split())
     could_not_say = 'the policy simulator could not say (InvalidInput: "no").'
-    assert f'Note: The access check leaves open: secretsmanager:DescribeSecret on "{secret}": {could_not_say}' in out
+    assert (
+        f'Note: The access check is not conclusive: secretsmanager:DescribeSecret on "{secret}": {could_not_say}' in out
+    )
     world.faults["iam:SimulatePrincipalPolicy"] = [error("AccessDenied", "no")]
     out = " ".join(preview(*BY_HAND).out.split())
     assert "Note: The access check was not made: AWS denies you iam:SimulatePrincipalPolicy." in out

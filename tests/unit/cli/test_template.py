@@ -8,8 +8,8 @@ import pytest
 
 from rotation_role_policy import arn
 from rotation_role_policy.errors import CallFailed
-from rotation_role_policy_cli.caller_aws import UsersAws
-from rotation_role_policy_cli.template.file import Unresolved, load
+from rotation_role_policy_cli.caller_aws import CallerAws
+from rotation_role_policy_cli.template.file import TemplateError, load
 from rotation_role_policy_cli.template.resolver import Template
 from rotation_role_policy_cli.template.stack import Stack
 from tests.support.world import ACCOUNT, REGION, STACK_ID
@@ -129,12 +129,12 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
     """What `SecretId` is, in a template with this YAML for its value."""
     file = tmp_path / "template.yaml"
     file.write_text(BODY.replace("VALUE", value))
-    aws = cast(UsersAws, KnownAws())
+    aws = cast(CallerAws, KnownAws())
     template = Template(aws, load(file), parameters, Stack(aws, "database") if deployed else None)
     assert template.logical_ids == ["Policy"]
     resource = template.resource("Policy")
     assert set(resource.properties) <= {"SecretId", "Triggers"}
-    assert resource.stack_id == (STACK_ID if deployed else "")
+    assert resource.stack_id == (STACK_ID if deployed else None)
     return resource.properties.get("SecretId")
 
 
@@ -186,7 +186,7 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
         ("!Ref Function.Alias", ARN.format("lambda") + "function:rotate-1:live"),
         ("!Ref FunctionRole", "made-by-sam"),
         ("'{{resolve:ssm:/db/name}}-x'", "ssm/db-x"),
-        ("!Sub '{{resolve:ssm:/db/${AWS::NoSuch}}}'", Unresolved),
+        ("!Sub '{{resolve:ssm:/db/${AWS::NoSuch}}}'", TemplateError),
         ("!Ref AWS::StackName", "database"),
         ("!Ref AWS::StackId", STACK_ID),
         ("!Ref AWS::Region", REGION),
@@ -194,8 +194,8 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
     ],
 )  # fmt: skip
 def test_a_reference_stands_for(tmp_path: Path, value: str, stands_for: Any) -> None:
-    if stands_for is Unresolved:
-        with pytest.raises(Unresolved):
+    if stands_for is TemplateError:
+        with pytest.raises(TemplateError):
             resolved(tmp_path, value)
     else:
         assert resolved(tmp_path, value) == stands_for
@@ -205,36 +205,45 @@ def test_a_reference_stands_for(tmp_path: Path, value: str, stands_for: Any) -> 
     ("value", "said"),
     [
         ("!Ref Needed", "SecretId: the parameter Needed has no value. Give --parameter Needed=..."),
-        ("!Ref Hidden", "SecretId: the parameter Hidden is not shown (NoEcho). Give --parameter Hidden=..."),
+        ("!Ref Hidden", "SecretId: CloudFormation masks the parameter Hidden (NoEcho). Give --parameter Hidden=..."),
         ("!Ref Nobody", 'SecretId: "Nobody" is neither a parameter nor a resource of the template.'),
-        ("!Ref Unfinished", "SecretId: the resource Unfinished is not in the stack yet. Deploy it first"),
-        ("!GetAtt Key.Gone", "SecretId: the attribute Key.Gone is not known."),
+        ("!Ref Unfinished", "SecretId: the stack does not have the resource Unfinished yet. Deploy it first"),
+        ("!GetAtt Key.Gone", "SecretId: preview does not resolve the attribute Key.Gone."),
         (
             "!GetAtt Nested.Outputs.Gone",
             "SecretId: the nested stack Nested has no output Gone.",
         ),
-        ("!GetAtt Unmanaged.MasterUserSecret.SecretArn", "SecretId: the database db-2 has no MasterUserSecret"),
-        ("'{{resolve:ssm:/secure}}'", 'SecretId: the SSM parameter "/secure" is a SecureString'),
+        (
+            "!GetAtt Unmanaged.MasterUserSecret.SecretArn",
+            "SecretId: RDS does not manage the master user",
+        ),
+        (
+            "'{{resolve:ssm:/secure}}'",
+            'SecretId: preview does not read the SSM parameter "/secure"',
+        ),
         ("!Sub 'a${AWS::NoValue}'", "SecretId: Fn::Sub "),
         ("!Sub 'a${Names}'", "SecretId: Fn::Sub "),
         ("!Select [-1, !Ref Names]", "SecretId: Fn::Select "),
         ("!Join ['', text]", "SecretId: Fn::Join "),
         ("!If [Circle, a, b]", "SecretId: "),
-        ("!GetAtt Secret", 'SecretId: Fn::GetAtt ["Secret"] is not as CloudFormation wants it.'),
+        ("!GetAtt Secret", 'SecretId: Fn::GetAtt ["Secret"] is not in the right form.'),
         ("!Select [9, [a]]", "SecretId: Fn::Select "),
-        ("!Join x", 'SecretId: Fn::Join "x" is not as'),
-        ("!If [Nobody, a, b]", 'SecretId: Condition "Nobody" is not as'),
-        ("!If [Odd, a, b]", "SecretId: the condition "),
-        ("!Base64 x", "SecretId: Fn::Base64 is not resolved by this preview."),
+        ("!Join x", 'SecretId: Fn::Join "x" is not in'),
+        ("!If [Nobody, a, b]", 'SecretId: Condition "Nobody" is not in'),
+        ("!If [Odd, a, b]", "SecretId: preview does not resolve the condition "),
+        ("!Base64 x", "SecretId: preview does not resolve Fn::Base64."),
         ("!ImportValue nobody", 'SecretId: eu-central-1 has no export "nobody".'),
         ("!FindInMap [Stages, test, Secret]", "SecretId: Fn::FindInMap "),
-        ("'{{resolve:ssm:/gone}}'", 'SecretId: there is no SSM parameter "/gone" in eu-central-1.'),
-        ("'{{resolve:secretsmanager:db:SecretString:x}}'", "SecretId: {{resolve:secretsmanager:db:SecretString:x}} is"),
-        ("!Ref AWS::NotificationARNs", "SecretId: AWS::NotificationARNs is not known here."),
+        ("'{{resolve:ssm:/gone}}'", 'SecretId: eu-central-1 has no SSM parameter "/gone".'),
+        (
+            "'{{resolve:secretsmanager:db:SecretString:x}}'",
+            "SecretId: preview does not resolve {{resolve:secretsm",
+        ),
+        ("!Ref AWS::NotificationARNs", "SecretId: AWS::NotificationARNs is not known without the stack."),
     ],
 )
 def test_what_cannot_be_known_is_said_and_not_guessed(tmp_path: Path, value: str, said: str) -> None:
-    with pytest.raises(Unresolved) as unresolved:
+    with pytest.raises(TemplateError) as unresolved:
         resolved(tmp_path, value)
     assert str(unresolved.value).startswith(said)
 
@@ -247,7 +256,7 @@ def test_what_the_user_gives_comes_before_what_the_stack_has(tmp_path: Path) -> 
 
 def test_without_a_stack_a_resource_is_not_known(tmp_path: Path) -> None:
     with pytest.raises(
-        Unresolved, match=r"SecretId: the resource Secret is known where it is deployed\. Give --stack\."
+        TemplateError, match=r"SecretId: the resource Secret is not known without the stack\. Give --stack\."
     ):
         resolved(tmp_path, "!Ref Secret", deployed=False)
 
@@ -261,8 +270,8 @@ def test_json_may_be_indented_by_tabs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("Resources: { A: {}, A: {} }", "'A' stands there twice"),
-        ('{"Resources": {"A": {}, "A": {}}}', "'A' stands there twice"),
+        ("Resources: { A: {}, A: {} }", "duplicate key 'A'"),
+        ('{"Resources": {"A": {}, "A": {}}}', "duplicate key 'A'"),
         ("Resources: { [1]: {} }", "is not YAML or JSON"),
         ("Resources: &a [*a]", "it has no Resources"),
         ("[" * 5000, "is not YAML or JSON"),
@@ -272,7 +281,7 @@ def test_json_may_be_indented_by_tabs(tmp_path: Path) -> None:
 def test_a_file_that_is_no_template_is_said_to_be_none(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "template.yaml"
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(Unresolved, match=re.escape(said)):
+    with pytest.raises(TemplateError, match=re.escape(said)):
         load(file)
 
 
@@ -304,7 +313,7 @@ def test_what_the_policy_does_not_follow_from_need_not_be_known(
 ) -> None:
     file = tmp_path / "template.yaml"
     file.write_text(BODY.partition("      ServiceToken")[0] + f"      {properties}\n")
-    aws = cast(UsersAws, KnownAws())
+    aws = cast(CallerAws, KnownAws())
     assert Template(aws, load(file), {}, Stack(aws, "database")).resource("Policy").properties == seen
 
 
@@ -312,11 +321,11 @@ def test_what_the_policy_does_not_follow_from_need_not_be_known(
 def test_properties_that_a_function_makes_are_said_not_to_be_known(tmp_path: Path, properties: str) -> None:
     file = tmp_path / "template.yaml"
     file.write_text(BODY.partition("    Properties:")[0] + f"    Properties: {properties}\n")
-    aws = cast(UsersAws, KnownAws())
+    aws = cast(CallerAws, KnownAws())
     if properties == "[]":
         assert Template(aws, load(file), {}, None).resource("Policy").properties == {}
         return
-    with pytest.raises(Unresolved, match="its Properties are no names with values"):
+    with pytest.raises(TemplateError, match="Properties is not an object with literal names"):
         Template(aws, load(file), {}, None).resource("Policy")
 
 
@@ -329,6 +338,6 @@ Resources:
   Fn::ForEach::Others: {ours.replace("Custom::RotationRolePolicy", "AWS::SNS::Topic")}
   Fn::Transform: {{ Name: AWS::Include }}
 """)
-    unseen = Template(cast(UsersAws, KnownAws()), load(file), {}, None).unseen
-    assert [one.split(" makes ")[0] for one in unseen] == ["Fn::ForEach::Ours", "Fn::Transform"]
-    assert "--template-stage Processed" in unseen[0]
+    messages = Template(cast(CallerAws, KnownAws()), load(file), {}, None).unexpanded
+    assert [message.split(" is not ")[0] for message in messages] == ["Fn::ForEach::Ours", "Fn::Transform"]
+    assert "--template-stage Processed" in messages[0]

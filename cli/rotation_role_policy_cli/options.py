@@ -116,9 +116,15 @@ def properties_from(values: Mapping[str, Any]) -> dict[str, Any]:
 def check_combination(context: click.Context) -> None:
     """Raise `click.UsageError` unless the options describe one resource or name a template, but not both."""
     given: dict[str, list[str]] = {PROPERTIES_SECTION: [], TEMPLATE_SECTION: []}
-    for option in context.command.params:
-        if isinstance(option, SectionOption) and context.params[str(option.name)] not in (None, ()):
-            given[option.section].append(option.opts[0])
+    for parameter in context.command.params:
+        value = context.params[str(parameter.name)]
+        if value in (None, ()):
+            continue
+        if isinstance(parameter, SectionOption):
+            given[parameter.section].append(parameter.opts[0])
+        elif isinstance(parameter, click.Argument):
+            # A further value of --parameter.
+            given[TEMPLATE_SECTION].append("=".join(value[0]))
     of_resource, of_template = given.values()
     if of_template and of_resource:
         raise click.UsageError(f"{of_resource[0]} cannot be combined with {of_template[0]}.", context)

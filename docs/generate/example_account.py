@@ -1,4 +1,4 @@
-"""An account, in memory, with a secret, a rotation function in a VPC, and what else the pictures show."""
+"""An AWS account in memory, with the resources that the pictures show."""
 
 import json
 import os
@@ -20,7 +20,7 @@ FUNCTION = "rotate-orders"
 
 @contextmanager
 def account() -> Iterator[World]:
-    """The account, the same in every run and on every machine."""
+    """Create the account: a secret, and a rotation function in a VPC. It is the same in every run."""
     settings = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
@@ -31,7 +31,7 @@ def account() -> Iterator[World]:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         answers, authority = stack.enter_context(serve(Path(folder)))
         stack.enter_context(mock.patch.dict(os.environ, settings | {"SSL_CERT_FILE": str(authority)}, clear=True))
-        # The provider reads its authorities once.
+        # The provider reads its certificate authorities once.
         transport.tls.cache_clear()
         stack.callback(transport.tls.cache_clear)
         world = stack.enter_context(connected(answers))
@@ -42,7 +42,7 @@ def account() -> Iterator[World]:
 
 
 def put_inline_policy(world: World, name: str, action: str, resource: str) -> None:
-    """One more policy on the function's role."""
+    """Put another inline policy on the function's role."""
     statement = {"Effect": "Allow", "Action": action, "Resource": resource}
     document = json.dumps({"Version": "2012-10-17", "Statement": statement})
     world.client("iam").put_role_policy(RoleName="orders-rotation", PolicyName=name, PolicyDocument=document)

@@ -1,4 +1,4 @@
-"""The README's tables, as Markdown, each from the one table in the code."""
+"""The README's tables as Markdown, made from the tables in the code."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -26,11 +26,11 @@ _HAS_IT_ALL = Situation(
     in_vpc=True,
     dns_suffix="amazonaws.com",
 )
-"""From which a policy follows with a statement of each kind, in each of its forms."""
+"""The state that leads to a policy with each kind of statement, in each of its forms."""
 
 
 def properties() -> str:
-    """Of PROPERTIES, the members of an Object below it."""
+    """Return the table of properties. The members of an Object follow it."""
     rows = []
     for row in PROPERTIES:
         rows.append(_property(row.name, row))
@@ -41,7 +41,7 @@ def properties() -> str:
 def _property(path: str, row: Property) -> list[str]:
     shape = row.shape or row.type
     if row.allowed:
-        shape = " or ".join(f"`{one}`" for one in row.allowed)
+        shape = " or ".join(f"`{value}`" for value in row.allowed)
     elif row.type == "Integer":
         shape = f"Integer, {row.minimum} to {row.maximum}"
     default = f"`{row.default}`" if isinstance(row.default, str) else "" if row.default is None else str(row.default)
@@ -49,15 +49,15 @@ def _property(path: str, row: Property) -> list[str]:
 
 
 def attributes() -> str:
-    """Of ATTRIBUTES."""
-    return _table(["`Fn::GetAtt`", "value"], [[f"`{one.name}`", one.meaning] for one in ATTRIBUTES])
+    """Return the table of attributes."""
+    return _table(["`Fn::GetAtt`", "value"], [[f"`{attribute.name}`", attribute.meaning] for attribute in ATTRIBUTES])
 
 
 def statements() -> str:
-    """Of STATEMENTS, the actions from a policy that has them all."""
+    """Return the table of statements. The actions are those of a policy that has them all."""
     rows = []
     for kind, built in policy.explained(_HAS_IT_ALL, "Strict"):
-        # One kind has a statement for an instance, and another for a cluster.
+        # One kind has different statements for instances and for clusters.
         forms = dict.fromkeys(_actions(statement) for statement in built)
         sid = f"`{kind.sid}`" + (" (Deny)" if built[0]["Effect"] == "Deny" else "")
         rows.append([sid, " or ".join(forms), kind.resource, kind.when, kind.why])
@@ -65,7 +65,7 @@ def statements() -> str:
 
 
 def _actions(statement: policy.Statement) -> str:
-    """Such as `kms:` Decrypt, GenerateDataKey."""
+    """Return the actions of a statement, as in `kms:` Decrypt, GenerateDataKey."""
     services, names = zip(*(action.split(":") for action in as_list(statement["Action"])), strict=True)
     if len(names) == 1:
         return f"`{services[0]}:{names[0]}`"
@@ -74,14 +74,14 @@ def _actions(statement: policy.Statement) -> str:
 
 
 def refusals() -> str:
-    """Of REMEDIES, in the order of their kinds."""
-    ordered = sorted(REMEDIES, key=lambda one: list(Kind).index(one.kind))
-    rows = [["; ".join(f"`{text}`" for text in one.says), one.do, f"`{one.kind}`"] for one in ordered]
+    """Return the table of refusals, in the order of their kinds."""
+    ordered = sorted(REMEDIES, key=lambda remedy: list(Kind).index(remedy.kind))
+    rows = [["; ".join(f"`{text}`" for text in remedy.says), remedy.do, f"`{remedy.kind}`"] for remedy in ordered]
     return _table(["the reason says", "what it means, and what to do", "`Kind`"], rows)
 
 
 def rules() -> str:
-    """Of the rules for cfn-lint."""
+    """Return the table of the rules for cfn-lint."""
     return _table(["rule", "finds"], [[f"`{rule}`", finds] for rule, finds in lint.rows()])
 
 

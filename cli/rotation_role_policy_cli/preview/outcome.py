@@ -30,18 +30,18 @@ class Outcome(NamedTuple):
     @property
     def status(self) -> ExitStatus:
         """The exit status of the command."""
-        if self.errors or any(one.refusal for one in self.previews.values()):
+        if self.errors or self.refusals:
             return ExitStatus.ERROR
-        is_changed = self.removed or any(one.changes for one in self.previews.values())
+        is_changed = self.removed or any(result.changes for result in self.previews.values())
         return ExitStatus.WOULD_CHANGE if is_changed else ExitStatus.UNCHANGED
 
     @property
     def refusals(self) -> list[str]:
         """Why the provider would refuse, for each resource that it would refuse."""
         return [
-            f"{logical_id}: {one.refusal}" if logical_id else one.refusal
-            for logical_id, one in self.previews.items()
-            if one.refusal
+            f"{logical_id}: {result.refusal}" if logical_id else result.refusal
+            for logical_id, result in self.previews.items()
+            if result.refusal
         ]
 
 
@@ -93,7 +93,7 @@ def show_documents(console: Console, outcome: Outcome, *, is_single: bool) -> No
 
     With `is_single`, print the only document without a key, or nothing if there was an error.
     """
-    documents: dict[str, Any] = {name or "": one.document for name, one in outcome.previews.items()}
+    documents: dict[str, Any] = {name or "": result.document for name, result in outcome.previews.items()}
     documents |= dict.fromkeys(outcome.removed)
     if not is_single:
         show_json(console, documents)
@@ -103,8 +103,8 @@ def show_documents(console: Console, outcome: Outcome, *, is_single: bool) -> No
 
 def show_pages(console: Console, outcome: Outcome) -> None:
     """Print a page for each preview, and a sentence for each policy that would be removed."""
-    for one in outcome.previews.values():
-        show(console, *page(one), "")
+    for result in outcome.previews.values():
+        show(console, *page(result), "")
     for logical_id, physical_id in outcome.removed.items():
         role_name, _, policy_name = physical_id.partition("/")
         text = f"{logical_id} will be removed, and with it the policy {policy_name} on the role {role_name}."

@@ -41,9 +41,7 @@ def found(action: Any = READ, resource: Any = "*", **more: Any) -> list[OverlyPe
         ({"action": "kms:*"}, ["kms:*"], "*"),
     ],
 )  # fmt: skip
-def test_what_allows_the_same_more_broadly_is_found(
-    statement: dict[str, Any], actions: list[str], pattern: str
-) -> None:
+def test_a_statement_that_grants_more_is_found(statement: dict[str, Any], actions: list[str], pattern: str) -> None:
     assert found(**statement) == [OverlyPermissiveGrant("it", tuple(actions), pattern, is_conditional=False)]
 
 
@@ -64,18 +62,18 @@ def test_what_allows_the_same_more_broadly_is_found(
         {"resource": None, "NotResource": [SECRET, KEY]},
     ],
 )
-def test_what_does_not_is_not(statement: dict[str, Any]) -> None:
+def test_a_statement_that_does_not_grant_more_is_not_found(statement: dict[str, Any]) -> None:
     assert found(**statement) == []
 
 
-def test_a_condition_is_said() -> None:
+def test_a_grant_with_a_condition_is_marked() -> None:
     condition = {"StringEquals": {"aws:PrincipalTag/team": "db"}}
     assert found(Condition=condition) == [OverlyPermissiveGrant("it", (READ,), "*", is_conditional=True)]
     assert found(READ, SECRET, Condition=condition) == []
 
 
 def test_another_condition_on_the_same_key_is_overly_permissive_and_the_same_is_not() -> None:
-    [own] = [one["Condition"] for one in DOCUMENT["Statement"] if "Condition" in one]
+    [own] = [statement["Condition"] for statement in DOCUMENT["Statement"] if "Condition" in statement]
     other = {"StringLike": {"kms:ViaService": "secretsmanager.*"}}
     assert found("kms:Decrypt", KEY, Condition=other) == [
         OverlyPermissiveGrant("it", ("kms:Decrypt",), KEY, is_conditional=True)
@@ -89,7 +87,7 @@ def test_each_policy_and_each_pattern_is_one_finding() -> None:
         {"Effect": "Allow", "Action": "secretsmanager:Put*", "Resource": "arn:aws:secretsmanager:*"},
     ]
     others = {"a": {"Statement": statements}, "b": {"Statement": statements[:1]}, "c": {}}
-    assert [(one.policy, one.actions, one.resource) for one in find_overly_permissive(DOCUMENT, others)] == [
+    assert [(grant.policy, grant.actions, grant.resource) for grant in find_overly_permissive(DOCUMENT, others)] == [
         ("a", (READ,), "*"),
         ("a", ("secretsmanager:Put*",), "arn:aws:secretsmanager:*"),
         ("b", (READ,), "*"),

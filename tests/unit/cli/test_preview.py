@@ -1,4 +1,4 @@
-"""`rotation-role-policy preview`: what the provider would do, found with calls that only read."""
+"""`rotation-role-policy preview`: what the provider would do, found out with read calls."""
 
 import json
 import logging
@@ -68,7 +68,7 @@ def secret(world: World) -> str:
 # --- the same as the provider ---
 
 
-def test_the_json_is_the_document_that_the_provider_then_puts(preview: Preview, world: World) -> None:
+def test_the_json_is_the_document_that_the_provider_then_writes(preview: Preview, world: World) -> None:
     world.function(world.role(), vpc=world.vpc())
     world.secret(key=world.key())
     world.secret("prod/other")
@@ -78,7 +78,7 @@ def test_the_json_is_the_document_that_the_provider_then_puts(preview: Preview, 
     assert (json.loads(shown.out), shown.status, shown.err) == (world.policies()[OWN_POLICY], 2, "")
 
 
-def test_the_declared_form_and_the_guides_profile_are_previewed_too(preview: Preview, world: World) -> None:
+def test_a_declared_function_and_the_documented_profile_are_previewed_too(preview: Preview, world: World) -> None:
     world.role()
     world.secret()
     declared = ["--secret-id", "prod/db", "--role", "rotation-role", "--policy-profile", "Documented"]
@@ -93,7 +93,7 @@ def test_the_declared_form_and_the_guides_profile_are_previewed_too(preview: Pre
         assert json.loads(shown.out) == world.policies()[OWN_POLICY]
 
 
-def test_what_stands_there_already_is_unchanged(preview: Preview, world: World, secret: str) -> None:
+def test_a_policy_that_is_up_to_date_is_unchanged(preview: Preview, world: World, secret: str) -> None:
     world.create(**PROPERTIES)
     shown = preview(*BY_HAND)
     assert (shown.status, shown.err) == (0, "")
@@ -120,7 +120,7 @@ def test_the_policy_to_compare_with_can_be_named(preview: Preview, world: World,
     assert preview(*BY_HAND, "--policy-name", OWN_POLICY).status == 0
 
 
-def test_another_resources_policy_on_the_same_role_is_not_taken_for_this_ones(
+def test_the_policy_of_another_resource_on_the_same_role_is_not_compared(
     preview: Preview, world: World, secret: str
 ) -> None:
     world.secret("prod/other")
@@ -130,10 +130,10 @@ def test_another_resources_policy_on_the_same_role_is_not_taken_for_this_ones(
     assert "No other policy on the role grants more of this." in shown.out
 
 
-# --- what a person reads ---
+# --- the page ---
 
 
-def test_each_statement_is_shown_with_its_reason_and_what_is_left_out_with_its_own(
+def test_each_statement_has_its_reason_and_so_has_each_that_is_left_out(
     preview: Preview, world: World, secret: str
 ) -> None:
     superuser = world.secret("prod/superuser", key=(key := world.key()))
@@ -166,7 +166,9 @@ def test_each_statement_is_shown_with_its_reason_and_what_is_left_out_with_its_o
     assert "The role does not have this policy: all of it is new." in out
 
 
-def test_the_deny_is_shown_as_one_and_is_no_part_of_the_guides_profile(preview: Preview, world: World) -> None:
+def test_the_deny_is_shown_as_a_denial_and_the_documented_profile_does_not_have_it(
+    preview: Preview, world: World
+) -> None:
     world.function(world.role(), vpc=world.vpc())
     world.secret()
     strict = preview(*BY_HAND).out
@@ -177,7 +179,7 @@ def test_the_deny_is_shown_as_one_and_is_no_part_of_the_guides_profile(preview: 
     assert "KeepNetworkInterfacesFromCode  the user guide's policy has no Deny" in documented
 
 
-def test_a_pipe_gets_plain_text_and_a_terminal_colour(
+def test_only_a_terminal_gets_colour_and_not_with_no_color_or_a_dumb_terminal(
     preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "\033" not in preview(*BY_HAND).out
@@ -192,9 +194,7 @@ def test_a_pipe_gets_plain_text_and_a_terminal_colour(
     assert "\033" not in preview(*BY_HAND).out
 
 
-def test_a_terminal_sees_what_is_being_asked_and_a_pipe_does_not(
-    preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_a_terminal_shows_the_progress(preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert preview(*BY_HAND).err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     err = preview(*BY_HAND).err
@@ -203,7 +203,7 @@ def test_a_terminal_sees_what_is_being_asked_and_a_pipe_does_not(
 
 
 @pytest.mark.parametrize(
-    ("shell", "status", "said"),
+    ("shell", "status", "message"),
     [
         # The output fits into the buffer: it is at its flush that nobody is there.
         ("{ $COMMAND; echo $? >&2; } | true", "141", ""),
@@ -211,7 +211,7 @@ def test_a_terminal_sees_what_is_being_asked_and_a_pipe_does_not(
         ("$COMMAND >&-; echo $? >&2", "0", ""),
     ],
 )
-def test_an_output_that_is_not_taken_is_told_by_the_status(shell: str, status: str, said: str) -> None:
+def test_output_that_cannot_be_written_sets_the_exit_status(shell: str, status: str, message: str) -> None:
     program = f"{sys.executable} -c 'import sys, time; time.sleep(0.2); from rotation_role_policy_cli import main"
     program += '; sys.exit(main.main(["schema"]))\''
     # Else each line is written at once, and there is nothing left to flush.
@@ -224,10 +224,10 @@ def test_an_output_that_is_not_taken_is_told_by_the_status(shell: str, status: s
         check=False,
         env=environment,
     )
-    assert ran.stderr == f"{said}{status}\n"
+    assert ran.stderr == f"{message}{status}\n"
 
 
-def test_a_page_fits_a_narrow_terminal_but_for_its_arns(
+def test_only_arns_exceed_the_width_of_a_narrow_terminal(
     preview: Preview, world: World, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     superuser = world.secret("prod/superuser", key=(key := world.key()))
@@ -253,7 +253,7 @@ def test_overly_permissive_policies_on_the_role_are_shown(preview: Preview, worl
     assert f"! the managed policy {arn} allows secretsmanager:GetSecretValue on *" in " ".join(out.split())
 
 
-def test_what_cannot_be_looked_at_is_said(preview: Preview, world: World, secret: str) -> None:
+def test_a_note_says_what_could_not_be_inspected(preview: Preview, world: World, secret: str) -> None:
     world.faults["iam:ListAttachedRolePolicies"] = [error("AccessDenied")]
     world.faults["iam:SimulatePrincipalPolicy"] = [error("AccessDenied")]
     shown = preview(*BY_HAND)
@@ -263,7 +263,7 @@ def test_what_cannot_be_looked_at_is_said(preview: Preview, world: World, secret
     assert shown.status == 2
 
 
-def test_a_key_that_was_not_looked_at_is_said(preview: Preview, world: World, secret: str) -> None:
+def test_a_note_says_which_key_could_not_be_inspected(preview: Preview, world: World, secret: str) -> None:
     theirs = f"arn:aws:kms:{REGION}:999999999999:key/11111111-1111-1111-1111-111111111111"
     world.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=theirs)
     world.faults["kms:DescribeKey"] = [error("AccessDeniedException")]
@@ -282,7 +282,7 @@ def deny(simulation: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_block_that_the_access_check_finds_is_an_error_below_the_policy(
+def test_access_that_would_be_blocked_is_a_refusal_below_the_policy(
     preview: Preview, world: World, secret: str
 ) -> None:
     world.simulate = deny
@@ -317,11 +317,11 @@ def test_the_access_check_comes_before_the_write_as_it_does_in_the_provider(
     assert world.create(**PROPERTIES)["Reason"] in " ".join(shown.out.split())
 
 
-def test_more_secrets_than_an_answer_holds_are_refused(preview: Preview, world: World, secret: str) -> None:
+def test_more_secrets_than_a_response_has_room_for_are_refused(preview: Preview, world: World, secret: str) -> None:
     names = [f"prod/{'x' * 40}{number}" for number in range(45)]
-    for one in names:
-        world.secret(one)
-    arguments = [argument for one in names for argument in ("--secret-id", one)]
+    for name in names:
+        world.secret(name)
+    arguments = [argument for name in names for argument in ("--secret-id", name)]
     shown = preview(*arguments, "--rotation-lambda", "rotate-db")
     assert shown.status == 1
     assert "SecretIds: 45 secrets are too many for one resource" in shown.out
@@ -331,7 +331,7 @@ def test_more_secrets_than_an_answer_holds_are_refused(preview: Preview, world: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "faults", "said"),
+    ("arguments", "faults", "message"),
     [
         (["--secret-id", "nowhere"], {}, 'SecretId "nowhere": there is no such secret in eu-central-1. Correct it'),
         (["--secret-id", "prod/db"], {}, "RotationLambdaARN is missing"),
@@ -351,16 +351,16 @@ def test_more_secrets_than_an_answer_holds_are_refused(preview: Preview, world: 
     ],
 )  # fmt: skip
 def test_an_error_is_one_line_that_says_what_to_do(
-    preview: Preview, world: World, secret: str, arguments: list[str], faults: dict[str, Exception], said: str
+    preview: Preview, world: World, secret: str, arguments: list[str], faults: dict[str, Exception], message: str
 ) -> None:
     world.faults |= {action: [fault] for action, fault in faults.items()}
     shown = preview(*arguments)
     assert (shown.status, shown.out) == (1, "")
-    assert shown.err.startswith(f"error: {said}")
+    assert shown.err.startswith(f"error: {message}")
     assert shown.err.count("\n") == 1
 
 
-def test_without_a_region_it_says_how_to_give_one(
+def test_without_a_region_the_error_says_how_to_give_it(
     preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
@@ -378,7 +378,7 @@ def test_aws_region_counts_as_it_does_for_the_aws_cli(
     assert preview(*BY_HAND, "--region", REGION).status == 2
 
 
-def test_throttling_is_waited_out_and_not_for_ever(preview: Preview, world: World, secret: str) -> None:
+def test_throttled_calls_are_retried_for_a_limited_time(preview: Preview, world: World, secret: str) -> None:
     world.faults["iam:ListRolePolicies"] = [error("Throttling")] * 3
     assert preview(*BY_HAND).status == 2
     world.faults["iam:ListRolePolicies"] = [error("Throttling", "Rate exceeded")] * 1000
@@ -388,9 +388,7 @@ def test_throttling_is_waited_out_and_not_for_ever(preview: Preview, world: Worl
     assert sum(world.slept) <= PATIENCE_SECONDS
 
 
-def test_a_place_that_does_not_answer_makes_one_think_of_the_region(
-    preview: Preview, world: World, secret: str
-) -> None:
+def test_an_endpoint_that_does_not_respond_suggests_a_wrong_region(preview: Preview, world: World, secret: str) -> None:
     nobody = EndpointConnectionError(endpoint_url="https://sts.eu-centrl-1.amazonaws.com/")
     world.faults["sts:GetCallerIdentity"] = [nobody] * 1000
     err = preview(*BY_HAND).err
@@ -400,9 +398,7 @@ def test_a_place_that_does_not_answer_makes_one_think_of_the_region(
     assert sum(world.slept) <= PATIENCE_SECONDS
 
 
-def test_a_bundle_of_authorities_that_is_not_there_is_one_line_too(
-    preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_ca_bundle_is_one_line_too(preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError("Could not find a suitable TLS CA certificate bundle, invalid path: /nowhere")
 
@@ -414,7 +410,7 @@ def test_a_bundle_of_authorities_that_is_not_there_is_one_line_too(
     )
 
 
-def test_a_fault_of_the_tools_own_is_one_line_too(
+def test_an_internal_error_is_one_line_too(
     preview: Preview, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object) -> None:
@@ -429,13 +425,14 @@ def test_a_fault_of_the_tools_own_is_one_line_too(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "Give --secret-id or --template. Try 'rotation-role-policy preview --help'.\n"),
         (["--role", "r"], "Give --secret-id or --template."),
         ([*BY_HAND, "--template", "x.yaml"], "--secret-id cannot be combined with --template."),
         ([*BY_HAND, "--stack", "shop"], "--secret-id cannot be combined with --stack."),
         (["--stack", "shop"], "--stack needs --template."),
+        ([*BY_HAND, "Stage=prod"], "--secret-id cannot be combined with Stage=prod."),
         (["--template", "x.yaml", "--role", "r"], "--role cannot be combined with --template."),
         (
             ["--template", "x.yaml", "--parameter", "x"],
@@ -446,12 +443,12 @@ def test_a_fault_of_the_tools_own_is_one_line_too(
         ([*BY_HAND, "--profile"], "Option '--profile' requires an argument"),
     ],
 )
-def test_an_error_of_usage_ends_with_1_for_2_says_that_a_policy_would_change(
-    preview: Preview, arguments: list[str], said: str
+def test_a_usage_error_has_status_1_because_2_means_a_change(
+    preview: Preview, arguments: list[str], message: str
 ) -> None:
     shown = preview(*arguments)
     assert shown.status == 1
-    assert shown.err.startswith(f"error: {said}")
+    assert shown.err.startswith(f"error: {message}")
     assert shown.err.count("\n") == 1
 
 
@@ -495,7 +492,7 @@ Resources:
 """
 
 
-def test_a_template_needs_no_stack_where_its_parameters_say_it_all(
+def test_a_template_needs_no_stack_if_its_parameters_resolve_all_references(
     preview: Preview, world: World, secret: str, template: Callable[[str], str]
 ) -> None:
     file = template(FUNCTION)
@@ -506,8 +503,8 @@ def test_a_template_needs_no_stack_where_its_parameters_say_it_all(
     other = preview("--template", file, "--parameter", "SecretName=prod/other", "--json")
     world.create(SecretId="prod/other", RotationLambdaARN="rotate-db")
     assert json.loads(other.out) == {LOGICAL_ID: world.policies()[OWN_POLICY]}
-    one = preview("--template", file, "--parameter", "SecretName=prod/other", "--json", "--resource", LOGICAL_ID)
-    assert json.loads(one.out) == world.policies()[OWN_POLICY]
+    single = preview("--template", file, "--parameter", "SecretName=prod/other", "--json", "--resource", LOGICAL_ID)
+    assert json.loads(single.out) == world.policies()[OWN_POLICY]
     # Several parameters after one option.
     both = preview("--template", file, "--parameter", "SecretName=prod/db", "SecretName=prod/other", "--json")
     assert both.out == other.out
@@ -528,7 +525,7 @@ def test_with_its_stack_the_resources_own_policy_is_compared(
     assert f"policy      {OWN_POLICY}\n" in shown.out
     former = f"{other_role.rpartition('/')[2]}/{OWN_POLICY}"
     resources.append({"LogicalResourceId": LOGICAL_ID, "ResourceType": TYPE, "PhysicalResourceId": former})
-    # On the new role it stands already; on the former it does not go before the update.
+    # The new role already has the policy. The former role loses its policy only after the update.
     again = preview("--template", file, "--stack", "database")
     assert (again.status, "The policy moves" in again.out) == (2, True)
     world.client("iam").delete_role_policy(RoleName="rotation-role", PolicyName=OWN_POLICY)
@@ -558,7 +555,7 @@ def test_what_fails_in_one_resource_does_not_hide_the_others(
 
 
 @pytest.mark.parametrize(
-    ("text", "arguments", "said"),
+    ("text", "arguments", "message"),
     [
         ("{", [], "is not YAML or JSON"),
         ("- a: [", [], "is not YAML or JSON"),
@@ -576,15 +573,15 @@ def test_a_template_that_cannot_be_used_is_one_line_too(
     template: Callable[[str], str],
     text: str,
     arguments: list[str],
-    said: str,
+    message: str,
 ) -> None:
     world.faults["cloudformation:DescribeStacks"] = [error("ValidationError", "does not exist")]
     shown = preview("--template", template(text), *arguments)
     assert (shown.status, shown.out, shown.err.count("\n")) == (1, "", 1)
-    assert said in shown.err
+    assert message in shown.err
 
 
-def test_a_template_that_is_not_there_is_one_line_too(preview: Preview) -> None:
+def test_a_missing_template_is_one_line_too(preview: Preview) -> None:
     assert preview("--template", "nowhere.yaml").err == "error: nowhere.yaml: No such file or directory.\n"
 
 
@@ -609,7 +606,7 @@ def test_a_resource_whose_condition_is_false_is_left_out(
 @pytest.mark.parametrize(
     "text", [CONDITIONAL, "Resources: { Topic: { Type: AWS::SNS::Topic } }"], ids=["condition", "gone"]
 )
-def test_a_policy_that_the_update_takes_away_is_told(
+def test_a_policy_that_the_update_would_remove_is_shown(
     preview: Preview, world: World, secret: str, template: Callable[[str], str], text: str
 ) -> None:
     world.create(**PROPERTIES)
@@ -635,7 +632,9 @@ def deployed(world: World, physical_ids: dict[str, str]) -> None:
     world.responses["cloudformation:ListStackResources"] = lambda _: {"StackResourceSummaries": resources}
 
 
-def test_loops_are_told_of_beside_what_is_seen(preview: Preview, secret: str, template: Callable[[str], str]) -> None:
+def test_loops_are_an_error_beside_the_other_resources(
+    preview: Preview, secret: str, template: Callable[[str], str]
+) -> None:
     loop = '  Fn::ForEach::More: [Name, [A], { "P${Name}": { Type: Custom::RotationRolePolicy } }]\n'
     shown = preview("--template", template(FUNCTION + loop))
     assert (shown.status, shown.out.startswith(f"{LOGICAL_ID} (Strict)")) == (1, True)
@@ -647,7 +646,7 @@ def test_loops_are_told_of_beside_what_is_seen(preview: Preview, secret: str, te
 # --- which policy is this resource's ---
 
 
-def test_without_a_stack_another_resources_policy_is_not_taken_for_this_ones(
+def test_without_a_stack_the_policy_of_another_resource_is_not_compared(
     preview: Preview, world: World, secret: str, template: Callable[[str], str]
 ) -> None:
     world.create(**PROPERTIES)
@@ -656,7 +655,7 @@ def test_without_a_stack_another_resources_policy_is_not_taken_for_this_ones(
     assert (renamed.status, "(does not exist yet)" in renamed.out) == (2, True)
 
 
-def test_a_policy_that_only_reads_the_secret_or_is_wide_is_not_taken_for_it(
+def test_a_policy_that_only_reads_the_secret_or_has_wildcards_is_not_compared(
     preview: Preview, world: World, secret: str
 ) -> None:
     world.secret("prod/super")
@@ -671,7 +670,9 @@ def test_a_policy_that_only_reads_the_secret_or_is_wide_is_not_taken_for_it(
     assert 'the inline policy "Other-0123456789ab" allows secretsmanager:* on *' in shown.out
 
 
-def test_of_several_likely_ones_the_same_is_taken_and_else_none(preview: Preview, world: World, secret: str) -> None:
+def test_of_several_likely_policies_the_equal_one_is_compared_and_otherwise_none(
+    preview: Preview, world: World, secret: str
+) -> None:
     world.create(**PROPERTIES)
     iam = world.client("iam")
     other = world.policies()[OWN_POLICY] | {"Id": "other"}
@@ -686,7 +687,7 @@ def test_of_several_likely_ones_the_same_is_taken_and_else_none(preview: Preview
     assert f"Note: Several policies may be this resource's: {OWN_POLICY}, Second-0123456789ab. Give --stack" in shown
 
 
-def test_a_standing_policy_of_another_hand_is_compared_whole(preview: Preview, world: World, secret: str) -> None:
+def test_a_policy_that_somebody_else_wrote_is_compared_completely(preview: Preview, world: World, secret: str) -> None:
     world.create(**PROPERTIES)
     document = world.policies()[OWN_POLICY] | {"Id": "by-hand"}
     by_hand = {"RoleName": "rotation-role", "PolicyName": "hand"}
@@ -701,12 +702,12 @@ def test_a_standing_policy_of_another_hand_is_compared_whole(preview: Preview, w
 # --- what the provider would refuse, all together ---
 
 
-def test_policies_that_come_at_the_same_time_count_together(
+def test_policies_of_the_same_update_count_together(
     preview: Preview, world: World, secret: str, template: Callable[[str], str]
 ) -> None:
     names = [f"prod/{'x' * 80}{number}" for number in range(15)]
-    for one in names:
-        world.secret(one)
+    for name in names:
+        world.secret(name)
     resource = f"""
   Name:
     Type: Custom::RotationRolePolicy
@@ -721,7 +722,7 @@ def test_policies_that_come_at_the_same_time_count_together(
     assert refused == ["Policy3", "Policy4", "Policy5"]
 
 
-def test_a_secret_of_another_account_is_said_to_be_out_of_the_providers_reach(
+def test_a_note_says_that_the_provider_may_not_describe_secrets_of_other_accounts(
     preview: Preview, world: World, secret: str
 ) -> None:
     theirs = f"arn:aws:secretsmanager:{REGION}:999999999999:secret:theirs-AbCdEf"
@@ -735,7 +736,7 @@ def test_a_secret_of_another_account_is_said_to_be_out_of_the_providers_reach(
     )
 
 
-def test_what_the_simulator_cannot_judge_is_said(preview: Preview, world: World, secret: str) -> None:
+def test_a_note_says_what_the_simulator_could_not_evaluate(preview: Preview, world: World, secret: str) -> None:
     world.faults["iam:SimulatePrincipalPolicy"] = [error("InvalidInput", "no")] * 20
     out = " ".join(preview(*BY_HAND).out.split())
     could_not_say = 'the policy simulator could not say (InvalidInput: "no").'

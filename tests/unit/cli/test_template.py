@@ -1,4 +1,4 @@
-"""What the references in a template stand for: every function with values, and what cannot be known."""
+"""References in a template: each intrinsic function with values, and references that cannot be resolved."""
 
 import re
 from pathlib import Path
@@ -202,7 +202,7 @@ def test_a_reference_stands_for(tmp_path: Path, value: str, stands_for: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ("!Ref Needed", "SecretId: the parameter Needed has no value. Give --parameter Needed=..."),
         ("!Ref Hidden", "SecretId: CloudFormation masks the parameter Hidden (NoEcho). Give --parameter Hidden=..."),
@@ -242,13 +242,13 @@ def test_a_reference_stands_for(tmp_path: Path, value: str, stands_for: Any) -> 
         ("!Ref AWS::NotificationARNs", "SecretId: AWS::NotificationARNs is not known without the stack."),
     ],
 )
-def test_what_cannot_be_known_is_said_and_not_guessed(tmp_path: Path, value: str, said: str) -> None:
+def test_a_reference_that_cannot_be_resolved_is_an_error(tmp_path: Path, value: str, message: str) -> None:
     with pytest.raises(TemplateError) as unresolved:
         resolved(tmp_path, value)
-    assert str(unresolved.value).startswith(said)
+    assert str(unresolved.value).startswith(message)
 
 
-def test_what_the_user_gives_comes_before_what_the_stack_has(tmp_path: Path) -> None:
+def test_parameters_of_the_user_come_before_those_of_the_stack(tmp_path: Path) -> None:
     assert resolved(tmp_path, "!Ref Name", Name="given") == "given"
     assert resolved(tmp_path, "!Ref Hidden", Hidden="given") == "given"
     assert resolved(tmp_path, "!Ref Name", deployed=False) == "by-default"
@@ -268,7 +268,7 @@ def test_json_may_be_indented_by_tabs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("Resources: { A: {}, A: {} }", "duplicate key 'A'"),
         ('{"Resources": {"A": {}, "A": {}}}', "duplicate key 'A'"),
@@ -278,14 +278,14 @@ def test_json_may_be_indented_by_tabs(tmp_path: Path) -> None:
         ("\ufeff{", "is not YAML or JSON"),
     ],
 )
-def test_a_file_that_is_no_template_is_said_to_be_none(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_is_not_a_template_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "template.yaml"
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(TemplateError, match=re.escape(said)):
+    with pytest.raises(TemplateError, match=re.escape(message)):
         load(file)
 
 
-def test_a_file_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     file = tmp_path / "template.yaml"
     file.write_text("Resources: { Ärger: { Type: A } }", encoding="utf-8-sig")
     assert load(file) == {"Resources": {"Ärger": {"Type": "A"}}}
@@ -294,21 +294,21 @@ def test_a_file_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("properties", "seen"),
     [
-        # Its type is judged by the provider; what is in it is not.
+        # The provider checks its type, but not its members.
         ("Triggers: { a: !GetAtt Nobody.Arn }", {"Triggers": {}}),
         ("Triggers: [a]", {"Triggers": ["a"]}),
         ("Triggers: !Ref Nobody", {}),
-        # The policy does not follow from these.
+        # These do not affect the policy.
         ("PropagationDelay: !Ref Needed", {}),
         ("PropagationDelay: !Ref Number", {"PropagationDelay": "3"}),
         ("VpcConfig: { SubnetIds: [a], SecurityGroupIds: [!Ref Nobody] }", {"VpcConfig": {"SubnetIds": ["a"]}}),
-        # What counts is whether there is one.
+        # Only whether there is one affects the policy.
         ("VpcConfig: { SubnetIds: [!Ref Nobody] }", {"VpcConfig": {"SubnetIds": ["unknown"]}}),
         ("VpcConfig: { SubnetIds: [!Ref AWS::NoValue] }", {"VpcConfig": {"SubnetIds": []}}),
         ("VpcConfig: !If [IsNo, {}, !Ref AWS::NoValue]", {}),
     ],
 )
-def test_what_the_policy_does_not_follow_from_need_not_be_known(
+def test_references_that_do_not_affect_the_policy_need_not_be_resolved(
     tmp_path: Path, properties: str, seen: dict[str, Any]
 ) -> None:
     file = tmp_path / "template.yaml"
@@ -318,7 +318,7 @@ def test_what_the_policy_does_not_follow_from_need_not_be_known(
 
 
 @pytest.mark.parametrize("properties", ["!If [IsYes, {}, {}]", "{ 'Fn::Transform': { Name: x } }", "[]", "text"])
-def test_properties_that_a_function_makes_are_said_not_to_be_known(tmp_path: Path, properties: str) -> None:
+def test_properties_that_are_not_an_object_are_an_error(tmp_path: Path, properties: str) -> None:
     file = tmp_path / "template.yaml"
     file.write_text(BODY.partition("    Properties:")[0] + f"    Properties: {properties}\n")
     aws = cast(CallerAws, KnownAws())
@@ -329,7 +329,7 @@ def test_properties_that_a_function_makes_are_said_not_to_be_known(tmp_path: Pat
         Template(aws, load(file), {}, None).resource("Policy")
 
 
-def test_loops_and_includes_that_may_make_some_of_ours_are_told_of(tmp_path: Path) -> None:
+def test_loops_and_includes_that_may_create_such_resources_are_reported(tmp_path: Path) -> None:
     ours = "[Name, [A], { 'P${Name}': { Type: Custom::RotationRolePolicy } }]"
     file = tmp_path / "template.yaml"
     file.write_text(f"""

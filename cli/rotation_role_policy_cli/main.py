@@ -34,7 +34,7 @@ _COMPLETION_VARIABLE = "_ROTATION_ROLE_POLICY_COMPLETE"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status. `arguments` are by default those of the process."""
-    if _COMPLETION_VARIABLE in os.environ:
+    if os.environ.get(_COMPLETION_VARIABLE):
         cli.main(prog_name=PROGRAM)
     words = list(sys.argv[1:] if arguments is None else arguments)
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.group(no_args_is_help=False, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an internal error.")
-def cli(debug: bool) -> None:  # `main` reads it
+def cli(debug: bool) -> None:  # `main` looks for the option itself
     """Tools for templates with Custom::RotationRolePolicy resources."""
 
 

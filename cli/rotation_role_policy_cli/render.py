@@ -6,6 +6,7 @@ rich decides about colour: none in a pipe, with NO_COLOR or with TERM=dumb.
 import difflib
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -30,7 +31,10 @@ class _Console(Console):
 
 
 def make_console(width: int | None = None) -> Console:
-    """Return a console for standard output. `width` is in columns; by default it is the terminal's, in limits."""
+    """Return a console for standard output.
+
+    `width` is in columns. By default it is that of the terminal, but at least 60 and at most 100.
+    """
     columns = width or min(_MAX_WIDTH, max(_MIN_WIDTH, shutil.get_terminal_size((_MAX_WIDTH, 0)).columns))
     return _Console(width=columns, highlight=False, emoji=False, markup=False)
 
@@ -96,10 +100,12 @@ def _json_lines(document: Mapping[str, Any]) -> list[str]:
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
     """Show the current AWS call on standard error, if that is a terminal. Yields the function that gets its action."""
-    with Console(stderr=True).status("Asking AWS ...") as status:
+    # With FORCE_COLOR rich would take a log file for a terminal.
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    with _Console(stderr=True, force_terminal=is_terminal).status("Asking AWS ...") as status:
         yield lambda action: status.update(Text(f"Asking AWS: {action}"))
 
 
 def show_error(message: str) -> None:
     """Print an error message on standard error, in one line."""
-    Console(stderr=True, soft_wrap=True).print(Text.assemble(("error:", "red"), " ", message))
+    _Console(stderr=True, soft_wrap=True).print(Text.assemble(("error:", "red"), " ", message))

@@ -195,6 +195,7 @@ def test_only_a_terminal_gets_colour_and_not_with_no_color_or_a_dumb_terminal(
 
 
 def test_only_a_terminal_shows_the_progress(preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
     assert preview(*BY_HAND).err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     err = preview(*BY_HAND).err

@@ -187,9 +187,9 @@ def verify(name: str, case: Case, arrivals: list[Arrival]) -> None:
     served = list(by_request(arrivals))
     if len(served) != 1 + 2 * WARM:
         raise NotDone(f"{name}: {len(served)} answers to {1 + 2 * WARM} requests")
-    for number, (calls, answer) in enumerate(served):
-        if answer["Status"] != "SUCCESS" or not answer["PhysicalResourceId"].startswith(f"{fake_aws.ROLE}/"):
-            raise NotDone(f"{name}: answered {answer}")
+    for number, (calls, response) in enumerate(served):
+        if response["Status"] != "SUCCESS" or not response["PhysicalResourceId"].startswith(f"{fake_aws.ROLE}/"):
+            raise NotDone(f"{name}: answered {response}")
         needed = {"secretsmanager:DescribeSecret", "lambda:GetFunctionConfiguration"}
         needed |= {"kms:DescribeKey"} if case.customer_key else set()
         # Ours looks whether the policy stands there already; the others put it whatever is there.

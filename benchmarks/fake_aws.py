@@ -35,7 +35,7 @@ def secret_arn(name: str) -> str:
 
 
 class Arrival(NamedTuple):
-    """A call by its IAM action, ``iam:PutRolePolicy``, or an answer to CloudFormation by the name ``answer``."""
+    """A call by its IAM action, ``iam:PutRolePolicy``, or an answer to CloudFormation by the name ``response``."""
 
     name: str
     content: dict[str, Any]

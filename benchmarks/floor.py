@@ -49,9 +49,9 @@ def handler(event: dict[str, Any], _context: Any) -> None:
     client("iam").put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=document)
 
     names = ("StackId", "RequestId", "LogicalResourceId")
-    answer = {name: event[name] for name in names} | {"Status": "SUCCESS", "PhysicalResourceId": f"{role}/{policy}"}
+    response = {name: event[name] for name in names} | {"Status": "SUCCESS", "PhysicalResourceId": f"{role}/{policy}"}
     url = urlsplit(event["ResponseURL"])
     connection = http.client.HTTPSConnection(url.netloc, context=tls())
-    connection.request("PUT", f"{url.path}?{url.query}", json.dumps(answer), {"Content-Type": ""})
+    connection.request("PUT", f"{url.path}?{url.query}", json.dumps(response), {"Content-Type": ""})
     connection.getresponse().read()
     connection.close()

@@ -41,7 +41,7 @@ import urllib3
 
 from emulator.server import ACCOUNT_ID, REGION, Emulator
 from rotation_role_policy import custom_resource
-from tests.support.world import Context
+from tests.support.account import Context
 
 ALLOWANCE = 1.15
 """The time that is allowed for the calls to IAM, as a multiple of what the rate allows."""
@@ -122,8 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
         url = f"{self.server.upstream}{self.path}"
-        answer = self.server.pool.request(self.command, url, body=body, headers=headers)
-        self._reply(answer.status, answer.headers.get("Content-Type", "text/xml"), answer.data)
+        response = self.server.pool.request(self.command, url, body=body, headers=headers)
+        self._reply(response.status, response.headers.get("Content-Type", "text/xml"), response.data)
 
     do_GET = do_POST = _hand_on  # noqa: N815  # the names that http.server calls
 
@@ -180,8 +180,8 @@ def create(number: int, url: str, start: Connection, outcome: Connection) -> Non
     with contextlib.redirect_stdout(output):
         custom_resource.handler(event, context)
     lines = [json.loads(line) for line in output.getvalue().splitlines()]
-    [answer] = [line for line in lines if line["message"] == "answering"]
-    outcome.send((answer["status"], answer["reason"], time.monotonic() - begun))
+    [response] = [line for line in lines if line["message"] == "sending response"]
+    outcome.send((response["status"], response["reason"], time.monotonic() - begun))
     # What a fork has inherited is not its own to clean up.
     os._exit(0)
 
@@ -224,7 +224,7 @@ def run(resources: int, rate: float, other_policies: int) -> bool:
         for server in (throttle, proxy):
             threading.Thread(target=server.serve_forever, daemon=True).start()
         begun = time.monotonic()
-        answers = [outcome.recv() for outcome in itertools.chain([first], outcomes)]
+        responses = [outcome.recv() for outcome in itertools.chain([first], outcomes)]
         took = time.monotonic() - begun
         for server in (throttle, proxy):
             server.shutdown()
@@ -232,18 +232,18 @@ def run(resources: int, rate: float, other_policies: int) -> bool:
         names = [iam.list_role_policies(RoleName=f"role-{number}")["PolicyNames"] for number in range(resources)]
         written = sum(len(on_role) - other_policies for on_role in names)
 
-    failed = [reason for status, reason, _ in answers if status != "SUCCESS"]
+    failed = [reason for status, reason, _ in responses if status != "SUCCESS"]
     calls = throttle.admitted.total()
     # One second's worth is in the bucket from the start.
     allowed = calls / rate - 1
     took_iam = throttle.last - throttle.first
     throttled = throttle.turned_away / calls
-    print(f"  answered with SUCCESS    {len(answers) - len(failed)}, policies written {written}")
+    print(f"  answered with SUCCESS    {len(responses) - len(failed)}, policies written {written}")
     print(f"  calls to IAM             {calls} admitted, {calls / resources:.2f} for each resource")
     for action, count in throttle.admitted.most_common():
         print(f"    {count:6} {action}")
     print(f"  throttled                {throttle.turned_away}, {throttled:.2f} for each admitted call")
-    print(f"  slowest Create           {max(seconds for *_, seconds in answers):.1f} s")
+    print(f"  slowest Create           {max(seconds for *_, seconds in responses):.1f} s")
     print(
         f"  first to last call       {took_iam:.1f} s, {took_iam / allowed:.2f} times the {allowed:.1f} s of the rate"
     )

@@ -9,8 +9,8 @@ from moto import mock_aws
 
 from rotation_role_policy.aws import transport
 from tests.support import response_server as answers_module
-from tests.support.response_server import Answers
-from tests.support.world import REGION, World, connected
+from tests.support.account import REGION, Account, connected
+from tests.support.response_server import ResponseServer
 
 # `make test` makes the same few examples each time, `make soak` many new ones.
 settings.register_profile(
@@ -41,29 +41,29 @@ def _no_real_account() -> None:
 
 
 @pytest.fixture(scope="session")
-def _place_for_answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answers]:
-    with answers_module.serve(tmp_path_factory.mktemp("answers")) as (answers, authority):
-        transport.tls.cache_clear()
+def _place_for_answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ResponseServer]:
+    with answers_module.serve(tmp_path_factory.mktemp("answers")) as (responses, authority):
+        transport.ssl_context.cache_clear()
         os.environ["SSL_CERT_FILE"] = str(authority)
-        yield answers
+        yield responses
 
 
 @pytest.fixture
-def answers(_place_for_answers: Answers) -> Answers:
+def responses(_place_for_answers: ResponseServer) -> ResponseServer:
     """The place that answers are put, empty."""
     _place_for_answers.clear()
     return _place_for_answers
 
 
 @pytest.fixture(scope="module")
-def shared_world(_place_for_answers: Answers) -> Iterator[World]:
+def shared_account(_place_for_answers: ResponseServer) -> Iterator[Account]:
     """An AWS account for all the tests of a module, which only look at it."""
     with mock_aws(config={"lambda": {"use_docker": False}}):
-        yield World(_place_for_answers)
+        yield Account(_place_for_answers)
 
 
 @pytest.fixture
-def world(answers: Answers) -> Iterator[World]:
+def account(responses: ResponseServer) -> Iterator[Account]:
     """An empty AWS account, and the provider connected to it."""
-    with connected(answers) as world:
-        yield world
+    with connected(responses) as account:
+        yield account

@@ -35,7 +35,7 @@ class CallerAws(Aws):
         Raises what `Aws.call` raises, and botocore's own errors for a missing profile or region.
         """
         self._progress(f"{service}:{operation}")
-        self.start_request(time.monotonic() + PATIENCE_SECONDS)
+        self.begin_request(time.monotonic() + PATIENCE_SECONDS)
         return super().call(service, operation, **parameters)
 
     @cached_property
@@ -44,11 +44,11 @@ class CallerAws(Aws):
         return arn.parse(self.call("sts", "GetCallerIdentity")["Arn"])
 
     @cached_property
-    def _core(self) -> botocore.session.Session:
+    def _session(self) -> botocore.session.Session:
         session = botocore.session.Session(profile=self._profile)
         if self._region:
             session.set_config_variable("region", self._region)
         return session
 
-    def _connect(self, client: Any) -> None:
+    def _configure(self, client: Any) -> None:
         """Leave the client as it is: botocore knows the user's proxies and certificate authorities."""

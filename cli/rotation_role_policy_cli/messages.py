@@ -2,10 +2,10 @@
 
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
-from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused
+from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
 from rotation_role_policy_cli.template.file import TemplateError
 
-EXPECTED_ERRORS = (Refused, CallFailed, TemplateError, BotoCoreError)
+EXPECTED_ERRORS = (RequestError, AwsApiError, TemplateError, BotoCoreError)
 
 _LOG_IN = " Log in to AWS again, or give --profile."
 _CHECK_REGION = " Check --region and your network."
@@ -28,13 +28,13 @@ _REMEDIES = {
 
 def message(error: Exception) -> str:
     """Return one line for one of the `EXPECTED_ERRORS`: what is wrong, and what to do if that is known."""
-    if isinstance(error, ProviderDenied):
+    if isinstance(error, AccessDeniedError):
         # AWS's own message mostly says who may not do what on what.
         if "not authorized to perform" in error.message:
             text = f"AWS denies the call: {error.message}"
         else:
             text = f"AWS denies you {error.action}. {error.message}"
-    elif isinstance(error, CallFailed):
+    elif isinstance(error, AwsApiError):
         text = f"{error.message} ({error.action} failed with {error.code}).{_REMEDIES.get(error.code, '')}"
     elif isinstance(error, ProfileNotFound):
         text = f"{error}. --profile names AWS credentials. For PolicyProfile use --policy-profile."

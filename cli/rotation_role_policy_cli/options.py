@@ -141,8 +141,8 @@ def option_name(path: str) -> str:
 
 
 def _click_type(row: Property) -> "click.ParamType[Any]":
-    if row.allowed:
-        return click.Choice(row.allowed)
+    if row.allowed_values:
+        return click.Choice(row.allowed_values)
     types: dict[str, click.ParamType[Any]] = {
         "Boolean": click.BOOL,
         "Integer": click.IntRange(row.minimum, row.maximum),
@@ -155,9 +155,9 @@ def _click_type(row: Property) -> "click.ParamType[Any]":
 def _help(paths: list[str], rows: list[Property]) -> str:
     """Return the help text: the property, its meaning, its default, and how to give a list."""
     row = rows[-1]
-    default = row.default if row.default is not None else rows[0].otherwise
+    default = row.default if row.default is not None else rows[0].default_description
     sentences = [
-        *(row.meaning for row in rows),
+        *(row.description for row in rows),
         *([f"default: {default}"] if default else []),
         *(["separate values with commas; none is the empty list"] if row.type == "List of String" else []),
         *(["repeat the option for several"] if len(paths) > 1 else []),

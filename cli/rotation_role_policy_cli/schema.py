@@ -1,7 +1,7 @@
 """The JSON Schema (draft 7) of the properties, derived from the handler's table of properties.
 
 It describes properties without intrinsic functions. Numbers and booleans may be strings, as CloudFormation sends
-them. A test shows that the schema and `declare` accept the same properties.
+them. A test shows that the schema and `parse_properties` accept the same properties.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rotation_role_policy.properties import EXACTLY_ONE, EXCLUDES, NEEDS, PROPERTIES, Property
+from rotation_role_policy.properties import EXACTLY_ONE_OF, MUTUALLY_EXCLUSIVE, PROPERTIES, REQUIRES, Property
 
 FILE = Path(__file__).with_name("properties.schema.json")
 """The file in the repository that has `text()`."""
@@ -27,10 +27,10 @@ def schema() -> dict[str, Any]:
         **_object(PROPERTIES),
         # CloudFormation itself requires it.
         "required": ["ServiceToken"],
-        "oneOf": [{"required": [name]} for name in EXACTLY_ONE],
+        "oneOf": [{"required": [name]} for name in EXACTLY_ONE_OF],
         "allOf": [
-            *({"not": {"required": list(pair)}} for pair in EXCLUDES),
-            *({"if": {"required": [name]}, "then": {"required": [other]}} for name, other in NEEDS),
+            *({"not": {"required": list(pair)}} for pair in MUTUALLY_EXCLUSIVE),
+            *({"if": {"required": [name]}, "then": {"required": [other]}} for name, other in REQUIRES),
         ],
     }
 
@@ -54,7 +54,7 @@ def _object(table: Iterable[Property]) -> dict[str, Any]:
 
 
 def _described(row: Property) -> dict[str, Any]:
-    about: dict[str, Any] = {"description": plain_text(row.meaning)}
+    about: dict[str, Any] = {"description": plain_text(row.description)}
     return about if row.default is None else about | {"default": row.default}
 
 
@@ -75,8 +75,8 @@ def _value(row: Property) -> dict[str, Any]:
 
 
 def _string(row: Property) -> dict[str, Any]:
-    if row.allowed:
-        return {"enum": list(row.allowed)}
+    if row.allowed_values:
+        return {"enum": list(row.allowed_values)}
     if row.pattern:
         return {"type": "string", "pattern": _whole(row.pattern.pattern)}
     return {"type": "string", "minLength": 1}

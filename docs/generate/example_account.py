@@ -1,4 +1,4 @@
-"""An AWS account in memory, with the resources that the pictures show."""
+"""An account, in memory, with a secret, a rotation function in a VPC, and what else the pictures show."""
 
 import json
 import os
@@ -11,16 +11,16 @@ from unittest import mock
 from moto.moto_api._internal import mock_random
 
 from rotation_role_policy.aws import transport
+from tests.support.account import REGION, Account, connected
 from tests.support.response_server import serve
-from tests.support.world import REGION, World, connected
 
 SECRET = "prod/orders"  # noqa: S105  # a name
 FUNCTION = "rotate-orders"
 
 
 @contextmanager
-def account() -> Iterator[World]:
-    """Create the account: a secret, and a rotation function in a VPC. It is the same in every run."""
+def example_account() -> Iterator[Account]:
+    """The account, the same in every run and on every machine."""
     settings = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
@@ -29,20 +29,20 @@ def account() -> Iterator[World]:
     }
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        answers, authority = stack.enter_context(serve(Path(folder)))
+        responses, authority = stack.enter_context(serve(Path(folder)))
         stack.enter_context(mock.patch.dict(os.environ, settings | {"SSL_CERT_FILE": str(authority)}, clear=True))
-        # The provider reads its certificate authorities once.
-        transport.tls.cache_clear()
-        stack.callback(transport.tls.cache_clear)
-        world = stack.enter_context(connected(answers))
+        # The provider reads its authorities once.
+        transport.ssl_context.cache_clear()
+        stack.callback(transport.ssl_context.cache_clear)
+        account = stack.enter_context(connected(responses))
         mock_random.seed(4)
-        world.function(world.role("orders-rotation"), name=FUNCTION, vpc=world.vpc())
-        world.secret(SECRET, key=world.key())
-        yield world
+        account.function(account.role("orders-rotation"), name=FUNCTION, vpc=account.vpc())
+        account.secret(SECRET, key=account.key())
+        yield account
 
 
-def put_inline_policy(world: World, name: str, action: str, resource: str) -> None:
-    """Put another inline policy on the function's role."""
+def put_inline_policy(account: Account, name: str, action: str, resource: str) -> None:
+    """One more policy on the function's role."""
     statement = {"Effect": "Allow", "Action": action, "Resource": resource}
     document = json.dumps({"Version": "2012-10-17", "Statement": statement})
-    world.client("iam").put_role_policy(RoleName="orders-rotation", PolicyName=name, PolicyDocument=document)
+    account.client("iam").put_role_policy(RoleName="orders-rotation", PolicyName=name, PolicyDocument=document)

@@ -3,7 +3,7 @@
 import contextlib
 import io
 
-from docs.generate.example_account import FUNCTION, SECRET, account
+from docs.generate.example_account import FUNCTION, SECRET, example_account
 
 _PARTICIPANTS = {
     "stack": "Your stack",
@@ -28,9 +28,9 @@ _RESPONSES = {
 
 def flow() -> str:
     """Return a Mermaid sequence diagram of a Create: a secret under a customer managed key, a function in a VPC."""
-    with account() as world, contextlib.redirect_stdout(io.StringIO()):
-        response = world.create(SecretId=SECRET, RotationLambdaARN=FUNCTION)
-        calls = world.actions()
+    with example_account() as account, contextlib.redirect_stdout(io.StringIO()):
+        response = account.create(SecretId=SECRET, RotationLambdaARN=FUNCTION)
+        calls = account.actions()
     lines = ["sequenceDiagram"]
     lines += [f"participant {name} as {label}" for name, label in _PARTICIPANTS.items()]
     lines.append(f"stack->>provider: Create, SecretId {SECRET}")

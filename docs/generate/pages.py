@@ -26,7 +26,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "properties": tables.properties,
     "attributes": tables.attributes,
     "statements": tables.statements,
-    "refusals": tables.refusals,
+    "errors": tables.errors,
 }
 """The parts of the README, between the lines ``<!-- NAME: make docs -->`` and ``<!-- end -->``."""
 

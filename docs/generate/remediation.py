@@ -1,28 +1,31 @@
-"""What each refusal means to whoever reads it in a stack's events (README, "What is refused")."""
+"""The table of error messages: what each message in a stack's events means, and what to do (docs/errors.md).
+
+A test checks that each message of the provider has a row, and that each row belongs to a message.
+"""
 
 from dataclasses import dataclass
 
-from rotation_role_policy.errors import Kind
+from rotation_role_policy.errors import ErrorCode
 
 
 @dataclass(frozen=True)
-class Remedy:
-    """One row of the table of refusals."""
+class Remediation:
+    """One row of the table of error messages."""
 
-    kind: Kind
-    says: tuple[str, ...]
-    """What the reasons say, values as ``...``."""
-    do: str
-    """What it means, and what to do."""
+    error_codes: tuple[ErrorCode, ...]
+    messages: tuple[str, ...]
+    """Parts of the messages, with ``...`` for values."""
+    remediation: str
+    """Markdown: what the message means if that is not obvious, and what to do."""
 
 
-REMEDIES = (
-    Remedy(
-        Kind.PROPERTIES,
+REMEDIATIONS = (
+    Remediation(
+        (ErrorCode.INVALID_REQUEST,),
         (
             "is not a property. Did you mean",
-            "is not in the right form",
-            "is none of",
+            "has the wrong form",
+            "is not an allowed value",
             "is not a whole number",
             "is not a string",
             "is not a list",
@@ -31,117 +34,132 @@ REMEDIES = (
             "is empty",
             "is an empty list",
         ),
-        "a typo, a wrong type or value in the template",
+        "Correct the property in the template. The message contains the allowed values.",
     ),
-    Remedy(
-        Kind.PROPERTIES,
-        (
-            "Exactly one of ... is needed",
-            "... together with ...",
-            "... without ...",
-        ),
-        "properties that do not go together",
+    Remediation(
+        (ErrorCode.INVALID_REQUEST,),
+        ("Exactly one of ... is required", "... cannot be combined with ...", "... requires ..."),
+        "Correct the combination of properties.",
     ),
-    Remedy(
-        Kind.SECRET,
-        (
-            "there is no such secret",
-            "is scheduled for deletion",
-        ),
-        "correct the name, order the resources with `!Ref` or `DependsOn`, or restore the secret",
+    Remediation(
+        (ErrorCode.NOT_FOUND,),
+        ("the secret does not exist",),
+        "Correct the ID of the secret. If the template creates the secret, use `!Ref` or `DependsOn`.",
     ),
-    Remedy(
-        Kind.SECRET,
-        ("this secret is managed by ...",),
-        "its owner rotates it, without a function. It can be a `SuperuserSecretId`",
+    Remediation(
+        (ErrorCode.RESOURCE_CONFLICT,),
+        ("is scheduled for deletion",),
+        "Restore the secret (`aws secretsmanager restore-secret`), or use another secret.",
     ),
-    Remedy(
-        Kind.SECRET,
-        ("its tag of the primary database says",),
-        "RDS's own tag on the superuser secret is no ARN of a database",
+    Remediation(
+        (ErrorCode.INVALID_REQUEST,),
+        ("manages this secret",),
+        "The service that manages the secret rotates it without a function. Remove the resource. You can use the secret"
+        " as `SuperuserSecretId`.",
     ),
-    Remedy(
-        Kind.FUNCTION,
+    Remediation(
+        (ErrorCode.INVALID_REQUEST,),
+        ("is not the ARN of a DB instance or cluster",),
+        "RDS sets this tag on the superuser secret. Correct the tag.",
+    ),
+    Remediation(
+        (ErrorCode.INVALID_REQUEST,),
         ("reports no rotation function", "report different rotation functions"),
-        "give `RotationLambdaARN`",
+        "Give `RotationLambdaARN`.",
     ),
-    Remedy(
-        Kind.FUNCTION,
-        ("has no such function",),
-        "correct it; if the function comes later in the template, declare it by `RoleName` and `VpcConfig`",
+    Remediation(
+        (ErrorCode.NOT_FOUND,),
+        ("the function does not exist",),
+        "Correct `RotationLambdaARN`. If the template creates the function after the policy, give `RoleName` and"
+        " `VpcConfig` instead.",
     ),
-    Remedy(
-        Kind.FUNCTION,
+    Remediation(
+        (ErrorCode.INVALID_REQUEST,),
         ("is not in the provider's account",),
-        "deploy a provider in the function's account",
+        "Deploy the provider in the account of the function.",
     ),
-    Remedy(
-        Kind.ROLE,
-        ("has no such role", "does not exist in this account", "is not the ARN of the role of that name"),
-        "correct it, or create the role first",
+    Remediation(
+        (ErrorCode.NOT_FOUND,),
+        ("the role does not exist in this account", "The role ... does not exist in this account"),
+        "Create the role first, or correct the name.",
     ),
-    Remedy(
-        Kind.ROLE,
-        ("is not the execution role of the function",),
-        "leave `RoleName` out, or name the role that the reason names",
+    Remediation(
+        (ErrorCode.INVALID_REQUEST,),
+        ("is not the ARN of the role with this name", "is not the execution role of the function"),
+        "Use the role that the message contains, or omit `RoleName`.",
     ),
-    Remedy(
-        Kind.ROLE,
-        ("Lambda cannot assume this role", "is a service-linked role"),
-        "the role's trust policy has to allow `lambda.amazonaws.com`; AWS's own roles take no policy",
+    Remediation(
+        (ErrorCode.INVALID_REQUEST,),
+        ("Lambda cannot assume this role",),
+        "Allow `sts:AssumeRole` to `lambda.amazonaws.com` in the role's trust policy.",
     ),
-    Remedy(
-        Kind.KEY,
-        ("its KMS key ... is ..., not Enabled", "its KMS key ... does not exist"),
-        "enable the key, or put the secret under another",
+    Remediation(
+        (ErrorCode.INVALID_REQUEST,),
+        ("is a service-linked role",),
+        "Give the function a role of its own. Only AWS can change a service-linked role.",
     ),
-    Remedy(
-        Kind.LIMIT,
-        ("IAM allows ...",),
-        "the role's inline policies are full: move others to a managed policy",
+    Remediation(
+        (ErrorCode.NOT_FOUND,),
+        ("the secret's KMS key ... does not exist",),
+        "Encrypt the secret with an existing key (`aws secretsmanager update-secret --kms-key-id`).",
     ),
-    Remedy(
-        Kind.LIMIT,
+    Remediation(
+        (ErrorCode.RESOURCE_CONFLICT,),
+        ("the secret's KMS key ... is ..., not Enabled",),
+        "Enable the key, or encrypt the secret with another key.",
+    ),
+    Remediation(
+        (ErrorCode.SERVICE_LIMIT_EXCEEDED,),
+        ("and IAM allows ...",),
+        "A role has at most 10,240 characters of inline policies. Move other inline policies to a managed policy.",
+    ),
+    Remediation(
+        (ErrorCode.SERVICE_LIMIT_EXCEEDED,),
         ("secrets are too many for one resource",),
-        "CloudFormation takes an answer of 4,096 bytes: spread the secrets over several resources",
+        "CloudFormation accepts responses of 4,096 bytes. Distribute the secrets over several resources.",
     ),
-    Remedy(
-        Kind.BLOCKED,
+    Remediation(
+        (ErrorCode.ACCESS_CHECK_FAILED,),
         ("is blocked by ...",),
-        "a permissions boundary or an explicit deny would block the rotation: allow it there. If you know that the"
-        ' simulator is wrong, set `AccessCheck: "Off"`',
+        "A permissions boundary or an explicit deny would block the rotation. Allow the action there. If you know that"
+        ' the policy simulator is wrong, set `AccessCheck: "Off"`.',
     ),
-    Remedy(
-        Kind.PROVIDER_DENIED,
+    Remediation(
+        (ErrorCode.ACCESS_DENIED,),
         ("AWS denies the provider ...",),
-        "the *provider* lacks that action. Give the secret or the role the required tag or permissions boundary, or"
-        " widen the parameter of its stack that the reason names ([Narrow the provider](#narrow-the-provider)). For a"
-        " key, change the key's policy. For a secret it can also mean that no secret has that name",
+        "The *provider* lacks the action. Give the secret or the role the required tag or permissions boundary, or"
+        " widen the parameter of the provider's stack that the message names ([Operate the provider](operations.md))."
+        " For a key, change the key policy. For a secret, the message can also mean that the secret does not exist.",
     ),
-    Remedy(
-        Kind.NOT_TAKEN_BACK,
-        ("IAM did not take its policy back",),
-        "an update failed after it had written. Once the stack has rolled back, look at the policy that the reason"
-        " names; remove it where the stack does not name that role",
+    Remediation(
+        (ErrorCode.ROLLBACK_FAILED,),
+        ("could not undo its change to the policy ...",),
+        "The update failed after it had written the policy. After the stack has rolled back, remove the policy that the"
+        " message names if the stack no longer names the role.",
     ),
-    Remedy(
-        Kind.OVERTAKEN,
+    Remediation(
+        (ErrorCode.REQUEST_SUPERSEDED,),
         ("no longer waits for this request",),
-        "nobody reads it but the log: the stack has been rolled back or deleted meanwhile",
+        "Nothing to do. CloudFormation has rolled back or deleted the stack. Only the provider's log has the message.",
     ),
-    Remedy(
-        Kind.AWS_FAILED,
-        ("answered ...). Try again",),
-        "AWS failed, not your template: try again; if it stays, read the provider's log, as below",
+    Remediation(
+        (
+            ErrorCode.THROTTLING,
+            ErrorCode.NETWORK_FAILURE,
+            ErrorCode.SERVICE_INTERNAL_ERROR,
+            ErrorCode.GENERAL_SERVICE_EXCEPTION,
+        ),
+        ("... failed with ...: .... Try again",),
+        "An AWS call failed. Try again. If it fails again, read the provider's log (below).",
     ),
-    Remedy(
-        Kind.OUT_OF_TIME,
+    Remediation(
+        (ErrorCode.DEADLINE_EXCEEDED,),
         ("ran out of time",),
-        "AWS throttled for nine minutes: try again, with fewer at once",
+        "AWS throttled the provider for nine minutes. Try again, with fewer resources at the same time.",
     ),
-    Remedy(
-        Kind.UNEXPECTED,
-        ("failed unexpectedly",),
-        "a fault of the provider's: its log has it whole",
+    Remediation(
+        (ErrorCode.INTERNAL_FAILURE,),
+        ("failed with an internal error",),
+        "An error in the provider. The provider's log has the details.",
     ),
 )

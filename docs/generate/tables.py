@@ -1,19 +1,18 @@
-"""The README's tables as Markdown, made from the tables in the code."""
+"""The README's tables, as Markdown, each from the one table in the code."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from docs.generate.remediation import REMEDIES
+from docs.generate.remediation import REMEDIATIONS
 from rotation_role_policy import policy
 from rotation_role_policy.attributes import ATTRIBUTES
-from rotation_role_policy.errors import Kind
 from rotation_role_policy.policy_grammar import as_list
 from rotation_role_policy.properties import PROPERTIES, Property
-from rotation_role_policy.state import Role, Secret, Situation
+from rotation_role_policy.state import Role, Secret, State
 from rotation_role_policy_cli import lint
 
 _ARN = "arn:aws:{}:eu-central-1:123456789012:{}"
 
-_HAS_IT_ALL = Situation(
+_HAS_IT_ALL = State(
     secrets=(Secret(_ARN.format("secretsmanager", "secret:db"), _ARN.format("kms", "key/1")),),
     superuser_secret=Secret(
         _ARN.format("secretsmanager", "secret:superuser"),
@@ -26,11 +25,11 @@ _HAS_IT_ALL = Situation(
     in_vpc=True,
     dns_suffix="amazonaws.com",
 )
-"""The state that leads to a policy with each kind of statement, in each of its forms."""
+"""From which a policy follows with a statement of each kind, in each of its forms."""
 
 
 def properties() -> str:
-    """Return the table of properties. The members of an Object follow it."""
+    """Of PROPERTIES, the members of an Object below it."""
     rows = []
     for row in PROPERTIES:
         rows.append(_property(row.name, row))
@@ -39,33 +38,33 @@ def properties() -> str:
 
 
 def _property(path: str, row: Property) -> list[str]:
-    shape = row.shape or row.type
-    if row.allowed:
-        shape = " or ".join(f"`{value}`" for value in row.allowed)
+    shape = row.type_description or row.type
+    if row.allowed_values:
+        shape = " or ".join(f"`{one}`" for one in row.allowed_values)
     elif row.type == "Integer":
         shape = f"Integer, {row.minimum} to {row.maximum}"
     default = f"`{row.default}`" if isinstance(row.default, str) else "" if row.default is None else str(row.default)
-    return [f"`{path}`", shape, default or row.otherwise, row.meaning]
+    return [f"`{path}`", shape, default or row.default_description, row.description]
 
 
 def attributes() -> str:
-    """Return the table of attributes."""
-    return _table(["`Fn::GetAtt`", "value"], [[f"`{attribute.name}`", attribute.meaning] for attribute in ATTRIBUTES])
+    """Of ATTRIBUTES."""
+    return _table(["`Fn::GetAtt`", "value"], [[f"`{one.name}`", one.description] for one in ATTRIBUTES])
 
 
 def statements() -> str:
-    """Return the table of statements. The actions are those of a policy that has them all."""
+    """Of STATEMENTS, the actions from a policy that has them all."""
     rows = []
-    for kind, built in policy.explained(_HAS_IT_ALL, "Strict"):
-        # One kind has different statements for instances and for clusters.
+    for kind, built in policy.statements_by_type(_HAS_IT_ALL, "Strict"):
+        # One kind has a statement for an instance, and another for a cluster.
         forms = dict.fromkeys(_actions(statement) for statement in built)
         sid = f"`{kind.sid}`" + (" (Deny)" if built[0]["Effect"] == "Deny" else "")
-        rows.append([sid, " or ".join(forms), kind.resource, kind.when, kind.why])
+        rows.append([sid, " or ".join(forms), kind.resource, kind.when, kind.reason])
     return _table(["`Sid`", "actions", "resource", "when", "why"], rows)
 
 
 def _actions(statement: policy.Statement) -> str:
-    """Return the actions of a statement, as in `kms:` Decrypt, GenerateDataKey."""
+    """Such as `kms:` Decrypt, GenerateDataKey."""
     services, names = zip(*(action.split(":") for action in as_list(statement["Action"])), strict=True)
     if len(names) == 1:
         return f"`{services[0]}:{names[0]}`"
@@ -73,15 +72,21 @@ def _actions(statement: policy.Statement) -> str:
     return f"`{service}:` {', '.join(names)}"
 
 
-def refusals() -> str:
-    """Return the table of refusals, in the order of their kinds."""
-    ordered = sorted(REMEDIES, key=lambda remedy: list(Kind).index(remedy.kind))
-    rows = [["; ".join(f"`{text}`" for text in remedy.says), remedy.do, f"`{remedy.kind}`"] for remedy in ordered]
-    return _table(["the reason says", "what it means, and what to do", "`Kind`"], rows)
+def errors() -> str:
+    """Return the table of REMEDIATIONS."""
+    rows = [
+        [
+            "<br>".join(f"`{message}`" for message in row.messages),
+            row.remediation,
+            ", ".join(f"`{code}`" for code in row.error_codes),
+        ]
+        for row in REMEDIATIONS
+    ]
+    return _table(["message", "what to do", "error code"], rows)
 
 
 def rules() -> str:
-    """Return the table of the rules for cfn-lint."""
+    """Of the rules for cfn-lint."""
     return _table(["rule", "finds"], [[f"`{rule}`", finds] for rule, finds in lint.rows()])
 
 

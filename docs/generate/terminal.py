@@ -9,9 +9,9 @@ from unittest import mock
 from rich.console import Console
 from rich.text import Text
 
-from docs.generate.example_account import FUNCTION, SECRET, account, put_inline_policy
+from docs.generate.example_account import FUNCTION, SECRET, example_account, put_inline_policy
 from rotation_role_policy_cli import caller_aws, main, render
-from tests.support.world import watched_caller_aws
+from tests.support.account import watched_caller_aws
 
 _WIDTH = 100
 
@@ -21,15 +21,15 @@ def preview() -> str:
     arguments = ["preview", "--secret-id", SECRET, "--rotation-lambda", FUNCTION]
     console = Console(record=True, width=_WIDTH, file=io.StringIO(), force_terminal=True, highlight=False)
     console.print(Text(f"$ {main.PROGRAM} {' '.join(arguments)}\n"))
-    with account() as world:
+    with example_account() as account:
         with contextlib.redirect_stdout(io.StringIO()):
-            world.create(SecretId=SECRET, RotationLambdaARN=FUNCTION)
+            account.create(SecretId=SECRET, RotationLambdaARN=FUNCTION)
         # The provider, which ran in this process too, has set up its own log.
         logging.getLogger("rotation_role_policy").handlers.clear()
-        world.client("secretsmanager").update_secret(SecretId=SECRET, KmsKeyId=world.key())
-        put_inline_policy(world, "from-the-wizard", "secretsmanager:GetSecretValue", "*")
+        account.client("secretsmanager").update_secret(SecretId=SECRET, KmsKeyId=account.key())
+        put_inline_policy(account, "from-the-wizard", "secretsmanager:GetSecretValue", "*")
         with (
-            mock.patch.object(caller_aws, "CallerAws", watched_caller_aws(world)),
+            mock.patch.object(caller_aws, "CallerAws", watched_caller_aws(account)),
             mock.patch.object(render, "make_console", return_value=console),
         ):
             main.main(arguments)

@@ -1,4 +1,4 @@
-"""The least-privilege inline policy for the execution role of a Secrets Manager rotation function."""
+"""Custom::RotationRolePolicy: the least-privilege inline policy for a Secrets Manager rotation function's role."""
 
 __version__ = "0.2.0"
-"""Semantic: a change of the contract (README, from "Properties" to "What you can rely on") is a breaking one."""
+"""Semantic version. A breaking change of the contract (README, "Compatibility") is a new major version."""

@@ -1,4 +1,4 @@
-"""What ARNs and names look like, and their parts.
+"""Patterns for ARNs and names, and the parts of an ARN.
 
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
 """
@@ -10,12 +10,13 @@ _PREFIX = r"arn:[a-z0-9-]+"
 _REGION = r"[a-z0-9-]+"
 _ACCOUNT = r"[0-9]{12}"
 
-# No pattern admits a wildcard: nothing that was typed can widen a statement's Resource.
+# No pattern matches a wildcard, so no text from a template can widen a statement's Resource.
 SECRET = re.compile(
-    # 512 characters of name; an ARN ends in six more and a hyphen. "!" stands in the names of managed secrets.
+    # A name has up to 512 characters. An ARN ends in a hyphen and six more. Names of managed secrets contain "!".
     rf"({_PREFIX}:secretsmanager:{_REGION}:{_ACCOUNT}:secret:)?[A-Za-z0-9/_+=.@!-]{{1,519}}"
 )
-# Any path is one run up to the last slash: "/" is among its characters, and a repeated run would be tried in every way.
+# The path is matched as one run up to the last slash. A repeated group would backtrack exponentially, because "/" is
+# among its characters.
 ROLE = re.compile(rf"({_PREFIX}:iam::{_ACCOUNT}:role/([!-~]+/)?)?(?P<name>[A-Za-z0-9_+=,.@-]{{1,64}})")
 FUNCTION = re.compile(
     rf"(?P<function>({_PREFIX}:lambda:{_REGION}:{_ACCOUNT}:function:|{_ACCOUNT}:function:)?[A-Za-z0-9_-]{{1,140}})"
@@ -23,7 +24,7 @@ FUNCTION = re.compile(
 )
 DATABASE = re.compile(rf"{_PREFIX}:rds:{_REGION}:{_ACCOUNT}:(db|cluster):[A-Za-z0-9-]{{1,255}}")
 KEY = re.compile(rf"{_PREFIX}:kms:{_REGION}:{_ACCOUNT}:key/[A-Za-z0-9-]{{1,256}}")
-# The AWS managed key of Secrets Manager goes by this alias; DescribeSecret usually leaves it out.
+# The alias of the AWS managed key for Secrets Manager. DescribeSecret usually omits it.
 AWS_MANAGED_KEY = re.compile(rf"({_PREFIX}:kms:{_REGION}:{_ACCOUNT}:)?alias/aws/secretsmanager")
 
 
@@ -38,7 +39,7 @@ class Arn(NamedTuple):
 
 
 def parse(text: str) -> Arn:
-    """The parts of `text`, a full ARN. Raises ValueError where it is none."""
+    """Return the parts of `text`, a full ARN. Raises ValueError if it is not an ARN."""
     parts = text.split(":", 5)
     if len(parts) != 6 or parts[0] != "arn":
         raise ValueError(f"not an ARN: {text!r}")
@@ -46,12 +47,12 @@ def parse(text: str) -> Arn:
 
 
 def role_name(role: str) -> str:
-    """The name of a role, given as a name or as an ARN with or without a path."""
+    """Return the name of a role, given as a name or as an ARN with or without a path."""
     return role.rpartition("/")[2]
 
 
 def split_qualifier(function: str) -> tuple[str, str | None]:
-    """A function's name or ARN without its version or alias, and that version or alias."""
+    """Split a function's name or ARN into the part without qualifier, and its version or alias (None if absent)."""
     match = FUNCTION.fullmatch(function)
     if match is None:
         raise ValueError(f"not a function's name or ARN: {function!r}")

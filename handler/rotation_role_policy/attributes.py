@@ -1,10 +1,13 @@
-"""What `Fn::GetAtt` gives: the one table of attributes (README, "Return values")."""
+"""The attributes that `Fn::GetAtt` returns, as one table.
+
+The documentation (docs/properties.md) and the lint rules are derived from `ATTRIBUTES`. Source: contract, section 3.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rotation_role_policy.policy import Document, read_back
-from rotation_role_policy.state import Role, Situation
+from rotation_role_policy.policy import Document, summarize
+from rotation_role_policy.state import Role, State
 
 
 @dataclass(frozen=True)
@@ -12,51 +15,51 @@ class Attribute:
     """One row of the table of attributes."""
 
     name: str
-    meaning: str
-    value: Callable[[str, Situation], str]
-    """Of the policy's name and the situation."""
+    description: str
+    value: Callable[[str, State], str]
+    """Function of the policy's name and the state."""
 
 
 ATTRIBUTES = (
-    Attribute("PolicyName", "the inline policy's name", lambda policy_name, _: policy_name),
-    Attribute("RoleName", "the role that it stands on", lambda _, situation: situation.role.name),
-    Attribute("RoleArn", "that role's ARN, with its path", lambda _, situation: situation.role.arn),
+    Attribute("PolicyName", "name of the inline policy", lambda policy_name, _: policy_name),
+    Attribute("RoleName", "name of the role that has the policy", lambda _, state: state.role.name),
+    Attribute("RoleArn", "ARN of this role, with its path", lambda _, state: state.role.arn),
     Attribute(
         "FunctionArn",
-        "the inspected function, unqualified; empty for a declared one",
-        lambda _, situation: situation.function_arn,
+        "unqualified ARN of the rotation function; empty in declared mode",
+        lambda _, state: state.function_arn,
     ),
-    Attribute("InVpc", "`true` or `false`", lambda _, situation: "true" if situation.in_vpc else "false"),
+    Attribute("InVpc", "`true` or `false`", lambda _, state: "true" if state.in_vpc else "false"),
     Attribute(
         "SecretArns",
-        "full ARNs, comma separated, in the order given",
-        lambda _, situation: ",".join(secret.arn for secret in situation.secrets),
+        "full ARNs of the secrets, comma separated, in the order of the template",
+        lambda _, state: ",".join(secret.arn for secret in state.secrets),
     ),
     Attribute(
         "KmsKeyArns",
-        "the customer managed keys, each once, comma separated; empty where there is none",
-        lambda _, situation: ",".join(situation.key_arns),
+        "ARNs of the customer managed keys, comma separated, without duplicates; empty if there are none",
+        lambda _, state: ",".join(state.key_arns),
     ),
 )
 
 
-def attributes(policy_name: str, situation: Situation) -> dict[str, str]:
-    """The attributes of a resource whose policy has this name: always all of them, all strings."""
-    return {attribute.name: attribute.value(policy_name, situation) for attribute in ATTRIBUTES}
+def attributes(policy_name: str, state: State) -> dict[str, str]:
+    """Return the attributes of a resource: always all of them, all strings."""
+    return {attribute.name: attribute.value(policy_name, state) for attribute in ATTRIBUTES}
 
 
-def known(policy_name: str, role: Role, function_arn: str, document: Document | None) -> dict[str, str]:
-    """The attributes of a resource whose policy stands on `role`, as far as its document tells them.
+def from_document(policy_name: str, role: Role, function_arn: str, document: Document | None) -> dict[str, str]:
+    """Return the attributes of a resource whose state cannot be inspected, as far as the policy on `role` shows them.
 
-    Always all of them, all strings; what is not known is empty, and `InVpc` is ``false``.
+    Always all of them, all strings. An unknown attribute is empty, and an unknown `InVpc` is ``false``.
     """
-    granted = read_back(document)
+    summary = summarize(document)
     return {
         "PolicyName": policy_name,
         "RoleName": role.name,
         "RoleArn": role.arn if role.name else "",
         "FunctionArn": function_arn,
-        "InVpc": "true" if granted.in_vpc else "false",
-        "SecretArns": ",".join(granted.secret_arns),
-        "KmsKeyArns": ",".join(granted.key_arns),
+        "InVpc": "true" if summary.in_vpc else "false",
+        "SecretArns": ",".join(summary.secret_arns),
+        "KmsKeyArns": ",".join(summary.key_arns),
     }

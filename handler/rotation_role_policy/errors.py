@@ -1,117 +1,153 @@
-"""What goes wrong, in the words that the reader of a stack's events needs.
+"""Errors, and how their messages show values.
 
-A reason names the property and its value, says what is wrong and what to do. ARNs and names of AWS resources are shown
-in full, so that they can be copied. The main point comes last, within the last 240 characters where values allow: where
-a reason has to be cut, its beginning goes (README, "What is refused").
+A message is the reason that a user reads in the stack's events. It names the property and its value, what is wrong, and
+what to do. ARNs and names of AWS resources are shown in full, so that the user can copy them. The main point comes
+last, within the last 240 characters where values allow, because a reason that is too long is cut at its start.
+Source: contract, section 7.
 """
 
 import json
 from enum import StrEnum
 
-FREE_TEXT_CHARACTERS = 72
+TEXT_CHARACTERS = 72
 
 
 def quoted(value: object) -> str:
-    """The name or ARN of an AWS resource, or AWS's own words, as a reason shows them: printable ASCII, in full."""
+    """Return the name or ARN of an AWS resource, or AWS's own message, as printable ASCII in quotation marks."""
     return json.dumps(value, default=str)
 
 
 def quoted_text(value: object) -> str:
-    """What a template's author typed, as a reason shows it: printable ASCII, cut in the middle to 72 characters.
+    """Return text that a user typed as printable ASCII in quotation marks, shortened to 72 characters in the middle.
 
-    An ARN is shown in full, even one that is not in the right form.
+    An ARN is shown in full, even if its form is wrong.
     """
     text = json.dumps(value, default=str)
-    if len(text) > FREE_TEXT_CHARACTERS and not text.startswith('"arn:'):
-        half = (FREE_TEXT_CHARACTERS - 3) // 2
+    if len(text) > TEXT_CHARACTERS and not text.startswith('"arn:'):
+        half = (TEXT_CHARACTERS - 3) // 2
         text = f"{text[:half]}...{text[-half:]}"
     return text
 
 
-class Kind(StrEnum):
-    """What a failed request failed of: in the log, and as a dimension of the metric of failures."""
+class ErrorCode(StrEnum):
+    """The category of a failed request, in the log and as a dimension of the metric ``FailedRequests``.
 
-    PROPERTIES = "Properties"
-    SECRET = "Secret"  # noqa: S105  # a word
-    FUNCTION = "Function"
-    ROLE = "Role"
-    KEY = "Key"
-    LIMIT = "Limit"
-    BLOCKED = "Blocked"
-    PROVIDER_DENIED = "ProviderDenied"
-    OVERTAKEN = "Overtaken"
-    NOT_TAKEN_BACK = "NotTakenBack"
-    AWS_FAILED = "AwsFailed"
-    OUT_OF_TIME = "OutOfTime"
-    UNEXPECTED = "Unexpected"
-
-
-class Refused(Exception):
-    """The request cannot be served as it stands. `str()` of it is the reason in the stack's events.
-
-    Unless it says otherwise, it is the template's properties that are refused.
+    The values are CloudFormation's `HandlerErrorCode` where one fits; the last five are the provider's own.
+    Source: https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-test-contract-errors.html
     """
 
-    in_doubt = False
-    """As for `CallFailed`."""
+    INVALID_REQUEST = "InvalidRequest"
+    NOT_FOUND = "NotFound"
+    RESOURCE_CONFLICT = "ResourceConflict"
+    """The secret or the key exists, but cannot be used in its current state."""
+    ACCESS_DENIED = "AccessDenied"
+    """AWS denied a call to the provider's role."""
+    SERVICE_LIMIT_EXCEEDED = "ServiceLimitExceeded"
+    THROTTLING = "Throttling"
+    NETWORK_FAILURE = "NetworkFailure"
+    SERVICE_INTERNAL_ERROR = "ServiceInternalError"
+    GENERAL_SERVICE_EXCEPTION = "GeneralServiceException"
+    INTERNAL_FAILURE = "InternalFailure"
+    """An error in the provider."""
+    ACCESS_CHECK_FAILED = "AccessCheckFailed"
+    """Something would block the rotation function's own calls."""
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    REQUEST_SUPERSEDED = "RequestSuperseded"
+    ROLLBACK_FAILED = "RollbackFailed"
 
-    def __init__(self, reason: str, kind: Kind = Kind.PROPERTIES) -> None:
-        self.kind = kind
+
+class RequestError(Exception):
+    """The request cannot be served. `str()` of the error is the reason in the stack's events."""
+
+    in_doubt = False
+    """Whether a write may have happened although the call failed."""
+
+    def __init__(self, reason: str, error_code: ErrorCode = ErrorCode.INVALID_REQUEST) -> None:
+        self.error_code = error_code
         super().__init__(reason)
 
 
-class ProviderDenied(Refused):
+class AccessDeniedError(RequestError):
     """AWS denied a call to the provider's own role.
 
-    `action` is the IAM action that the role lacks, such as ``iam:PutRolePolicy``; `message` AWS's own words, for
-    the log: they can say which kind of policy denied it.
+    Args:
+        action: the IAM action that the role lacks, such as ``iam:PutRolePolicy``.
+        message: AWS's own message, for the log. It can say which type of policy denied the call.
+        reason: the text for the stack's events.
+        in_doubt: as for `AwsApiError`.
     """
 
     def __init__(self, action: str, message: str, reason: str, *, in_doubt: bool = False) -> None:
         self.action = action
         self.message = message
         self.in_doubt = in_doubt
-        super().__init__(reason, Kind.PROVIDER_DENIED)
+        super().__init__(reason, ErrorCode.ACCESS_DENIED)
 
 
-def no_such_role(role: str) -> Refused:
-    """The refusal for an execution role (its name or ARN) that is not there, whichever call shows it."""
-    return Refused(
-        f"The role {quoted(role)} does not exist in this account. Create it first, or give the right one.", Kind.ROLE
-    )
+class AwsApiError(RequestError):
+    """An AWS call failed for a reason that the caller of the call has to judge.
 
-
-class CallFailed(Exception):
-    """An AWS call failed for a reason that the caller has to judge.
-
-    `code` is AWS's error code, such as ``NoSuchEntity``; `action` the IAM action of the call. `in_doubt` where a try of
-    it got no answer, so that a write may have happened all the same.
+    Args:
+        action: the IAM action of the call.
+        code: AWS's error code, such as ``NoSuchEntity``.
+        message: AWS's own message.
+        in_doubt: whether an attempt got no response, so that a write may have happened.
+        error_code: the category, if nobody judges otherwise.
     """
 
-    kind = Kind.AWS_FAILED
-
-    def __init__(self, action: str, code: str, message: str, *, in_doubt: bool = False) -> None:
+    def __init__(
+        self,
+        action: str,
+        code: str,
+        message: str,
+        *,
+        in_doubt: bool = False,
+        error_code: ErrorCode = ErrorCode.GENERAL_SERVICE_EXCEPTION,
+    ) -> None:
         self.action = action
         self.code = code
         self.message = message
         self.in_doubt = in_doubt
-        super().__init__(f"{quoted(message)} ({action} answered {code}). Try again; the provider's log has more.")
-
-
-class OutOfTime(Refused):
-    """The time that Lambda gives an invocation is up, but for what the answer needs."""
-
-    def __init__(self) -> None:
         super().__init__(
-            "The provider function ran out of time, most likely because AWS throttled its calls. Try again; its log"
-            " says how far it came.",
-            Kind.OUT_OF_TIME,
+            f"{action} failed with {code}: {quoted(message)}. Try again. The provider's log has more details.",
+            error_code,
         )
 
 
-class NotARequest(Exception):
-    """The event is not a request of CloudFormation's; there is nobody to answer."""
+class DeadlineExceededError(RequestError):
+    """The time of the invocation is used up, except for what the response needs."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The provider function ran out of time, most likely because AWS throttled its calls. Try again. The"
+            " provider's log shows how far it got.",
+            ErrorCode.DEADLINE_EXCEEDED,
+        )
 
 
-class Undelivered(Exception):
-    """The answer did not reach CloudFormation. Raised out of the handler, so that Lambda delivers the event again."""
+class RollbackFailedError(RequestError):
+    """An Update failed after it had written a policy, and IAM did not let the provider remove that policy."""
+
+    def __init__(self, role_name: str, policy_name: str) -> None:
+        super().__init__(
+            f"The update failed, and the provider could not undo its change to the policy {quoted(policy_name)} on the"
+            f" role {quoted(role_name)}. After the stack has rolled back, remove this policy if the stack no longer"
+            f" names the role.",
+            ErrorCode.ROLLBACK_FAILED,
+        )
+
+
+def role_not_found(role: str) -> RequestError:
+    """Return the error for an execution role (name or ARN) that does not exist, whichever call finds out."""
+    return RequestError(
+        f"The role {quoted(role)} does not exist in this account. Create the role first, or correct the name.",
+        ErrorCode.NOT_FOUND,
+    )
+
+
+class InvalidEventError(Exception):
+    """The event is not a CloudFormation request, so nobody expects a response."""
+
+
+class ResponseDeliveryError(Exception):
+    """The response did not reach CloudFormation. The handler raises it, so that Lambda delivers the event again."""

@@ -1,4 +1,8 @@
-"""Which policy is a resource's own: its name belongs to one resource of one stack (README, "What you can rely on")."""
+"""The name of a resource's own policy, and its physical ID.
+
+Both depend only on the stack and the logical ID, so each delivery of a request leads to the same policy, and no two
+resources share one. Source: contract, section 4.
+"""
 
 import hashlib
 import re
@@ -11,32 +15,37 @@ _DIGITS = 12
 
 
 def policy_name(stack_id: str, logical_id: str) -> str:
-    """The name of the inline policy of a resource of the stack with this ARN: the same in every delivery."""
+    """Return the name of the inline policy of the resource `logical_id` in the stack with the ARN `stack_id`."""
     digits = hashlib.sha256(f"{stack_id}/{logical_id}".encode()).hexdigest()[:_DIGITS]
-    return f"{_beginning(logical_id)}{digits}"
+    return f"{_prefix(logical_id)}{digits}"
 
 
-def may_be_named(name: str, logical_id: str) -> bool:
-    """Whether a policy of this name may be that of a resource with this logical id (of any, if empty) in some stack."""
-    beginning = re.escape(_beginning(logical_id)) if logical_id else "[A-Za-z0-9]+-"
-    return re.fullmatch(f"{beginning}[0-9a-f]{{{_DIGITS}}}", name) is not None
+def is_possible_policy_name(name: str, logical_id: str) -> bool:
+    """Return whether `name` can be the policy of a resource in some stack.
+
+    Args:
+        name: name of an inline policy.
+        logical_id: of the resource; empty for any.
+    """
+    prefix = re.escape(_prefix(logical_id)) if logical_id else "[A-Za-z0-9]+-"
+    return re.fullmatch(f"{prefix}[0-9a-f]{{{_DIGITS}}}", name) is not None
 
 
 def physical_id(role_name: str, policy_name: str) -> str:
-    """The physical ID of a resource whose policy stands on this role."""
+    """Return the physical ID of a resource whose policy is on this role."""
     return f"{role_name}/{policy_name}"
 
 
-def role_of(physical_id: str, policy_name: str) -> str:
-    """The role on which the policy of this name stands by a physical ID; empty if the ID does not say."""
+def role_name_of(physical_id: str, policy_name: str) -> str:
+    """Return the role that has the policy `policy_name` according to a physical ID; empty if the ID names no role."""
     role_name, _, name = physical_id.partition("/")
     return role_name if name == policy_name and arn.ROLE.fullmatch(role_name) else ""
 
 
 def uncreated_id(logical_id: str) -> str:
-    """The physical ID of an answer that is given before anything exists: without ``/``, so that a Delete can tell."""
+    """Return the physical ID for a response that is sent before the role is known. It contains no ``/``."""
     return f"uncreated-{logical_id}"
 
 
-def _beginning(logical_id: str) -> str:
+def _prefix(logical_id: str) -> str:
     return f"{logical_id[: POLICY_NAME_CHARACTERS - 1 - _DIGITS]}-"

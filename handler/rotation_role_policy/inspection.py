@@ -1,7 +1,7 @@
-"""Looks up the secrets, the function and the role that the template names; their keys are `keys`'s to look up.
+"""Inspect the secrets, the rotation function and its role, and return their `State`.
 
-`inspect` makes one DescribeSecret for each secret, one DescribeKey for each key that can be a customer managed one,
-and one GetFunctionConfiguration, or in declared mode one GetRole.
+`inspect` makes one DescribeSecret call for each secret, one DescribeKey call for each key that can be customer managed
+(`keys`), and one GetFunctionConfiguration call, or in declared mode one GetRole call.
 """
 
 import logging
@@ -9,249 +9,255 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.aws.client import Aws, what_to_check
-from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, quoted
+from rotation_role_policy.aws.client import Aws, what_limits
+from rotation_role_policy.errors import AccessDeniedError, AwsApiError, ErrorCode, RequestError, quoted
 from rotation_role_policy.keys import Keys
-from rotation_role_policy.log import facts
+from rotation_role_policy.log import log_fields
 from rotation_role_policy.policy_grammar import as_list, matches
-from rotation_role_policy.properties import Declaration
-from rotation_role_policy.state import Role, Secret, Situation
+from rotation_role_policy.properties import Properties
+from rotation_role_policy.state import Role, Secret, State
 
 logger = logging.getLogger(__name__)
 
 
 class Function(NamedTuple):
-    """A rotation function: its ARN, unqualified and empty in declared mode; its role; whether it is in a VPC."""
+    """A rotation function."""
 
     arn: str
+    """Unqualified ARN; empty in declared mode."""
     role: Role
     in_vpc: bool
 
 
-def inspect(aws: Aws, declaration: Declaration, account: str) -> Situation:
-    """The situation of a declaration. `account` is the provider's own (12 digits): it can serve the roles there.
+def inspect(aws: Aws, properties: Properties, account: str) -> State:
+    """Return the state that the policy of a resource depends on.
 
-    Raises `Refused` for what is refused (README, "What is refused"), `CallFailed` where AWS fails.
+    Args:
+        aws: makes the calls.
+        properties: of the resource.
+        account: the provider's own account (12 digits). The provider serves only roles of this account.
+
+    Raises:
+        RequestError: a secret, function, role or key does not exist or cannot be used, or an AWS call failed.
     """
-    label = declaration.secret_property
-    described = [_describe_secret(aws, label, secret_id) for secret_id in declaration.secret_ids]
-    for secret_id, secret in zip(declaration.secret_ids, described, strict=True):
-        _refuse_managed(label, secret_id, secret)
-    superuser_id = declaration.superuser_secret_id
+    secret_property = properties.secret_property
+    secrets = [_describe_secret(aws, secret_property, secret_id) for secret_id in properties.secret_ids]
+    for secret_id, secret in zip(properties.secret_ids, secrets, strict=True):
+        _check_not_managed(secret_property, secret_id, secret)
+    superuser_id = properties.superuser_secret_id
     superuser = _describe_secret(aws, "SuperuserSecretId", superuser_id) if superuser_id else None
 
-    function = _function(aws, declaration, described, account)
+    function = _get_function(aws, properties, secrets, account)
     keys = Keys(aws)
-    # A secret that is named twice, by its name and by its ARN, is one secret.
-    distinct = {one["ARN"]: one for one in described}.values()
-    situation = Situation(
-        secrets=tuple(Secret(one["ARN"], keys.customer_managed(label, one), _tags(one)) for one in distinct),
+    # A secret can be listed twice, by its name and by its ARN.
+    distinct_secrets = {secret["ARN"]: secret for secret in secrets}.values()
+    state = State(
+        secrets=tuple(
+            Secret(secret["ARN"], keys.customer_managed_key_arn(secret_property, secret), _tags(secret))
+            for secret in distinct_secrets
+        ),
         superuser_secret=_superuser_secret(keys, superuser) if superuser else None,
         role=function.role,
         function_arn=function.arn,
         in_vpc=function.in_vpc,
-        dns_suffix=aws.dns_suffix(arn.parse(described[0]["ARN"]).partition),
+        dns_suffix=aws.dns_suffix(arn.parse(secrets[0]["ARN"]).partition),
     )
-    _log(situation)
-    return situation
+    _log(state)
+    return state
 
 
-def find_role_name(aws: Aws, declaration: Declaration, account: str) -> str:
-    """The name of the role that the policy of `declaration` stands on, for a Delete whose ID does not say.
+def find_role_name(aws: Aws, properties: Properties, account: str) -> str:
+    """Return the name of the role that has the policy, for a Delete whose physical ID does not name the role.
 
-    Looks up no more than it needs: nothing where `RoleName` is given, else the function's configuration.
-    Raises as `inspect` does.
+    Makes no call if `RoleName` is given. Arguments and errors as for `inspect`.
     """
-    if declaration.role_name:
-        return arn.role_name(declaration.role_name)
-    return find_function(aws, declaration, account).role.name
+    if properties.role_name:
+        return arn.role_name(properties.role_name)
+    return find_function(aws, properties, account).role.name
 
 
-def find_function(aws: Aws, declaration: Declaration, account: str) -> Function:
-    """The function of a declaration, and its role, though the secrets may be gone. Raises as `inspect` does."""
-    described = []
-    if not declaration.rotation_lambda_arn and declaration.subnet_ids is None:
-        for secret_id in declaration.secret_ids:
-            # One that still says which function it is will do.
-            with suppress(CallFailed, ProviderDenied):
-                described.append(aws.call("secretsmanager", "DescribeSecret", SecretId=secret_id))
-    return _function(aws, declaration, described, account)
+def find_function(aws: Aws, properties: Properties, account: str) -> Function:
+    """Return the rotation function, even if some of the secrets do not exist. Arguments and errors as for `inspect`."""
+    secrets = []
+    if not properties.rotation_lambda_arn and properties.subnet_ids is None:
+        for secret_id in properties.secret_ids:
+            # One secret that reports its function is enough.
+            with suppress(AwsApiError, AccessDeniedError):
+                secrets.append(aws.call("secretsmanager", "DescribeSecret", SecretId=secret_id))
+    return _get_function(aws, properties, secrets, account)
 
 
 def describe_role(aws: Aws, role_name: str) -> Role:
-    """The role of this name. Raises `CallFailed` where there is none."""
-    found = aws.call("iam", "GetRole", RoleName=role_name)["Role"]
-    return Role(found["RoleName"], found["Arn"])
+    """Return the role with this name. Raises `AwsApiError` if it does not exist."""
+    role = aws.call("iam", "GetRole", RoleName=role_name)["Role"]
+    return Role(role["RoleName"], role["Arn"])
 
 
-# --- secrets ---------------------------------------------------------------------------------------------------------
+# --- secrets ----------------------------------------------------------------------------------------------------------
 
 
-def _describe_secret(aws: Aws, label: str, secret_id: str) -> dict[str, Any]:
+def _describe_secret(aws: Aws, property_name: str, secret_id: str) -> dict[str, Any]:
+    subject = f"{property_name} {quoted(secret_id)}"
     try:
         secret = aws.call("secretsmanager", "DescribeSecret", SecretId=secret_id)
-    except ProviderDenied as denied:
-        # AWS also denies a name that does not exist: it has no ARN for SecretNamePattern, and no tags.
-        raise ProviderDenied(
-            denied.action,
-            denied.message,
-            f"{label} {quoted(secret_id)}: AWS denies the provider {denied.action}. If {aws.region()} has this secret,"
-            f" check {what_to_check(denied.action)}.",
-        ) from denied
-    except CallFailed as failure:
-        if failure.code == "ResourceNotFoundException":
-            raise Refused(
-                f"{label} {quoted(secret_id)}: there is no such secret in {aws.region()}. Correct it, or create the"
-                f" secret first (DependsOn).",
-                Kind.SECRET,
-            ) from failure
+    except AccessDeniedError as error:
+        # AWS also denies a name that does not exist, because there is no ARN to match SecretNamePattern, and no tag.
+        raise AccessDeniedError(
+            error.action,
+            error.message,
+            f"{subject}: AWS denies the provider {error.action}. If the secret exists in {aws.region()}, check"
+            f" {what_limits(error.action)}.",
+        ) from error
+    except AwsApiError as error:
+        if error.code == "ResourceNotFoundException":
+            raise RequestError(
+                f"{subject}: the secret does not exist in {aws.region()}. Correct {property_name}, or create the secret"
+                f" first (DependsOn).",
+                ErrorCode.NOT_FOUND,
+            ) from error
         raise
     if secret.get("DeletedDate"):
-        raise Refused(
-            f"{label} {quoted(secret_id)}: this secret is scheduled for deletion. Restore it (aws secretsmanager"
-            f" restore-secret), or give another one.",
-            Kind.SECRET,
+        raise RequestError(
+            f"{subject}: the secret is scheduled for deletion. Restore it (aws secretsmanager restore-secret), or use"
+            f" another secret.",
+            ErrorCode.RESOURCE_CONFLICT,
         )
     return secret
 
 
-def _refuse_managed(label: str, secret_id: str, secret: dict[str, Any]) -> None:
+def _check_not_managed(property_name: str, secret_id: str, secret: dict[str, Any]) -> None:
     # https://docs.aws.amazon.com/secretsmanager/latest/userguide/service-linked-secrets.html
     if owner := secret.get("OwningService"):
-        raise Refused(
-            f"{label} {quoted(secret_id)}: this secret is managed by {quoted(owner)}, which rotates it itself, without"
-            f" a function. Remove this resource, or give it as SuperuserSecretId.",
-            Kind.SECRET,
+        raise RequestError(
+            f"{property_name} {quoted(secret_id)}: the service {quoted(owner)} manages this secret and rotates it"
+            f" without a function. Remove this resource, or use the secret as SuperuserSecretId.",
         )
 
 
-# The tags by which RDS says whose master user a secret of its own holds; AWS's multi-user rotation code reads them.
-_DATABASE_TAGS = ("aws:rds:primarydbinstancearn", "aws:rds:primarydbclusterarn")
+# The tags that name the database of a secret that RDS manages. AWS's multi-user rotation code reads them.
+_DATABASE_TAGS = {
+    "aws:rds:primarydbinstancearn": "aws:rds:primaryDBInstanceArn",
+    "aws:rds:primarydbclusterarn": "aws:rds:primaryDBClusterArn",
+}
+"""By lower-case name, because the case varies."""
 
 
 def _superuser_secret(keys: Keys, secret: dict[str, Any]) -> Secret:
-    key_arn = keys.customer_managed("SuperuserSecretId", secret)
+    key_arn = keys.customer_managed_key_arn("SuperuserSecretId", secret)
     tags = _tags(secret)
     if secret.get("OwningService") != "rds":
         return Secret(secret["ARN"], key_arn, tags)
-    by_name = {key.lower(): value for key, value in tags}
-    databases = tuple(by_name[name] for name in _DATABASE_TAGS if name in by_name)
-    for database in databases:
-        if not arn.DATABASE.fullmatch(database):
-            raise Refused(
-                f"SuperuserSecretId {quoted(secret['Name'])}: its tag of the primary database says {quoted(database)},"
-                f" which is not the ARN of a DB instance or cluster.",
-                Kind.SECRET,
+    values = {key.lower(): value for key, value in tags}
+    for name, display_name in _DATABASE_TAGS.items():
+        if name in values and not arn.DATABASE.fullmatch(values[name]):
+            raise RequestError(
+                f"SuperuserSecretId {quoted(secret['Name'])}: the tag {display_name} has the value"
+                f" {quoted(values[name])}, which is not the ARN of a DB instance or cluster. Correct the tag.",
             )
-    return Secret(secret["ARN"], key_arn, tags, managed_by_rds=True, database_arns=databases)
+    database_arns = tuple(values[name] for name in _DATABASE_TAGS if name in values)
+    return Secret(secret["ARN"], key_arn, tags, managed_by_rds=True, database_arns=database_arns)
 
 
 def _tags(secret: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((tag["Key"], tag.get("Value", "")) for tag in secret.get("Tags", ()))
 
 
-# --- function and role -----------------------------------------------------------------------------------------------
+# --- function and role ------------------------------------------------------------------------------------------------
 
 
-def _function(aws: Aws, declaration: Declaration, secrets: list[dict[str, Any]], account: str) -> Function:
-    """The rotation function: inspected, or as it is declared."""
-    if declaration.subnet_ids is not None:
-        return Function("", _declared_role(aws, str(declaration.role_name)), bool(declaration.subnet_ids))
-    function, role = _rotation_function(aws, declaration, secrets, account)
-    vpc = function.get("VpcConfig") or {}
-    return Function(
-        arn.split_qualifier(function["FunctionArn"])[0], role, bool(vpc.get("VpcId") or vpc.get("SubnetIds"))
-    )
+def _get_function(aws: Aws, properties: Properties, secrets: list[dict[str, Any]], account: str) -> Function:
+    """Return the rotation function: inspected, or as declared."""
+    if properties.subnet_ids is not None:
+        return Function("", _declared_role(aws, str(properties.role_name)), bool(properties.subnet_ids))
+    configuration, role = _function_configuration(aws, properties, secrets, account)
+    vpc = configuration.get("VpcConfig") or {}
+    in_vpc = bool(vpc.get("VpcId") or vpc.get("SubnetIds"))
+    return Function(arn.split_qualifier(configuration["FunctionArn"])[0], role, in_vpc)
 
 
-def _rotation_function(
-    aws: Aws, declaration: Declaration, secrets: list[dict[str, Any]], account: str
+def _function_configuration(
+    aws: Aws, properties: Properties, secrets: list[dict[str, Any]], account: str
 ) -> tuple[dict[str, Any], Role]:
-    """The configuration of the rotation function, and its execution role."""
-    function_id = _function_id(declaration, secrets)
+    """Return the configuration of the rotation function, and its execution role."""
+    function_id = _function_id(properties, secrets)
     subject = f"RotationLambdaARN {quoted(function_id)}"
-    if not declaration.rotation_lambda_arn:
-        subject = f"{declaration.secret_property} reports the rotation function {quoted(function_id)}"
+    if not properties.rotation_lambda_arn:
+        subject = f"{properties.secret_property} reports the rotation function {quoted(function_id)}"
     name, qualifier = arn.split_qualifier(function_id)
-    version: dict[str, Any] = {"Qualifier": qualifier} if qualifier else {}
+    parameters: dict[str, Any] = {"FunctionName": name} | ({"Qualifier": qualifier} if qualifier else {})
     try:
-        function = aws.call("lambda", "GetFunctionConfiguration", FunctionName=name, **version)
-    except CallFailed as failure:
-        if failure.code == "ResourceNotFoundException":
-            raise Refused(
-                f"{subject}: {aws.region()} has no such function. Give the right RotationLambdaARN, or declare a"
-                f" function that comes later by RoleName and VpcConfig.",
-                Kind.FUNCTION,
-            ) from failure
+        configuration = aws.call("lambda", "GetFunctionConfiguration", **parameters)
+    except AwsApiError as error:
+        if error.code == "ResourceNotFoundException":
+            raise RequestError(
+                f"{subject}: the function does not exist in {aws.region()}. Correct it, or give RoleName and"
+                f" VpcConfig for a function that is created later.",
+                ErrorCode.NOT_FOUND,
+            ) from error
         raise
-    role = Role(arn.role_name(function["Role"]), function["Role"])
+    role = Role(arn.role_name(configuration["Role"]), configuration["Role"])
     if arn.parse(role.arn).account != account:
-        raise Refused(
-            f"{subject}: its role {quoted(role.arn)} is not in the provider's account {account}. Deploy the provider"
-            f" in the function's account.",
-            Kind.FUNCTION,
+        raise RequestError(
+            f"{subject}: the function's role {quoted(role.arn)} is not in the provider's account {account}. Deploy the"
+            f" provider in the account of the function.",
         )
-    wanted = declaration.role_name
-    if wanted and wanted not in (role.name, role.arn):
-        raise Refused(
-            f"RoleName {quoted(wanted)} is not the execution role of the function, which is {quoted(role.name)}."
-            f" Name that one, or leave RoleName out.",
-            Kind.ROLE,
+    if properties.role_name and properties.role_name not in (role.name, role.arn):
+        raise RequestError(
+            f"RoleName {quoted(properties.role_name)} is not the execution role of the function, which is"
+            f" {quoted(role.name)}. Use this name, or omit RoleName.",
         )
-    return function, role
+    return configuration, role
 
 
-def _function_id(declaration: Declaration, secrets: list[dict[str, Any]]) -> str:
-    """The function's name or ARN: the one that is given, else the one that the secrets report."""
-    if declaration.rotation_lambda_arn:
-        return declaration.rotation_lambda_arn
-    label = declaration.secret_property
+def _function_id(properties: Properties, secrets: list[dict[str, Any]]) -> str:
+    """Return the function's name or ARN: `RotationLambdaARN`, else the function that the secrets report."""
+    if properties.rotation_lambda_arn:
+        return properties.rotation_lambda_arn
+    property_name = properties.secret_property
     reported = sorted({secret["RotationLambdaARN"] for secret in secrets if secret.get("RotationLambdaARN")})
     if not reported:
-        raise Refused(
-            f"RotationLambdaARN is missing, and {label} {quoted(declaration.secret_ids[0])} reports no rotation"
-            f" function. Give RotationLambdaARN, or RoleName and VpcConfig for a function that comes later.",
-            Kind.FUNCTION,
+        raise RequestError(
+            f"RotationLambdaARN is missing, and {property_name} {quoted(properties.secret_ids[0])} reports no rotation"
+            f" function. Give RotationLambdaARN, or RoleName and VpcConfig for a function that is created later.",
         )
     if len(reported) > 1:
-        raise Refused(
-            f"{label}: the secrets report different rotation functions, or versions of one: {quoted(reported[0])} and"
-            f" {quoted(reported[1])}. Give RotationLambdaARN.",
-            Kind.FUNCTION,
+        raise RequestError(
+            f"{property_name}: the secrets report different rotation functions, or different versions of one:"
+            f" {quoted(reported[0])} and {quoted(reported[1])}. Give RotationLambdaARN.",
         )
     return str(reported[0])
 
 
-def _declared_role(aws: Aws, wanted: str) -> Role:
+def _declared_role(aws: Aws, role_id: str) -> Role:
+    """Return the role with this name or ARN, and check that Lambda can assume it."""
     try:
-        found = aws.call_on_role("GetRole", RoleName=arn.role_name(wanted))["Role"]
-    except CallFailed as failure:
-        if failure.code == "NoSuchEntity":
-            raise Refused(
-                f"RoleName {quoted(wanted)}: this account has no such role. Create it first, or give the right one.",
-                Kind.ROLE,
-            ) from failure
+        description = aws.call_on_role("GetRole", RoleName=arn.role_name(role_id))["Role"]
+    except AwsApiError as error:
+        if error.code == "NoSuchEntity":
+            raise RequestError(
+                f"RoleName {quoted(role_id)}: the role does not exist in this account. Create the role first, or"
+                f" correct the name.",
+                ErrorCode.NOT_FOUND,
+            ) from error
         raise
-    role = Role(found["RoleName"], found["Arn"])
-    if wanted not in (role.name, role.arn):
-        raise Refused(
-            f"RoleName {quoted(wanted)} is not the ARN of the role of that name, which is {quoted(role.arn)}."
-            f" Give that ARN, or the name.",
-            Kind.ROLE,
+    role = Role(description["RoleName"], description["Arn"])
+    if role_id not in (role.name, role.arn):
+        raise RequestError(
+            f"RoleName {quoted(role_id)} is not the ARN of the role with this name, which is {quoted(role.arn)}. Use"
+            f" this ARN, or the name.",
         )
-    if not _lambda_may_assume(found["AssumeRolePolicyDocument"]):
-        raise Refused(
-            f"RoleName {quoted(role.name)}: Lambda cannot assume this role. Let its trust policy allow sts:AssumeRole"
-            f" to the service principal lambda.amazonaws.com.",
-            Kind.ROLE,
+    if not _lambda_can_assume(description["AssumeRolePolicyDocument"]):
+        raise RequestError(
+            f"RoleName {quoted(role.name)}: Lambda cannot assume this role. Allow sts:AssumeRole to the service"
+            f" principal lambda.amazonaws.com in the role's trust policy.",
         )
     return role
 
 
-def _lambda_may_assume(trust_policy: dict[str, Any]) -> bool:
-    """Whether a statement of the trust policy allows ``lambda.amazonaws.com`` to assume the role.
+def _lambda_can_assume(trust_policy: dict[str, Any]) -> bool:
+    """Return whether a statement of the trust policy allows ``lambda.amazonaws.com`` to assume the role.
 
-    Conditions are left to IAM: Lambda itself has the last word at CreateFunction.
+    Conditions are not evaluated. Lambda checks them when it creates the function.
     """
     for statement in as_list(trust_policy.get("Statement", [])):
         principal = statement.get("Principal", {})
@@ -266,16 +272,15 @@ def _lambda_may_assume(trust_policy: dict[str, Any]) -> bool:
     return False
 
 
-def _log(situation: Situation) -> None:
-    """Says what the policy will follow from: which keys, VPC or not."""
-    superuser = situation.superuser_secret
+def _log(state: State) -> None:
+    superuser = state.superuser_secret
     logger.info(
         "inspected",
-        extra=facts(
-            customer_managed_keys={secret.arn: secret.key_arn for secret in situation.secrets},
+        extra=log_fields(
+            customer_managed_keys={secret.arn: secret.key_arn for secret in state.secrets},
             superuser_secret={superuser.arn: superuser.key_arn} if superuser else None,
-            role=situation.role.arn,
-            function=situation.function_arn or "declared",
-            in_vpc=situation.in_vpc,
+            role=state.role.arn,
+            function=state.function_arn or "declared",
+            in_vpc=state.in_vpc,
         ),
     )

@@ -1,65 +1,78 @@
-"""Which key a secret is under, and whether the customer manages it (README, "The policy")."""
+"""The KMS key of a secret: which key it is, and whether the customer manages it.
+
+Source: contract, section 5, "Which key".
+"""
 
 import logging
 from typing import Any
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
-from rotation_role_policy.errors import CallFailed, Kind, ProviderDenied, Refused, quoted
-from rotation_role_policy.log import facts
+from rotation_role_policy.errors import AccessDeniedError, AwsApiError, ErrorCode, RequestError, quoted
+from rotation_role_policy.log import log_fields
 
 logger = logging.getLogger(__name__)
 
 
 class Keys:
-    """The customer managed keys of secrets, with one DescribeKey for each key that can be one."""
+    """Resolves the keys of secrets, with one DescribeKey call for each key that can be customer managed."""
 
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
-        self._known: dict[str, str | None] = {}
+        self._resolved: dict[str, str | None] = {}
 
-    def customer_managed(self, label: str, secret: dict[str, Any]) -> str | None:
-        """The full ARN of the secret's customer managed key; None where it is under the AWS managed key."""
+    def customer_managed_key_arn(self, property_name: str, secret: dict[str, Any]) -> str | None:
+        """Return the full ARN of a secret's customer managed key; None if the secret uses the AWS managed key.
+
+        Args:
+            property_name: the property that names the secret, for error messages.
+            secret: response of DescribeSecret.
+
+        Raises:
+            RequestError: the key does not exist or cannot be used.
+        """
         key_id = secret.get("KmsKeyId")
         if not key_id or arn.AWS_MANAGED_KEY.fullmatch(key_id):
             return None
-        full = key_id if key_id.startswith("arn:") else _in_account_of(secret["ARN"], key_id)
-        if full not in self._known:
-            self._known[full] = self._describe(f"{label} {quoted(secret['Name'])}", key_id, full)
-        return self._known[full]
+        key_arn = key_id if key_id.startswith("arn:") else _arn_in_account_of(secret["ARN"], key_id)
+        if key_arn not in self._resolved:
+            subject = f"{property_name} {quoted(secret['Name'])}"
+            self._resolved[key_arn] = self._describe(subject, key_id, key_arn)
+        return self._resolved[key_arn]
 
-    def _describe(self, subject: str, key_id: str, full: str) -> str | None:
+    def _describe(self, subject: str, key_id: str, key_arn: str) -> str | None:
         try:
-            key = self._aws.call("kms", "DescribeKey", KeyId=full)["KeyMetadata"]
-        except ProviderDenied as denied:
+            key = self._aws.call("kms", "DescribeKey", KeyId=key_arn)["KeyMetadata"]
+        except AccessDeniedError as error:
             if not arn.KEY.fullmatch(key_id):
                 raise
-            # A key of another account: its policy need not let us look at it, and its ARN is all that is needed.
+            # A key of another account, whose key policy need not allow DescribeKey. Its ARN is all that is needed.
             logger.warning(
-                "key not inspected: kms:DescribeKey is denied",
-                extra=facts(key=key_id, aws=denied.message),
+                "key not inspected: kms:DescribeKey is denied", extra=log_fields(key=key_id, aws=error.message)
             )
             return key_id
-        except CallFailed as failure:
-            if failure.code == "NotFoundException":
-                raise Refused(
-                    f"{subject}: its KMS key {quoted(key_id)} does not exist. Put the secret under a key that does"
-                    f" (aws secretsmanager update-secret --kms-key-id).",
-                    Kind.KEY,
-                ) from failure
+        except AwsApiError as error:
+            if error.code == "NotFoundException":
+                raise RequestError(
+                    f"{subject}: the secret's KMS key {quoted(key_id)} does not exist. Encrypt the secret with an"
+                    f" existing key (aws secretsmanager update-secret --kms-key-id).",
+                    ErrorCode.NOT_FOUND,
+                ) from error
             raise
-        logger.info("key", extra=facts(key=key["Arn"], manager=key["KeyManager"], state=key["KeyState"]))
+        logger.info(
+            "key inspected", extra=log_fields(key=key["Arn"], manager=key["KeyManager"], key_state=key["KeyState"])
+        )
         if key["KeyState"] != "Enabled":
-            raise Refused(
-                f"{subject}: its KMS key {quoted(key['Arn'])} is {key['KeyState']}, not Enabled. Enable the key, or put"
-                f" the secret under another.",
-                Kind.KEY,
+            raise RequestError(
+                f"{subject}: the secret's KMS key {quoted(key['Arn'])} is {key['KeyState']}, not Enabled. Enable the"
+                f" key, or encrypt the secret with another key.",
+                ErrorCode.RESOURCE_CONFLICT,
             )
         return None if key["KeyManager"] == "AWS" else str(key["Arn"])
 
 
-def _in_account_of(secret_arn: str, key_id: str) -> str:
-    """The ARN of a bare key id or alias: of a key of the secret's own account, which need not be the provider's."""
+def _arn_in_account_of(secret_arn: str, key_id: str) -> str:
+    """Return the ARN of a key ID or alias name. The key is in the secret's account, which can be another account."""
     owner = arn.parse(secret_arn)
     resource = key_id if key_id.startswith("alias/") else f"key/{key_id}"
     return f"arn:{owner.partition}:kms:{owner.region}:{owner.account}:{resource}"

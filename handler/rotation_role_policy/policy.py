@@ -1,8 +1,10 @@
-"""The policy document of a situation, read top to bottom like the document itself.
+"""The policy document for a state: the table of statements, and the functions that build them.
 
-Pure functions: one for each kind of statement, in the order of the table `STATEMENTS`. The grants are those of the AWS
-user guide, "Lambda rotation function execution role permissions for AWS Secrets Manager":
+One function builds each type of statement, in the order of the table `STATEMENTS`, which is the order of the document.
+The module is pure: it makes no AWS call. For the rule for KMS keys see `use_secret_key`. The grants are those of the
+AWS user guide, "Lambda rotation function execution role permissions for AWS Secrets Manager":
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-required-permissions-function.html
+Source: contract, section 5.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,26 +14,26 @@ from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.policy_grammar import as_list
-from rotation_role_policy.state import Secret, Situation
+from rotation_role_policy.state import Secret, State
 
 Statement = dict[str, Any]
 Document = dict[str, Any]
 
 
 class Caller(Enum):
-    """Who makes the calls that a statement allows, with the execution role's credentials."""
+    """Who makes the calls that a statement allows, with the credentials of the execution role."""
 
     FUNCTION_CODE = "the code of the rotation function"
-    SECRETS_MANAGER = "Secrets Manager, for the code"
+    SECRETS_MANAGER = "Secrets Manager, on behalf of the code"
     LAMBDA = "the Lambda service"
 
 
 class Grant(NamedTuple):
-    """One statement, and what is known of the calls that it is about."""
+    """One statement, and what is known about the calls that it is for."""
 
     statement: Statement
     secrets: tuple[Secret, ...] = ()
-    """The secrets that it is for: its resources or, for a key, those that it grants the key for."""
+    """The secrets that the statement is for: its resources or, for a key, the secrets that the key encrypts."""
     caller: Caller = Caller.FUNCTION_CODE
 
 
@@ -43,72 +45,79 @@ NETWORK_INTERFACE_ACTIONS = [
 ]
 
 
-def rotate_secret(situation: Situation) -> Iterator[Grant]:
-    """The four steps of a rotation, on the secret or on all of them."""
+# --- one function for each type of statement --------------------------------------------------------------------------
+
+
+def rotate_secret(state: State) -> Iterator[Grant]:
+    """Allow the four steps of a rotation, on the secret or on all of the secrets."""
     actions = ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"]
-    arns = [secret.arn for secret in situation.secrets]
-    yield Grant(_allow([f"secretsmanager:{action}" for action in actions], arns), situation.secrets)
+    arns = [secret.arn for secret in state.secrets]
+    yield Grant(_allow([f"secretsmanager:{action}" for action in actions], arns), state.secrets)
 
 
-def generate_password(_: Situation) -> Iterator[Grant]:
-    """GetRandomPassword is about no resource; IAM takes it only with ``*``."""
+def generate_password(_: State) -> Iterator[Grant]:
+    """Allow GetRandomPassword on ``*``, because the action supports no resource."""
     yield Grant(_allow(["secretsmanager:GetRandomPassword"], ["*"]))
 
 
-def use_secret_key(situation: Situation) -> Iterator[Grant]:
-    """Each customer managed key once, for the secrets under it. The AWS managed key needs no grant."""
-    keys = dict.fromkeys(secret.key_arn for secret in situation.secrets if secret.key_arn)
-    for key in keys:
-        under_key = tuple(secret for secret in situation.secrets if secret.key_arn == key)
-        yield _use_key(key, ["kms:Decrypt", "kms:GenerateDataKey"], under_key, situation)
+def use_secret_key(state: State) -> Iterator[Grant]:
+    """Allow the use of each customer managed key, for the secrets that it encrypts.
+
+    The AWS managed key needs no grant: its key policy allows everyone who may use the secret.
+    """
+    for key_arn in dict.fromkeys(secret.key_arn for secret in state.secrets if secret.key_arn):
+        secrets = tuple(secret for secret in state.secrets if secret.key_arn == key_arn)
+        yield _use_key(key_arn, ["kms:Decrypt", "kms:GenerateDataKey"], secrets, state)
 
 
-def read_superuser_secret(situation: Situation) -> Iterator[Grant]:
-    """With the superuser's credentials the rotation changes the user's: the alternating-users strategy."""
-    if secret := situation.superuser_secret:
+def read_superuser_secret(state: State) -> Iterator[Grant]:
+    """Allow to read the superuser secret, whose credentials change the user's password (alternating users)."""
+    if secret := state.superuser_secret:
         yield Grant(_allow(["secretsmanager:GetSecretValue"], [secret.arn]), (secret,))
 
 
-def use_superuser_key(situation: Situation) -> Iterator[Grant]:
-    """Reading needs Decrypt alone."""
-    secret = situation.superuser_secret
+def use_superuser_key(state: State) -> Iterator[Grant]:
+    """Allow to decrypt the superuser secret. Reading needs no other action on the key."""
+    secret = state.superuser_secret
     if secret and secret.key_arn:
-        yield _use_key(secret.key_arn, ["kms:Decrypt"], (secret,), situation)
+        yield _use_key(secret.key_arn, ["kms:Decrypt"], (secret,), state)
 
 
-def describe_superuser_secret(situation: Situation) -> Iterator[Grant]:
-    """An RDS-managed secret holds no host: AWS's rotation code finds the database by the secret's tags.
+def describe_superuser_secret(state: State) -> Iterator[Grant]:
+    """Allow to describe a superuser secret that RDS manages.
 
+    Such a secret contains no host. AWS's rotation code finds the database by the secret's tags.
     Source: SecretsManagerRDS*RotationMultiUser in aws-samples/aws-secrets-manager-rotation-lambdas.
     """
-    secret = situation.superuser_secret
+    secret = state.superuser_secret
     if secret and secret.managed_by_rds:
         yield Grant(_allow(["secretsmanager:DescribeSecret"], [secret.arn]), (secret,))
 
 
-def describe_superuser_database(situation: Situation) -> Iterator[Grant]:
-    """The database that those tags name."""
-    databases = situation.superuser_secret.database_arns if situation.superuser_secret else ()
-    for database in databases:
-        kind = "Clusters" if arn.parse(database).resource.startswith("cluster:") else "Instances"
-        yield Grant(_allow([f"rds:DescribeDB{kind}"], [database]))
+def describe_superuser_database(state: State) -> Iterator[Grant]:
+    """Allow to describe the database that the tags of the superuser secret name."""
+    database_arns = state.superuser_secret.database_arns if state.superuser_secret else ()
+    for database_arn in database_arns:
+        is_cluster = arn.parse(database_arn).resource.startswith("cluster:")
+        yield Grant(_allow([f"rds:DescribeDB{'Clusters' if is_cluster else 'Instances'}"], [database_arn]))
 
 
-def manage_network_interfaces(situation: Situation) -> Iterator[Grant]:
-    """Lambda manages the function's network interfaces with the execution role.
+def manage_network_interfaces(state: State) -> Iterator[Grant]:
+    """Allow Lambda to manage the network interfaces of a function in a VPC, with the execution role.
 
-    On ``*``: narrowed by resource, subnet or VPC, CreateFunction fails.
+    On ``*``, because CreateFunction fails if the statement is narrowed by resource, subnet or VPC.
     """
-    if situation.in_vpc:
+    if state.in_vpc:
         yield Grant(_allow(NETWORK_INTERFACE_ACTIONS, ["*"]), caller=Caller.LAMBDA)
 
 
-def keep_network_interfaces_from_code(situation: Situation) -> Iterator[Grant]:
-    """Lambda's own calls lack ``lambda:SourceFunctionArn``, those of the function's code carry it.
+def keep_network_interfaces_from_code(state: State) -> Iterator[Grant]:
+    """Deny the function's code what `manage_network_interfaces` allows Lambda.
 
+    Calls of function code have the context key ``lambda:SourceFunctionArn``, Lambda's own calls do not.
     Source: https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html
     """
-    if situation.in_vpc:
+    if state.in_vpc:
         yield Grant(
             {
                 "Effect": "Deny",
@@ -124,18 +133,18 @@ def _allow(actions: list[str], resources: list[str], condition: Statement | None
     return statement | ({"Condition": condition} if condition else {})
 
 
-def _use_key(key_arn: str, actions: list[str], secrets: tuple[Secret, ...], situation: Situation) -> Grant:
-    """The key serves for these secrets alone, and for calls that Secrets Manager makes."""
-    condition = _only_through_secrets_manager(secrets, situation.dns_suffix)
+def _use_key(key_arn: str, actions: list[str], secrets: tuple[Secret, ...], state: State) -> Grant:
+    """Allow `actions` on a key, only for these secrets and only in calls of Secrets Manager."""
+    condition = _only_through_secrets_manager(secrets, state.dns_suffix)
     return Grant(_allow(actions, [key_arn], condition), secrets, Caller.SECRETS_MANAGER)
 
 
 def _only_through_secrets_manager(secrets: tuple[Secret, ...], dns_suffix: str) -> Statement:
-    """The condition on such calls.
+    """Return the condition for KMS calls that Secrets Manager makes for these secrets.
 
     Source: https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
     """
-    # Where the partition's suffix is another one, both forms are seen.
+    # In a partition with another DNS suffix, KMS sees either form.
     services = dict.fromkeys(via_service(secrets[0], suffix) for suffix in (dns_suffix, "amazonaws.com"))
     return {
         "StringEquals": {
@@ -146,7 +155,7 @@ def _only_through_secrets_manager(secrets: tuple[Secret, ...], dns_suffix: str) 
 
 
 def via_service(secret: Secret, dns_suffix: str) -> str:
-    """The `kms:ViaService` of calls that Secrets Manager makes to KMS for this secret."""
+    """Return the value of `kms:ViaService` in KMS calls that Secrets Manager makes for this secret."""
     return f"secretsmanager.{arn.parse(secret.arn).region}.{dns_suffix}"
 
 
@@ -154,175 +163,186 @@ def _one_or_list(values: list[str]) -> str | list[str]:
     return values[0] if len(values) == 1 else values
 
 
+# --- the table of statements ------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
-class StatementKind:
+class StatementType:
     """One row of the table of statements."""
 
     sid: str
-    """Of the first statement of this kind; further ones are numbered."""
-    build: Callable[[Situation], Iterator[Grant]]
+    """`Sid` of the first statement of this type. Further statements are numbered."""
+    build: Callable[[State], Iterator[Grant]]
     resource: str
+    """Markdown, for the documentation, as `when`."""
     when: str
-    why: str
-    """For whoever reviews a policy that has it."""
-    why_not: Callable[[Situation], str]
-    """For whoever misses it. Asked where `build` gives nothing, or the profile leaves it out."""
+    reason: str
+    """Why the policy has the statement, for the reviewer of a policy."""
+    reason_omitted: Callable[[State], str]
+    """Why the policy does not have the statement, if `build` yields nothing or the profile omits it."""
 
 
-def _always(_: Situation) -> str:
+_AWS_MANAGED_KEY = "AWS managed key: no grant needed"
+
+
+def _always(_: State) -> str:
     return ""
 
 
-def _is_managed_by_aws(_: Situation) -> str:
-    return "AWS managed key: it needs no grant"
+def _superuser_reason(reason: str) -> Callable[[State], str]:
+    """Return a function that gives `reason` if there is a superuser secret."""
+    return lambda state: reason if state.superuser_secret else "no SuperuserSecretId"
 
 
-def _of_superuser(why_not: str) -> Callable[[Situation], str]:
-    return lambda situation: why_not if situation.superuser_secret else "no SuperuserSecretId"
+_not_managed_by_rds = _superuser_reason("RDS does not manage the superuser secret")
 
 
-_not_managed_by_rds = _of_superuser("RDS does not manage the superuser secret")
-
-
-def _no_database(situation: Situation) -> str:
-    superuser = situation.superuser_secret
+def _no_database(state: State) -> str:
+    superuser = state.superuser_secret
     if superuser and superuser.managed_by_rds:
-        return "no tag of RDS's on the superuser secret names its database"
-    return _not_managed_by_rds(situation)
+        return "no RDS tag on the superuser secret names a database"
+    return _not_managed_by_rds(state)
 
 
-def _not_in_vpc(situation: Situation) -> str:
-    # The Deny is in a VPC too, but not in the user guide's policy.
-    return "the user guide's policy has no Deny" if situation.in_vpc else "not in a VPC"
+def _not_in_vpc(state: State) -> str:
+    # In a VPC, only the profile Documented omits the Deny.
+    return "the user guide's policy has no Deny" if state.in_vpc else "the function is not in a VPC"
 
 
 STATEMENTS = (
-    StatementKind(
+    StatementType(
         "RotateSecret",
         rotate_secret,
-        resource="the secret, or all of them",
+        resource="the secret, or all of the secrets",
         when="always",
-        why="the four steps of a rotation make these calls",
-        why_not=_always,
+        reason="the four steps of a rotation make these calls",
+        reason_omitted=_always,
     ),
-    StatementKind(
+    StatementType(
         "GeneratePassword",
         generate_password,
         resource="`*`",
         when="always",
-        why="for the new password; IAM takes no other resource",
-        why_not=_always,
+        reason="generates the new password; the action supports no resource",
+        reason_omitted=_always,
     ),
-    StatementKind(
+    StatementType(
         "UseSecretKey",
         use_secret_key,
-        resource="the key; one statement for each",
-        when="a customer managed key",
-        why="the secret is under this customer managed key",
-        why_not=_is_managed_by_aws,
+        resource="the key; one statement per key",
+        when="the secret has a customer managed key",
+        reason="this customer managed key encrypts the secret",
+        reason_omitted=lambda _: _AWS_MANAGED_KEY,
     ),
-    StatementKind(
+    StatementType(
         "ReadSuperuserSecret",
         read_superuser_secret,
         resource="the superuser secret",
         when="`SuperuserSecretId`",
-        why="alternating users: the superuser changes the other user's password",
-        why_not=_of_superuser(""),
+        reason="alternating users: the superuser changes the other user's password",
+        reason_omitted=_superuser_reason(""),
     ),
-    StatementKind(
+    StatementType(
         "UseSuperuserKey",
         use_superuser_key,
-        resource="its key",
-        when="it has a customer managed key",
-        why="the superuser secret is under this customer managed key, and is only read",
-        why_not=_of_superuser("AWS managed key: it needs no grant"),
+        resource="the key of the superuser secret",
+        when="the superuser secret has a customer managed key",
+        reason="this customer managed key encrypts the superuser secret, which is only read",
+        reason_omitted=_superuser_reason(_AWS_MANAGED_KEY),
     ),
-    StatementKind(
+    StatementType(
         "DescribeSuperuserSecret",
         describe_superuser_secret,
         resource="the superuser secret",
-        when="RDS manages it",
-        why="RDS manages it: its tags say which database it is of",
-        why_not=_not_managed_by_rds,
+        when="RDS manages the superuser secret",
+        reason="RDS manages the superuser secret: its tags name the database",
+        reason_omitted=_not_managed_by_rds,
     ),
-    StatementKind(
+    StatementType(
         "DescribeSuperuserDatabase",
         describe_superuser_database,
-        resource="the database of its tag",
-        when="RDS manages it",
-        why="RDS manages the superuser secret, which holds no host: the database tells it",
-        why_not=_no_database,
+        resource="the database that a tag of the superuser secret names",
+        when="RDS manages the superuser secret",
+        reason="RDS manages the superuser secret, which contains no host: the function looks up the database's host",
+        reason_omitted=_no_database,
     ),
-    StatementKind(
+    StatementType(
         "ManageNetworkInterfaces",
         manage_network_interfaces,
         resource="`*`",
-        when="in a VPC",
-        why="Lambda links the function to its VPC with the execution role; narrowed, it refuses the function",
-        why_not=_not_in_vpc,
+        when="the function is in a VPC",
+        reason="Lambda connects the function to its VPC with the execution role; CreateFunction fails on anything"
+        " narrower",
+        reason_omitted=_not_in_vpc,
     ),
-    StatementKind(
+    StatementType(
         "KeepNetworkInterfacesFromCode",
         keep_network_interfaces_from_code,
         resource="`*`",
-        when="in a VPC, `Strict`",
-        why="but not the function's own code: only its calls carry this context key",
-        why_not=_not_in_vpc,
+        when="the function is in a VPC, `Strict` only",
+        reason="the function's own code does not need network interfaces; only its calls have this context key",
+        reason_omitted=_not_in_vpc,
     ),
 )
-"""The table of statements (README, "The policy"), in the order of the document."""
+"""The statements (docs/policy.md) in the order of the document."""
 
 
-def document(situation: Situation, profile: str) -> Document:
-    """The policy document of `situation` under `profile`, ``Strict`` or ``Documented``."""
-    of_each_kind = (statements for _, statements in explained(situation, profile))
-    return {"Version": "2012-10-17", "Statement": [one for statements in of_each_kind for one in statements]}
+# --- documents --------------------------------------------------------------------------------------------------------
 
 
-class Granted(NamedTuple):
-    """What a document of this module is about."""
+def document(state: State, profile: str) -> Document:
+    """Return the policy document for `state` with `profile`, ``Strict`` or ``Documented``."""
+    statements = [statement for _, statements in statements_by_type(state, profile) for statement in statements]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+class DocumentSummary(NamedTuple):
+    """What a document of this module grants access to."""
 
     secret_arns: list[str]
     key_arns: list[str]
     in_vpc: bool
 
 
-def read_back(document: Document | None) -> Granted:
-    """What a document that `document` has made is about, of either profile; of None, nothing.
+def summarize(document: Document | None) -> DocumentSummary:
+    """Summarize a document that `document` has built, with either profile. None gives an empty summary.
 
-    The rotated secrets are those of its first statement (`rotate_secret`).
+    The rotated secrets are the resources of the first statement (`rotate_secret`).
     """
-    # Somebody may have changed it since.
+    # Somebody may have edited the policy, so every element can be missing.
     statements = as_list((document or {}).get("Statement", []))
-    of_action = [(as_list(one.get("Action", [])), as_list(one.get("Resource", []))) for one in statements]
-    secrets = of_action[0][1] if of_action else []
-    keys = [key for actions, resources in of_action if "kms:Decrypt" in actions for key in resources]
-    in_vpc = any(NETWORK_INTERFACE_ACTIONS[0] in actions for actions, _ in of_action)
-    return Granted(secrets, list(dict.fromkeys(keys)), in_vpc)
+    grants = [
+        (as_list(statement.get("Action", [])), as_list(statement.get("Resource", []))) for statement in statements
+    ]
+    secret_arns = grants[0][1] if grants else []
+    key_arns = [resource for actions, resources in grants if "kms:Decrypt" in actions for resource in resources]
+    in_vpc = any(NETWORK_INTERFACE_ACTIONS[0] in actions for actions, _ in grants)
+    return DocumentSummary(secret_arns, list(dict.fromkeys(key_arns)), in_vpc)
 
 
-def grants(situation: Situation) -> Iterator[Grant]:
-    """All grants of `situation`, in the order of the document. Actions and resources are the same in each profile."""
-    for kind in STATEMENTS:
-        yield from kind.build(situation)
+def grants(state: State) -> Iterator[Grant]:
+    """Yield all grants for `state`, in the order of the document. The profiles differ only in Sids and conditions."""
+    for statement_type in STATEMENTS:
+        yield from statement_type.build(state)
 
 
-def explained(situation: Situation, profile: str) -> Iterator[tuple[StatementKind, list[Statement]]]:
-    """Each kind of statement with those that the document has of it: none, where it is left out."""
-    for kind in STATEMENTS:
-        statements = [grant.statement for grant in kind.build(situation)]
-        yield kind, _with_sids(kind.sid, statements) if profile == "Strict" else _as_documented(statements)
+def statements_by_type(state: State, profile: str) -> Iterator[tuple[StatementType, list[Statement]]]:
+    """Yield each type of statement with its statements in the document: an empty list if there are none."""
+    for statement_type in STATEMENTS:
+        statements = [grant.statement for grant in statement_type.build(state)]
+        is_strict = profile == "Strict"
+        yield statement_type, _with_sids(statement_type.sid, statements) if is_strict else _as_documented(statements)
 
 
 def _with_sids(sid: str, statements: list[Statement]) -> list[Statement]:
-    """A `Sid` is unique in its document: several of one kind are numbered from the second on."""
+    """Add Sids, which are unique in a document: the second statement and further ones are numbered."""
     return [
         {"Sid": f"{sid}{number}" if number > 1 else sid} | statement for number, statement in enumerate(statements, 1)
     ]
 
 
 def _as_documented(statements: list[Statement]) -> list[Statement]:
-    """The same grants as the user guide writes them: no `Sid`, no `Condition`, no Deny."""
+    """Return the same grants in the form of the user guide: no `Sid`, no `Condition`, no Deny."""
     return [
         {name: value for name, value in statement.items() if name != "Condition"}
         for statement in statements

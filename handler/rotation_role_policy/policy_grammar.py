@@ -1,4 +1,4 @@
-"""IAM's policy grammar: lists of one, and wildcards.
+"""The IAM policy grammar: elements that are a value or a list, and wildcards.
 
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
 """
@@ -8,13 +8,13 @@ from typing import Any
 
 
 def as_list(value: Any) -> list[Any]:
-    """The value of an element such as Action: a list of one may stand without its brackets."""
+    """Return the values of an element such as Action, which may be one value without a list."""
     return value if isinstance(value, list) else [value]
 
 
 def matches(pattern: str, value: str, *, ignore_case: bool = False) -> bool:
-    """Whether a pattern with IAM's wildcards holds `value`: ``*`` is any characters, ``?`` one."""
-    # A policy variable, such as ${aws:PrincipalTag/team}, can become anything.
-    wild = re.sub(r"\$\{[^}]*\}", "*", pattern)
-    parts = ({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in wild)
+    """Return whether `value` matches a pattern with IAM's wildcards: ``*`` for any characters, ``?`` for one."""
+    # A policy variable, such as ${aws:PrincipalTag/team}, can have any value.
+    wildcards = re.sub(r"\$\{[^}]*\}", "*", pattern)
+    parts = ({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in wildcards)
     return bool(re.fullmatch("".join(parts), value, re.IGNORECASE | re.DOTALL if ignore_case else re.DOTALL))

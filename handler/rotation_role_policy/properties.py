@@ -1,8 +1,9 @@
-"""What the template says: the properties of the resource, checked, as one frozen `Declaration`.
+"""The properties of the resource: one table, and the checked values as a frozen `Properties`.
 
-`PROPERTIES` is the one table of names, types, defaults and allowed values; what goes together stands below it.
-Validation is driven by them, and the README ("Properties") and the JSON Schema (`rotation_role_policy_cli.schema`) are
-made of them. This module knows no AWS call and no environment.
+`PROPERTIES` lists names, types, defaults and allowed values. `EXACTLY_ONE_OF`, `MUTUALLY_EXCLUSIVE` and `REQUIRES` list
+the combinations. Validation, the JSON Schema, the options of the command line, the lint rules and the documentation
+(docs/properties.md) are derived from them. CONTRIBUTING.md lists the steps for a new property.
+Source: contract, sections 1 and 2.
 """
 
 import difflib
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rotation_role_policy import arn
-from rotation_role_policy.errors import Refused, quoted_text
+from rotation_role_policy.errors import RequestError, quoted_text
 
 
 @dataclass(frozen=True)
@@ -21,109 +22,111 @@ class Property:
 
     name: str
     type: str
-    meaning: str
-    """In Markdown, as `shape` and `otherwise`."""
-    shape: str = ""
-    """What the type is called where there is more to say of it."""
+    """A key of the table of parsers: ``String``, ``List of String``, ``Integer``, ``Boolean``, ``Object``, or
+    ``CloudFormation`` for a property that CloudFormation itself checks."""
+    description: str
+    """Markdown, for the documentation."""
+    type_description: str = ""
+    """Markdown; replaces `type` in the documentation."""
     default: str | int | None = None
-    otherwise: str = ""
-    """What holds without the property, where that is no value of its own."""
-    allowed: tuple[str, ...] = ()
+    default_description: str = ""
+    """Markdown; what applies without the property, if that is not a fixed value."""
+    allowed_values: tuple[str, ...] = ()
     minimum: int = 0
     maximum: int = 0
     pattern: re.Pattern[str] | None = None
-    form: str = ""
-    """What `pattern` admits, in words."""
+    pattern_description: str = ""
+    """What `pattern` matches, for error messages."""
     members: tuple["Property", ...] = ()
-    """The properties of an Object; empty where the Object may hold anything."""
+    """The properties of an Object; empty if the Object may contain anything."""
     affects_policy: bool = True
     """Whether the policy, or the decision to write it, can depend on the property."""
 
 
-_ID_FORM = "a secret's full ARN, partial ARN or name, without wildcards"
+_SECRET_FORM = "a secret's full ARN, partial ARN or name, without wildcards"  # noqa: S105  # a description
 
 PROPERTIES = (
-    Property("ServiceToken", "CloudFormation", "the provider's ARN", shape="String, required"),
+    Property("ServiceToken", "CloudFormation", "ARN of the provider function", type_description="String, required"),
     Property(
         "ServiceTimeout",
         "CloudFormation",
-        "CloudFormation's own: seconds that it waits for an answer, at most an hour. The provider answers within them,"
-        " and within 600",
-        shape="Integer",
-        otherwise="3600",
+        "CloudFormation's own property: the seconds that CloudFormation waits for a response, at most an hour. The"
+        " provider responds within this time, and within 600 seconds",
+        type_description="Integer",
+        default_description="3600",
     ),
     Property(
         "SecretId",
         "String",
-        "the secret that is rotated: full ARN, partial ARN or name. Exactly one of `SecretId` and `SecretIds`",
+        "the secret to rotate: full ARN, partial ARN or name. Exactly one of `SecretId` and `SecretIds` is required",
         pattern=arn.SECRET,
-        form=_ID_FORM,
+        pattern_description=_SECRET_FORM,
     ),
     Property(
         "SecretIds",
         "List of String",
-        "the secrets of a function that rotates several: one policy for all of them",
+        "the secrets of a function that rotates several: one policy covers all of them",
         minimum=1,
         pattern=arn.SECRET,
-        form=_ID_FORM,
+        pattern_description=_SECRET_FORM,
     ),
     Property(
         "RotationLambdaARN",
         "String",
         "the rotation function: name, ARN, or ARN with a version or alias",
-        otherwise="the one that DescribeSecret reports",
+        default_description="the function that DescribeSecret reports",
         pattern=arn.FUNCTION,
-        form="a function's name, its ARN, or its ARN with a version or alias",
+        pattern_description="a function's name, its ARN, or its ARN with a version or alias",
     ),
     Property(
         "RoleName",
         "String",
-        "name or ARN of the role that gets the policy. Where the function is known it must be that function's role",
-        otherwise="the function's execution role",
+        "name or ARN of the role that gets the policy. If the function is known, this must be the function's role",
+        default_description="the function's execution role",
         pattern=arn.ROLE,
-        form="a role's name (without its path) or its ARN",
+        pattern_description="a role's name (without its path) or its ARN",
     ),
     Property(
         "VpcConfig",
         "Object",
-        "declares where the function will be, in place of looking at it; needs `RoleName`, excludes"
-        " `RotationLambdaARN`",
-        shape="Object, as on `AWS::Lambda::Function`",
-        otherwise="inspected",
+        "the VPC configuration that the function will have, for a function that does not exist yet (declared mode)."
+        " Requires `RoleName`, excludes `RotationLambdaARN`",
+        type_description="Object, as on `AWS::Lambda::Function`",
+        default_description="read from the function",
         members=(
-            Property("SubnetIds", "List of String", "the function is in a VPC where this is not empty"),
-            Property("SecurityGroupIds", "List of String", "not read", affects_policy=False),
-            Property("Ipv6AllowedForDualStack", "Boolean", "not read", affects_policy=False),
+            Property("SubnetIds", "List of String", "if the list is not empty, the function is in a VPC"),
+            Property("SecurityGroupIds", "List of String", "not used", affects_policy=False),
+            Property("Ipv6AllowedForDualStack", "Boolean", "not used", affects_policy=False),
         ),
     ),
     Property(
         "SuperuserSecretId",
         "String",
-        "the separate secret of the alternating-users strategy",
+        "the separate secret of the superuser, for the alternating-users strategy",
         pattern=arn.SECRET,
-        form=_ID_FORM,
+        pattern_description=_SECRET_FORM,
     ),
     Property(
         "PolicyProfile",
         "String",
-        "`Documented` grants what the [user guide](https://docs.aws.amazon.com/secretsmanager/latest/userguide/"
-        "rotating-secrets-required-permissions-function.html) grants (in the edition kept in `tests/guide/`), without"
-        " conditions",
+        "`Strict` narrows the grants with conditions. `Documented` is the policy of the"
+        " [user guide](https://docs.aws.amazon.com/secretsmanager/latest/userguide/"
+        "rotating-secrets-required-permissions-function.html) (the edition in `tests/guide/`), without conditions",
         default="Strict",
-        allowed=("Strict", "Documented"),
+        allowed_values=("Strict", "Documented"),
     ),
     Property(
         "AccessCheck",
         "String",
-        "ask IAM's policy simulator before writing, and refuse what a permissions boundary or an explicit deny"
-        " certainly blocks",
+        "`Enforce` asks IAM's policy simulator before the policy is written, and refuses what a permissions boundary or"
+        " an explicit deny certainly blocks",
         default="Enforce",
-        allowed=("Enforce", "Off"),
+        allowed_values=("Enforce", "Off"),
     ),
     Property(
         "PropagationDelay",
         "Integer",
-        "seconds to wait before the answer to a Create or Update, for IAM to become consistent",
+        "seconds to wait before the response to a Create or Update, until IAM is consistent",
         default=10,
         minimum=0,
         maximum=60,
@@ -132,41 +135,43 @@ PROPERTIES = (
     Property(
         "Triggers",
         "Object",
-        "never read; any change in it makes CloudFormation send an Update",
+        "never read. Any change to it makes CloudFormation send an Update",
         affects_policy=False,
     ),
 )
 
-EXACTLY_ONE = ("SecretId", "SecretIds")
-"""Of these, exactly one is needed."""
-EXCLUDES = {
-    ("VpcConfig", "RotationLambdaARN"): "a function that exists is inspected, one that does not is declared. Remove"
-    " VpcConfig, or remove RotationLambdaARN and give RoleName.",
+EXACTLY_ONE_OF = ("SecretId", "SecretIds")
+"""Exactly one of these properties is required."""
+MUTUALLY_EXCLUSIVE = {
+    ("VpcConfig", "RotationLambdaARN"): "Give RotationLambdaARN for a function that exists, or VpcConfig and RoleName"
+    " for a function that does not exist yet.",
 }
-"""By the properties that can't stand together: why, and what to do."""
-NEEDS = {
-    ("VpcConfig", "RoleName"): "a function that does not exist yet tells nothing of its role. Give RoleName, the role"
-    " that the function will have.",
+"""By pairs of properties that exclude each other: what to do."""
+REQUIRES = {
+    (
+        "VpcConfig",
+        "RoleName",
+    ): "Give RoleName, the role that the function will have, because the function does not exist yet.",
 }
-"""By a property and the one that it can't do without: why, and what to do."""
+"""By a property and the property that it requires: what to do."""
 
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}(\.0{1,9})?")
 """A whole number as a string."""
 
 
 @dataclass(frozen=True)
-class Declaration:
+class Properties:
     """The properties of one resource, complete and of the right types."""
 
     secret_ids: tuple[str, ...]
-    """At least one: full ARNs, partial ARNs or names, as typed."""
+    """At least one: full ARNs, partial ARNs or names, as in the template."""
     secret_property: str
-    """The property that named them: ``SecretId`` or ``SecretIds``."""
+    """The property that named the secrets: ``SecretId`` or ``SecretIds``."""
     rotation_lambda_arn: str | None
     role_name: str | None
-    """A role's name or ARN, as typed."""
+    """A role's name or ARN, as in the template."""
     subnet_ids: tuple[str, ...] | None
-    """`VpcConfig.SubnetIds` in declared mode; None where the function is to be inspected."""
+    """`VpcConfig.SubnetIds` in declared mode; None if the function is to be inspected."""
     superuser_secret_id: str | None
     policy_profile: str
     access_check: str
@@ -174,29 +179,30 @@ class Declaration:
     """Seconds."""
 
 
-def declare(properties: Mapping[str, Any]) -> Declaration:
-    """The `Declaration` of a resource's properties, as CloudFormation sends them (every scalar a string).
+def parse_properties(given: Mapping[str, Any]) -> Properties:
+    """Validate a resource's properties, as CloudFormation sends them (every scalar a string).
 
-    Raises `Refused`, naming the property, for whatever the table does not admit.
+    Raises:
+        RequestError: the table does not allow a property or its value. The message names the property.
     """
-    if not isinstance(properties, Mapping):
-        raise Refused("ResourceProperties is not an object: declare the properties of Custom::RotationRolePolicy.")
-    values = _read("", PROPERTIES, properties)
+    if not isinstance(given, Mapping):
+        raise RequestError("ResourceProperties is not an object. Give the properties of Custom::RotationRolePolicy.")
+    values = _parse_object("", PROPERTIES, given)
 
-    given = [name for name in EXACTLY_ONE if name in values]
-    if len(given) != 1:
-        found = "both are" if given else "neither is"
-        raise Refused(f"Exactly one of {' and '.join(EXACTLY_ONE)} is needed, and {found} given.")
-    for (name, other), why in EXCLUDES.items():
-        if name in values and other in values:
-            raise Refused(f"{name} together with {other}: {why}")
-    for (name, other), why in NEEDS.items():
-        if name in values and other not in values:
-            raise Refused(f"{name} without {other}: {why}")
+    secret_properties = [name for name in EXACTLY_ONE_OF if name in values]
+    if len(secret_properties) != 1:
+        problem = "both are given" if secret_properties else "neither is given"
+        raise RequestError(f"Exactly one of {' and '.join(EXACTLY_ONE_OF)} is required, but {problem}.")
+    for (name, excluded), remediation in MUTUALLY_EXCLUSIVE.items():
+        if name in values and excluded in values:
+            raise RequestError(f"{name} cannot be combined with {excluded}. {remediation}")
+    for (name, required), remediation in REQUIRES.items():
+        if name in values and required not in values:
+            raise RequestError(f"{name} requires {required}. {remediation}")
 
-    [secret_property] = given
+    [secret_property] = secret_properties
     vpc_config = values.get("VpcConfig")
-    return Declaration(
+    return Properties(
         secret_ids=tuple(values["SecretIds"]) if "SecretIds" in values else (values["SecretId"],),
         secret_property=secret_property,
         rotation_lambda_arn=values.get("RotationLambdaARN"),
@@ -209,86 +215,90 @@ def declare(properties: Mapping[str, Any]) -> Declaration:
     )
 
 
-def _read(prefix: str, table: Iterable[Property], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of `given` by name, defaults filled in. `prefix` is the path of the Object, such as ``VpcConfig.``."""
-    known = {row.name: row for row in table}
+def _parse_object(prefix: str, rows: Iterable[Property], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of `given` by name, with defaults. `prefix` is the Object's path, such as ``VpcConfig.``."""
+    rows_by_name = {row.name: row for row in rows}
     for name in given:
-        if name not in known:
-            # Shown without its quotation marks.
-            bare = quoted_text(name)[1:-1]
-            raise Refused(f"{prefix}{bare} is not a property. Did you mean {prefix}{nearest(name, known)}?")
-    values: dict[str, Any] = {row.name: row.default for row in known.values() if row.default is not None}
+        if name not in rows_by_name:
+            without_quotation_marks = quoted_text(name)[1:-1]
+            suggestion = closest_name(name, rows_by_name)
+            raise RequestError(
+                f"{prefix}{without_quotation_marks} is not a property. Did you mean {prefix}{suggestion}?"
+            )
+    values: dict[str, Any] = {row.name: row.default for row in rows_by_name.values() if row.default is not None}
     for name, value in given.items():
-        row = known[name]
-        values[name] = _READERS[row.type](prefix + name, row, value)
+        row = rows_by_name[name]
+        values[name] = _PARSERS[row.type](prefix + name, row, value)
     return values
 
 
-def _text(path: str, row: Property, value: Any) -> str:
+def _string(path: str, row: Property, value: Any) -> str:
     if not isinstance(value, str):
-        raise Refused(f"{path} {quoted_text(value)} is not a string.")
+        raise RequestError(f"{path} {quoted_text(value)} is not a string.")
     if not value:
-        raise Refused(f"{path} is empty. Give a value, or leave the property out (AWS::NoValue).")
-    if row.allowed and value not in row.allowed:
-        raise Refused(f"{path} {quoted_text(value)} is none of {', '.join(row.allowed)}. Use one of these.")
+        raise RequestError(f"{path} is empty. Give a value, or omit the property (AWS::NoValue).")
+    if row.allowed_values and value not in row.allowed_values:
+        choices = " or ".join(row.allowed_values)
+        raise RequestError(f"{path} {quoted_text(value)} is not an allowed value. Use {choices}.")
     if row.pattern and not row.pattern.fullmatch(value):
-        raise Refused(f"{path} {quoted_text(value)} is not in the right form. Give {row.form}.")
+        raise RequestError(f"{path} {quoted_text(value)} has the wrong form. Give {row.pattern_description}.")
     return value
 
 
-def _texts(path: str, row: Property, value: Any) -> list[str]:
+def _string_list(path: str, row: Property, value: Any) -> list[str]:
     if not isinstance(value, list):
-        raise Refused(f"{path} {quoted_text(value)} is not a list. Give a list of strings.")
+        raise RequestError(f"{path} {quoted_text(value)} is not a list. Give a list of strings.")
     if len(value) < row.minimum:
-        raise Refused(f"{path} is an empty list. Give at least {row.minimum}.")
-    return [_text(f"{path}[{index}]", row, item) for index, item in enumerate(value)]
+        raise RequestError(f"{path} is an empty list. Give at least {row.minimum}.")
+    return [_string(f"{path}[{index}]", row, item) for index, item in enumerate(value)]
 
 
 def _object(path: str, row: Property, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise Refused(f"{path} {quoted_text(value)} is not an object. Give names and values.")
-    return _read(f"{path}.", row.members, value) if row.members else value
+        raise RequestError(f"{path} {quoted_text(value)} is not an object. Give names and values.")
+    return _parse_object(f"{path}.", row.members, value) if row.members else value
 
 
-def _truth(path: str, row: Property, value: Any) -> Any:  # noqa: ARG001  # one signature for all types
+def _boolean(path: str, row: Property, value: Any) -> Any:  # noqa: ARG001  # one signature for all types
     if not isinstance(value, bool) and value not in ("true", "false"):
-        raise Refused(f"{path} {quoted_text(value)} is neither true nor false.")
-    # As sent: nothing reads it.
+        raise RequestError(f"{path} {quoted_text(value)} is neither true nor false.")
+    # Returned as received, because no code uses it.
     return value
 
 
-def _whole_number(path: str, row: Property, value: Any) -> int:
+def _integer(path: str, row: Property, value: Any) -> int:
     number = value
-    # CloudFormation sends "10", and JSON knows no difference between 10.0 and 10.
-    is_text = isinstance(value, str) and WHOLE_NUMBER.fullmatch(value)
-    if is_text or (isinstance(value, float) and value.is_integer()):
+    # CloudFormation sends "10". In JSON, 10.0 and 10 are the same number.
+    is_numeric_string = isinstance(value, str) and WHOLE_NUMBER.fullmatch(value)
+    if is_numeric_string or (isinstance(value, float) and value.is_integer()):
         number = int(float(value))
-    # bool is an int to Python but not to a template's author.
+    # In Python, bool is a subclass of int. In a template, true is not a number.
     if not isinstance(number, int) or isinstance(number, bool) or not row.minimum <= number <= row.maximum:
-        raise Refused(
-            f"{path} {quoted_text(value)} is not a whole number from {row.minimum} to {row.maximum}."
-            f" Give one, or leave the property out for {row.default}."
+        raise RequestError(
+            f"{path} {quoted_text(value)} is not a whole number from {row.minimum} to {row.maximum}. Give one, or omit"
+            f" the property to use {row.default}."
         )
     return number
 
 
-def _as_sent(path: str, row: Property, value: Any) -> Any:  # noqa: ARG001  # one signature for all types
-    """CloudFormation's own properties: it has judged them already."""
+def _unchecked(path: str, row: Property, value: Any) -> Any:  # noqa: ARG001  # one signature for all types
+    """Return a property of CloudFormation's own, which CloudFormation has checked."""
     return value
 
 
-_READERS: dict[str, Callable[[str, Property, Any], Any]] = {
-    "CloudFormation": _as_sent,
-    "String": _text,
-    "List of String": _texts,
-    "Integer": _whole_number,
-    "Boolean": _truth,
+_PARSERS: dict[str, Callable[[str, Property, Any], Any]] = {
+    "CloudFormation": _unchecked,
+    "String": _string,
+    "List of String": _string_list,
+    "Integer": _integer,
+    "Boolean": _boolean,
     "Object": _object,
 }
+"""By the type of a property: the function that validates and converts its value."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that is most like `name`, whatever its case."""
-    by_lower_case = {candidate.lower(): candidate for candidate in known}
+def closest_name(name: str, candidates: Iterable[str]) -> str:
+    """Return the candidate that is most similar to `name`, ignoring case."""
+    by_lower_case = {candidate.lower(): candidate for candidate in candidates}
     [best] = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0)
     return by_lower_case[best]

@@ -1,51 +1,54 @@
-"""What AWS says now, as the facts that the policy follows from. `inspection` fills it, `policy` reads it."""
+"""The state of the secrets, keys, function and role in AWS, from which the policy follows.
+
+`inspection` reads the state from AWS, `policy` builds the document from it.
+"""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret as DescribeSecret and DescribeKey show it."""
+    """A secret, from DescribeSecret and DescribeKey."""
 
     arn: str
-    """The full ARN."""
+    """Full ARN."""
     key_arn: str | None
-    """The full ARN of its customer managed key; None under the AWS managed key."""
+    """Full ARN of its customer managed key; None if the secret uses the AWS managed key."""
     tags: tuple[tuple[str, str], ...] = ()
     """Keys and values."""
     managed_by_rds: bool = False
     database_arns: tuple[str, ...] = ()
-    """The RDS instance or cluster whose master user an RDS-managed secret holds, from its tags."""
+    """For a secret that RDS manages: the DB instance or cluster whose master user it holds, from the secret's tags."""
 
 
 @dataclass(frozen=True)
 class Role:
-    """An IAM role; `arn` has the path that `name` lacks."""
+    """An IAM role. `arn` contains the path, `name` does not."""
 
     name: str
     arn: str
 
 
 @dataclass(frozen=True)
-class Situation:
-    """All that the policy follows from."""
+class State:
+    """Everything that the policy depends on."""
 
     secrets: tuple[Secret, ...]
-    """In the order given, each once."""
+    """The rotated secrets in the order of the template, without duplicates."""
     superuser_secret: Secret | None
     role: Role
     function_arn: str
-    """Unqualified; empty in declared mode."""
+    """Unqualified ARN; empty in declared mode."""
     in_vpc: bool
     dns_suffix: str
-    """Of the secrets' partition, such as ``amazonaws.com``."""
+    """DNS suffix of the secrets' partition, such as ``amazonaws.com``."""
 
     @property
     def all_secrets(self) -> tuple[Secret, ...]:
-        """The rotated secrets, then the superuser secret if there is one."""
+        """The rotated secrets, and the superuser secret if there is one."""
         return (*self.secrets, self.superuser_secret) if self.superuser_secret else self.secrets
 
     @property
     def key_arns(self) -> tuple[str, ...]:
-        """The customer managed keys of all secrets, each once."""
+        """The customer managed keys of all secrets, without duplicates."""
         return tuple(dict.fromkeys(secret.key_arn for secret in self.all_secrets if secret.key_arn))

@@ -17,7 +17,7 @@ from tests import ROOT
 
 
 @dataclass
-class Account:
+class EmulatedAccount:
     """An emulated account with the provider deployed."""
 
     emulator: Emulator
@@ -47,19 +47,19 @@ class Account:
         token = str(uuid.uuid4())
         for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
             event = {"Step": step, "SecretId": secret_id, "ClientRequestToken": token}
-            answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
-            if "FunctionError" in answer:
-                return str(json.load(answer["Payload"])["errorMessage"])
+            response = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+            if "FunctionError" in response:
+                return str(json.load(response["Payload"])["errorMessage"])
         return ""
 
 
 @contextmanager
-def deployed(folder: Path, parameters: dict[str, str] | None = None) -> Iterator[Account]:
+def deployed(folder: Path, parameters: dict[str, str] | None = None) -> Iterator[EmulatedAccount]:
     """The provider built and deployed in an emulator of its own; all is written below `folder`."""
     build_dir = folder / "build"
     provider.build(ROOT, build_dir)
     with Emulator(folder / "emulator") as emulator:
-        yield Account(emulator, provider.deploy(emulator, ROOT, build_dir, parameters))
+        yield EmulatedAccount(emulator, provider.deploy(emulator, ROOT, build_dir, parameters))
 
 
 def zipped(code: str, module: str = "index") -> bytes:

@@ -25,7 +25,7 @@ from emulator.stack import Stack, StackFailed
 from rotation_role_policy import __version__
 from rotation_role_policy_cli import permissions
 from tests import ROOT
-from tests.e2e.account import Account, deployed
+from tests.e2e.account import EmulatedAccount, deployed
 
 ROTATION_CODE = Path(rotation_function.__file__).read_text()
 
@@ -34,14 +34,14 @@ PARAMETERS = {"RoleNamePattern": "e2e-*", "SecretNamePattern": "e2e*"}
 
 
 @pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedAccount]:
     """The account; the provider may serve the roles and secrets whose names begin with ``e2e``."""
     with deployed(tmp_path_factory.mktemp("end-to-end"), PARAMETERS) as account:
         yield account
 
 
 @pytest.fixture
-def name(account: Account) -> Iterator[str]:
+def name(account: EmulatedAccount) -> Iterator[str]:
     """A stack's name, and of its resources; what it leaves is deleted."""
     chosen = f"e2e-{uuid.uuid4().hex[:8]}"
     yield chosen
@@ -136,25 +136,25 @@ def one_secret(name: str, **properties: Any) -> dict[str, Any]:
     }
 
 
-def create(account: Account, name: str, resources: dict[str, Any]) -> Stack:
+def create(account: EmulatedAccount, name: str, resources: dict[str, Any]) -> Stack:
     """A new stack of this name."""
     stack = Stack(account.emulator, name)
     stack.create(template(**resources))
     return stack
 
 
-def own_policy(account: Account, stack: Stack) -> Any:
+def own_policy(account: EmulatedAccount, stack: Stack) -> Any:
     """The document that the stack's resource has put on the role."""
     outputs = stack.outputs
     return account.policies(outputs["RoleName"])[outputs["PolicyName"]]
 
 
-def rotate(account: Account, name: str, secret_id: str | None = None) -> str:
+def rotate(account: EmulatedAccount, name: str, secret_id: str | None = None) -> str:
     """Runs a rotation through its steps. Gives the error of the first that fails; empty where all succeed."""
     return account.rotate(name, secret_id or f"e2e/{name}")
 
 
-def password(account: Account, name: str) -> str:
+def password(account: EmulatedAccount, name: str) -> str:
     value = account.client("secretsmanager").get_secret_value(SecretId=f"e2e/{name}")["SecretString"]
     return str(json.loads(value)["password"])
 
@@ -162,20 +162,20 @@ def password(account: Account, name: str) -> str:
 # --- the provider ---
 
 
-def test_the_provider_is_exported_and_found_through_its_parameter(account: Account) -> None:
+def test_the_provider_is_exported_and_found_through_its_parameter(account: EmulatedAccount) -> None:
     token = account.provider.outputs["ServiceToken"]
     assert token == f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:rotation-role-policy"
     parameter = account.client("ssm").get_parameter(Name="/rotation-role-policy/service-token")
     assert parameter["Parameter"]["Value"] == token
 
 
-def test_the_parameter_serves_as_a_service_token(account: Account, name: str) -> None:
+def test_the_parameter_serves_as_a_service_token(account: EmulatedAccount, name: str) -> None:
     resources = one_secret(name, ServiceToken="{{resolve:ssm:/rotation-role-policy/service-token}}")
     assert own_policy(account, create(account, name, resources))
 
 
 def test_a_role_that_the_provider_may_not_serve_is_refused_and_the_stack_rolls_back(
-    account: Account, name: str
+    account: EmulatedAccount, name: str
 ) -> None:
     resources = one_secret(name) | {"Role": role(name.replace("e2e-", "other-"))}
     with pytest.raises(StackFailed) as failed:
@@ -184,7 +184,7 @@ def test_a_role_that_the_provider_may_not_serve_is_refused_and_the_stack_rolls_b
     assert failed.value.reason.startswith("AWS denies the provider iam:GetRolePolicy on ")
 
 
-def test_the_provider_does_not_grant_itself_the_secrets(account: Account, name: str) -> None:
+def test_the_provider_does_not_grant_itself_the_secrets(account: EmulatedAccount, name: str) -> None:
     own_role = account.provider.physical_id("ProviderRole")
     before = account.policies(own_role)
     # As if RoleNamePattern matched it, as the default does.
@@ -201,13 +201,13 @@ def test_the_provider_does_not_grant_itself_the_secrets(account: Account, name: 
     assert account.policies(own_role) == before
 
 
-def test_a_secret_that_the_provider_may_not_describe_is_refused(account: Account, name: str) -> None:
+def test_a_secret_that_the_provider_may_not_describe_is_refused(account: EmulatedAccount, name: str) -> None:
     account.client("secretsmanager").create_secret(Name=f"other/{name}", SecretString="{}")
     with pytest.raises(StackFailed, match="AWS denies the provider secretsmanager:DescribeSecret"):
         create(account, name, one_secret(name, SecretId=f"other/{name}"))
 
 
-def test_each_permission_of_the_provider_is_needed(account: Account, name: str) -> None:
+def test_each_permission_of_the_provider_is_needed(account: EmulatedAccount, name: str) -> None:
     """A permission that the provider lacked would show in any test here; this one shows that IAM is enforced on it."""
     iam, own_role = account.client("iam"), account.provider.physical_id("ProviderRole")
     resources = one_secret(name) | {"Key": KEY, "Secret": secret(name, "Key")}
@@ -235,7 +235,7 @@ def test_each_permission_of_the_provider_is_needed(account: Account, name: str) 
 
 
 @contextmanager
-def requiring(account: Account, **parameters: str) -> Iterator[None]:
+def requiring(account: EmulatedAccount, **parameters: str) -> Iterator[None]:
     """The provider's stack with these parameters too, for the length of the block."""
     client = account.client("cloudformation")
     template = client.get_template(StackName=account.provider.name, TemplateStage="Processed")["TemplateBody"]
@@ -257,7 +257,9 @@ def tagged(resources: dict[str, Any], *logical_ids: str, tag: dict[str, str] = T
     return resources
 
 
-def test_with_required_tags_only_a_tagged_secret_and_a_tagged_role_are_served(account: Account, name: str) -> None:
+def test_with_required_tags_only_a_tagged_secret_and_a_tagged_role_are_served(
+    account: EmulatedAccount, name: str
+) -> None:
     with requiring(account, RequiredSecretTag="rotation=enabled", RequiredRoleTag="rotation=enabled"):
         for tags, denied, parameter in (
             (["Role"], "secretsmanager:DescribeSecret", "RequiredSecretTag"),
@@ -278,7 +280,9 @@ def test_with_required_tags_only_a_tagged_secret_and_a_tagged_role_are_served(ac
         assert rotate(account, name) == ""
 
 
-def test_a_policy_is_removed_after_its_secret_and_role_have_lost_what_is_required(account: Account, name: str) -> None:
+def test_a_policy_is_removed_after_its_secret_and_role_have_lost_what_is_required(
+    account: EmulatedAccount, name: str
+) -> None:
     stack = create(account, name, one_secret(name))
     policy = stack.outputs["PolicyName"]
     required = {"RequiredSecretTag": "a=b", "RequiredRoleTag": "a=b", "RequiredRoleBoundaryArn": BOUNDARY}
@@ -292,7 +296,7 @@ def test_a_policy_is_removed_after_its_secret_and_role_have_lost_what_is_require
     assert stack.status == "DELETE_COMPLETE"
 
 
-def test_with_a_required_boundary_no_policy_is_put_on_a_role_without_it(account: Account, name: str) -> None:
+def test_with_a_required_boundary_no_policy_is_put_on_a_role_without_it(account: EmulatedAccount, name: str) -> None:
     with requiring(account, RequiredRoleBoundaryArn=BOUNDARY):
         with pytest.raises(StackFailed) as failed:
             create(account, name, one_secret(name))
@@ -304,7 +308,7 @@ def test_with_a_required_boundary_no_policy_is_put_on_a_role_without_it(account:
 
 @pytest.mark.parametrize("required", [{"RequiredSecretTag": "a=b"}, {"RequiredRoleTag": "a=b"}])
 def test_a_failed_update_rolls_back_after_its_secret_or_role_has_lost_the_tag(
-    account: Account, name: str, required: dict[str, str]
+    account: EmulatedAccount, name: str, required: dict[str, str]
 ) -> None:
     stack = create(account, name, one_secret(name))
     before = account.policies(name)
@@ -320,7 +324,7 @@ def test_a_failed_update_rolls_back_after_its_secret_or_role_has_lost_the_tag(
 
 @pytest.mark.parametrize("profile", ["Strict", "Documented"])
 def test_a_rotation_succeeds_under_the_policy_and_is_denied_without_it(
-    account: Account, name: str, profile: str
+    account: EmulatedAccount, name: str, profile: str
 ) -> None:
     resources = one_secret(name, PolicyProfile=profile)
     policy = resources.pop("Policy")
@@ -336,13 +340,13 @@ def test_a_rotation_succeeds_under_the_policy_and_is_denied_without_it(
     assert list(account.policies(name)) == ["theirs"]
 
 
-def test_a_rotation_reaches_no_other_secret(account: Account, name: str) -> None:
+def test_a_rotation_reaches_no_other_secret(account: EmulatedAccount, name: str) -> None:
     create(account, name, one_secret(name) | {"Other": secret(f"{name}-other")})
     assert rotate(account, name) == ""
     assert "AccessDenied" in rotate(account, name, f"e2e/{name}-other")
 
 
-def test_one_policy_serves_several_secrets(account: Account, name: str) -> None:
+def test_one_policy_serves_several_secrets(account: EmulatedAccount, name: str) -> None:
     ids = [{"Ref": "Secret"}, {"Ref": "Second"}]
     resources = one_secret(name) | {"Second": secret(f"{name}-second")}
     resources["Policy"] = rotation_policy(SecretIds=ids, RotationLambdaARN={"Ref": "Function"})
@@ -352,7 +356,7 @@ def test_one_policy_serves_several_secrets(account: Account, name: str) -> None:
     assert len(stack.outputs["SecretArns"].split(",")) == 2
 
 
-def test_alternating_users_read_the_superuser_secret_and_cannot_write_it(account: Account, name: str) -> None:
+def test_alternating_users_read_the_superuser_secret_and_cannot_write_it(account: EmulatedAccount, name: str) -> None:
     resources = one_secret(name, SuperuserSecretId={"Ref": "Superuser"}) | {
         "Key": KEY,
         "Superuser": secret(f"{name}-superuser", "Key"),
@@ -376,7 +380,7 @@ def test_alternating_users_read_the_superuser_secret_and_cannot_write_it(account
 # --- the life of the resource ---
 
 
-def test_ref_and_every_attribute_say_what_stands_where(account: Account, name: str) -> None:
+def test_ref_and_every_attribute_say_what_stands_where(account: EmulatedAccount, name: str) -> None:
     resources = one_secret(name) | {"Key": KEY, "Secret": secret(name, "Key")}
     stack = create(account, name, resources)
     outputs = stack.outputs
@@ -399,7 +403,7 @@ def test_ref_and_every_attribute_say_what_stands_where(account: Account, name: s
     assert re.fullmatch(r"Policy-[0-9a-f]{12}", outputs["PolicyName"])
 
 
-def test_a_rekeyed_secret_reaches_the_policy_through_triggers(account: Account, name: str) -> None:
+def test_a_rekeyed_secret_reaches_the_policy_through_triggers(account: EmulatedAccount, name: str) -> None:
     def resources(key: str) -> str:
         triggers = {"Key": {"Ref": key}}
         return template(
@@ -414,7 +418,7 @@ def test_a_rekeyed_secret_reaches_the_policy_through_triggers(account: Account, 
     assert own_policy(account, stack)["Statement"][2]["Resource"].endswith(stack.physical_id("Second"))
 
 
-def test_another_role_is_a_replacement_and_the_old_policy_goes(account: Account, name: str) -> None:
+def test_another_role_is_a_replacement_and_the_old_policy_goes(account: EmulatedAccount, name: str) -> None:
     resources = one_secret(name) | {"Successor": role(f"{name}-2"), "Function2": function(f"{name}-2", "Successor")}
     stack = create(account, name, resources)
     before = own_policy(account, stack)
@@ -429,12 +433,12 @@ def test_another_role_is_a_replacement_and_the_old_policy_goes(account: Account,
     ("bad", "reason"),
     [
         ({"SuperuserSecretID": "x"}, "SuperuserSecretID is not a property. Did you mean SuperuserSecretId?"),
-        ({"SecretId": "e2e/nowhere"}, 'SecretId "e2e/nowhere": there is no such secret in eu-central-1.'),
+        ({"SecretId": "e2e/nowhere"}, 'SecretId "e2e/nowhere": the secret does not exist in eu-central-1.'),
         ({"RoleName": "e2e-nobody"}, 'RoleName "e2e-nobody" is not the execution role of the function'),
     ],
 )
 def test_a_failed_update_is_told_and_rolled_back_with_the_policy_unchanged(
-    account: Account, name: str, bad: dict[str, Any], reason: str
+    account: EmulatedAccount, name: str, bad: dict[str, Any], reason: str
 ) -> None:
     stack = create(account, name, one_secret(name))
     before = account.policies(name)
@@ -445,13 +449,13 @@ def test_a_failed_update_is_told_and_rolled_back_with_the_policy_unchanged(
     assert account.policies(name) == before
 
 
-def test_a_failed_create_rolls_back_to_nothing(account: Account, name: str) -> None:
+def test_a_failed_create_rolls_back_to_nothing(account: EmulatedAccount, name: str) -> None:
     with pytest.raises(StackFailed, match="PolicyProfile") as failed:
         create(account, name, one_secret(name, PolicyProfile="Loose"))
     assert failed.value.status == "ROLLBACK_COMPLETE"
 
 
-def test_a_stack_whose_role_and_secret_are_gone_can_be_deleted(account: Account, name: str) -> None:
+def test_a_stack_whose_role_and_secret_are_gone_can_be_deleted(account: EmulatedAccount, name: str) -> None:
     stack = create(account, name, one_secret(name))
     iam = account.client("iam")
     for policy in account.policies(name):
@@ -463,7 +467,7 @@ def test_a_stack_whose_role_and_secret_are_gone_can_be_deleted(account: Account,
     assert stack.status == "DELETE_COMPLETE"
 
 
-def test_a_declared_function_in_a_vpc_is_created_after_its_policy(account: Account, name: str) -> None:
+def test_a_declared_function_in_a_vpc_is_created_after_its_policy(account: EmulatedAccount, name: str) -> None:
     vpc_config = {"SubnetIds": ["subnet-0123456789abcdef0"], "SecurityGroupIds": ["sg-0123456789abcdef0"]}
     stack = create(
         account,
@@ -481,7 +485,7 @@ def test_a_declared_function_in_a_vpc_is_created_after_its_policy(account: Accou
     assert rotate(account, name) == ""
 
 
-def test_a_function_in_a_vpc_is_seen_to_be(account: Account, name: str) -> None:
+def test_a_function_in_a_vpc_is_seen_to_be(account: EmulatedAccount, name: str) -> None:
     resources = one_secret(name)
     policy = resources.pop("Policy")
     stack = create(account, name, resources)
@@ -492,7 +496,7 @@ def test_a_function_in_a_vpc_is_seen_to_be(account: Account, name: str) -> None:
     assert stack.outputs["InVpc"] == "true"
 
 
-def test_an_explicit_deny_on_the_role_is_found_before_anything_is_written(account: Account, name: str) -> None:
+def test_an_explicit_deny_on_the_role_is_found_before_anything_is_written(account: EmulatedAccount, name: str) -> None:
     resources = one_secret(name)
     deny = {"Effect": "Deny", "Action": "secretsmanager:PutSecretValue", "Resource": "*"}
     document = {"Version": "2012-10-17", "Statement": [deny]}
@@ -508,12 +512,12 @@ def test_an_explicit_deny_on_the_role_is_found_before_anything_is_written(accoun
 # --- the log ---
 
 
-def test_the_log_is_the_stacks_own_group_and_tells_each_decision(account: Account, name: str) -> None:
+def test_the_log_is_the_stacks_own_group_and_tells_each_decision(account: EmulatedAccount, name: str) -> None:
     stack = create(account, name, one_secret(name))
     # The emulator simulates without the new policy, and so leaves every grant open.
     of_stack = [line for line in account.log() if line.get("stack") == stack.id]
-    lines = [line for line in of_stack if line["message"] != "access not proven"]
-    assert [line["message"] for line in lines] == ["request", "inspected", "written", "answering"]
+    lines = [line for line in of_stack if line["message"] != "access check undecided"]
+    assert [line["message"] for line in lines] == ["request", "inspected", "policy written", "sending response"]
     assert lines[2]["document"] == own_policy(account, stack)
     assert "_ministack/cfn-response" not in json.dumps(account.log())
 
@@ -525,7 +529,7 @@ def test_the_log_is_the_stacks_own_group_and_tells_each_decision(account: Accoun
 class Person:
     """Somebody with an access key and the permissions that `preview --help` lists."""
 
-    account: Account
+    account: EmulatedAccount
     access_key: dict[str, Any]
 
     def preview(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -540,7 +544,7 @@ class Person:
 
 
 @pytest.fixture
-def person(account: Account, name: str) -> Iterator[Person]:
+def person(account: EmulatedAccount, name: str) -> Iterator[Person]:
     iam = account.client("iam")
     iam.create_user(UserName=name)
     actions = [*permissions.REQUIRED, *permissions.OPTIONAL, *permissions.FOR_STACK]
@@ -554,7 +558,7 @@ def person(account: Account, name: str) -> Iterator[Person]:
 
 
 def test_a_preview_of_a_template_tells_what_an_update_of_its_stack_then_does(
-    account: Account, name: str, person: Person, tmp_path: Path
+    account: EmulatedAccount, name: str, person: Person, tmp_path: Path
 ) -> None:
     file = tmp_path / "template.json"
 
@@ -583,7 +587,7 @@ def test_a_preview_of_a_template_tells_what_an_update_of_its_stack_then_does(
     assert (status, "Refused: AccessCheck: role" in page) == (1, True)
 
 
-def key_arn(account: Account, stack: Stack) -> str:
+def key_arn(account: EmulatedAccount, stack: Stack) -> str:
     """The ARN of the stack's key."""
     return str(account.client("kms").describe_key(KeyId=stack.physical_id("Key"))["KeyMetadata"]["Arn"])
 
@@ -591,7 +595,7 @@ def key_arn(account: Account, stack: Stack) -> str:
 # --- publishing ---
 
 
-def test_sam_publishes_the_application(account: Account, tmp_path: Path) -> None:
+def test_sam_publishes_the_application(account: EmulatedAccount, tmp_path: Path) -> None:
     """Up to the Serverless Application Repository, which the emulator lacks: a server here keeps what it is sent."""
     received: list[dict[str, Any]] = []
 

@@ -27,8 +27,9 @@ from emulator.server import ACCOUNT_ID, REGION
 from emulator.stack import Stack
 from rotation_role_policy import custom_resource
 from tests import ROOT
-from tests.e2e.account import Account, deployed, zipped
-from tests.support.world import World, managed_secret
+from tests.e2e.account import EmulatedAccount, deployed, zipped
+from tests.support.account import connected, managed_secret
+from tests.support.response_server import ResponseServer
 
 EXAMPLES = ROOT / "examples"
 CDK_PYTHON = ROOT / ".venv-cdk" / "bin" / "python"
@@ -113,14 +114,14 @@ def as_list(value: str | list[str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedAccount]:
     """The account, with the provider as `sam deploy` makes it without parameters."""
     with deployed(tmp_path_factory.mktemp("examples")) as account:
         yield account
 
 
 @pytest.fixture(scope="module")
-def given(account: Account) -> dict[str, str]:
+def given(account: EmulatedAccount) -> dict[str, str]:
     """What a user of the examples has already: the values of their parameters, by name."""
     ec2, s3, secrets = account.client("ec2"), account.client("s3"), account.client("secretsmanager")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
@@ -212,7 +213,7 @@ def test_the_code_in_the_templates_is_that_of_the_file() -> None:
 
 @pytest.mark.parametrize("name", PROMISED)
 def test_an_example_is_deployed_previewed_used_and_deleted(
-    account: Account, given: dict[str, str], name: str, tmp_path: Path
+    account: EmulatedAccount, given: dict[str, str], name: str, tmp_path: Path
 ) -> None:
     parsed = template(name)
     stack = Stack(account.emulator, f"example-{name}")
@@ -242,37 +243,40 @@ def test_an_example_is_deployed_previewed_used_and_deleted(
         assert order.index("RotationFunction") < order.index("RotationPolicy")
 
 
-def test_a_superuser_of_rds_is_described_with_its_database(world: World) -> None:
+def test_a_superuser_of_rds_is_described_with_its_database(responses: ResponseServer) -> None:
     """What the emulator can't show of rds-managed-superuser.yaml: the same properties, where the secret is RDS's."""
-    database = f"arn:aws:rds:{REGION}:{ACCOUNT_ID}:db:database"
-    superuser = world.secret("managed")
-    world.role("rotation-role")
-    resolved = {
-        "ServiceToken": "the provider",
-        "SecretId": world.secret(),
-        "SuperuserSecretId": superuser,
-        "RoleName": "rotation-role",
-        "VpcConfig": world.vpc(),
-    }
-    assert template("rds-managed-superuser")["Resources"]["RotationPolicy"]["Properties"].keys() == resolved.keys()
-    tags = [{"Key": "aws:rds:primaryDBInstanceArn", "Value": database}]
-    with mock.patch.object(custom_resource, "aws", managed_secret(world, OwningService="rds", Tags=tags)):
-        assert world.create(**resolved)["Status"] == "SUCCESS"
-    [document] = world.policies().values()
-    resources = {statement["Sid"]: statement["Resource"] for statement in document["Statement"]}
-    assert list(resources) == [
-        "RotateSecret",
-        "GeneratePassword",
-        "ReadSuperuserSecret",
-        "DescribeSuperuserSecret",
-        "DescribeSuperuserDatabase",
-        *NETWORK,
-    ]
-    assert resources["DescribeSuperuserSecret"] == superuser
-    assert resources["DescribeSuperuserDatabase"] == database
+    with connected(responses) as account:
+        database = f"arn:aws:rds:{REGION}:{ACCOUNT_ID}:db:database"
+        superuser = account.secret("managed")
+        account.role("rotation-role")
+        resolved = {
+            "ServiceToken": "the provider",
+            "SecretId": account.secret(),
+            "SuperuserSecretId": superuser,
+            "RoleName": "rotation-role",
+            "VpcConfig": account.vpc(),
+        }
+        assert template("rds-managed-superuser")["Resources"]["RotationPolicy"]["Properties"].keys() == resolved.keys()
+        tags = [{"Key": "aws:rds:primaryDBInstanceArn", "Value": database}]
+        with mock.patch.object(custom_resource, "aws", managed_secret(account, OwningService="rds", Tags=tags)):
+            assert account.create(**resolved)["Status"] == "SUCCESS"
+        [document] = account.policies().values()
+        resources = {statement["Sid"]: statement["Resource"] for statement in document["Statement"]}
+        assert list(resources) == [
+            "RotateSecret",
+            "GeneratePassword",
+            "ReadSuperuserSecret",
+            "DescribeSuperuserSecret",
+            "DescribeSuperuserDatabase",
+            *NETWORK,
+        ]
+        assert resources["DescribeSuperuserSecret"] == superuser
+        assert resources["DescribeSuperuserDatabase"] == database
 
 
-def check(account: Account, stack: Stack, function: str, promised: dict[str, list[str]], given: dict[str, str]) -> None:
+def check(
+    account: EmulatedAccount, stack: Stack, function: str, promised: dict[str, list[str]], given: dict[str, str]
+) -> None:
     """The stack's policy is what was promised; its secrets rotate with it, and not without; it goes with the stack."""
     role, policy = stack.physical_id("RotationPolicy").split("/")
     arns = {sid: [given.get(name) or arn(account, stack, name) for name in names] for sid, names in promised.items()}
@@ -290,12 +294,15 @@ def check(account: Account, stack: Stack, function: str, promised: dict[str, lis
     iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(documents[policy]))
 
     stack.delete()
-    assert [line["message"] for line in account.log() if line.get("stack") == stack.id][-2:] == ["deleted", "answering"]
+    assert [line["message"] for line in account.log() if line.get("stack") == stack.id][-2:] == [
+        "policy deleted",
+        "sending response",
+    ]
     roles = [one["RoleName"] for one in iam.list_roles()["Roles"]]
     assert role not in roles or account.policies(role) == {}
 
 
-def arn(account: Account, stack: Stack, name: str) -> str:
+def arn(account: EmulatedAccount, stack: Stack, name: str) -> str:
     """The ARN of the stack's secret or key with this logical id; ``*`` is everything."""
     if name == "*":
         return name
@@ -306,14 +313,14 @@ def arn(account: Account, stack: Stack, name: str) -> str:
     return str(account.client("secretsmanager").describe_secret(SecretId=found["PhysicalResourceId"])["ARN"])
 
 
-def value(account: Account, secret: str) -> str:
+def value(account: EmulatedAccount, secret: str) -> str:
     return str(account.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
 
 
 # --- the CDK ---
 
 
-def test_the_cdk_app_is_synthesised_deployed_used_and_deleted(account: Account, tmp_path: Path) -> None:
+def test_the_cdk_app_is_synthesised_deployed_used_and_deleted(account: EmulatedAccount, tmp_path: Path) -> None:
     if shutil.which("node") is None:
         pytest.skip("the CDK runs Node.js, which is not on PATH")
     environment = os.environ | {"CDK_OUTDIR": str(tmp_path)}
@@ -355,7 +362,7 @@ def terraform_resources() -> dict[str, Any]:
     return bodies
 
 
-def test_the_terraform_examples_stack_is_deployed_used_and_deleted(account: Account, tmp_path: Path) -> None:
+def test_the_terraform_examples_stack_is_deployed_used_and_deleted(account: EmulatedAccount, tmp_path: Path) -> None:
     """What Terraform makes itself is made here by its API; `terraform` is no part of the tests."""
     resources = terraform_resources()
     assert resources["aws_cloudformation_stack"]["template_body"] == '${file("${path.module}/policy.yaml")}'
@@ -390,7 +397,7 @@ def test_the_terraform_examples_stack_is_deployed_used_and_deleted(account: Acco
 # --- StackSets ---
 
 
-def test_the_template_of_a_stack_set_makes_a_provider_of_the_same_name_everywhere(account: Account) -> None:
+def test_the_template_of_a_stack_set_makes_a_provider_of_the_same_name_everywhere(account: EmulatedAccount) -> None:
     """The emulator has no StackSets: the template is deployed as one of its stacks, by the name that it would have."""
     found = account.client("cloudformation").get_template(StackName=account.provider.name, TemplateStage="Processed")
     made = subprocess.run(
@@ -417,6 +424,6 @@ def test_the_template_of_a_stack_set_makes_a_provider_of_the_same_name_everywher
     text = emulated(template("one-secret")).replace("rotation-role-policy-ServiceToken", "everywhere-ServiceToken")
     user = Stack(account.emulator, "example-of-a-member")
     user.create(text)
-    member = Account(account.emulator, stack)
+    member = EmulatedAccount(account.emulator, stack)
     check(member, user, user.physical_id("RotationFunction"), PROMISED["one-secret"], {})
     stack.delete()

@@ -24,7 +24,7 @@ from emulator.server import ACCOUNT_ID, REGION, Emulator
 from emulator.stack import Stack
 from tests import ROOT
 from tests.support import response_server
-from tests.support.response_server import Answers
+from tests.support.response_server import ResponseServer
 from tests.support.runtime_api import Runtime
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="awslambdaric is for Linux")
@@ -43,7 +43,7 @@ class Environment:
     """An emulated account with the secret and functions of `events/`, and the provider's artifact."""
 
     emulator: Emulator
-    answers: Answers
+    responses: ResponseServer
     function: dict[str, Any]
     """The properties of the built function."""
     task_root: Path
@@ -73,15 +73,15 @@ class Environment:
         """The request of a file of `events/`, with an answer that goes to this test, at once."""
         request: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
         request["ResourceProperties"]["PropagationDelay"] = "0"
-        return request | {"ResponseURL": self.answers.url} | more
+        return request | {"ResponseURL": self.responses.url} | more
 
-    def answer(self, runtime: Runtime, event: dict[str, Any]) -> dict[str, Any]:
+    def response(self, runtime: Runtime, event: dict[str, Any]) -> dict[str, Any]:
         """The one answer to a request whose invocation succeeded."""
-        self.answers.received.clear()
+        self.responses.received.clear()
         outcome = runtime.invoke(event)
         assert outcome.kind == "response", outcome
-        [answer] = self.answers.received
-        return answer
+        [response] = self.responses.received
+        return response
 
     def sids(self, role: str) -> list[str]:
         """The statements of this resource's policy on a role; none where it does not stand there."""
@@ -151,7 +151,7 @@ def populate(emulator: Emulator) -> None:
 
 @pytest.fixture(autouse=True)
 def _clean(environment: Environment) -> None:
-    environment.answers.clear()
+    environment.responses.clear()
     for role in (ROLE, SUCCESSOR):
         if environment.sids(role):
             environment.iam.delete_role_policy(RoleName=role, PolicyName=OWN_POLICY)
@@ -167,34 +167,34 @@ def warm(environment: Environment) -> Iterator[Runtime]:
 def test_one_process_serves_a_resource_from_its_create_to_its_last_delete(
     environment: Environment, warm: Runtime
 ) -> None:
-    created = environment.answer(warm, environment.event("create"))
+    created = environment.response(warm, environment.event("create"))
     assert (created["Status"], created["PhysicalResourceId"]) == ("SUCCESS", f"{ROLE}/{OWN_POLICY}"), created["Reason"]
     assert created["Data"]["RoleName"] == ROLE
     assert environment.sids(ROLE) == ["RotateSecret", "GeneratePassword"]
 
-    assert environment.answer(warm, environment.event("create")) == created
+    assert environment.response(warm, environment.event("create")) == created
 
-    updated = environment.answer(warm, environment.event("update-in-place"))
+    updated = environment.response(warm, environment.event("update-in-place"))
     assert updated == created
     assert environment.sids(ROLE) == ["", ""]
 
-    replaced = environment.answer(warm, environment.event("update-role"))
+    replaced = environment.response(warm, environment.event("update-role"))
     assert (replaced["Status"], replaced["PhysicalResourceId"]) == ("SUCCESS", f"{SUCCESSOR}/{OWN_POLICY}")
     assert environment.sids(SUCCESSOR) == ["RotateSecret", "GeneratePassword"]
 
-    cleaned_up = environment.answer(warm, environment.event("delete-replaced"))
+    cleaned_up = environment.response(warm, environment.event("delete-replaced"))
     assert (cleaned_up["Status"], environment.sids(ROLE)) == ("SUCCESS", [])
     assert environment.sids(SUCCESSOR) == ["RotateSecret", "GeneratePassword"]
 
     last = environment.event("delete", PhysicalResourceId=replaced["PhysicalResourceId"])
-    assert environment.answer(warm, last)["Status"] == "SUCCESS"
+    assert environment.response(warm, last)["Status"] == "SUCCESS"
     assert environment.sids(SUCCESSOR) == []
 
 
-def test_a_refused_request_is_answered_and_is_no_failed_invocation(environment: Environment, warm: Runtime) -> None:
-    answer = environment.answer(warm, environment.event("create-refused"))
-    assert answer["Status"] == "FAILED"
-    assert answer["Reason"].startswith('RoleName "somebody-elses-role" is not the execution role of the function')
+def test_a_refused_request_is_responded_to_and_is_no_failed_invocation(environment: Environment, warm: Runtime) -> None:
+    response = environment.response(warm, environment.event("create-refused"))
+    assert response["Status"] == "FAILED"
+    assert response["Reason"].startswith('RoleName "somebody-elses-role" is not the execution role of the function')
     assert environment.sids(ROLE) == []
 
 
@@ -204,29 +204,29 @@ def test_an_event_that_is_no_request_fails_the_invocation_and_nothing_is_sent(
     event = environment.event("create")
     del event["RequestType"]
     outcome = warm.invoke(event)
-    assert (outcome.kind, outcome.body["errorType"]) == ("error", "NotARequest")
+    assert (outcome.kind, outcome.body["errorType"]) == ("error", "InvalidEventError")
     assert outcome.body["errorMessage"].endswith("RequestType is missing or not a string of ASCII")
-    assert environment.answers.received == []
+    assert environment.responses.received == []
     assert environment.sids(ROLE) == []
 
 
-def test_an_answer_that_is_not_taken_fails_the_invocation_and_lambdas_next_try_delivers_it(
+def test_a_response_that_is_not_taken_fails_the_invocation_and_lambdas_next_try_delivers_it(
     environment: Environment, warm: Runtime
 ) -> None:
-    environment.answers.statuses.append(403)
+    environment.responses.statuses.append(403)
     event = environment.event("create")
     outcome = warm.invoke(event)
-    assert (outcome.kind, outcome.body["errorType"]) == ("error", "Undelivered")
-    assert environment.answers.received == []
+    assert (outcome.kind, outcome.body["errorType"]) == ("error", "ResponseDeliveryError")
+    assert environment.responses.received == []
 
-    assert environment.answer(warm, event)["Status"] == "SUCCESS"
+    assert environment.response(warm, event)["Status"] == "SUCCESS"
 
 
 def test_a_cold_process_deletes_what_another_one_put(environment: Environment, warm: Runtime) -> None:
-    assert environment.answer(warm, environment.event("create"))["Status"] == "SUCCESS"
+    assert environment.response(warm, environment.event("create"))["Status"] == "SUCCESS"
     with environment.start() as cold:
-        answer = environment.answer(cold, environment.event("delete"))
-    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", f"{ROLE}/{OWN_POLICY}")
+        response = environment.response(cold, environment.event("delete"))
+    assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", f"{ROLE}/{OWN_POLICY}")
     assert environment.sids(ROLE) == []
 
 
@@ -236,14 +236,14 @@ def test_the_log_is_json_and_holds_neither_a_signature_nor_a_secrets_value(envir
     del no_request["StackId"]
     with environment.start() as runtime:
         outcomes = [runtime.invoke(event) for event in (create, refused, no_request)]
-        environment.answers.statuses.append(403)
+        environment.responses.statuses.append(403)
         outcomes.append(runtime.invoke(create))
 
     assert [outcome.kind for outcome in outcomes] == ["response", "response", "error", "error"]
     lines = [json.loads(line) for line in runtime.log.splitlines()]
     # What the handler said, and what the runtime says of an error that reached it.
     said = [line.get("message", line.get("errorType")) for line in lines]
-    decisions = ["written", "refused", "NotARequest", "unchanged", "Undelivered"]
+    decisions = ["policy written", "request failed", "InvalidEventError", "policy unchanged", "ResponseDeliveryError"]
     assert [one for one in said if one in decisions] == decisions
     assert all(line["timestamp"] and line["level"] for line in lines)
     assert "sentinel-signature" in create["ResponseURL"]

@@ -19,8 +19,8 @@ from cfnlint.template import Template
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rotation_role_policy.errors import Refused
-from rotation_role_policy.properties import EXACTLY_ONE, PROPERTIES, declare
+from rotation_role_policy.errors import RequestError
+from rotation_role_policy.properties import EXACTLY_ONE_OF, PROPERTIES, parse_properties
 from rotation_role_policy_cli import lint as rules_module
 from rotation_role_policy_cli.lint import RULES, rows
 from tests import ROOT
@@ -864,7 +864,7 @@ def judged(cfn: Template) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("function", INTRINSICS, ids=json.dumps)
 def test_no_intrinsic_function_in_any_property_is_judged(function: Any) -> None:
     for row in PROPERTIES:
-        around: dict[str, Any] = {} if row.name in EXACTLY_ONE else {"SecretId": "db"}
+        around: dict[str, Any] = {} if row.name in EXACTLY_ONE_OF else {"SecretId": "db"}
         if row.name == "VpcConfig":
             around["RoleName"] = "r"
         assert found_in(TOKEN | around | {row.name: function}) == [], row.name
@@ -894,8 +894,8 @@ def _with_functions(draw: st.DrawFn) -> dict[str, Any]:
     """Properties that the handler takes, some of their values behind functions."""
     by_name = {row.name: well_formed(row) for row in PROPERTIES}
     properties: dict[str, Any] = draw(st.fixed_dictionaries({}, optional=by_name))
-    secret = draw(st.sampled_from(EXACTLY_ONE))
-    properties = {name: value for name, value in properties.items() if name not in EXACTLY_ONE}
+    secret = draw(st.sampled_from(EXACTLY_ONE_OF))
+    properties = {name: value for name, value in properties.items() if name not in EXACTLY_ONE_OF}
     properties[secret] = draw(by_name[secret])
     properties.pop("VpcConfig" if "RoleName" not in properties else "RotationLambdaARN", None)
     for name in sorted(properties):
@@ -932,8 +932,8 @@ def test_right_properties_with_any_values_behind_functions_are_let_be(properties
 @given(st.dictionaries(st.sampled_from([row.name for row in PROPERTIES]) | st.text(max_size=5), JSON, max_size=3))
 def test_whatever_the_handler_refuses_is_found_and_nothing_else(properties: dict[str, Any]) -> None:
     try:
-        declare(as_sent(properties))
-    except Refused:
+        parse_properties(as_sent(properties))
+    except RequestError:
         unjudged = "Fn::" in json.dumps(properties) or "{{resolve" in json.dumps(properties)
         assert found_in(properties) or unjudged
     else:
@@ -974,8 +974,8 @@ def test_an_example_is_found_wanting_once_its_dependencies_are_taken_away(ours: 
 def test_the_events_properties_are_let_be_unless_the_handler_refuses_them(path: Path) -> None:
     properties = json.loads(path.read_text())["ResourceProperties"]
     try:
-        declare(properties)
-    except Refused as refused:
+        parse_properties(properties)
+    except RequestError as refused:
         assert str(refused) in [message for _, message in found_in(properties)]
     else:
         assert found_in(properties) == []

@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rotation_role_policy import custom_resource
-from rotation_role_policy.cloudformation.provider import checked
-from rotation_role_policy.errors import NotARequest
+from rotation_role_policy.cloudformation.request import validate_event
+from rotation_role_policy.errors import InvalidEventError
 from rotation_role_policy.properties import PROPERTIES
-from tests.support.response_server import Answers
-from tests.support.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Context, World, connected
+from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Account, Context, connected
+from tests.support.response_server import ResponseServer
 
 MANY = settings(max_examples=8 * settings().max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
 """These are cheap."""
@@ -91,50 +91,50 @@ THEIRS = {
 
 
 @pytest.fixture(scope="module")
-def bad_world(_place_for_answers: Answers) -> Iterator[World]:
+def bad_world(_place_for_answers: ResponseServer) -> Iterator[Account]:
     """One account for all examples of this file: none may change what is not its own."""
-    with connected(_place_for_answers) as world:
-        world.function(world.role())
-        world.secret()
-        world.secret("other", world.key())
-        world.client("iam").put_role_policy(
+    with connected(_place_for_answers) as account:
+        account.function(account.role())
+        account.secret()
+        account.secret("other", account.key())
+        account.client("iam").put_role_policy(
             RoleName="rotation-role", PolicyName="somebody-elses", PolicyDocument=json.dumps(THEIRS)
         )
-        yield world
+        yield account
 
 
-def serve(world: World, event: Any) -> dict[str, Any] | None:
+def serve(account: Account, event: Any) -> dict[str, Any] | None:
     """The one answer, or None for an event that is refused at once."""
-    world.answers.clear()
-    world.calls.clear()
-    world.slept.clear()
+    account.responses.clear()
+    account.calls.clear()
+    account.slept.clear()
     try:
         custom_resource.handler(event, Context())
-    except NotARequest as refused:
+    except InvalidEventError as refused:
         assert str(refused).isprintable()
-        assert (world.answers.received, world.calls) == ([], [])
+        assert (account.responses.received, account.calls) == ([], [])
         return None
-    [answer] = world.answers.received
-    assert max(world.answers.sizes) <= 4096
-    assert answer["Status"] in ("SUCCESS", "FAILED")
-    assert isinstance(answer["PhysicalResourceId"], str)
-    assert answer["PhysicalResourceId"]
-    assert answer["Reason"].isprintable()
-    assert bool(answer["Reason"]) is (answer["Status"] == "FAILED")
-    assert "Traceback" not in answer["Reason"]
-    assert "unexpected" not in answer["Reason"]
+    [response] = account.responses.received
+    assert max(account.responses.sizes) <= 4096
+    assert response["Status"] in ("SUCCESS", "FAILED")
+    assert isinstance(response["PhysicalResourceId"], str)
+    assert response["PhysicalResourceId"]
+    assert response["Reason"].isprintable()
+    assert bool(response["Reason"]) is (response["Status"] == "FAILED")
+    assert "Traceback" not in response["Reason"]
+    assert "unexpected" not in response["Reason"]
     for name in ("StackId", "RequestId", "LogicalResourceId"):
-        assert answer[name] == event[name]
-    return answer
+        assert response[name] == event[name]
+    return response
 
 
-def is_ours_and_exact(world: World, event: Any) -> None:
+def is_ours_and_exact(account: Account, event: Any) -> None:
     """Nobody else's policy is touched; what is written names what exists, and `*` where the contract does."""
     known = {
-        *(secret["ARN"] for secret in world.client("secretsmanager").list_secrets()["SecretList"]),
-        *(key["KeyArn"] for key in world.client("kms").list_keys()["Keys"]),
+        *(secret["ARN"] for secret in account.client("secretsmanager").list_secrets()["SecretList"]),
+        *(key["KeyArn"] for key in account.client("kms").list_keys()["Keys"]),
     }
-    policies = world.policies()
+    policies = account.policies()
     assert policies.pop("somebody-elses") == THEIRS
     for name, document in policies.items():
         assert name == custom_resource.policy_name(event)
@@ -145,14 +145,14 @@ def is_ours_and_exact(world: World, event: Any) -> None:
             else:
                 assert set(resources) <= known
     for name in policies:
-        world.client("iam").delete_role_policy(RoleName="rotation-role", PolicyName=name)
+        account.client("iam").delete_role_policy(RoleName="rotation-role", PolicyName=name)
 
 
 @MANY
 @given(properties=DAMAGED_PROPERTIES | JSON, request_type=st.sampled_from(["Create", "Update", "Delete"]))
 @example(properties=VALID, request_type="Create")
 @example(properties=DECLARED, request_type="Update")
-def test_damaged_properties_are_answered(bad_world: World, properties: Any, request_type: str) -> None:
+def test_damaged_properties_are_responded_to(bad_world: Account, properties: Any, request_type: str) -> None:
     more = {} if request_type == "Create" else {"PhysicalResourceId": f"rotation-role/{OWN_POLICY}"}
     event = bad_world.request(request_type, properties, **more)
     assert serve(bad_world, event)
@@ -166,14 +166,14 @@ def test_damaged_properties_are_answered(bad_world: World, properties: Any, requ
     properties=st.sampled_from([VALID, DECLARED, {}, {"SecretId": "*", "RoleName": "*"}]),
 )
 def test_a_damaged_physical_id_touches_nobody_elses_policy(
-    bad_world: World, physical_id: str, request_type: str, properties: Any
+    bad_world: Account, physical_id: str, request_type: str, properties: Any
 ) -> None:
     event = bad_world.request(request_type, properties, PhysicalResourceId=physical_id)
-    answer = serve(bad_world, event)
-    if answer and physical_id and (request_type == "Delete" or answer["Status"] == "FAILED"):
-        assert answer["PhysicalResourceId"] == physical_id
-    if answer and request_type == "Delete":
-        assert answer["Status"] == "SUCCESS"
+    response = serve(bad_world, event)
+    if response and physical_id and (request_type == "Delete" or response["Status"] == "FAILED"):
+        assert response["PhysicalResourceId"] == physical_id
+    if response and request_type == "Delete":
+        assert response["Status"] == "SUCCESS"
     is_ours_and_exact(bad_world, event)
 
 
@@ -186,8 +186,8 @@ def test_a_damaged_physical_id_touches_nobody_elses_policy(
 @example(damage={"LogicalResourceId": "x" * 2000}, removed=set(), request_type="Create")
 @example(damage={"StackId": "\u00fc" * 1000}, removed=set(), request_type="Create")
 @example(damage={"CrHelperPoll": True, "CrHelperData": {"x": "y"}}, removed=set(), request_type="Delete")
-def test_a_damaged_event_is_answered_or_refused_at_once(
-    bad_world: World, damage: dict[str, Any], removed: set[str], request_type: str
+def test_a_damaged_event_is_responded_to_or_refused_at_once(
+    bad_world: Account, damage: dict[str, Any], removed: set[str], request_type: str
 ) -> None:
     whole = bad_world.request(request_type, VALID, PhysicalResourceId=f"rotation-role/{OWN_POLICY}")
     event = {key: value for key, value in (whole | damage).items() if key not in removed}
@@ -198,7 +198,7 @@ def test_a_damaged_event_is_answered_or_refused_at_once(
 
 @MANY
 @given(event=JSON)
-def test_what_is_no_event_is_refused_at_once(bad_world: World, event: Any) -> None:
+def test_what_is_no_event_is_refused_at_once(bad_world: Account, event: Any) -> None:
     assert serve(bad_world, event) is None
 
 
@@ -212,11 +212,11 @@ def test_what_is_no_event_is_refused_at_once(bad_world: World, event: Any) -> No
 @example(url="https://localhost/a b")
 @example(url="https://localhost/a\r\nHost: other")
 @example(url="https://localhost/ü")
-def test_an_answer_goes_to_one_plain_https_url_or_nowhere(bad_world: World, url: Any) -> None:
+def test_a_response_goes_to_one_plain_https_url_or_nowhere(bad_world: Account, url: Any) -> None:
     event = bad_world.request("Create", VALID, ResponseURL=url)
     try:
-        taken = checked(event)["ResponseURL"]
-    except NotARequest:
+        taken = validate_event(event)["ResponseURL"]
+    except InvalidEventError:
         return
     assert taken == url
     assert url.startswith("https://") or url.lower().startswith("https://")

@@ -35,6 +35,7 @@ TESTS = {
     "policy": ["unit/test_policy.py", "unit/test_policy_meaning.py", "project/test_docs.py"],
     "inline_policy": ["unit/test_inline_policy.py"],
     "cloudformation/provider": ["unit/cloudformation/test_provider.py"],
+    "cloudformation/request": ["unit/cloudformation/test_provider.py"],
     "cloudformation/response": ["unit/cloudformation/test_provider.py"],
 }
 KILLED_AT_LEAST = 0.95

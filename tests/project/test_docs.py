@@ -8,10 +8,11 @@ from typing import NamedTuple
 import pytest
 
 from docs.generate.pages import PARTS, README, readme
-from docs.generate.remediation import REMEDIES
-from rotation_role_policy.errors import Kind
+from docs.generate.remediation import REMEDIATIONS
+from rotation_role_policy.errors import ErrorCode
 from tests import ROOT
 
+PACKAGE = ROOT / "handler" / "rotation_role_policy"
 VALUE = "..."
 
 
@@ -23,37 +24,37 @@ def test_each_part_of_the_readme_that_is_made_is_marked_once() -> None:
     assert re.findall(r"<!-- (\w+): make docs -->", README.read_text()) == list(PARTS)
 
 
-# --- the table of refusals ---
+# --- the table of error messages ---
 
 
-class Raised(NamedTuple):
-    """A refusal somewhere in the provider's code: its text, values as ``...``, and its kind."""
+class Message(NamedTuple):
+    """An error message in the provider's code, with ``...`` for values, and its error code."""
 
     text: str
-    kind: Kind
+    error_code: ErrorCode
 
 
-# The kind of what says none itself: of a refusal, of a denied call, and, with `super`, of a failure of AWS's.
-DEFAULT_KINDS = {
-    "Refused": Kind.PROPERTIES,
-    "ProviderDenied": Kind.PROVIDER_DENIED,
-    "super().__init__": Kind.AWS_FAILED,
+# The error code of a call that gives none itself.
+DEFAULT_CODES = {
+    "RequestError": ErrorCode.INVALID_REQUEST,
+    "AccessDeniedError": ErrorCode.ACCESS_DENIED,
+    "super().__init__": ErrorCode.GENERAL_SERVICE_EXCEPTION,
 }
 
 
-def raised() -> Iterator[Raised]:
-    for path in (ROOT / "handler" / "rotation_role_policy").rglob("*.py"):
+def messages() -> Iterator[Message]:
+    for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and (name := ast.unparse(node.func)) in DEFAULT_KINDS:
-                # The reason is the longest; others are an action, or AWS's own words.
+            if isinstance(node, ast.Call) and (name := ast.unparse(node.func)) in DEFAULT_CODES:
+                # The message is the longest argument. Others are an action, or AWS's own message.
                 text = max(map(text_of, node.args), key=len, default="")
-                kinds = re.findall(r"Kind\.(\w+)", ast.unparse(node))
+                codes = re.findall(r"ErrorCode\.(\w+)", ast.unparse(node))
                 if len(text) > 15:
-                    yield Raised(text, Kind[kinds[0]] if kinds else DEFAULT_KINDS[name])
+                    yield Message(text, ErrorCode[codes[0]] if codes else DEFAULT_CODES[name])
 
 
 def text_of(node: ast.expr) -> str:
-    """The text of a string, its values as ``...``; empty for anything else."""
+    """Return the text of a string, with ``...`` for values; empty for anything else."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):
@@ -61,31 +62,37 @@ def text_of(node: ast.expr) -> str:
     return ""
 
 
-def says(text: str, phrase: str) -> bool:
+def contains(text: str, phrase: str) -> bool:
     return re.search(".+".join(map(re.escape, phrase.split(VALUE))), text) is not None
 
 
-def test_there_are_as_many_refusals_as_the_tests_know() -> None:
-    assert len(list(raised())) >= 35
+def test_the_tests_find_the_messages() -> None:
+    assert len(list(messages())) >= 35
 
 
-@pytest.mark.parametrize("one", list(raised()), ids=lambda one: one.text[:40])
-def test_each_refusal_has_its_row_in_the_table(one: Raised) -> None:
+@pytest.mark.parametrize("message", list(messages()), ids=lambda message: message.text[:40])
+def test_each_message_has_a_row_in_the_table(message: Message) -> None:
     rows = [
-        remedy for remedy in REMEDIES if remedy.kind == one.kind for phrase in remedy.says if says(one.text, phrase)
+        row
+        for row in REMEDIATIONS
+        if message.error_code in row.error_codes
+        for phrase in row.messages
+        if contains(message.text, phrase)
     ]
-    assert rows, one
+    assert rows, message
 
 
-def test_each_phrase_of_the_table_is_said_somewhere() -> None:
-    unexpected = Raised(
-        (ROOT / "handler" / "rotation_role_policy" / "cloudformation" / "provider.py").read_text(), Kind.UNEXPECTED
-    )
-    for remedy in REMEDIES:
-        for phrase in remedy.says:
-            said = [one for one in (*raised(), unexpected) if one.kind == remedy.kind and says(one.text, phrase)]
-            assert said, phrase
+def test_each_phrase_of_the_table_is_part_of_a_message() -> None:
+    provider = (PACKAGE / "cloudformation" / "provider.py").read_text()
+    internal_failure = Message(provider, ErrorCode.INTERNAL_FAILURE)
+    for row in REMEDIATIONS:
+        for phrase in row.messages:
+            assert [
+                message
+                for message in (*messages(), internal_failure)
+                if message.error_code in row.error_codes and contains(message.text, phrase)
+            ], phrase
 
 
-def test_each_kind_of_failure_is_in_the_table() -> None:
-    assert {remedy.kind for remedy in REMEDIES} == set(Kind)
+def test_each_error_code_is_in_the_table() -> None:
+    assert {code for row in REMEDIATIONS for code in row.error_codes} == set(ErrorCode)

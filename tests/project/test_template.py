@@ -128,7 +128,7 @@ def test_the_log_is_the_functions_own_and_kept_as_long_as_asked_for(template: di
     assert function["LoggingConfig"]["LogGroup"] == {"Ref": "LogGroup"}
     assert template["Resources"]["LogGroup"]["Properties"] == {"RetentionInDays": {"Ref": "LogRetentionInDays"}}
     assert (function["Runtime"], function["Architectures"]) == ("python3.13", ["arm64"])
-    assert function["Timeout"] >= 60 + custom_resource.ROLL_BACK_SECONDS + provider.ANSWER_SECONDS + 60
+    assert function["Timeout"] >= 60 + custom_resource.UNDO_SECONDS + provider.RESPONSE_SECONDS + 60
 
 
 def test_an_event_is_tried_again_while_somebody_waits_and_kept_when_it_is_given_up(template: dict[str, Any]) -> None:
@@ -175,7 +175,7 @@ def test_the_dashboard_shows_the_metrics_that_the_log_makes(template: dict[str, 
     widgets = json.loads(re.sub(r"\$\{!", "${", re.sub(r"\$\{([^!}]+)\}", r"<\1>", text)))["widgets"]
     shown = [widget["properties"]["metrics"] for widget in widgets if widget["type"] == "metric"]
     counts = {"Requests": 1, "FailedRequests": 1, "Duration": 1, "ColdStarts": 1} | dict.fromkeys(provider.WARNINGS, 0)
-    made = log.measured("<RotationRolePolicyFunction>", "Role", **counts)
+    made = log.emf_metrics("<RotationRolePolicyFunction>", "Role", **counts)
     of_each, of_kind = made["_aws"]["CloudWatchMetrics"]
     requests, kinds, duration, warnings, cold_starts, lost = shown
     assert all(second[:4:2] == [".", "."] and second[3] == "." for _, second in (requests, warnings))

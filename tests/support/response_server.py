@@ -12,7 +12,7 @@ from typing import Any
 import trustme
 
 
-class Answers:
+class ResponseServer:
     """What arrived, oldest first. `statuses` are the responses of the next requests; 200 when there are no more."""
 
     def __init__(self, url: str) -> None:
@@ -34,7 +34,7 @@ class Answers:
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[tuple[Answers, Path]]:
+def serve(folder: Path) -> Iterator[tuple[ResponseServer, Path]]:
     """The server, and the file of the certificate authority that its clients have to trust."""
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
@@ -46,12 +46,12 @@ def serve(folder: Path) -> Iterator[tuple[Answers, Path]]:
     class Handler(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            status = answers.statuses.pop(0) if answers.statuses else 200
+            status = responses.statuses.pop(0) if responses.statuses else 200
             if status == 200:
-                answers.received.append(json.loads(body))
-                answers.sizes.append(len(body))
-                answers.content_types.append(self.headers["Content-Type"])
-                answers.paths.append(self.path)
+                responses.received.append(json.loads(body))
+                responses.sizes.append(len(body))
+                responses.content_types.append(self.headers["Content-Type"])
+                responses.paths.append(self.path)
             self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -61,11 +61,11 @@ def serve(folder: Path) -> Iterator[tuple[Answers, Path]]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.socket = tls.wrap_socket(server.socket, server_side=True)
-    answers = Answers(f"https://localhost:{server.server_port}/answer?signature=sentinel-signature")
+    responses = ResponseServer(f"https://localhost:{server.server_port}/answer?signature=sentinel-signature")
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield answers, bundle
+        yield responses, bundle
     finally:
         server.shutdown()
         server.server_close()

@@ -15,17 +15,17 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from rotation_role_policy import access_check, policy
 from rotation_role_policy.access_check import AccessWarning
-from rotation_role_policy.errors import CallFailed, Refused
-from rotation_role_policy.state import Secret, Situation
-from tests.support.world import WatchedAws, World, error
-from tests.unit.test_policy import CLUSTER, KEY, SECOND, SECRET, SUPERUSER, SUPERUSER_KEY, situation
+from rotation_role_policy.errors import AwsApiError, RequestError
+from rotation_role_policy.state import Secret, State
+from tests.support.account import Account, WatchedAws, error
+from tests.unit.test_policy import CLUSTER, KEY, SECOND, SECRET, SUPERUSER, SUPERUSER_KEY, state
 
 Results = list[dict[str, Any]]
 
 
-def check(world: World, given: Situation, profile: str = "Strict") -> list[AccessWarning]:
+def check(account: Account, given: State, profile: str = "Strict") -> list[AccessWarning]:
     """The warnings of the check of the document of `given`."""
-    return access_check.check_access(WatchedAws(world), given, policy.document(given, profile))
+    return access_check.check_access(WatchedAws(account), given, policy.document(given, profile))
 
 
 def aggregate(**odd: dict[str, Any]) -> Callable[[dict[str, Any]], Results]:
@@ -96,14 +96,14 @@ NOT_GRANTED = {"EvalDecision": "implicitDeny", "MissingContextValues": ["kms:Via
 )
 @pytest.mark.parametrize("form", ["aggregate", "old"])
 def test_what_is_certainly_blocked_is_refused_with_action_resource_and_blocker(
-    world: World, why: dict[str, Any], blocker: str, form: str
+    account: Account, why: dict[str, Any], blocker: str, form: str
 ) -> None:
     if form == "aggregate":
-        world.simulate = aggregate(PutSecretValue=why)
+        account.simulate = aggregate(PutSecretValue=why)
     else:
-        world.simulate = old_form({("secretsmanager:PutSecretValue", SECRET): why})
-    with pytest.raises(Refused) as refused:
-        check(world, situation())
+        account.simulate = old_form({("secretsmanager:PutSecretValue", SECRET): why})
+    with pytest.raises(RequestError) as refused:
+        check(account, state())
     assert str(refused.value).startswith('AccessCheck: role "rotation-role": secretsmanager:PutSecretValue on ')
     assert f"is blocked by {blocker}" in str(refused.value)
     assert str(refused.value).endswith(". Allow it there, or set AccessCheck to Off.")
@@ -111,7 +111,7 @@ def test_what_is_certainly_blocked_is_refused_with_action_resource_and_blocker(
     assert len(str(refused.value)) <= 240
 
 
-NOT_SAID = "not allowed in the policy simulator, which does not say what denies it"
+NOT_SAID = "not allowed in the policy simulator, which does not report why"
 AN_SCP = (
     "denied by a service control policy (SCP) in the policy simulator, which evaluates SCPs without the context of the"
     " real call"
@@ -124,15 +124,16 @@ AN_SCP = (
         (BY_SCP, AN_SCP),
         (BY_SCP | {"EvalDecision": "explicitDeny"}, AN_SCP),
         (BY_SCP | {"EvalDecision": "explicitDeny", "MatchedStatements": []}, AN_SCP),
-        (NOT_GRANTED, "denied in the policy simulator, which was not given kms:ViaService"),
+        (NOT_GRANTED, "denied in the policy simulator, but the context keys kms:ViaService were missing"),
         (
             BY_BOUNDARY | {"MissingContextValues": ["aws:SourceVpc", "aws:SourceIp"]},
-            "denied by the role's permissions boundary in the policy simulator, which was not given aws:SourceIp,"
-            " aws:SourceVpc",
+            "denied by the role's permissions boundary in the policy simulator, but the context keys aws:SourceIp,"
+            " aws:SourceVpc were missing",
         ),
         (
             BY_DENY | {"MissingContextValues": ["aws:SourceVpce"]},
-            'denied by an explicit deny in "guardrail" in the policy simulator, which was not given aws:SourceVpce',
+            'denied by an explicit deny in "guardrail" in the policy simulator, but the context keys'
+            " aws:SourceVpce were missing",
         ),
         ({"EvalDecision": "implicitDeny"}, NOT_SAID),
         (
@@ -146,17 +147,17 @@ AN_SCP = (
     ],
 )
 @pytest.mark.parametrize("form", ["aggregate", "old"])
-def test_what_is_not_certain_is_a_warning(world: World, why: dict[str, Any], said: str, form: str) -> None:
+def test_what_is_not_certain_is_a_warning(account: Account, why: dict[str, Any], said: str, form: str) -> None:
     if form == "aggregate":
-        world.simulate = aggregate(PutSecretValue=why)
+        account.simulate = aggregate(PutSecretValue=why)
     else:
-        world.simulate = old_form({("secretsmanager:PutSecretValue", SECRET): why})
-    [warning] = check(world, situation())
+        account.simulate = old_form({("secretsmanager:PutSecretValue", SECRET): why})
+    [warning] = check(account, state())
     assert warning == AccessWarning(("secretsmanager:PutSecretValue",), (SECRET,), said)
     assert str(warning) == f'secretsmanager:PutSecretValue on "{SECRET}": {said}'
 
 
-def test_a_context_key_can_be_missing_at_the_top_or_at_one_resource(world: World) -> None:
+def test_a_context_key_can_be_missing_at_the_top_or_at_one_resource(account: Account) -> None:
     missing = {"MissingContextValues": ["aws:SourceVpc"]}
     for at_the_top, below in ((missing, {}), ({}, missing), (missing, {"MissingContextValues": []})):
         verdicts = [{"EvalResourceName": SECRET, "EvalResourceDecision": "explicitDeny", **below}]
@@ -166,63 +167,63 @@ def test_a_context_key_can_be_missing_at_the_top_or_at_one_resource(world: World
             "ResourceSpecificResults": verdicts,
             **at_the_top,
         }
-        world.simulate = lambda _, result=result: [result]  # type: ignore[misc]
-        assert {warning.why for warning in check(world, situation())} == {
-            "denied by an explicit deny in a policy of the role in the policy simulator, which was not given"
-            " aws:SourceVpc"
+        account.simulate = lambda _, result=result: [result]  # type: ignore[misc]
+        assert {warning.reason for warning in check(account, state())} == {
+            "denied by an explicit deny in a policy of the role in the policy simulator, but the context keys"
+            " aws:SourceVpc were missing"
         }
 
 
-def test_what_is_allowed_though_a_context_key_is_missing_is_no_warning(world: World) -> None:
-    world.simulate = aggregate(PutSecretValue={"MissingContextValues": ["aws:SourceVpc"]})
-    assert check(world, situation()) == []
+def test_what_is_allowed_though_a_context_key_is_missing_is_no_warning(account: Account) -> None:
+    account.simulate = aggregate(PutSecretValue={"MissingContextValues": ["aws:SourceVpc"]})
+    assert check(account, state()) == []
 
 
-def test_a_call_of_lambdas_own_has_no_source_function_and_lacks_none(world: World) -> None:
+def test_a_call_of_lambdas_own_has_no_source_function_and_lacks_none(account: Account) -> None:
     # The policy that stands on the role already denies by this key.
-    world.simulate = aggregate(
+    account.simulate = aggregate(
         CreateNetworkInterface=BY_BOUNDARY | {"MissingContextValues": ["lambda:sourceFunctionArn"]}
     )
-    with pytest.raises(Refused, match=r"ec2:CreateNetworkInterface on .* permissions boundary"):
-        check(world, situation(in_vpc=True))
+    with pytest.raises(RequestError, match=r"ec2:CreateNetworkInterface on .* permissions boundary"):
+        check(account, state(in_vpc=True))
 
 
-def test_only_what_the_policy_grants_is_asked_for(world: World) -> None:
+def test_only_what_the_policy_grants_is_asked_for(account: Account) -> None:
     superuser = Secret(SUPERUSER, SUPERUSER_KEY, managed_by_rds=True, database_arns=(CLUSTER,))
-    given = situation(Secret(SECRET, KEY), Secret(SECOND, None), superuser=superuser, in_vpc=True)
-    check(world, given)
-    asked = [(params["ActionNames"], params["ResourceArns"]) for _, params in world.calls]
+    given = state(Secret(SECRET, KEY), Secret(SECOND, None), superuser=superuser, in_vpc=True)
+    check(account, given)
+    asked = [(params["ActionNames"], params["ResourceArns"]) for _, params in account.calls]
     granted = [one for one in policy.document(given, "Strict")["Statement"] if one["Effect"] == "Allow"]
     assert asked == [
         (one["Action"], one["Resource"] if isinstance(one["Resource"], list) else [one["Resource"]]) for one in granted
     ]
 
 
-def test_a_result_without_its_resources_speaks_for_all_of_them_whatever_its_name(world: World) -> None:
+def test_a_result_without_its_resources_speaks_for_all_of_them_whatever_its_name(account: Account) -> None:
     for name in ("*", "arn:${Partition}:secretsmanager:${Region}:${Account}:secret:${SecretId}", SECRET):
         result = {"EvalActionName": "secretsmanager:PutSecretValue", "EvalResourceName": name} | BY_BOUNDARY
-        world.simulate = lambda _, result=result: [result]  # type: ignore[misc]
-        with pytest.raises(Refused, match=r"secretsmanager:PutSecretValue on .*permissions boundary"):
-            check(world, situation())
+        account.simulate = lambda _, result=result: [result]  # type: ignore[misc]
+        with pytest.raises(RequestError, match=r"secretsmanager:PutSecretValue on .*permissions boundary"):
+            check(account, state())
 
 
-def test_the_aggregate_of_all_resources_does_not_blame_the_one_that_is_allowed(world: World) -> None:
+def test_the_aggregate_of_all_resources_does_not_blame_the_one_that_is_allowed(account: Account) -> None:
     verdicts = [
         {"EvalResourceName": SECRET, "EvalResourceDecision": "allowed"},
         {"EvalResourceName": SECOND, "EvalResourceDecision": "explicitDeny"},
     ]
     result = {"EvalActionName": "secretsmanager:PutSecretValue", "ResourceSpecificResults": verdicts} | BY_DENY
-    world.simulate = lambda _: [result]
-    with pytest.raises(Refused, match="prod/second-AbCdEf"):
-        check(world, situation(Secret(SECRET, None), Secret(SECOND, None)))
+    account.simulate = lambda _: [result]
+    with pytest.raises(RequestError, match="prod/second-AbCdEf"):
+        check(account, state(Secret(SECRET, None), Secret(SECOND, None)))
 
 
-def test_the_simulation_is_of_the_new_policy_on_the_role_with_the_context_of_the_real_calls(world: World) -> None:
-    given = situation(Secret(SECRET, KEY), in_vpc=True)
-    check(world, given)
-    assert {action for action, _ in world.calls} == {"iam:SimulatePrincipalPolicy"}
+def test_the_simulation_is_of_the_new_policy_on_the_role_with_the_context_of_the_real_calls(account: Account) -> None:
+    given = state(Secret(SECRET, KEY), in_vpc=True)
+    check(account, given)
+    assert {action for action, _ in account.calls} == {"iam:SimulatePrincipalPolicy"}
     granted = [one for one in policy.document(given, "Strict")["Statement"] if one["Effect"] == "Allow"]
-    for _, params in world.calls:
+    for _, params in account.calls:
         assert params["PolicySourceArn"] == given.role.arn
         [document] = params["PolicyInputList"]
         assert json.loads(document)["Statement"] == granted
@@ -241,7 +242,7 @@ def test_the_simulation_is_of_the_new_policy_on_the_role_with_the_context_of_the
         "kms:EncryptionContext:SecretARN": ("string", SECRET),
         "kms:ViaService": ("string", "secretsmanager.eu-central-1.amazonaws.com"),
     }
-    assert [context(params) for _, params in world.calls] == [
+    assert [context(params) for _, params in account.calls] == [
         common | owner | from_code,
         common | from_code,
         common | owner | through_secrets_manager,
@@ -250,23 +251,23 @@ def test_the_simulation_is_of_the_new_policy_on_the_role_with_the_context_of_the
     ]
 
 
-def test_a_declared_function_has_no_arn_yet(world: World) -> None:
-    check(world, dataclasses.replace(situation(), function_arn=""))
-    assert not any("lambda:SourceFunctionArn" in context(params) for _, params in world.calls)
+def test_a_declared_function_has_no_arn_yet(account: Account) -> None:
+    check(account, dataclasses.replace(state(), function_arn=""))
+    assert not any("lambda:SourceFunctionArn" in context(params) for _, params in account.calls)
 
 
-def test_each_secret_is_simulated_with_its_own_tags(world: World) -> None:
+def test_each_secret_is_simulated_with_its_own_tags(account: Account) -> None:
     tags = (("Team", "orders"), ("team", "ignored: IAM knows no case of keys"), ("aws:x", ""))
-    given = situation(
+    given = state(
         Secret(SECRET, KEY, tags),
         Secret(SECOND, KEY),
         Secret(f"{SECOND[:-6]}UvWxYz", KEY, tags),
         superuser=Secret(SUPERUSER, SUPERUSER_KEY, (("role", "superuser"),)),
     )
-    check(world, given)
+    check(account, given)
     asked = [
         (params["ResourceArns"], {key: value for key, (_, value) in context(params).items() if "Tag/" in key})
-        for _, params in world.calls
+        for _, params in account.calls
     ]
     of_team = {
         "aws:ResourceTag/Team": "orders",
@@ -294,36 +295,36 @@ def context(params: dict[str, Any]) -> dict[str, tuple[str, str]]:
     }
 
 
-def test_each_secret_under_a_key_is_simulated_in_its_own_encryption_context(world: World) -> None:
-    check(world, situation(Secret(SECRET, KEY), Secret(SECOND, KEY), superuser=Secret(SUPERUSER, SUPERUSER_KEY)))
+def test_each_secret_under_a_key_is_simulated_in_its_own_encryption_context(account: Account) -> None:
+    check(account, state(Secret(SECRET, KEY), Secret(SECOND, KEY), superuser=Secret(SUPERUSER, SUPERUSER_KEY)))
     asked = [
         (params["ActionNames"], *params["ResourceArns"], context(params)["kms:EncryptionContext:SecretARN"][1])
-        for _, params in world.calls
+        for _, params in account.calls
         if params["ActionNames"][0].startswith("kms:")
     ]
     both = ["kms:Decrypt", "kms:GenerateDataKey"]
     assert asked == [(both, KEY, SECRET), (both, KEY, SECOND), (["kms:Decrypt"], SUPERUSER_KEY, SUPERUSER)]
 
 
-def test_a_superuser_secret_under_the_same_key_is_simulated_for_what_it_is_granted_alone(world: World) -> None:
+def test_a_superuser_secret_under_the_same_key_is_simulated_for_what_it_is_granted_alone(account: Account) -> None:
     # A boundary that is right: the superuser secret is never written.
     def simulate(params: dict[str, Any]) -> Results:
         of_superuser = context(params).get("kms:EncryptionContext:SecretARN", ("", ""))[1] == SUPERUSER
         odd = {"GenerateDataKey": BY_BOUNDARY} if of_superuser else {}
         return aggregate(**odd)(params)
 
-    world.simulate = simulate
-    given = situation(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY))
-    assert check(world, given) == []
+    account.simulate = simulate
+    given = state(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY))
+    assert check(account, given) == []
     asked = [
         (params["ActionNames"], context(params)["kms:EncryptionContext:SecretARN"][1])
-        for _, params in world.calls
+        for _, params in account.calls
         if params["ResourceArns"] == [KEY]
     ]
     assert asked == [(["kms:Decrypt", "kms:GenerateDataKey"], SECRET), (["kms:Decrypt"], SUPERUSER)]
 
 
-def test_actions_that_the_simulator_does_not_take_together_are_tried_apart(world: World) -> None:
+def test_actions_that_the_simulator_does_not_take_together_are_tried_apart(account: Account) -> None:
     asked: list[list[str]] = []
     verdicts = old_form({("ec2:DetachNetworkInterface", "*"): BY_BOUNDARY})
 
@@ -333,24 +334,24 @@ def test_actions_that_the_simulator_does_not_take_together_are_tried_apart(world
         asked.append(params["ActionNames"])
         return verdicts(params)
 
-    world.simulate = simulate
-    with pytest.raises(Refused, match=r"ec2:DetachNetworkInterface on .* permissions boundary"):
-        check(world, situation(in_vpc=True))
+    account.simulate = simulate
+    with pytest.raises(RequestError, match=r"ec2:DetachNetworkInterface on .* permissions boundary"):
+        check(account, state(in_vpc=True))
     assert [name for names in asked for name in names] == [
-        name for one in policy.document(situation(in_vpc=True), "Documented")["Statement"] for name in one["Action"]
+        name for one in policy.document(state(in_vpc=True), "Documented")["Statement"] for name in one["Action"]
     ]
 
 
-def test_an_action_that_the_simulator_does_not_take_at_all_is_a_warning(world: World) -> None:
+def test_an_action_that_the_simulator_does_not_take_at_all_is_a_warning(account: Account) -> None:
     def simulate(params: dict[str, Any]) -> Results:
         raise error("InvalidInput", "Invalid Entity Arn")
 
-    world.simulate = simulate
-    warnings = check(world, situation())
-    apart = [params["ActionNames"] for _, params in world.calls]
+    account.simulate = simulate
+    warnings = check(account, state())
+    apart = [params["ActionNames"] for _, params in account.calls]
     assert apart[1:5] == [[action] for action in apart[0]]
     assert [warning.actions for warning in warnings] == [*[(action,) for action in apart[0]], tuple(apart[5])]
-    assert warnings[0].why == 'the policy simulator could not say (InvalidInput: "Invalid Entity Arn")'
+    assert warnings[0].reason == 'the policy simulator failed (InvalidInput: "Invalid Entity Arn")'
 
 
 UNAVAILABLE = ClientError(
@@ -366,33 +367,33 @@ UNAVAILABLE = ClientError(
         (error("ServiceFailure", "down"), 'ServiceFailure: "down"'),
     ],
 )
-def test_a_simulator_that_cannot_answer_is_a_warning_after_a_few_tries(
-    world: World, trouble: Exception, said: str
+def test_a_simulator_that_cannot_response_is_a_warning_after_a_few_tries(
+    account: Account, trouble: Exception, said: str
 ) -> None:
-    world.faults["iam:SimulatePrincipalPolicy"] = [trouble] * 1000
-    [warning] = check(world, situation(Secret(SECRET, KEY), in_vpc=True))
-    assert said in warning.why
-    assert warning.why.endswith("no further grant was simulated")
-    assert len(world.calls) <= access_check.TRIES
-    assert sum(world.slept) < 5
+    account.faults["iam:SimulatePrincipalPolicy"] = [trouble] * 1000
+    [warning] = check(account, state(Secret(SECRET, KEY), in_vpc=True))
+    assert said in warning.reason
+    assert warning.reason.endswith("no further grant was simulated")
+    assert len(account.calls) <= access_check.MAX_ATTEMPTS
+    assert sum(account.slept) < 5
 
 
-def test_a_simulator_that_is_throttled_is_asked_again(world: World) -> None:
-    world.faults["iam:SimulatePrincipalPolicy"] = [error("Throttling")] * 7
-    world.simulate = aggregate(PutSecretValue=BY_BOUNDARY)
-    with pytest.raises(Refused, match="permissions boundary"):
-        check(world, situation())
+def test_a_simulator_that_is_throttled_is_asked_again(account: Account) -> None:
+    account.faults["iam:SimulatePrincipalPolicy"] = [error("Throttling")] * 7
+    account.simulate = aggregate(PutSecretValue=BY_BOUNDARY)
+    with pytest.raises(RequestError, match="permissions boundary"):
+        check(account, state())
 
 
-def test_a_simulator_that_is_throttled_to_the_end_fails_the_request(world: World) -> None:
-    world.faults["iam:SimulatePrincipalPolicy"] = [error("Throttling")] * 1000
-    aws = WatchedAws(world)
+def test_a_simulator_that_is_throttled_to_the_end_fails_the_request(account: Account) -> None:
+    account.faults["iam:SimulatePrincipalPolicy"] = [error("Throttling")] * 1000
+    aws = WatchedAws(account)
     aws.deadline = time.monotonic() + 60
-    with pytest.raises(CallFailed, match="Throttling"):
-        access_check.check_access(aws, situation(), policy.document(situation(), "Strict"))
+    with pytest.raises(AwsApiError, match="Throttling"):
+        access_check.check_access(aws, state(), policy.document(state(), "Strict"))
 
 
-def test_every_page_of_verdicts_is_read(world: World) -> None:
+def test_every_page_of_verdicts_is_read(account: Account) -> None:
     pages = iter(
         [
             ({"EvaluationResults": [], "IsTruncated": True, "Marker": "next"}),
@@ -406,13 +407,13 @@ def test_every_page_of_verdicts_is_read(world: World) -> None:
             ),
         ]
     )
-    world.responses["iam:SimulatePrincipalPolicy"] = lambda _: next(pages)
-    with pytest.raises(Refused, match='explicit deny in "guardrail"'):
-        check(world, situation())
-    assert world.calls[1][1]["Marker"] == "next"
+    account.api_responses["iam:SimulatePrincipalPolicy"] = lambda _: next(pages)
+    with pytest.raises(RequestError, match='explicit deny in "guardrail"'):
+        check(account, state())
+    assert account.calls[1][1]["Marker"] == "next"
 
 
-def test_a_role_that_is_gone_is_refused(world: World) -> None:
-    world.faults["iam:SimulatePrincipalPolicy"] = [error("NoSuchEntity")]
-    with pytest.raises(Refused, match="does not exist in this account"):
-        check(world, situation())
+def test_a_role_that_is_gone_is_refused(account: Account) -> None:
+    account.faults["iam:SimulatePrincipalPolicy"] = [error("NoSuchEntity")]
+    with pytest.raises(RequestError, match="does not exist in this account"):
+        check(account, state())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests import ROOT
-from tests.support.world import World
+from tests.support.account import Account
 
 EVENTS = ROOT / "events"
 OWN_POLICY = "OrdersRotationPolicy-381c2d916b3a"
@@ -46,21 +46,21 @@ EXPECTED = {
 }
 
 
-def event(name: str, world: World) -> dict[str, Any]:
+def event(name: str, account: Account) -> dict[str, Any]:
     """The request of a file, with an answer that goes to this world."""
     request: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
-    return request | {"ResponseURL": world.answers.url}
+    return request | {"ResponseURL": account.responses.url}
 
 
 @pytest.fixture
-def orders(world: World) -> World:
+def orders(account: Account) -> Account:
     """The account that the events speak of."""
-    world.secret("prod/orders")
-    world.secret("prod/payments", world.key())
-    world.secret("prod/superuser", world.key())
-    world.function(world.role(ROLE), "rotate-orders")
-    world.function(world.role(SUCCESSOR, "/rotation/"), "rotate-orders-2")
-    return world
+    account.secret("prod/orders")
+    account.secret("prod/payments", account.key())
+    account.secret("prod/superuser", account.key())
+    account.function(account.role(ROLE), "rotate-orders")
+    account.function(account.role(SUCCESSOR, "/rotation/"), "rotate-orders-2")
+    return account
 
 
 def test_every_event_is_expected_and_every_expectation_has_its_event() -> None:
@@ -68,15 +68,15 @@ def test_every_event_is_expected_and_every_expectation_has_its_event() -> None:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_an_event_is_served(orders: World, name: str) -> None:
+def test_an_event_is_served(orders: Account, name: str) -> None:
     expected = EXPECTED[name]
     for earlier in expected.before:
         orders.send(event(earlier, orders))
 
-    answer = orders.send(event(name, orders))
+    response = orders.send(event(name, orders))
 
-    assert answer["Status"] == expected.status, answer["Reason"]
-    assert answer["PhysicalResourceId"] == expected.physical_id
+    assert response["Status"] == expected.status, response["Reason"]
+    assert response["PhysicalResourceId"] == expected.physical_id
     found = {
         role: [statement.get("Sid", "") for statement in document["Statement"]]
         for role in (ROLE, SUCCESSOR)
@@ -87,7 +87,7 @@ def test_an_event_is_served(orders: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_an_event_that_is_delivered_twice_gives_the_same_answer_and_state(orders: World, name: str) -> None:
+def test_an_event_that_is_delivered_twice_gives_the_same_response_and_state(orders: Account, name: str) -> None:
     for earlier in EXPECTED[name].before:
         orders.send(event(earlier, orders))
     first = orders.send(event(name, orders))

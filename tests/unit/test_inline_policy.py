@@ -5,9 +5,9 @@ import json
 import pytest
 
 from rotation_role_policy import inline_policy
-from rotation_role_policy.errors import CallFailed, Refused
+from rotation_role_policy.errors import AwsApiError, RequestError
 from rotation_role_policy.policy import Document
-from tests.support.world import WatchedAws, World, error
+from tests.support.account import Account, WatchedAws, error
 
 DOCUMENT: Document = {
     "Version": "2012-10-17",
@@ -24,41 +24,41 @@ def document_of(characters: int) -> str:
 
 
 @pytest.fixture
-def aws(world: World) -> WatchedAws:
+def aws(account: Account) -> WatchedAws:
     """AWS with the role ``rotation-role``."""
-    world.role()
-    return WatchedAws(world)
+    account.role()
+    return WatchedAws(account)
 
 
-def test_a_policy_is_put_read_and_deleted_by_its_name(aws: WatchedAws, world: World) -> None:
+def test_a_policy_is_put_read_and_deleted_by_its_name(aws: WatchedAws, account: Account) -> None:
     assert inline_policy.read(aws, "rotation-role", "own") is None
     inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
     assert inline_policy.read(aws, "rotation-role", "own") == DOCUMENT
     assert inline_policy.delete(aws, "rotation-role", "own") is True
     assert inline_policy.delete(aws, "rotation-role", "own") is False
-    assert world.policies() == {}
+    assert account.policies() == {}
 
 
 def test_a_role_that_is_gone_is_refused_on_writing_and_nothing_on_deleting(aws: WatchedAws) -> None:
     assert inline_policy.read(aws, "gone", "own") is None
     assert inline_policy.delete(aws, "gone", "own") is False
-    with pytest.raises(Refused, match='The role "gone" does not exist in this account'):
+    with pytest.raises(RequestError, match='The role "gone" does not exist in this account'):
         inline_policy.put(aws, "gone", "own", DOCUMENT)
-    with pytest.raises(Refused, match='The role "gone" does not exist in this account'):
+    with pytest.raises(RequestError, match='The role "gone" does not exist in this account'):
         inline_policy.read_others(aws, "gone", "own")
 
 
-def test_what_stood_there_is_put_back(aws: WatchedAws, world: World) -> None:
+def test_what_stood_there_is_put_back(aws: WatchedAws, account: Account) -> None:
     inline_policy.put(aws, "rotation-role", "own", DOCUMENT | {"Id": "new"})
     inline_policy.restore(aws, "rotation-role", "own", DOCUMENT)
-    assert world.policies() == {"own": DOCUMENT}
+    assert account.policies() == {"own": DOCUMENT}
 
 
-def test_where_nothing_stood_nothing_is_left(aws: WatchedAws, world: World) -> None:
+def test_where_nothing_stood_nothing_is_left(aws: WatchedAws, account: Account) -> None:
     for name in ("own", "other"):
         inline_policy.put(aws, "rotation-role", name, DOCUMENT)
     inline_policy.restore(aws, "rotation-role", "own", None)
-    assert world.policies() == {"other": DOCUMENT}
+    assert account.policies() == {"other": DOCUMENT}
 
 
 def test_a_character_counts_as_one_in_whatever_alphabet() -> None:
@@ -72,10 +72,10 @@ def test_white_space_does_not_count() -> None:
 
 @pytest.mark.parametrize(("room", "fits"), [(0, True), (1, True), (-1, False)])
 def test_the_limit_is_10240_characters_of_all_inline_policies_together(
-    aws: WatchedAws, world: World, room: int, fits: bool
+    aws: WatchedAws, account: Account, room: int, fits: bool
 ) -> None:
     theirs = inline_policy.ROLE_LIMIT - inline_policy.size(DOCUMENT) - room
-    iam = world.client("iam")
+    iam = account.client("iam")
     iam.put_role_policy(RoleName="rotation-role", PolicyName="a", PolicyDocument=document_of(theirs - 4000))
     iam.put_role_policy(RoleName="rotation-role", PolicyName="b", PolicyDocument=document_of(4000))
     # What stands there under its own name is replaced: it does not count.
@@ -85,38 +85,38 @@ def test_the_limit_is_10240_characters_of_all_inline_policies_together(
     if fits:
         inline_policy.check_size("rotation-role", DOCUMENT, others.values())
         return
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestError) as refused:
         inline_policy.check_size("rotation-role", DOCUMENT, others.values())
     own = inline_policy.size(DOCUMENT)
     assert str(refused.value).startswith(
-        f'The role "rotation-role" is full: with this policy ({own} characters) its inline policies would have 10,241'
-        f" characters; IAM allows 10,240."
+        f'The role "rotation-role" is full: with this policy ({own} characters), its inline policies would have 10,241'
+        f" characters, and IAM allows 10,240."
     )
     assert len(str(refused.value)) <= 240
-    assert refused.value.kind == "Limit"
+    assert refused.value.error_code == "ServiceLimitExceeded"
 
 
-def test_what_fills_a_role_is_measured_when_iam_has_refused_it(aws: WatchedAws, world: World) -> None:
+def test_what_fills_a_role_is_measured_when_iam_has_refused_it(aws: WatchedAws, account: Account) -> None:
     inline_policy.put(aws, "rotation-role", "theirs", json.loads(document_of(10_200)))
-    assert "iam:ListRolePolicies" not in world.actions()
-    world.faults["iam:PutRolePolicy"] = [error("LimitExceeded")]
+    assert "iam:ListRolePolicies" not in account.actions()
+    account.faults["iam:PutRolePolicy"] = [error("LimitExceeded")]
     own = inline_policy.size(DOCUMENT)
-    with pytest.raises(Refused, match=f"would have {10_200 + own:,} characters; IAM allows 10,240"):
+    with pytest.raises(RequestError, match=f"would have {10_200 + own:,} characters, and IAM allows 10,240"):
         inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
 
 
 @pytest.mark.parametrize("code", ["", "AccessDenied", "ServiceFailure"])
 def test_a_full_role_is_refused_even_if_its_policies_cannot_be_measured(
-    aws: WatchedAws, world: World, code: str
+    aws: WatchedAws, account: Account, code: str
 ) -> None:
-    world.faults["iam:PutRolePolicy"] = [error("LimitExceeded")]
-    world.faults["iam:ListRolePolicies"] = [error(code)] if code else []
-    with pytest.raises(Refused) as refused:
+    account.faults["iam:PutRolePolicy"] = [error("LimitExceeded")]
+    account.faults["iam:ListRolePolicies"] = [error(code)] if code else []
+    with pytest.raises(RequestError) as refused:
         inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
     own = inline_policy.size(DOCUMENT)
     assert str(refused.value).startswith(
-        f'The role "rotation-role" is full: with this policy ({own} characters) its inline policies would have more'
-        f" than 10,240 characters; IAM allows 10,240."
+        f'The role "rotation-role" is full: with this policy ({own} characters), its inline policies would have more'
+        f" than 10,240 characters, and IAM allows 10,240."
     )
 
 
@@ -129,19 +129,19 @@ def test_a_full_role_is_refused_even_if_its_policies_cannot_be_measured(
         ("iam:DeleteRolePolicy", lambda aws: inline_policy.delete(aws, "rotation-role", "own")),
     ],
 )
-def test_any_other_failure_is_passed_on(aws: WatchedAws, world: World, action: str, call: object) -> None:
-    world.faults[action] = [error("ServiceFailure", "down")]
-    with pytest.raises(CallFailed, match=f'"down" .{action} answered ServiceFailure'):
+def test_any_other_failure_is_passed_on(aws: WatchedAws, account: Account, action: str, call: object) -> None:
+    account.faults[action] = [error("ServiceFailure", "down")]
+    with pytest.raises(AwsApiError, match=f'{action} failed with ServiceFailure: "down"'):
         call(aws)  # type: ignore[operator]
 
 
-def test_a_role_that_only_aws_can_modify_has_nothing_to_delete(aws: WatchedAws, world: World) -> None:
-    world.faults["iam:DeleteRolePolicy"] = [error("UnmodifiableEntity")]
+def test_a_role_that_only_aws_can_modify_has_nothing_to_delete(aws: WatchedAws, account: Account) -> None:
+    account.faults["iam:DeleteRolePolicy"] = [error("UnmodifiableEntity")]
     assert inline_policy.delete(aws, "rotation-role", "own") is False
 
 
-def test_a_role_that_only_aws_can_modify_is_refused(aws: WatchedAws, world: World) -> None:
-    world.faults["iam:PutRolePolicy"] = [error("UnmodifiableEntity")]
-    with pytest.raises(Refused, match='"rotation-role" is a service-linked role') as refused:
+def test_a_role_that_only_aws_can_modify_is_refused(aws: WatchedAws, account: Account) -> None:
+    account.faults["iam:PutRolePolicy"] = [error("UnmodifiableEntity")]
+    with pytest.raises(RequestError, match='"rotation-role" is a service-linked role') as refused:
         inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
-    assert refused.value.kind == "Role"
+    assert refused.value.error_code == "InvalidRequest"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rotation_role_policy import policy
-from rotation_role_policy.state import Role, Secret, Situation
+from rotation_role_policy.state import Role, Secret, State
 from tests import ROOT
 
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/db-AbCdEf"
@@ -20,11 +20,11 @@ CLUSTER = "arn:aws:rds:eu-central-1:123456789012:cluster:prod"
 GUIDE = ROOT / "tests" / "guide"
 
 
-def situation(
+def state(
     *secrets: Secret, superuser: Secret | None = None, in_vpc: bool = False, dns_suffix: str = "amazonaws.com"
-) -> Situation:
+) -> State:
     """A situation with these secrets, or with one under the AWS managed key."""
-    return Situation(
+    return State(
         secrets=secrets or (Secret(SECRET, None),),
         superuser_secret=superuser,
         role=Role("rotation-role", "arn:aws:iam::123456789012:role/rotation-role"),
@@ -166,7 +166,7 @@ COMBINATIONS = list(itertools.product(SECRETS, SUPERUSERS, VPC))
 def test_strict_is_exactly_the_statements_of_the_contract(secrets: str, superuser: str, in_vpc: bool) -> None:
     (given, of_secrets), (given_superuser, of_superuser) = SECRETS[secrets], SUPERUSERS[superuser]
 
-    document = policy.document(situation(*given, superuser=given_superuser, in_vpc=in_vpc), "Strict")
+    document = policy.document(state(*given, superuser=given_superuser, in_vpc=in_vpc), "Strict")
 
     assert document == {"Version": "2012-10-17", "Statement": [*of_secrets, *of_superuser, *VPC[in_vpc]]}
     assert json.loads(json.dumps(document)) == document
@@ -177,7 +177,7 @@ def test_documented_grants_the_same_without_sid_condition_and_deny(secrets: str,
     (given, of_secrets), (given_superuser, of_superuser) = SECRETS[secrets], SUPERUSERS[superuser]
     granted = [one for one in [*of_secrets, *of_superuser, *VPC[in_vpc]] if one["Effect"] == "Allow"]
 
-    document = policy.document(situation(*given, superuser=given_superuser, in_vpc=in_vpc), "Documented")
+    document = policy.document(state(*given, superuser=given_superuser, in_vpc=in_vpc), "Documented")
 
     plain = [{name: one[name] for name in ("Effect", "Action", "Resource")} for one in granted]
     assert document == {"Version": "2012-10-17", "Statement": plain}
@@ -193,17 +193,17 @@ def guide(name: str) -> list[dict[str, Any]]:
 
 
 IN_ANY_ORDER = {
-    "in a VPC": (situation(in_vpc=True), guide("rotation")),
+    "in a VPC": (state(in_vpc=True), guide("rotation")),
     "under a customer managed key": (
-        situation(Secret(SECRET, KEY), in_vpc=True),
+        state(Secret(SECRET, KEY), in_vpc=True),
         guide("rotation") + guide("customer-managed-key-statement"),
     ),
     "alternating users": (
-        situation(superuser=Secret(SUPERUSER, None), in_vpc=True),
+        state(superuser=Secret(SUPERUSER, None), in_vpc=True),
         guide("alternating-users"),
     ),
     "alternating users under a customer managed key": (
-        situation(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, None), in_vpc=True),
+        state(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, None), in_vpc=True),
         guide("alternating-users") + guide("customer-managed-key-statement"),
     ),
 }
@@ -222,7 +222,7 @@ def test_documented_is_the_guides_own_policy(case: str) -> None:
 
 def test_an_rds_managed_superuser_of_an_instance_is_found_by_describing_the_instance() -> None:
     superuser = Secret(SUPERUSER, None, managed_by_rds=True, database_arns=(INSTANCE, CLUSTER))
-    statements = policy.document(situation(superuser=superuser), "Strict")["Statement"]
+    statements = policy.document(state(superuser=superuser), "Strict")["Statement"]
     assert statements[-2:] == [
         {
             "Sid": "DescribeSuperuserDatabase",
@@ -238,7 +238,7 @@ def test_outside_the_aws_partition_both_forms_of_the_service_are_taken_and_no_ar
     secret, key = (
         arn.replace("arn:aws:", "arn:aws-cn:").replace("eu-central-1", "cn-north-1") for arn in (SECRET, KEY)
     )
-    document = policy.document(situation(Secret(secret, key), in_vpc=True, dns_suffix="amazonaws.com.cn"), "Strict")
+    document = policy.document(state(Secret(secret, key), in_vpc=True, dns_suffix="amazonaws.com.cn"), "Strict")
     assert document["Statement"][2] == key_statement(
         "UseSecretKey",
         ["kms:Decrypt", "kms:GenerateDataKey"],
@@ -251,30 +251,30 @@ def test_outside_the_aws_partition_both_forms_of_the_service_are_taken_and_no_ar
 
 # --- why not ---
 
-NO_KEY = "AWS managed key: it needs no grant"
+NO_KEY = "AWS managed key: no grant needed"
 NO_SUPERUSER = "no SuperuserSecretId"
 NOT_RDS = "RDS does not manage the superuser secret"
-NO_TAG = "no tag of RDS's on the superuser secret names its database"
-NO_VPC = "not in a VPC"
+NO_TAG = "no RDS tag on the superuser secret names a database"
+NO_VPC = "the function is not in a VPC"
 OF_SUPERUSER = ("ReadSuperuserSecret", "UseSuperuserKey", "DescribeSuperuserSecret", "DescribeSuperuserDatabase")
 IN_VPC = ("ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode")
 
 
 @pytest.mark.parametrize(
-    ("facts", "profile", "reasons"),
+    ("log_fields", "profile", "reasons"),
     [
         (
-            situation(),
+            state(),
             "Strict",
             {"UseSecretKey": NO_KEY} | dict.fromkeys(OF_SUPERUSER, NO_SUPERUSER) | dict.fromkeys(IN_VPC, NO_VPC),
         ),
         (
-            situation(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, None), in_vpc=True),
+            state(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, None), in_vpc=True),
             "Strict",
             {"UseSuperuserKey": NO_KEY, "DescribeSuperuserSecret": NOT_RDS, "DescribeSuperuserDatabase": NOT_RDS},
         ),
         (
-            situation(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY, managed_by_rds=True), in_vpc=True),
+            state(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY, managed_by_rds=True), in_vpc=True),
             "Documented",
             {
                 "DescribeSuperuserDatabase": NO_TAG,
@@ -283,16 +283,20 @@ IN_VPC = ("ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode")
         ),
     ],
 )
-def test_a_kind_of_statement_that_is_left_out_says_why(facts: Situation, profile: str, reasons: dict[str, str]) -> None:
-    explained = policy.explained(facts, profile)
-    assert {kind.sid: kind.why_not(facts) for kind, statements in explained if not statements} == reasons
+def test_a_kind_of_statement_that_is_left_out_says_why(
+    log_fields: State, profile: str, reasons: dict[str, str]
+) -> None:
+    statements_by_type = policy.statements_by_type(log_fields, profile)
+    assert {
+        kind.sid: kind.reason_omitted(log_fields) for kind, statements in statements_by_type if not statements
+    } == reasons
 
 
 def test_what_is_always_there_has_no_reason_to_be_missing() -> None:
     always = [kind for kind in policy.STATEMENTS if kind.when == "always"]
-    assert [(kind.sid, kind.why_not(situation())) for kind in always] == [
+    assert [(kind.sid, kind.reason_omitted(state())) for kind in always] == [
         ("RotateSecret", ""),
         ("GeneratePassword", ""),
     ]
     [read] = [kind for kind in policy.STATEMENTS if kind.sid == "ReadSuperuserSecret"]
-    assert read.why_not(situation(superuser=Secret(SUPERUSER, None))) == ""
+    assert read.reason_omitted(state(superuser=Secret(SUPERUSER, None))) == ""

@@ -10,8 +10,8 @@ import pytest
 from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
 
 from rotation_role_policy import policy
-from rotation_role_policy.state import Secret, Situation
-from tests.unit.test_policy import CLUSTER, KEY, SECOND, SECRET, SUPERUSER, SUPERUSER_KEY, situation
+from rotation_role_policy.state import Secret, State
+from tests.unit.test_policy import CLUSTER, KEY, SECOND, SECRET, SUPERUSER, SUPERUSER_KEY, state
 
 OTHER_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/other-AbCdEf"
 OTHER_KEY = "arn:aws:kms:eu-central-1:123456789012:key/33333333-3333-3333-3333-333333333333"
@@ -20,7 +20,7 @@ FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:rotate-db"
 PROFILES = ("Strict", "Documented")
 
 
-def decision(given: Situation, profile: str, action: str, resource: str, **context: Any) -> str:
+def decision(given: State, profile: str, action: str, resource: str, **context: Any) -> str:
     """``Allow``, ``Deny`` or ``ImplicitDeny``. `context` is the request's context keys."""
     request = EvalContext(
         principal_arn="arn:aws:sts::123456789012:assumed-role/rotation-role/rotate-db",
@@ -44,7 +44,7 @@ def through_secrets_manager(secret: str, suffix: str = "amazonaws.com") -> dict[
 
 
 BY_THE_FUNCTION = {"lambda:SourceFunctionArn": FUNCTION}
-ALL = situation(
+ALL = state(
     Secret(SECRET, KEY),
     Secret(SECOND, None),
     superuser=Secret(SUPERUSER, SUPERUSER_KEY, managed_by_rds=True, database_arns=(CLUSTER,)),
@@ -133,7 +133,7 @@ def test_strict_lets_the_key_be_used_only_by_secrets_manager_for_its_secrets(
 
 
 def test_strict_keeps_apart_the_secrets_that_share_a_key() -> None:
-    shared = situation(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY))
+    shared = state(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY))
     assert decision(shared, "Strict", "kms:Decrypt", KEY, **through_secrets_manager(SUPERUSER)) == "Allow"
     assert decision(shared, "Strict", "kms:GenerateDataKey", KEY, **through_secrets_manager(SECRET)) == "Allow"
     assert (

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotation_role_policy.errors import Refused
-from rotation_role_policy.properties import PROPERTIES, declare
+from rotation_role_policy.errors import RequestError
+from rotation_role_policy.properties import PROPERTIES, parse_properties
 
 SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/db-AbCdEf"
 
 
 def test_the_defaults_are_the_contracts() -> None:
-    declared = declare({"ServiceToken": "arn:aws:lambda:x", "ServiceTimeout": "600", "SecretId": "prod/db"})
+    declared = parse_properties({"ServiceToken": "arn:aws:lambda:x", "ServiceTimeout": "600", "SecretId": "prod/db"})
     assert declared.secret_ids == ("prod/db",)
     assert declared.rotation_lambda_arn is None
     assert declared.role_name is None
@@ -26,7 +26,7 @@ def test_the_defaults_are_the_contracts() -> None:
 
 @pytest.mark.parametrize(("given", "expected"), [("0", 0), ("60", 60), (7, 7), (7.0, 7), ("60.0", 60)])
 def test_a_number_may_come_as_a_string_and_with_a_fraction_of_nothing(given: Any, expected: int) -> None:
-    assert declare({"SecretId": "db", "PropagationDelay": given}).propagation_delay == expected
+    assert parse_properties({"SecretId": "db", "PropagationDelay": given}).propagation_delay == expected
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ def test_a_number_may_come_as_a_string_and_with_a_fraction_of_nothing(given: Any
     ],
 )
 def test_a_secret_may_be_a_full_arn_a_partial_arn_or_a_name(secret_id: str) -> None:
-    assert declare({"SecretId": secret_id}).secret_ids == (secret_id,)
-    assert declare({"SecretIds": ["other", secret_id]}).secret_ids == ("other", secret_id)
-    assert declare({"SecretId": "db", "SuperuserSecretId": secret_id}).superuser_secret_id == secret_id
+    assert parse_properties({"SecretId": secret_id}).secret_ids == (secret_id,)
+    assert parse_properties({"SecretIds": ["other", secret_id]}).secret_ids == ("other", secret_id)
+    assert parse_properties({"SecretId": "db", "SuperuserSecretId": secret_id}).superuser_secret_id == secret_id
 
 
 @pytest.mark.parametrize(("name", "given"), [("SecretId", "db"), ("SecretIds", ["db"])])
 def test_a_secret_is_told_by_the_property_that_named_it(name: str, given: Any) -> None:
-    assert declare({name: given}).secret_property == name
+    assert parse_properties({name: given}).secret_property == name
 
 
 @pytest.mark.parametrize(
@@ -63,21 +63,21 @@ def test_a_secret_is_told_by_the_property_that_named_it(name: str, given: Any) -
     ],
 )
 def test_a_function_may_be_a_name_or_an_arn_with_a_version_or_alias(function: str) -> None:
-    assert declare({"SecretId": "db", "RotationLambdaARN": function}).rotation_lambda_arn == function
+    assert parse_properties({"SecretId": "db", "RotationLambdaARN": function}).rotation_lambda_arn == function
 
 
 @pytest.mark.parametrize(
     "role", ["role", "arn:aws:iam::123456789012:role/role", "arn:aws:iam::123456789012:role/a/b/role"]
 )
 def test_a_role_may_be_a_name_or_an_arn_with_a_path(role: str) -> None:
-    assert declare({"SecretId": "db", "RoleName": role}).role_name == role
+    assert parse_properties({"SecretId": "db", "RoleName": role}).role_name == role
 
 
 def test_a_role_with_a_long_path_and_a_wrong_name_is_refused_at_once() -> None:
     # By a pattern that tries every way to cut the path, in more than the age of the universe.
     role = f"arn:aws:iam::123456789012:role/{'a/' * 240}?"
-    with pytest.raises(Refused, match="Give a role's name"):
-        declare({"SecretId": "db", "RoleName": role})
+    with pytest.raises(RequestError, match="Give a role's name"):
+        parse_properties({"SecretId": "db", "RoleName": role})
 
 
 @pytest.mark.parametrize(
@@ -92,15 +92,15 @@ def test_a_role_with_a_long_path_and_a_wrong_name_is_refused_at_once() -> None:
     ],
 )
 def test_a_vpc_config_is_that_of_a_lambda_function(vpc_config: Any, subnets: tuple[str, ...]) -> None:
-    assert declare({"SecretId": "db", "RoleName": "role", "VpcConfig": vpc_config}).subnet_ids == subnets
+    assert parse_properties({"SecretId": "db", "RoleName": "role", "VpcConfig": vpc_config}).subnet_ids == subnets
 
 
 DB: dict[str, Any] = {"SecretId": "db"}
 REFUSED: list[tuple[Any, str]] = [
     # The last words that a reason must have, so that they stand in its last 240 characters.
     ([], "ResourceProperties is not an object"),
-    ({}, "Exactly one of SecretId and SecretIds is needed, and neither is given."),
-    ({"SecretId": "a", "SecretIds": ["b"]}, "Exactly one of SecretId and SecretIds is needed, and both are given."),
+    ({}, "Exactly one of SecretId and SecretIds is required, but neither is given."),
+    ({"SecretId": "a", "SecretIds": ["b"]}, "Exactly one of SecretId and SecretIds is required, but both are given."),
     (DB | {"SecretID": "x"}, "SecretID is not a property. Did you mean SecretId?"),
     (DB | {"rotationlambdaarn": "x"}, "Did you mean RotationLambdaARN?"),
     (DB | {"RotationLambdaArn": "x"}, "Did you mean RotationLambdaARN?"),
@@ -111,24 +111,24 @@ REFUSED: list[tuple[Any, str]] = [
         DB | {"RoleName": "r", "VpcConfig": {"Subnets": []}},
         "VpcConfig.Subnets is not a property. Did you mean VpcConfig.S",
     ),
-    ({"SecretId": ""}, "SecretId is empty. Give a value, or leave the property out (AWS::NoValue)."),
+    ({"SecretId": ""}, "SecretId is empty. Give a value, or omit the property (AWS::NoValue)."),
     ({"SecretId": 7}, "SecretId 7 is not a string."),
     ({"SecretId": None}, "SecretId null is not a string."),
     ({"SecretId": ["db"]}, 'SecretId ["db"] is not a string.'),
-    ({"SecretId": "*"}, 'SecretId "*" is not in the right form. Give a secret\'s full ARN, partial ARN or name'),
+    ({"SecretId": "*"}, 'SecretId "*" has the wrong form. Give a secret\'s full ARN, partial ARN or name'),
     ({"SecretId": "prod/*"}, "without wildcards"),
-    ({"SecretId": "arn:aws:s3:::bucket"}, "is not in the right form"),
-    ({"SecretId": "db\n"}, "is not in the right form"),
+    ({"SecretId": "arn:aws:s3:::bucket"}, "has the wrong form"),
+    ({"SecretId": "db\n"}, "has the wrong form"),
     ({"SecretIds": []}, "SecretIds is an empty list. Give at least 1."),
     ({"SecretIds": "a,b"}, 'SecretIds "a,b" is not a list. Give a list of strings.'),
-    ({"SecretIds": ["a", "b*"]}, 'SecretIds[1] "b*" is not in the right form. Give a secret\'s full ARN'),
-    (DB | {"SuperuserSecretId": "a?"}, 'SuperuserSecretId "a?" is not in the right form. Give a secret\'s full ARN'),
+    ({"SecretIds": ["a", "b*"]}, 'SecretIds[1] "b*" has the wrong form. Give a secret\'s full ARN'),
+    (DB | {"SuperuserSecretId": "a?"}, 'SuperuserSecretId "a?" has the wrong form. Give a secret\'s full ARN'),
     (DB | {"RotationLambdaARN": "a b"}, "Give a function's name, its ARN, or its ARN with a version or alias."),
-    (DB | {"RotationLambdaARN": "arn:aws:lambda:eu-central-1:123456789012:function:*"}, "is not in the right form"),
+    (DB | {"RotationLambdaARN": "arn:aws:lambda:eu-central-1:123456789012:function:*"}, "has the wrong form"),
     (DB | {"RoleName": "service-role/role"}, "Give a role's name (without its path) or its ARN."),
-    (DB | {"RoleName": "*"}, "is not in the right form"),
-    (DB | {"PolicyProfile": "strict"}, 'PolicyProfile "strict" is none of Strict, Documented. Use one of these.'),
-    (DB | {"AccessCheck": "false"}, 'AccessCheck "false" is none of Enforce, Off. Use one of these.'),
+    (DB | {"RoleName": "*"}, "has the wrong form"),
+    (DB | {"PolicyProfile": "strict"}, 'PolicyProfile "strict" is not an allowed value. Use Strict or Documented.'),
+    (DB | {"AccessCheck": "false"}, 'AccessCheck "false" is not an allowed value. Use Enforce or Off.'),
     (DB | {"AccessCheck": False}, "AccessCheck false is not a string."),
     (DB | {"PropagationDelay": "61"}, 'PropagationDelay "61" is not a whole number from 0 to 60.'),
     (DB | {"PropagationDelay": 61}, "PropagationDelay 61 is not a whole number from 0 to 60."),
@@ -146,7 +146,7 @@ REFUSED: list[tuple[Any, str]] = [
     (DB | {"PropagationDelay": ""}, "is not a whole number"),
     (DB | {"PropagationDelay": "1" * 5000}, "is not a whole number"),
     (DB | {"Triggers": "key"}, 'Triggers "key" is not an object.'),
-    (DB | {"VpcConfig": {}}, "VpcConfig without RoleName"),
+    (DB | {"VpcConfig": {}}, "VpcConfig requires RoleName"),
     (DB | {"VpcConfig": "x", "RoleName": "r"}, 'VpcConfig "x" is not an object.'),
     (DB | {"VpcConfig": {"SubnetIds": "subnet-1"}, "RoleName": "r"}, 'VpcConfig.SubnetIds "subnet-1" is not a list.'),
     (DB | {"VpcConfig": {"SubnetIds": [""]}, "RoleName": "r"}, "VpcConfig.SubnetIds[0] is empty."),
@@ -154,14 +154,17 @@ REFUSED: list[tuple[Any, str]] = [
         DB | {"VpcConfig": {"Ipv6AllowedForDualStack": "yes"}, "RoleName": "r"},
         'VpcConfig.Ipv6AllowedForDualStack "yes" is neither true nor false.',
     ),
-    (DB | {"VpcConfig": {}, "RoleName": "r", "RotationLambdaARN": "f"}, "VpcConfig together with RotationLambdaARN"),
+    (
+        DB | {"VpcConfig": {}, "RoleName": "r", "RotationLambdaARN": "f"},
+        "VpcConfig cannot be combined with RotationLambdaARN",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("properties", "words"), REFUSED)
 def test_what_is_refused_is_told_by_name_value_and_remedy(properties: Any, words: str) -> None:
-    with pytest.raises(Refused) as refused:
-        declare(properties)
+    with pytest.raises(RequestError) as refused:
+        parse_properties(properties)
     assert words in str(refused.value)
     assert len(str(refused.value)) <= 240
 
@@ -169,22 +172,22 @@ def test_what_is_refused_is_told_by_name_value_and_remedy(properties: Any, words
 @pytest.mark.parametrize(
     ("properties", "reason"),
     [
-        ("db", "ResourceProperties is not an object: declare the properties of Custom::RotationRolePolicy."),
+        ("db", "ResourceProperties is not an object. Give the properties of Custom::RotationRolePolicy."),
         (
             DB | {"VpcConfig": {}, "RoleName": "r", "RotationLambdaARN": "f"},
-            "VpcConfig together with RotationLambdaARN: a function that exists is inspected, one that does not is"
-            " declared. Remove VpcConfig, or remove RotationLambdaARN and give RoleName.",
+            "VpcConfig cannot be combined with RotationLambdaARN. Give RotationLambdaARN for a function that exists, or"
+            " VpcConfig and RoleName for a function that does not exist yet.",
         ),
         (
             DB | {"VpcConfig": {}},
-            "VpcConfig without RoleName: a function that does not exist yet tells nothing of its role. Give RoleName,"
-            " the role that the function will have.",
+            "VpcConfig requires RoleName. Give RoleName, the role that the function will have, because the function"
+            " does not exist yet.",
         ),
     ],
 )
 def test_what_does_not_go_together_is_told_with_the_way_out_and_nothing_else(properties: Any, reason: str) -> None:
-    with pytest.raises(Refused) as refused:
-        declare(properties)
+    with pytest.raises(RequestError) as refused:
+        parse_properties(properties)
     assert str(refused.value) == reason
 
 
@@ -192,8 +195,8 @@ def test_what_does_not_go_together_is_told_with_the_way_out_and_nothing_else(pro
 @pytest.mark.parametrize("value", [None, 1.5, "x" * 5000 + "\x00", [{}], [[]], {"a": {"b": "c" * 5000}}, "ü", "\u202e"])
 def test_no_value_whatever_makes_anything_but_a_short_refusal(name: str, value: Any) -> None:
     try:
-        declare({"SecretId": "db", name: value})
-    except Refused as refused:
+        parse_properties({"SecretId": "db", name: value})
+    except RequestError as refused:
         assert len(str(refused)) <= 240
         assert name in str(refused)
         assert str(refused).isascii()
@@ -209,8 +212,8 @@ def test_no_value_whatever_makes_anything_but_a_short_refusal(name: str, value: 
 )
 def test_any_properties_are_declared_or_refused(properties: dict[str, Any]) -> None:
     try:
-        declared = declare(properties)
-    except Refused as refused:
+        declared = parse_properties(properties)
+    except RequestError as refused:
         assert len(str(refused)) <= 240
     else:
         assert declared.secret_ids
@@ -219,4 +222,4 @@ def test_any_properties_are_declared_or_refused(properties: dict[str, Any]) -> N
 
 @given(st.dictionaries(st.text(), st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)))
 def test_triggers_hold_anything_and_change_nothing(triggers: dict[str, Any]) -> None:
-    assert declare({"SecretId": "db", "Triggers": triggers}) == declare({"SecretId": "db"})
+    assert parse_properties({"SecretId": "db", "Triggers": triggers}) == parse_properties({"SecretId": "db"})

@@ -7,8 +7,8 @@ import pytest
 
 from rotation_role_policy import policy
 from rotation_role_policy.inspection import inspect
-from rotation_role_policy.properties import declare
-from tests.support.world import ACCOUNT, REGION, AlteredAws, World, managed_secret
+from rotation_role_policy.properties import parse_properties
+from tests.support.account import ACCOUNT, REGION, Account, AlteredAws, managed_secret
 from tests.unit.test_policy import KEEP, MANAGE, PASSWORD, key_statement, rotate
 
 CLUSTER = f"arn:aws:rds:{REGION}:{ACCOUNT}:cluster:prod"
@@ -23,11 +23,11 @@ COMBINATIONS = list(
 
 
 @pytest.fixture(scope="module")
-def arns(shared_world: World) -> dict[str, str]:
+def arns(shared_account: Account) -> dict[str, str]:
     """The full ARNs of the account's keys and secrets by name; each secret's key is spelt as its name says."""
-    world = shared_world
-    key, own_key = world.key(), world.key()
-    world.client("kms").create_alias(AliasName="alias/mine", TargetKeyId=key)
+    account = shared_account
+    key, own_key = account.key(), account.key()
+    account.client("kms").create_alias(AliasName="alias/mine", TargetKeyId=key)
     spelt = {
         "none": None,
         "alias-of-aws": "alias/aws/secretsmanager",
@@ -41,11 +41,11 @@ def arns(shared_world: World) -> dict[str, str]:
     for spelling, key_id in spelt.items():
         for number in (1, 2):
             name = f"{spelling}-{number}"
-            arns[name] = world.secret(name, key_id)
-    arns |= {"default-key": world.secret("default-key"), "own-key": world.secret("own-key", own_key)}
-    arns |= {"same-key": world.secret("same-key", key), "managed": world.secret("managed", own_key)}
-    world.function(world.role("outside"), "outside")
-    world.function(world.role("inside"), "inside", world.vpc())
+            arns[name] = account.secret(name, key_id)
+    arns |= {"default-key": account.secret("default-key"), "own-key": account.secret("own-key", own_key)}
+    arns |= {"same-key": account.secret("same-key", key), "managed": account.secret("managed", own_key)}
+    account.function(account.role("outside"), "outside")
+    account.function(account.role("inside"), "inside", account.vpc())
     return arns
 
 
@@ -73,10 +73,10 @@ def expected(arns: dict[str, str], names: list[str], superuser: str, where: str)
 
 
 @pytest.fixture(scope="module")
-def aws(shared_world: World) -> AlteredAws:
+def aws(shared_account: Account) -> AlteredAws:
     """The account as the provider sees it."""
     tags = [{"Key": "aws:rds:primaryDBClusterArn", "Value": CLUSTER}]
-    return managed_secret(shared_world, OwningService="rds", Tags=tags)
+    return managed_secret(shared_account, OwningService="rds", Tags=tags)
 
 
 @pytest.mark.parametrize("combination", COMBINATIONS, ids="-".join)
@@ -94,7 +94,7 @@ def test_the_whole_document_follows_from_the_properties_and_what_aws_says(
         subnets = ["subnet-0123456789abcdef0"] if where == "inside" else []
         properties |= {"RoleName": where, "VpcConfig": {"SubnetIds": subnets}}
 
-    document = policy.document(inspect(aws, declare(properties), ACCOUNT), profile)
+    document = policy.document(inspect(aws, parse_properties(properties), ACCOUNT), profile)
 
     statements = expected(arns, names, superuser, where)
     if profile == "Documented":

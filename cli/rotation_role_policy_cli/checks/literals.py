@@ -1,6 +1,6 @@
 """The mistakes of a template's properties that stand in it literally, beside intrinsic functions that are not judged.
 
-The judge is the handler itself, `declare`: it is given each literal alone, all else right.
+The judge is the handler itself, `parse_properties`: it is given each literal alone, all else right.
 """
 
 import re
@@ -8,8 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rotation_role_policy.errors import Refused
-from rotation_role_policy.properties import EXACTLY_ONE, EXCLUDES, NEEDS, PROPERTIES, Property, declare
+from rotation_role_policy.errors import RequestError
+from rotation_role_policy.properties import (
+    EXACTLY_ONE_OF,
+    MUTUALLY_EXCLUSIVE,
+    PROPERTIES,
+    REQUIRES,
+    Property,
+    parse_properties,
+)
 from rotation_role_policy_cli.checks.functions import (
     NO_VALUE,
     Path,
@@ -21,7 +28,7 @@ from rotation_role_policy_cli.checks.functions import (
 )
 
 _BY_NAME = {row.name: row for row in PROPERTIES}
-_COMBINED = {*EXACTLY_ONE, *(name for pair in [*EXCLUDES, *NEEDS] for name in pair)}
+_COMBINED = {*EXACTLY_ONE_OF, *(name for pair in [*MUTUALLY_EXCLUSIVE, *REQUIRES] for name in pair)}
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,13 @@ def wrong_together(properties: Mapping[str, Any], scenario: Mapping[str, bool]) 
         if name in _COMBINED and picked(value, scenario) != NO_VALUE
     }
     # Each alone, all else right: the handler tells the first.
-    probes = [{name: there[name] for name in EXACTLY_ONE if name in there}]
+    probes = [{name: there[name] for name in EXACTLY_ONE_OF if name in there}]
     probes += [
-        _with_what_it_needs({name: there[name] for name in pair}) for pair in EXCLUDES if there.keys() >= {*pair}
+        _with_what_it_needs({name: there[name] for name in pair})
+        for pair in MUTUALLY_EXCLUSIVE
+        if there.keys() >= {*pair}
     ]
-    for name, other in NEEDS:
+    for name, other in REQUIRES:
         if name in there and other not in there:
             probes.append({one: x for one, x in _with_what_it_needs({name: there[name]}).items() if one != other})
     for probe in probes:
@@ -77,8 +86,8 @@ def _only_choices(value: Any) -> Any:
 
 def _refusal(properties: dict[str, Any]) -> str | None:
     try:
-        declare(properties)
-    except Refused as refused:
+        parse_properties(properties)
+    except RequestError as refused:
         return str(refused)
     return None
 
@@ -129,9 +138,9 @@ def _right(row: Property) -> Any:
 
 def _with_what_it_needs(properties: dict[str, Any]) -> dict[str, Any]:
     """Properties of one name, and what the handler does not take it without."""
-    needed = [other for name, other in NEEDS if name in properties]
-    if not properties.keys() & set(EXACTLY_ONE):
-        needed.append(EXACTLY_ONE[0])
+    needed = [other for name, other in REQUIRES if name in properties]
+    if not properties.keys() & set(EXACTLY_ONE_OF):
+        needed.append(EXACTLY_ONE_OF[0])
     return {name: _right(_BY_NAME[name]) for name in needed} | properties
 
 
@@ -148,6 +157,6 @@ def _yaml_truth(path: Path, properties: Any) -> str:
     for step in path:
         value = value[step]
     row = _BY_NAME.get(str(path[0]))
-    if not (isinstance(value, bool) and row and row.allowed):
+    if not (isinstance(value, bool) and row and row.allowed_values):
         return ""
     return " Without quotation marks, YAML takes On, Off, Yes and No for true and false."

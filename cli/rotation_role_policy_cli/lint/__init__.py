@@ -13,7 +13,7 @@ from cfnlint.template import Template
 
 from rotation_role_policy.attributes import ATTRIBUTES
 from rotation_role_policy.policy_grammar import as_list
-from rotation_role_policy.properties import nearest
+from rotation_role_policy.properties import closest_name
 from rotation_role_policy_cli.checks import functions
 from rotation_role_policy_cli.checks.cases import Case, Cases
 from rotation_role_policy_cli.checks.literals import Mistake, deciding, mistakes, wrong_together
@@ -115,7 +115,8 @@ class UnknownAttribute(CloudFormationLintRule):  # type: ignore[misc]
         return [
             _found(
                 path,
-                f"{name}.{attribute} is not an attribute of {TYPE}. Did you mean {name}.{nearest(attribute, known)}?",
+                f"{name}.{attribute} is not an attribute of {TYPE}."
+                f" Did you mean {name}.{closest_name(attribute, known)}?",
             )
             # No other section can refer to a resource; what looks like it there is text.
             for section in ("Resources", "Outputs")

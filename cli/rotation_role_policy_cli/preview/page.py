@@ -27,16 +27,16 @@ def page(preview: Preview) -> Iterator[RenderableType]:
 
 
 def _head(preview: Preview) -> Iterator[RenderableType]:
-    situation = preview.situation
-    yield _bold(f"{preview.resource.logical_id or 'Custom::RotationRolePolicy'} ({preview.declaration.policy_profile})")
+    state = preview.state
+    yield _bold(f"{preview.resource.logical_id or 'Custom::RotationRolePolicy'} ({preview.properties.policy_profile})")
     yield ""
-    for secret in situation.secrets:
+    for secret in state.secrets:
         yield from _secret("secret", secret)
-    if situation.superuser_secret:
-        yield from _secret("superuser", situation.superuser_secret)
-    place = "in a VPC" if situation.in_vpc else "not in a VPC"
-    yield from _labelled(2, "function", f"{situation.function_arn or 'declared, not inspected'}, {place}")
-    yield from _labelled(2, "role", situation.role.arn)
+    if state.superuser_secret:
+        yield from _secret("superuser", state.superuser_secret)
+    place = "in a VPC" if state.in_vpc else "not in a VPC"
+    yield from _labelled(2, "function", f"{state.function_arn or 'declared, not inspected'}, {place}")
+    yield from _labelled(2, "role", state.role.arn)
     name = preview.policy_name or "named after the resource that declares it"
     yield from _labelled(2, "policy", name if preview.current else f"{name} (does not exist yet)")
 
@@ -47,10 +47,10 @@ def _secret(label: str, secret: Secret) -> Iterator[RenderableType]:
 
 def _statements(preview: Preview) -> Iterator[RenderableType]:
     yield _bold("Granted")
-    for kind, statements in policy.explained(preview.situation, preview.declaration.policy_profile):
+    for kind, statements in policy.statements_by_type(preview.state, preview.properties.policy_profile):
         for statement in statements:
             yield ""
-            yield Paragraph(Text.assemble((statement.get("Sid", kind.sid), "bold"), f": {kind.why}"), "  ")
+            yield Paragraph(Text.assemble((statement.get("Sid", kind.sid), "bold"), f": {kind.reason}"), "  ")
             yield from _statement(statement)
 
 
@@ -66,8 +66,8 @@ def _statement(statement: Statement) -> Iterator[RenderableType]:
 
 
 def _left_out(preview: Preview) -> Iterator[RenderableType]:
-    explained = policy.explained(preview.situation, preview.declaration.policy_profile)
-    missing = [(kind.sid, kind.why_not(preview.situation)) for kind, statements in explained if not statements]
+    explained = policy.statements_by_type(preview.state, preview.properties.policy_profile)
+    missing = [(kind.sid, kind.reason_omitted(preview.state)) for kind, statements in explained if not statements]
     yield _bold("Left out")
     yield ""
     if not missing:

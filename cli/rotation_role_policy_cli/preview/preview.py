@@ -13,11 +13,11 @@ from typing import Any
 from rotation_role_policy import access_check, arn, inline_policy, inspection, policy
 from rotation_role_policy.attributes import attributes
 from rotation_role_policy.cloudformation import response
-from rotation_role_policy.errors import CallFailed, ProviderDenied, Refused
-from rotation_role_policy.identity import may_be_named, policy_name
+from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
+from rotation_role_policy.identity import is_possible_policy_name, policy_name
 from rotation_role_policy.policy import Document
-from rotation_role_policy.properties import Declaration, declare
-from rotation_role_policy.state import Situation
+from rotation_role_policy.properties import Properties, parse_properties
+from rotation_role_policy.state import State
 from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.preview.overly_permissive import OverlyPermissiveGrant, find_overly_permissive
 
@@ -43,8 +43,8 @@ class Preview:
     """What the provider would do for a resource."""
 
     resource: Resource
-    declaration: Declaration
-    situation: Situation
+    properties: Properties
+    state: State
     document: Document
     policy_name: str | None
     """The inline policy that `document` is compared with.
@@ -69,7 +69,7 @@ class Preview:
     def previous_role(self) -> str | None:
         """The name of the role that has the policy today, if that is another role."""
         role_name, slash, _ = (self.resource.physical_id or "").partition("/")
-        return role_name if slash and role_name != self.situation.role.name else None
+        return role_name if slash and role_name != self.state.role.name else None
 
 
 PlannedDocuments = dict[tuple[str, str], Document]
@@ -77,84 +77,85 @@ PlannedDocuments = dict[tuple[str, str], Document]
 
 
 def preview(aws: CallerAws, resource: Resource, planned: PlannedDocuments | None = None) -> Preview:
-    """Preview one resource. Raises `Refused` and `CallFailed` as the provider's modules do.
+    """Preview one resource. Raises `RequestError` and `AwsApiError` as the provider's modules do.
 
     `planned` has the documents of the resources that were previewed before, because all count towards the limit of a
     role. The document of this resource is added.
     """
     planned = {} if planned is None else planned
-    declaration = declare(resource.properties)
+    properties = parse_properties(resource.properties)
     with _logged_warnings() as notes:
-        situation = inspection.inspect(aws, declaration, aws.caller.account)
-    document = policy.document(situation, declaration.policy_profile)
+        state = inspection.inspect(aws, properties, aws.caller.account)
+    document = policy.document(state, properties.policy_profile)
 
-    role_name = situation.role.name
+    role_name = state.role.name
     # No policy has an empty name, so this reads all inline policies.
     inline = inline_policy.read_others(aws, role_name, "")
     if resource.stack_id and resource.logical_id:
         name: str | None = policy_name(resource.stack_id, resource.logical_id)
     else:
-        name = resource.policy_name or _likely_name(inline, resource, situation, document, notes)
+        name = resource.policy_name or _likely_name(inline, resource, state, document, notes)
     current = inline.pop(name, None) if name else None
-    result = Preview(resource, declaration, situation, document, name, current, notes=notes)
+    result = Preview(resource, properties, state, document, name, current, notes=notes)
 
     others = {f'the inline policy "{other}"': text for other, text in inline.items()}
     others |= _managed_policies(aws, role_name, notes)
     result.overly_permissive = find_overly_permissive(document, others)
-    notes += _foreign_secrets(aws, situation)
+    notes += _foreign_secrets(aws, state)
     inline |= {other: text for (role, other), text in planned.items() if role == role_name}
     planned[role_name, name or resource.logical_id or ""] = document
     try:
         with _logged_warnings() as more_notes:
             _raise_if_refused(aws, result, inline)
-    except Refused as refused:
+    except RequestError as refused:
         result.refusal = str(refused)
     notes += more_notes
     return result
 
 
 def _raise_if_refused(aws: CallerAws, result: Preview, others: Mapping[str, Document]) -> None:
-    """Raise `Refused` if the provider would refuse: a response that is too long, blocked access, a full role."""
-    response.refuse_too_many(
+    """Raise `RequestError` if the provider would refuse: a response that is too long, blocked access, a full role."""
+    response.check_response_size(
         {
             **_SHORTEST_REQUEST,
             "LogicalResourceId": result.resource.logical_id or "",
             **({"StackId": result.resource.stack_id} if result.resource.stack_id else {}),
         },
-        result.declaration.secret_property,
-        len(result.situation.secrets),
-        f"{result.situation.role.name}/{result.policy_name or ''}",
-        attributes(result.policy_name or "", result.situation),
+        result.properties.secret_property,
+        len(result.state.secrets),
+        f"{result.state.role.name}/{result.policy_name or ''}",
+        attributes(result.policy_name or "", result.state),
     )
     if result.document != result.current:
-        if result.declaration.access_check == "Enforce":
+        if result.properties.access_check == "Enforce":
             _check_access(aws, result)
-        inline_policy.check_size(result.situation.role.name, result.document, others.values())
+        inline_policy.check_size(result.state.role.name, result.document, others.values())
 
 
 def _check_access(aws: CallerAws, result: Preview) -> None:
-    """Raise `Refused` if a grant would be blocked, and note what the policy simulator leaves open."""
+    """Raise `RequestError` if a grant would be blocked, and note what the policy simulator leaves open."""
     try:
-        warnings = access_check.check_access(aws, result.situation, result.document)
-    except (ProviderDenied, CallFailed) as failure:
+        warnings = access_check.check_access(aws, result.state, result.document)
+    except (AccessDeniedError, AwsApiError) as failure:
         result.notes.append(f"The access check was not made: {_cause(failure)}. The provider will make it.")
     else:
         result.notes += [f"The access check is not conclusive: {warning}." for warning in warnings]
 
 
 def _likely_name(
-    inline: Mapping[str, Document], resource: Resource, situation: Situation, document: Document, notes: list[str]
+    inline: Mapping[str, Document], resource: Resource, state: State, document: Document, notes: list[str]
 ) -> str | None:
     """Guess which of the role's inline policies is the resource's own, from their names and their secrets.
 
     The name follows from the stack, so without a stack it is not known. Adds to `notes` that it is a guess. Returns
     None if no policy is likely, or if several are and not exactly one of them is equal to `document`.
     """
-    wanted = sorted(secret.arn for secret in situation.secrets)
+    wanted = sorted(secret.arn for secret in state.secrets)
     likely = [
         name
         for name, other in inline.items()
-        if may_be_named(name, resource.logical_id or "") and sorted(policy.read_back(other).secret_arns) == wanted
+        if is_possible_policy_name(name, resource.logical_id or "")
+        and sorted(policy.summarize(other).secret_arns) == wanted
     ]
     if len(likely) > 1:
         notes.append(f"Several policies may be this resource's: {', '.join(likely)}. Give --stack or --policy-name.")
@@ -169,17 +170,17 @@ def _likely_name(
     return likely[0]
 
 
-def _foreign_secrets(aws: CallerAws, situation: Situation) -> list[str]:
+def _foreign_secrets(aws: CallerAws, state: State) -> list[str]:
     """A note for each secret that the provider, with the permissions of template.yaml, may not describe."""
     return [
         f"The provider may describe only secrets of its own account, and {secret.arn} is in another account."
-        for secret in situation.all_secrets
+        for secret in state.all_secrets
         if arn.parse(secret.arn).account != aws.caller.account
     ]
 
 
-def _cause(failure: ProviderDenied | CallFailed) -> str:
-    if isinstance(failure, CallFailed):
+def _cause(failure: AccessDeniedError | AwsApiError) -> str:
+    if isinstance(failure, AwsApiError):
         return f"{failure.action} failed with {failure.code}"
     return f"AWS denies you {failure.action}"
 
@@ -188,12 +189,12 @@ def _managed_policies(aws: CallerAws, role_name: str, notes: list[str]) -> dict[
     """Read the managed policies of a role: documents keyed by their names in words."""
     documents: dict[str, Document] = {}
     try:
-        for attached in aws.items("ListAttachedRolePolicies", "AttachedPolicies", RoleName=role_name):
+        for attached in aws.paginate("ListAttachedRolePolicies", "AttachedPolicies", RoleName=role_name):
             policy_arn = attached["PolicyArn"]
             version = aws.call("iam", "GetPolicy", PolicyArn=policy_arn)["Policy"]["DefaultVersionId"]
             described = aws.call("iam", "GetPolicyVersion", PolicyArn=policy_arn, VersionId=version)
             documents[f"the managed policy {policy_arn}"] = described["PolicyVersion"]["Document"]
-    except (ProviderDenied, CallFailed) as failure:
+    except (AccessDeniedError, AwsApiError) as failure:
         notes.append(f"Not all managed policies of the role were inspected: {_cause(failure)}.")
     return documents
 
@@ -205,8 +206,8 @@ def _logged_warnings() -> Iterator[list[str]]:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            facts = getattr(record, "facts", {})
-            subject = facts.get("key") or ", ".join(facts.get("actions", ()))
+            log_fields = getattr(record, "log_fields", {})
+            subject = log_fields.get("key") or ", ".join(log_fields.get("actions", ()))
             notes.append(f"{record.getMessage()} ({subject})." if subject else f"{record.getMessage()}.")
 
     package = logging.getLogger("rotation_role_policy")

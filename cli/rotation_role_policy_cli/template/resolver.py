@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rotation_role_policy.errors import CallFailed, quoted_text
+from rotation_role_policy.errors import AwsApiError, quoted_text
 from rotation_role_policy.properties import PROPERTIES
 from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.preview.preview import Resource
@@ -276,7 +276,7 @@ class Template:
     def _ssm(self, name: str) -> str:
         try:
             parameter = self._aws.call("ssm", "GetParameter", Name=name)["Parameter"]
-        except CallFailed as failure:
+        except AwsApiError as failure:
             if failure.code in ("ParameterNotFound", "ParameterVersionNotFound"):
                 raise TemplateError(f"{self._aws.region()} has no SSM parameter {quoted_text(name)}.") from failure
             raise

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from rotation_role_policy.errors import CallFailed
+from rotation_role_policy.errors import AwsApiError
 from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.file import TemplateError
@@ -27,7 +27,7 @@ class Stack:
         self._aws = aws
         try:
             self._description = aws.call("cloudformation", "DescribeStacks", StackName=name)["Stacks"][0]
-        except CallFailed as failure:
+        except AwsApiError as failure:
             if failure.code == "ValidationError":
                 raise TemplateError(f"--stack {name}: {aws.region()} has no such stack.") from failure
             raise

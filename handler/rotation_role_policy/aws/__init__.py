@@ -1,1 +1,1 @@
-"""The edge to AWS: calls with retries, a deadline and shared connections."""
+"""Calls to AWS: retries, a deadline, and shared connections."""

@@ -1,4 +1,7 @@
-"""The way to AWS: one session, clients built when they are first needed, retries and time-outs set once."""
+"""Calls to AWS: one session, clients built on first use, retries until a deadline, errors as `RequestError`.
+
+`Aws.call` is the one place where the provider calls AWS.
+"""
 
 import math
 import random
@@ -18,11 +21,11 @@ from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
 from rotation_role_policy.aws import transport
-from rotation_role_policy.errors import CallFailed, OutOfTime, ProviderDenied, Refused, quoted
+from rotation_role_policy.errors import AccessDeniedError, AwsApiError, DeadlineExceededError, ErrorCode, quoted
 
 _SERVICES = ["cloudformation", "iam", "kms", "lambda", "secretsmanager"]
 
-# Tries are made here alone: botocore would bound them by their number, where it is the time left that bounds them.
+# botocore does not retry: it limits the number of attempts, and here the time that is left is the limit.
 _CONFIG = Config(
     connect_timeout=transport.CONNECT_SECONDS,
     read_timeout=transport.READ_SECONDS,
@@ -30,27 +33,29 @@ _CONFIG = Config(
 )
 
 _THROTTLED_PAUSES = ((0, 4), (2, 16), (10, 26), (16, 26))
-"""Seconds, from and to, of the random pause after the first, second, third and each further throttled try of a request.
-IAM's rate is the account's: each try too many takes from others who use IAM. A few requests are served after one or two
-short pauses. If hundreds are throttled, the pauses grow within three tries to what spreads their tries over time. The
-last pair is narrow because the slowest request makes the total time. ``make load`` measures the effect."""
+"""Minimum and maximum, in seconds, of the random pause after the first, second, third and each further throttled
+attempt of a request. All users of IAM in the account share its rate, so each attempt too many slows others down. A few
+throttled requests succeed after one or two short pauses. If hundreds are throttled, the pauses grow within three
+attempts to a length that spreads the attempts over time. The last range is narrow, because the slowest request
+determines the total time. ``make load`` measures the effect."""
 _THROTTLED_INTERVAL = (0.5, 1.5)
-"""Seconds, from and to, of the random pause before each further call of a request that was throttled."""
+"""Minimum and maximum, in seconds, of the random pause before each further call of a request that was throttled."""
 _SHARE_OF_TIME_LEFT = 10
-"""A throttled request may pause for one tenth of the time that is left to it: the nearer its deadline, the shorter."""
+"""A throttled request pauses for at most a tenth of the time that is left, so the pauses shorten near the deadline."""
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 10.0
-"""Seconds. After any other retryable error, a pause takes a random part of the first, doubled with each try up to the
-longest. The count starts anew with each call: other writers on the same role are few, and soon done.
+"""Seconds. After any other retryable error, the pause is a random part of `_FIRST_PAUSE`, which doubles with each
+attempt up to `_LONGEST_PAUSE`. The doubling starts again with each call, because other writers on the same role are
+few.
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
 
 NEW_ROLE_SECONDS = 15
 _NEW_ROLE_PAUSE = 2.0
-"""Seconds. IAM is eventually consistent: it can deny for a while that a role exists which was created just now.
+"""Seconds. IAM is eventually consistent: for a while it may not find a role that was created just now.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency"""
 
-_DENIED = {"AccessDenied", "AccessDeniedException"}
+_ACCESS_DENIED_CODES = {"AccessDenied", "AccessDeniedException"}
 
 _LIMITED_BY = {
     "secretsmanager": "its stack's parameters SecretNamePattern and RequiredSecretTag",
@@ -58,23 +63,23 @@ _LIMITED_BY = {
     "iam": "its stack's parameter RoleNamePattern",
     "kms": "the key's policy",
 }
-"""What limits the provider's calls besides SCPs and a permissions boundary, by action, else by service. The parameters
+"""By action or by service: what limits the provider's calls, besides SCPs and a permissions boundary. The parameters
 are those of template.yaml."""
 
-# Besides all whose name says that they throttle. Two policies on one role are written at the same time where
-# CloudFormation creates two resources; botocore itself does not try ConcurrentModification again.
-_PASSING = {
+# In addition to the codes of throttling. ConcurrentModification occurs if CloudFormation creates two resources for the
+# same role at the same time. botocore does not retry it.
+_RETRYABLE_CODES = {
     "ConcurrentModification",
     "EntityTemporarilyUnmodifiable",
     "RequestTimeout",
     "RequestTimeoutException",
 }
-# No answer at all, or one that cannot be read: such as a page of a proxy's.
-_NO_ANSWER = (HTTPClientError, NoConnection, ResponseParserError)
+# No response, or one that cannot be parsed, such as the error page of a proxy.
+_NO_RESPONSE = (HTTPClientError, NoConnection, ResponseParserError)
 
 
-def what_to_check(action: str) -> str:
-    """List what can deny `action` to the provider, the most likely cause last: the end of a sentence of a reason."""
+def what_limits(action: str) -> str:
+    """Return what can deny `action` to the provider, most likely cause last, to complete a sentence."""
     limit = _LIMITED_BY.get(action) or _LIMITED_BY.get(action.split(":")[0])
     if limit is None:
         return "SCPs and the provider's permissions boundary"
@@ -82,43 +87,54 @@ def what_to_check(action: str) -> str:
 
 
 class Aws:
-    """Calls to AWS by the names of the API, which are those of the IAM actions too.
+    """Calls AWS by the names of API operations, which are also the names of the IAM actions.
 
-    Building one costs nothing: the session comes with the first call, a client with the first call to its service.
+    The constructor builds nothing. The session is built with the first call, a client with the first call to its
+    service.
     """
 
     deadline = math.inf
-    """Seconds of `time.monotonic`, set for each request: no call is begun, or tried again, after it."""
+    """In seconds of `time.monotonic`. No call or further attempt begins after it. Set for each request."""
     waits_for_new_roles = False
-    """Whether a role that IAM does not find may have been created seconds ago, in the same stack operation."""
+    """Whether `call_on_role` waits for a role that IAM does not find, because it may have been created just now."""
 
     def __init__(self) -> None:
         self._clients: dict[str, Any] = {}
         self._throttled: Counter[str] = Counter()
 
-    def start_request(self, deadline: float) -> None:
-        """Set the deadline of a new request. What was throttled in an earlier request no longer counts."""
+    def begin_request(self, deadline: float) -> None:
+        """Set the deadline of a new request, and forget which calls of earlier requests were throttled."""
         self.deadline = deadline
         self._throttled.clear()
 
-    def call(self, service: str, operation: str, *, tries: float = math.inf, **parameters: Any) -> dict[str, Any]:
-        """The response to `operation` (such as ``DescribeSecret``) of `service` (such as ``secretsmanager``).
+    def call(
+        self, service: str, operation: str, *, max_attempts: float = math.inf, **parameters: Any
+    ) -> dict[str, Any]:
+        """Call AWS and return the response.
 
-        What passes by itself (throttling, other writers, 5xx, a lost connection) is tried again until the deadline.
-        The pauses after throttling grow with all throttled tries of the service in this request.
-        `tries` bounds the tries that fail for another reason than throttling.
-        Raises `ProviderDenied` where AWS denies the call, `CallFailed` with AWS's error code for any other failure,
-        `OutOfTime` where there is no time for it.
+        Throttling, concurrent writes, 5xx and lost connections are retried until the deadline. The pauses after
+        throttling grow with all throttled attempts of this request at the service.
+
+        Args:
+            service: such as ``secretsmanager``.
+            operation: such as ``DescribeSecret``.
+            max_attempts: limit for attempts that fail for another reason than throttling.
+            parameters: of the operation.
+
+        Raises:
+            AccessDeniedError: AWS denies the call.
+            AwsApiError: any other failure, with AWS's error code.
+            DeadlineExceededError: the deadline has passed before the first attempt.
         """
         method = getattr(self._client(service), xform_name(operation))
         action = f"{service}:{operation}"
         if time.monotonic() >= self.deadline:
-            raise OutOfTime
+            raise DeadlineExceededError
         in_doubt = False
         longest_pause = _FIRST_PAUSE
         failures = 0
         if self._throttled[service]:
-            interval = random.uniform(*_THROTTLED_INTERVAL)  # noqa: S311  # jitter, no secret
+            interval = random.uniform(*_THROTTLED_INTERVAL)  # noqa: S311  # jitter, not cryptographic
             time.sleep(min(interval, self._longest_pause()))
         while True:
             try:
@@ -126,39 +142,43 @@ class Aws:
                 return response
             except (ClientError, BotoCoreError, ResponseParserError) as error:
                 status = _http_status(error)
-                in_doubt = in_doubt or isinstance(error, _NO_ANSWER) or status >= 500
+                in_doubt = in_doubt or isinstance(error, _NO_RESPONSE) or status >= 500
                 if _is_throttled(error, status):
                     pause = self._throttled_pause(service)
                 else:
-                    pause = random.uniform(0, longest_pause)  # noqa: S311  # jitter, no secret
+                    pause = random.uniform(0, longest_pause)  # noqa: S311  # jitter, not cryptographic
                     longest_pause = min(_LONGEST_PAUSE, 2 * longest_pause)
                     failures += 1
-                if not _passes(error, status) or failures >= tries or time.monotonic() + pause >= self.deadline:
-                    raise _translated(error, action, parameters, in_doubt) from error
+                if (
+                    not _is_retryable(error, status)
+                    or failures >= max_attempts
+                    or time.monotonic() + pause >= self.deadline
+                ):
+                    raise _to_request_error(error, action, parameters, in_doubt) from error
             time.sleep(pause)
 
     def _throttled_pause(self, service: str) -> float:
-        """Count a throttled try, and return the seconds to pause after it."""
+        """Count a throttled attempt, and return the seconds to pause after it."""
         pauses = _THROTTLED_PAUSES[min(self._throttled[service], len(_THROTTLED_PAUSES) - 1)]
         self._throttled[service] += 1
-        pause = random.uniform(*pauses)  # noqa: S311  # jitter, no secret
-        # Not for less than the first pauses: the last seconds would be full of tries.
+        pause = random.uniform(*pauses)  # noqa: S311  # jitter, not cryptographic
+        # At least as long as the first pauses. Otherwise the attempts would pile up in the last seconds.
         return min(pause, max(_THROTTLED_PAUSES[0][1], self._longest_pause()))
 
     def _longest_pause(self) -> float:
-        """The seconds for which a throttled request may pause now: several tries must fit before the deadline."""
+        """Return the seconds that a throttled request may pause, so that several attempts fit before the deadline."""
         return max(0.0, self.deadline - time.monotonic()) / _SHARE_OF_TIME_LEFT
 
-    def call_on_role(self, operation: str, *, tries: float = math.inf, **parameters: Any) -> dict[str, Any]:
-        """As `call`, for an operation of IAM on a role that must exist.
+    def call_on_role(self, operation: str, *, max_attempts: float = math.inf, **parameters: Any) -> dict[str, Any]:
+        """Call IAM for a role that must exist. As `call`.
 
-        If `waits_for_new_roles`, a role that IAM does not find is looked for again for `NEW_ROLE_SECONDS`.
+        If `waits_for_new_roles` is set, NoSuchEntity is retried for `NEW_ROLE_SECONDS`.
         """
         not_found_until = math.inf
         while True:
             try:
-                return self.call("iam", operation, tries=tries, **parameters)
-            except CallFailed as failure:
+                return self.call("iam", operation, max_attempts=max_attempts, **parameters)
+            except AwsApiError as failure:
                 if failure.code != "NoSuchEntity" or not self.waits_for_new_roles:
                     raise
                 now = time.monotonic()
@@ -168,8 +188,8 @@ class Aws:
             time.sleep(_NEW_ROLE_PAUSE)
 
     @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
-        """Gives the calls in the block so many seconds, where there is as much left."""
+    def time_limit(self, seconds: float) -> Iterator[None]:
+        """Limit the calls in the block to `seconds`, or to the deadline if that is earlier."""
         deadline = self.deadline
         self.deadline = min(deadline, time.monotonic() + seconds)
         try:
@@ -177,11 +197,8 @@ class Aws:
         finally:
             self.deadline = deadline
 
-    def items(self, operation: str, key: str, **parameters: Any) -> Iterator[Any]:
-        """The items under `key` in all pages of the response to an operation of IAM on a role.
-
-        `parameters` and errors are those of `call_on_role`.
-        """
+    def paginate(self, operation: str, key: str, **parameters: Any) -> Iterator[Any]:
+        """Yield the items under `key` in all pages of an IAM operation on a role. As `call_on_role`."""
         marker: dict[str, Any] = {}
         while True:
             page = self.call_on_role(operation, **parameters, **marker)
@@ -191,39 +208,39 @@ class Aws:
             marker = {"Marker": page["Marker"]}
 
     def region(self) -> str:
-        """The region that the calls go to, for reasons: a secret of another region is not found in this one."""
-        return str(self._core.get_config_variable("region"))
+        """Return the region of the calls, for error messages: a resource of another region is not found."""
+        return str(self._session.get_config_variable("region"))
 
     def dns_suffix(self, partition: str) -> str:
-        """The partition's DNS suffix, such as ``amazonaws.com``, from botocore's own data."""
-        partitions = self._core.get_data("partitions")["partitions"]
+        """Return the DNS suffix of a partition, such as ``amazonaws.com``, from botocore's data."""
+        partitions = self._session.get_data("partitions")["partitions"]
         return str(next(row["outputs"]["dnsSuffix"] for row in partitions if row["id"] == partition))
 
     @cached_property
-    def _core(self) -> botocore.session.Session:
+    def _session(self) -> botocore.session.Session:
         session = botocore.session.get_session()
         session.register_component("data_loader", _Loader())
         return session
 
     def _client(self, service: str) -> Any:
         if service not in self._clients:
-            self._clients[service] = self._core.create_client(service, config=_CONFIG)
-            self._connect(self._clients[service])
+            self._clients[service] = self._session.create_client(service, config=_CONFIG)
+            self._configure(self._clients[service])
         return self._clients[service]
 
-    def _connect(self, client: Any) -> None:
-        transport.use(client)
+    def _configure(self, client: Any) -> None:
+        transport.install(client)
 
 
 class _Loader(Loader):  # type: ignore[misc]  # botocore has no types
-    """botocore's own, which looks through the data of all services, twice, to see whether it has ours."""
+    """A loader that knows the services in use. botocore's own loader lists the data of all services, twice."""
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002  # botocore's signature
         return _SERVICES
 
 
 def is_throttling(code: str) -> bool:
-    """Whether an error code of AWS's says that there were too many calls."""
+    """Return whether an AWS error code means that there were too many calls."""
     return "throttl" in code.lower() or code in ("RequestLimitExceeded", "TooManyRequestsException")
 
 
@@ -232,35 +249,45 @@ def _is_throttled(error: Exception, status: int) -> bool:
 
 
 def _code(error: Exception) -> str:
-    """AWS's error code; empty if AWS did not answer."""
+    """Return AWS's error code; empty if there was no response."""
     return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else ""
 
 
 def _http_status(error: Exception) -> int:
-    """The HTTP status of AWS's answer; 0 where there is none."""
+    """Return the HTTP status of AWS's response; 0 if there was none."""
     response = error.response if isinstance(error, ClientError) else {}
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _passes(error: Exception, status: int) -> bool:
-    """Whether the same call can succeed a little later."""
+def _is_retryable(error: Exception, status: int) -> bool:
+    """Return whether the same call can succeed a little later."""
     if not isinstance(error, ClientError):
-        return isinstance(error, _NO_ANSWER)
-    return _is_throttled(error, status) or _code(error) in _PASSING or status >= 500
+        return isinstance(error, _NO_RESPONSE)
+    return _is_throttled(error, status) or _code(error) in _RETRYABLE_CODES or status >= 500
 
 
-def _translated(error: Exception, action: str, parameters: dict[str, Any], in_doubt: bool) -> Refused | CallFailed:
+def _to_request_error(
+    error: Exception, action: str, parameters: dict[str, Any], in_doubt: bool
+) -> AccessDeniedError | AwsApiError:
+    """Return the `RequestError` for an error of botocore."""
     if not isinstance(error, ClientError):
-        return CallFailed(action, type(error).__name__, str(error), in_doubt=in_doubt)
-    code = error.response["Error"]["Code"]
+        code = ErrorCode.NETWORK_FAILURE if isinstance(error, _NO_RESPONSE) else ErrorCode.GENERAL_SERVICE_EXCEPTION
+        return AwsApiError(action, type(error).__name__, str(error), in_doubt=in_doubt, error_code=code)
     message = error.response["Error"].get("Message", "")
-    if code not in _DENIED:
-        return CallFailed(action, code, message, in_doubt=in_doubt)
-    # The first parameter names what the call is about: the secret, key, function or role. Some calls have none.
-    about = "".join(f" on {quoted(value)}" for value in list(parameters.values())[:1])
-    return ProviderDenied(
+    if _code(error) not in _ACCESS_DENIED_CODES:
+        return AwsApiError(action, _code(error), message, in_doubt=in_doubt, error_code=_error_code(error))
+    # The first parameter names the secret, key, function or role of the call. Some calls have no parameter.
+    resource = "".join(f" on {quoted(value)}" for value in list(parameters.values())[:1])
+    return AccessDeniedError(
         action,
         message,
-        f"AWS denies the provider {action}{about}. Check {what_to_check(action)}.",
+        f"AWS denies the provider {action}{resource}. Check {what_limits(action)}.",
         in_doubt=in_doubt,
     )
+
+
+def _error_code(error: ClientError) -> ErrorCode:
+    status = _http_status(error)
+    if _is_throttled(error, status):
+        return ErrorCode.THROTTLING
+    return ErrorCode.SERVICE_INTERNAL_ERROR if status >= 500 else ErrorCode.GENERAL_SERVICE_EXCEPTION

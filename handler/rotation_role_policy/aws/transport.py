@@ -1,7 +1,7 @@
-"""HTTPS for the calls to AWS and for the answer, with one TLS context for the life of the process.
+"""HTTPS connections for the calls to AWS and for the response, with one TLS context for the life of the process.
 
-Left to itself botocore reads the certificate authorities again for every connection, and there is one for each service:
-about a quarter of a cold start (https://github.com/boto/botocore/issues/3171; `make bench` has the whole).
+botocore loads the certificate authorities again for each connection, and opens a connection for each service. That is
+about a quarter of a cold start (https://github.com/boto/botocore/issues/3171, `make bench`).
 """
 
 import os
@@ -14,27 +14,27 @@ import urllib3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import HTTPClientError
 
-# Every call here answers well below a second.
+# Each of the calls takes well below a second.
 CONNECT_SECONDS = 3
 READ_SECONDS = 10
 
 
-class ConnectionFailed(HTTPClientError):  # type: ignore[misc]  # botocore has no types
-    """No answer came, or not all of it."""
+class ConnectionFailedError(HTTPClientError):  # type: ignore[misc]  # botocore has no types
+    """There was no response, or only a part of it."""
 
     fmt = "{error}"
 
 
 @cache
-def tls() -> ssl.SSLContext:
-    """Verifies with the authorities of AWS_CA_BUNDLE, as botocore does; without that, with the system's."""
+def ssl_context() -> ssl.SSLContext:
+    """Return the TLS context. Like botocore, it trusts AWS_CA_BUNDLE if this is set, else the system's authorities."""
     return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
 
 
-def use(client: Any) -> None:
-    """Has a botocore client send its requests through here. Behind a proxy it keeps its own way.
+def install(client: Any) -> None:
+    """Make a boto3 client send its requests with this module. Behind a proxy, botocore's own transport stays.
 
-    A handler of `before-send` may answer in botocore's place.
+    A handler of the event `before-send` may return the response in place of botocore.
     Source: https://docs.aws.amazon.com/botocore/latest/topics/events.html
     """
     if not getproxies().keys() - {"no"}:
@@ -43,26 +43,28 @@ def use(client: Any) -> None:
 
 @cache
 def _pool() -> urllib3.PoolManager:
-    return urllib3.PoolManager(ssl_context=tls(), timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS))
+    return urllib3.PoolManager(
+        ssl_context=ssl_context(), timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+    )
 
 
 def _send(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-    """The response to a prepared request. Raises `ConnectionFailed` where there is none."""
+    """Send a prepared request and return the response. Raises `ConnectionFailedError` if there is none."""
     try:
-        answer = _pool().urlopen(
+        http_response = _pool().urlopen(
             request.method,
             request.url,
             body=request.body,
             headers=request.headers,
-            # Who called tries again; AWS sends nobody elsewhere.
+            # `Aws.call` retries. AWS does not redirect.
             retries=False,
             redirect=False,
             preload_content=False,
             decode_content=False,
         )
-        response = AWSResponse(request.url, answer.status, answer.headers, answer)
-        # Reads it to its end, so that the connection serves the next call.
+        response = AWSResponse(request.url, http_response.status, http_response.headers, http_response)
+        # Read to the end, so that the connection can be reused.
         _ = response.content
     except urllib3.exceptions.HTTPError as error:
-        raise ConnectionFailed(error=error) from error
+        raise ConnectionFailedError(error=error) from error
     return response

@@ -1,23 +1,24 @@
-"""What a Create or Update leads to: the policy, where it goes, and what CloudFormation is told of it."""
+"""What a Create or Update leads to: the policy document, its role, and the response."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rotation_role_policy import attributes, identity, inspection, policy
+from rotation_role_policy import identity, inspection, policy
+from rotation_role_policy.attributes import attributes
 from rotation_role_policy.aws.client import Aws
-from rotation_role_policy.cloudformation import response
+from rotation_role_policy.cloudformation.response import check_response_size
 from rotation_role_policy.policy import Document
-from rotation_role_policy.properties import Declaration, declare
-from rotation_role_policy.state import Situation
+from rotation_role_policy.properties import Properties, parse_properties
+from rotation_role_policy.state import State
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a request leads to."""
+    """What a request leads to, before anything is written."""
 
-    declaration: Declaration
-    situation: Situation
+    properties: Properties
+    state: State
     document: Document
     physical_id: str
     attributes: dict[str, str]
@@ -25,19 +26,25 @@ class Plan:
     @property
     def role_name(self) -> str:
         """The role that gets the policy."""
-        return self.situation.role.name
+        return self.state.role.name
 
 
 def make_plan(aws: Aws, event: Mapping[str, Any], account: str) -> Plan:
-    """The plan of a request. `account` is the provider's own (12 digits). Nothing is written.
+    """Return the plan of a Create or Update. Nothing is written.
 
-    Raises as `declare` and `inspection.inspect` do, and `Refused` if the answer would be too long.
+    Args:
+        aws: makes the calls.
+        event: the request.
+        account: the provider's own account (12 digits).
+
+    Raises:
+        RequestError: as `parse_properties` and `inspection.inspect`, or the response would be too long.
     """
-    declaration = declare(event.get("ResourceProperties", {}))
-    situation = inspection.inspect(aws, declaration, account)
-    document = policy.document(situation, declaration.policy_profile)
-    name = identity.policy_name(event["StackId"], event["LogicalResourceId"])
-    physical_id = identity.physical_id(situation.role.name, name)
-    data = attributes.attributes(name, situation)
-    response.refuse_too_many(event, declaration.secret_property, len(situation.secrets), physical_id, data)
-    return Plan(declaration, situation, document, physical_id, data)
+    properties = parse_properties(event.get("ResourceProperties", {}))
+    state = inspection.inspect(aws, properties, account)
+    document = policy.document(state, properties.policy_profile)
+    policy_name = identity.policy_name(event["StackId"], event["LogicalResourceId"])
+    physical_id = identity.physical_id(state.role.name, policy_name)
+    data = attributes(policy_name, state)
+    check_response_size(event, properties.secret_property, len(state.secrets), physical_id, data)
+    return Plan(properties, state, document, physical_id, data)

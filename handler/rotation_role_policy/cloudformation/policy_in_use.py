@@ -1,6 +1,7 @@
-"""Whether CloudFormation believes in a policy, for a request that must not remove one that is in use.
+"""Whether a policy is in use, for a request that must not remove such a policy.
 
-That is a Create or Update that was superseded, or a Delete whose ID does not say where the policy stands.
+That is a Create or Update that is superseded, or a Delete whose physical ID does not name the policy. A policy is in
+use if it belongs to the physical ID that CloudFormation has for the resource now.
 """
 
 from collections.abc import Mapping
@@ -10,43 +11,52 @@ from rotation_role_policy import arn, identity, inspection
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.cloudformation import stack
 from rotation_role_policy.cloudformation.plan import Plan
-from rotation_role_policy.cloudformation.stack import RequestSupersededError
-from rotation_role_policy.errors import CallFailed, Refused
+from rotation_role_policy.cloudformation.superseded import RequestSupersededError
+from rotation_role_policy.errors import RequestError
 from rotation_role_policy.policy import Document
-from rotation_role_policy.properties import declare
+from rotation_role_policy.properties import parse_properties
 
 
 def is_planned_policy_in_use(
     aws: Aws, event: Mapping[str, Any], plan: Plan, superseded: RequestSupersededError, previous: Document | None
 ) -> bool:
-    """Whether the planned policy of a superseded request is one that CloudFormation believes in, or is about to.
+    """Return whether the planned policy of a superseded request is in use, or will be.
 
-    `previous` is the document that this delivery of the request found there.
+    Args:
+        aws: makes the calls.
+        event: the superseded request.
+        plan: of this request.
+        superseded: the error that shows that the request is superseded.
+        previous: the document that this delivery of the request found on the role.
     """
-    status = stack.resource_status(aws, event)
+    status = stack.get_resource_status(aws, event)
     if status is None:
-        # CloudFormation does not say. What was there before is mostly in use, unless nothing of the stack is left.
-        is_left = not superseded.stack_status.startswith(("DELETE_", "ROLLBACK_"))
-        return is_left and (event["RequestType"] == "Update" or previous is not None)
+        # Unknown. A policy that existed before is most likely in use, unless the stack is being deleted.
+        is_stack_deleted = superseded.stack_status.startswith(("DELETE_", "ROLLBACK_"))
+        return not is_stack_deleted and (event["RequestType"] == "Update" or previous is not None)
     if status.is_deleted:
         return False
     if status.physical_id == plan.physical_id or not status.is_in_progress:
         return status.physical_id == plan.physical_id
-    # Another request is being served, such as the rollback's own Update. It may lead to the same role.
+    # Another request is in progress, such as the Update of the rollback. It may lead to the same role.
     try:
-        account = arn.parse(plan.situation.role.arn).account
-        return inspection.find_role_name(aws, declare(status.requested), account) == plan.role_name
-    except (Refused, CallFailed):
+        account = arn.parse(plan.state.role.arn).account
+        properties = parse_properties(status.requested_properties)
+        return inspection.find_role_name(aws, properties, account) == plan.role_name
+    except RequestError:
         return True
 
 
 def is_policy_of_successor(aws: Aws, event: Mapping[str, Any], physical_id: str) -> bool:
-    """Whether a policy with this physical ID is that of a later Create of the resource, which has succeeded.
+    """Return whether the policy belongs to a later Create of the resource, which has succeeded.
 
-    `event` is a Delete with an ID that does not name the policy.
+    Args:
+        aws: makes the calls.
+        event: a Delete whose physical ID does not name the policy.
+        physical_id: the physical ID that names the policy.
     """
     current_id = stack.current_physical_id(aws, event)
     if current_id is None:
-        # CloudFormation does not say. A Create that failed with an ID of the provider's own has put nothing.
+        # Unknown. A failed Create that responded with `uncreated_id` has not written a policy.
         return bool(event["PhysicalResourceId"] == identity.uncreated_id(event["LogicalResourceId"]))
     return current_id == physical_id

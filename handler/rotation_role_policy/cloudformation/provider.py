@@ -1,330 +1,226 @@
-"""Between CloudFormation and the rest: a checked request comes in, one delivered answer goes out.
+"""crhelper's custom resource with what it lacks: a validated event, a time limit, and exactly one delivered response.
 
-crhelper does what it is for (which handler, when time runs out, what an exception answers). What it leaves open is
-closed here: it is given no event that is not a request, none of its polling, and it does not deliver (README, "What you
-can rely on").
+crhelper calls the handler function for the request type, starts the timer, and turns an exception into a FAILED
+response. Here, events that are not requests are rejected first, crhelper's polling is switched off, and the response is
+sent with retries. If it cannot be delivered, the invocation fails, so that Lambda delivers the event again.
+Source: contract, section 8.
 """
 
-import http.client
 import logging
-import math
 import os
-import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from crhelper import FAILED, SUCCESS, CfnResource
 
-from rotation_role_policy import identity
-from rotation_role_policy.aws import transport
-from rotation_role_policy.cloudformation.response import ANSWER_LIMIT, composed, encoded
-from rotation_role_policy.errors import CallFailed, Kind, NotARequest, OutOfTime, Refused, Undelivered
-from rotation_role_policy.log import facts, measured
+from rotation_role_policy.cloudformation.request import service_timeout, uncreated_id, validate_event
+from rotation_role_policy.cloudformation.response import build, send, serialize, shorten_reason
+from rotation_role_policy.errors import DeadlineExceededError, ErrorCode, RequestError, ResponseDeliveryError
+from rotation_role_policy.log import emf_metrics, log_fields
 
 logger = logging.getLogger(__name__)
 
-# The keys of a request, and no others: crhelper lets keys of its own (CrHelperPoll, CrHelperData) steer it.
-_NAMES = ("RequestType", "ResponseURL", "StackId", "RequestId", "LogicalResourceId")
-_OTHER_KEYS = ("ResourceType", "PhysicalResourceId", "ResourceProperties", "OldResourceProperties")
-
-_ENVELOPE_LIMIT = 3072
-"""Bytes of an answer without Reason and Data: the rest of `ANSWER_LIMIT` is enough to say something."""
-
-ANSWER_SECONDS = 15
-"""Kept free at the end of an invocation, in which the answer is delivered and, if need be, delivered again."""
+RESPONSE_SECONDS = 15
+"""Seconds at the end of an invocation that are kept free to send the response, if necessary several times."""
 
 WARNINGS = ("AccessCheckWarnings", "RollbackWarnings")
-"""The metrics of warnings: grants of which the access check left open whether they take effect, and Updates of a
-rollback that left the policy as it stood."""
-
-_TRIES = 6
-_FIRST_PAUSE = 0.5
-"""Seconds; each further pause is twice as long."""
-_TRY_TIMEOUT = 10
-"""Seconds for connecting, and for each wait on the connection."""
+"""Metrics of warnings: grants that the access check could not decide, and Updates of a rollback that kept the existing
+policy."""
 
 
 class CustomResource(CfnResource):
-    """crhelper's `CfnResource` with a checked event before it and a delivered answer after it."""
+    """crhelper's `CfnResource` for validated events, with exactly one delivered response."""
 
-    ends: float
-    """When Lambda ends the invocation, or CloudFormation the waiting, in seconds of `time.monotonic`."""
-    answers_by: float
-    """When the request is answered with FAILED if nothing else has been answered, likewise."""
-    reserve: float
-    """Seconds before that, for the handler to undo what it cannot finish."""
+    deadline: float
+    """When Lambda ends the invocation, or CloudFormation stops waiting, in seconds of `time.monotonic`."""
+    response_deadline: float
+    """When the timer responds, if the handler has not finished; in seconds of `time.monotonic`."""
+    undo_seconds: float
+    """Seconds before `response_deadline` that are kept free to undo an unfinished write."""
 
     def __init__(self) -> None:
-        # Where AWS_SAM_LOCAL is set while it is constructed, crhelper builds none of its three clients for polling.
-        outside = os.environ.get("AWS_SAM_LOCAL")
+        # If AWS_SAM_LOCAL is set, crhelper's constructor builds none of its three clients for polling.
+        original = os.environ.get("AWS_SAM_LOCAL")
         os.environ["AWS_SAM_LOCAL"] = "true"
         try:
             super().__init__(log_level="WARNING", boto_level="WARNING", sleep_on_delete=0)
         finally:
-            if outside is None:
+            if original is None:
                 del os.environ["AWS_SAM_LOCAL"]
             else:
-                os.environ["AWS_SAM_LOCAL"] = outside
-        self._is_first = True
-        # crhelper logs what it catches with its stack; the handlers log what they refuse in their own words.
+                os.environ["AWS_SAM_LOCAL"] = original
+        self._is_cold_start = True
+        # crhelper logs each exception with its stack trace. `_with_error_handling` logs it instead.
         logging.getLogger("crhelper").setLevel(logging.CRITICAL)
 
     def __call__(self, event: Any, context: Any) -> None:
-        """Serves one request of CloudFormation's.
+        """Serve one request.
 
-        Raises `NotARequest` before anything is done or sent, `Undelivered` where the answer did not arrive.
+        Raises:
+            InvalidEventError: the event is not a CloudFormation request. Nothing was done or sent.
+            ResponseDeliveryError: the response did not arrive.
         """
-        request = checked(event)
-        left = min(context.get_remaining_time_in_millis() / 1000, _service_timeout(request))
-        self.ends = time.monotonic() + left
-        # An invocation that is shorter than the template's gives its answer a quarter.
-        self.answers_by = self.ends - min(ANSWER_SECONDS, left / 4)
-        # Each request has its own: a timer that wakes up late finds the one that it was set for.
-        self._answer = Answer(request, context, self.ends, is_first=self._is_first)
-        self._is_first = False
+        request = validate_event(event)
+        remaining = min(context.get_remaining_time_in_millis() / 1000, service_timeout(request))
+        self.deadline = time.monotonic() + remaining
+        # A quarter of the time, if the invocation is shorter than the template's.
+        self.response_deadline = self.deadline - min(RESPONSE_SECONDS, remaining / 4)
+        # A new object for each request, so that a late timer finds the response of its own request.
+        self._response = SingleResponse(request, context, self.deadline, is_cold_start=self._is_cold_start)
+        self._is_cold_start = False
         super().__call__(request, context)
-        if not self._answer.is_delivered:
-            raise Undelivered(f"no answer was delivered for request {request['RequestId']}")
+        if not self._response.is_delivered:
+            raise ResponseDeliveryError(f"no response was delivered for request {request['RequestId']}")
 
     def generate_physical_id(self, event: Mapping[str, Any]) -> str:
-        """Called by crhelper for an answer without an ID."""
-        return _uncreated(event)
+        """Return the physical ID of a response without one. Called by crhelper."""
+        return uncreated_id(event)
 
-    def refuse_late(self) -> None:
-        """Raises `OutOfTime` where the request was answered because time ran out; else it no longer can be."""
-        if not self._answer.disarm():
-            raise OutOfTime
+    def raise_if_timed_out(self) -> None:
+        """Raise `DeadlineExceededError` if the timer has responded. If not, the timer can no longer respond."""
+        if not self._response.cancel_timeout():
+            raise DeadlineExceededError
 
     @property
-    def answered_id(self) -> str:
-        """The physical ID of the answer that was given; empty before."""
-        return self._answer.physical_id
+    def sent_physical_id(self) -> str:
+        """The physical ID of the response; empty if none was sent yet."""
+        return self._response.physical_id
 
-    def count(self, warning: str) -> None:
-        """Count a warning of this request for the metric of this name, such as ``AccessCheckWarnings``."""
-        self._answer.warnings[warning] += 1
+    def count_warning(self, metric: str) -> None:
+        """Count a warning of this request for one of the metrics `WARNINGS`."""
+        self._response.warnings[metric] += 1
 
     def succeed_on_timeout(self, physical_id: str, data: Mapping[str, str]) -> None:
-        """Have the request answered with SUCCESS, and with these, if time runs out: not with FAILED."""
-        self._answer.on_timeout = (physical_id, data)
+        """Let the timer respond with SUCCESS, this physical ID and these attributes."""
+        self._response.on_timeout = (physical_id, data)
 
     def fail_on_timeout(self) -> None:
-        """Have the request answered with FAILED if time runs out: the default."""
-        self._answer.on_timeout = None
+        """Let the timer respond with FAILED, which is the default."""
+        self._response.on_timeout = None
 
     def _wrap_function(self, func: Any) -> None:
-        """Called by crhelper, which answers whatever `func` raises with FAILED and its text."""
-        super()._wrap_function(lambda event, context: self._judged(func, event, context))  # type: ignore[misc]
+        """Wrap a handler function. Called by crhelper, which responds to an exception with FAILED and its text."""
+        super()._wrap_function(lambda event, context: self._with_error_handling(func, event, context))  # type: ignore[misc]
 
-    def _judged(self, func: Any, event: Mapping[str, Any], context: Any) -> Any:
-        """What `func` gives. What it raises is logged, and is given a text for the reader of the stack's events."""
+    def _with_error_handling(self, func: Any, event: Mapping[str, Any], context: Any) -> Any:
+        """Return the result of `func`. An exception is logged, and its text is made readable for the stack's events."""
         try:
             return func(event, context)
-        except (Refused, CallFailed) as refused:
-            self._answer.kind = refused.kind
-            said_by_aws = getattr(refused, "message", None)
-            logger.warning("refused", extra=facts(kind=refused.kind, why=str(refused), aws=said_by_aws))
+        except RequestError as error:
+            self._response.error_code = error.error_code
+            aws_message = getattr(error, "message", None)
+            logger.warning(
+                "request failed", extra=log_fields(error_code=error.error_code, reason=str(error), aws=aws_message)
+            )
             raise
         except Exception as error:
-            logger.exception("failed")
+            logger.exception("internal failure")
             raise RuntimeError(
-                f"The provider function failed unexpectedly ({type(error).__name__}). Its log stream"
-                f" {context.log_stream_name} says where."
+                f"The provider function failed with an internal error ({type(error).__name__}). See its log stream"
+                f" {context.log_stream_name}."
             ) from error
 
     def _set_timeout(self) -> None:
-        """Called by crhelper before the handler."""
-        answer = self._answer
+        """Start the timer. Called by crhelper before the handler function."""
+        response = self._response
         self._timer = threading.Timer(
-            self.answers_by - time.monotonic(), lambda: answer.give_late(str(OutOfTime()), self.PhysicalResourceId)
+            self.response_deadline - time.monotonic(),
+            lambda: response.send_timeout(str(DeadlineExceededError()), self.PhysicalResourceId),
         )
         self._timer.daemon = True
         self._timer.start()
 
     def _send(self, status: str | None = None, reason: str = "") -> None:
-        """Called by crhelper at the end."""
+        """Send the response. Called by crhelper at the end."""
         status, reason = (status, reason) if status else (self.Status, self.Reason)
-        self._answer.give(status, reason, self.PhysicalResourceId, self.Data if status != FAILED else {})
+        self._response.send(status, reason, self.PhysicalResourceId, self.Data if status != FAILED else {})
 
 
-class Answer:
-    """The one answer to one request: the first that is given is delivered."""
+class SingleResponse:
+    """The response to one request. The handler and the timer can both send one; only the first is sent.
 
-    def __init__(self, request: Mapping[str, Any], context: Any, ends: float, *, is_first: bool) -> None:
+    Args:
+        request: the validated event.
+        context: Lambda's context.
+        deadline: when delivery stops being retried, in seconds of `time.monotonic`.
+        is_cold_start: whether the request is the first of this execution environment.
+    """
+
+    def __init__(self, request: Mapping[str, Any], context: Any, deadline: float, *, is_cold_start: bool) -> None:
         self._request = request
         self._context = context
-        self._ends = ends
-        self._begun = time.monotonic()
-        self._is_first = is_first
+        self._deadline = deadline
+        self._start = time.monotonic()
+        self._is_cold_start = is_cold_start
         self._lock = threading.Lock()
-        self._is_given = False
-        self._can_be_late = True
+        self._is_started = False
+        """Set before the delivery begins, so that no second response is sent."""
+        self._can_time_out = True
         self.is_delivered = False
-        self.kind = Kind.UNEXPECTED
-        """What the request failed of, if it fails."""
+        self.error_code = ErrorCode.INTERNAL_FAILURE
+        """The category of the failure, if the request fails."""
         self.warnings: Counter[str] = Counter(dict.fromkeys(WARNINGS, 0))
-        """How many warnings there were, by the name of their metric."""
+        """Number of warnings by metric."""
         self.physical_id = ""
-        """Of the answer, once it is given."""
+        """The physical ID of the response; empty until one is sent."""
         self.on_timeout: tuple[str, Mapping[str, str]] | None = None
-        """The physical ID and attributes of the SUCCESS that is answered if time runs out; None for FAILED."""
+        """Physical ID and attributes for a response of the timer with SUCCESS; None for FAILED."""
 
-    def disarm(self) -> bool:
-        """Whether no answer was given yet; from then on `give_late` gives none."""
+    def cancel_timeout(self) -> bool:
+        """Return whether no response was sent yet. From now on, `send_timeout` sends none."""
         with self._lock:
-            self._can_be_late = False
-            return not self._is_given
+            self._can_time_out = False
+            return not self._is_started
 
-    def give_late(self, reason: str, physical_id: str) -> None:
-        """FAILED, or SUCCESS `on_timeout`, from the timer's thread, because time runs out while the handler works."""
+    def send_timeout(self, reason: str, physical_id: str) -> None:
+        """Respond with FAILED, or with `on_timeout`. Called by the timer's thread while the handler works."""
         with self._lock:
-            if self._can_be_late and self.on_timeout:
-                self.warnings["RollbackWarnings"] += not self._is_given
-                with suppress(Undelivered):
-                    self._give(SUCCESS, "", *self.on_timeout)
+            if not self._can_time_out:
                 return
-            # Only a Create's answer says what its id will have been.
-            if self._request["RequestType"] != "Create":
-                physical_id = ""
-            if self._can_be_late:
-                self.kind = Kind.OUT_OF_TIME
-                # Where this one is not delivered the invocation fails, once the handler is back.
-                with suppress(Undelivered):
-                    self._give(FAILED, reason, physical_id, {})
+            # If the response is not delivered, the invocation fails when the handler returns.
+            with suppress(ResponseDeliveryError):
+                if self.on_timeout:
+                    self.warnings["RollbackWarnings"] += not self._is_started
+                    self._send(SUCCESS, "", *self.on_timeout)
+                else:
+                    self.error_code = ErrorCode.DEADLINE_EXCEEDED
+                    # Only a Create has no physical ID in its request.
+                    is_create = self._request["RequestType"] == "Create"
+                    self._send(FAILED, reason, physical_id if is_create else "", {})
 
-    def give(self, status: str, reason: str, physical_id: str, data: Mapping[str, str]) -> None:
-        """Delivers the answer. One that is under way is waited for."""
+    def send(self, status: str, reason: str, physical_id: str, data: Mapping[str, str]) -> None:
+        """Send the response. If the timer is sending one, wait until it is delivered."""
         with self._lock:
-            self._give(status, reason, physical_id, data)
+            self._send(status, reason, physical_id, data)
 
-    def _give(self, status: str, reason: str, physical_id: str, data: Mapping[str, str]) -> None:
-        if self._is_given:
+    def _send(self, status: str, reason: str, physical_id: str, data: Mapping[str, str]) -> None:
+        if self._is_started:
             return
-        self._is_given = True
+        self._is_started = True
         request = self._request
-        physical_id = physical_id or request.get("PhysicalResourceId") or _uncreated(request)
-        self.physical_id = physical_id
-        answer = composed(request, status, reason, physical_id, data)
-        body = encoded(answer)
-        while len(body) > ANSWER_LIMIT and answer["Reason"]:
-            # A character takes at most 12 bytes of JSON; the point of a reason is at its end.
-            too_many = (len(body) - ANSWER_LIMIT) // 12 + 1
-            answer["Reason"] = answer["Reason"][too_many:]
-            body = encoded(answer)
+        self.physical_id = physical_id or request.get("PhysicalResourceId") or uncreated_id(request)
+        response = build(request, status, reason, self.physical_id, data)
+        shorten_reason(response)
         logger.info(
-            "answering",
-            extra=facts(
+            "sending response",
+            extra=log_fields(
                 status=status,
-                reason=answer["Reason"],
-                physical_id=physical_id,
-                **measured(
+                reason=response["Reason"],
+                physical_id=self.physical_id,
+                **emf_metrics(
                     self._context.function_name,
-                    kind=self.kind if status == FAILED else "",
+                    error_code=self.error_code if status == FAILED else "",
                     Requests=1,
                     FailedRequests=int(status == FAILED),
-                    Duration=round(1000 * (time.monotonic() - self._begun)),
-                    ColdStarts=int(self._is_first),
+                    Duration=round(1000 * (time.monotonic() - self._start)),
+                    ColdStarts=int(self._is_cold_start),
                     **self.warnings,
                 ),
             ),
         )
-        deliver(request["ResponseURL"], body, self._ends)
+        send(request["ResponseURL"], serialize(response), self._deadline)
         self.is_delivered = True
-
-
-def checked(event: Any) -> dict[str, Any]:
-    """`event` with only the keys of a CloudFormation request. Raises `NotARequest`, which says what is missing."""
-    if not isinstance(event, Mapping):
-        raise NotARequest("the event is not an object, let alone a CloudFormation request")
-    for name in _NAMES:
-        value = event.get(name)
-        if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
-            raise NotARequest(f"the event is not a CloudFormation request: {name} is missing or not a string of ASCII")
-    if event["RequestType"] not in ("Create", "Update", "Delete"):
-        raise NotARequest("the event is not a CloudFormation request: RequestType is not Create, Update or Delete")
-    if not _is_usable(event["ResponseURL"]):
-        raise NotARequest("the event is not a CloudFormation request: ResponseURL is not an https URL with a host")
-    request = {key: event[key] for key in (*_NAMES, *_OTHER_KEYS) if key in event}
-    physical_ids = [_uncreated(request)]
-    if event["RequestType"] == "Create":
-        request.pop("PhysicalResourceId", None)
-    elif isinstance(event.get("PhysicalResourceId"), str):
-        physical_ids.append(event["PhysicalResourceId"])
-    else:
-        raise NotARequest("the event is not a CloudFormation request: PhysicalResourceId is missing or not a string")
-    for physical_id in physical_ids:
-        if len(encoded(composed(request, FAILED, "", physical_id, {}))) > _ENVELOPE_LIMIT:
-            raise NotARequest("the event is not a CloudFormation request: its ids are too long to be answered")
-    return request
-
-
-def _is_usable(response_url: str) -> bool:
-    """Whether an answer can be put there: https, a host, and nothing that could make it another request."""
-    try:
-        url = urlsplit(response_url)
-        port_is_number = url.port is None or url.port > 0
-    except ValueError:
-        return False
-    return (
-        " " not in response_url
-        and url.scheme == "https"
-        and bool(url.hostname)
-        and "@" not in url.netloc
-        and port_is_number
-    )
-
-
-def _service_timeout(request: Mapping[str, Any]) -> float:
-    """The seconds for which CloudFormation waits: the resource's own, where it gives a number."""
-    properties = request.get("ResourceProperties")
-    declared = str(properties.get("ServiceTimeout")) if isinstance(properties, Mapping) else ""
-    return int(declared) if re.fullmatch("[1-9][0-9]{0,3}", declared) else math.inf
-
-
-def _uncreated(request: Mapping[str, Any]) -> str:
-    return identity.uncreated_id(request["LogicalResourceId"])
-
-
-def deliver(url: str, body: bytes, deadline: float) -> None:
-    """Puts the answer where CloudFormation waits for it. `deadline` is in seconds of `time.monotonic`.
-
-    Raises `Undelivered` where no try brought a 2xx. Refused once (a 4xx other than 429) is refused for good.
-    """
-    problem = ""
-    for attempt in range(_TRIES):
-        if attempt:
-            pause = _FIRST_PAUSE * 2 ** (attempt - 1)
-            if time.monotonic() + pause > deadline:
-                break
-            time.sleep(pause)
-        try:
-            status = _put(url, body, max(1.0, min(_TRY_TIMEOUT, deadline - time.monotonic())))
-        except (OSError, http.client.HTTPException) as error:
-            problem = type(error).__name__
-            final = False
-        else:
-            if 200 <= status < 300:
-                return
-            problem = f"HTTP {status}"
-            final = 400 <= status < 500 and status != 429
-        logger.warning("answer not delivered", extra=facts(attempt=attempt + 1, problem=problem))
-        if final:
-            break
-    raise Undelivered(f"the answer could not be delivered to CloudFormation: {problem}")
-
-
-def _put(url: str, body: bytes, timeout: float) -> int:
-    """The HTTP status of one PUT. The URL is signed for an empty content type."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=transport.tls())
-    try:
-        path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-        connection.request("PUT", path, body, {"Content-Type": ""})
-        return connection.getresponse().status
-    finally:
-        connection.close()

@@ -18,9 +18,9 @@ from samtranslator.yaml_helper import yaml_parse
 
 from rotation_role_policy.aws import client as aws_module
 from rotation_role_policy.aws.client import _CONFIG, Aws
-from rotation_role_policy.errors import CallFailed, OutOfTime, ProviderDenied
+from rotation_role_policy.errors import AccessDeniedError, AwsApiError, DeadlineExceededError
 from tests import ROOT
-from tests.support.world import WatchedAws, World, error
+from tests.support.account import Account, WatchedAws, error
 
 URL = "https://iam.amazonaws.com/"
 TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
@@ -28,8 +28,8 @@ TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
 
 def answered(status: int, code: str = "") -> ClientError:
     """An answer of AWS's with an HTTP status."""
-    answer: Any = {"Error": {"Code": code or str(status)}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(answer, "PutRolePolicy")
+    response: Any = {"Error": {"Code": code or str(status)}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "PutRolePolicy")
 
 
 PASSING = [
@@ -64,10 +64,10 @@ def name(fault: Exception) -> str:
 
 
 @pytest.fixture
-def aws(world: World) -> WatchedAws:
+def aws(account: Account) -> WatchedAws:
     """A minute in which to make calls."""
-    world.role()
-    aws = WatchedAws(world)
+    account.role()
+    aws = WatchedAws(account)
     aws.deadline = time.monotonic() + 60
     return aws
 
@@ -78,36 +78,36 @@ def role_name(aws: WatchedAws) -> Any:
 
 
 @pytest.mark.parametrize("fault", PASSING, ids=name)
-def test_what_passes_is_tried_again_until_it_has(aws: WatchedAws, world: World, fault: Exception) -> None:
-    world.faults["iam:GetRole"] = [fault] * 4
+def test_what_passes_is_tried_again_until_it_has(aws: WatchedAws, account: Account, fault: Exception) -> None:
+    account.faults["iam:GetRole"] = [fault] * 4
     assert role_name(aws) == "rotation-role"
-    assert len(world.slept) == 4
+    assert len(account.slept) == 4
 
 
 @pytest.mark.parametrize("fault", PASSING, ids=name)
 def test_what_does_not_pass_is_tried_for_as_long_as_there_is_time(
-    aws: WatchedAws, world: World, fault: Exception
+    aws: WatchedAws, account: Account, fault: Exception
 ) -> None:
-    world.faults["iam:GetRole"] = [fault] * 1000
-    with pytest.raises(CallFailed, match=name(fault)):
+    account.faults["iam:GetRole"] = [fault] * 1000
+    with pytest.raises(AwsApiError, match=name(fault)):
         role_name(aws)
-    assert 60 - 10 <= sum(world.slept) < 60
+    assert 60 - 10 <= sum(account.slept) < 60
 
 
 @pytest.mark.parametrize("fault", FINAL, ids=name)
-def test_what_is_final_is_not_tried_again(aws: WatchedAws, world: World, fault: Exception) -> None:
-    world.faults["iam:GetRole"] = [fault]
-    with pytest.raises(CallFailed, match=name(fault)):
+def test_what_is_final_is_not_tried_again(aws: WatchedAws, account: Account, fault: Exception) -> None:
+    account.faults["iam:GetRole"] = [fault]
+    with pytest.raises(AwsApiError, match=name(fault)):
         role_name(aws)
-    assert world.slept == []
+    assert account.slept == []
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "AccessDeniedException"])
-def test_a_denied_call_is_not_tried_again_and_names_the_action(aws: WatchedAws, world: World, code: str) -> None:
-    world.faults["iam:GetRole"] = [error(code)]
-    with pytest.raises(ProviderDenied, match=r'iam:GetRole on "rotation-role"'):
+def test_a_denied_call_is_not_tried_again_and_names_the_action(aws: WatchedAws, account: Account, code: str) -> None:
+    account.faults["iam:GetRole"] = [error(code)]
+    with pytest.raises(AccessDeniedError, match=r'iam:GetRole on "rotation-role"'):
         role_name(aws)
-    assert world.slept == []
+    assert account.slept == []
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_a_denied_call_is_not_tried_again_and_names_the_action(aws: WatchedAws, 
 )
 def test_a_denied_call_names_what_can_deny_it_and_no_other_parameter(operation: str, named: list[str]) -> None:
     name_of_64 = "n" * 64
-    denied = aws_module._translated(error("AccessDenied"), operation, {"Name": name_of_64}, in_doubt=False)
-    assert isinstance(denied, ProviderDenied)
+    denied = aws_module._to_request_error(error("AccessDenied"), operation, {"Name": name_of_64}, in_doubt=False)
+    assert isinstance(denied, AccessDeniedError)
     reason = str(denied)
     assert reason.startswith(f'AWS denies the provider {operation} on "{name_of_64}". Check SCPs')
     assert "the provider's permissions boundary" in reason
@@ -160,119 +160,121 @@ OTHER_FAULT = pytest.mark.parametrize("code", ["ConcurrentModification", "Reques
 
 @OTHER_FAULT
 def test_pauses_after_other_errors_double_up_to_ten_seconds(
-    aws: WatchedAws, world: World, bounds: list[tuple[float, float]], code: str
+    aws: WatchedAws, account: Account, bounds: list[tuple[float, float]], code: str
 ) -> None:
-    aws.start_request(math.inf)
-    world.faults["iam:GetRole"] = [answered(500 if code == "500" else 409, code)] * 6
+    aws.begin_request(math.inf)
+    account.faults["iam:GetRole"] = [answered(500 if code == "500" else 409, code)] * 6
     role_name(aws)
     assert bounds == [(0, 1), (0, 2), (0, 4), (0, 8), (0, 10), (0, 10)]
-    assert world.slept == [1, 2, 4, 8, 10, 10]
+    assert account.slept == [1, 2, 4, 8, 10, 10]
 
 
 @OTHER_FAULT
 def test_pauses_after_other_errors_start_anew_with_each_call_whatever_was_throttled(
-    aws: WatchedAws, world: World, bounds: list[tuple[float, float]], code: str
+    aws: WatchedAws, account: Account, bounds: list[tuple[float, float]], code: str
 ) -> None:
-    aws.start_request(math.inf)
+    aws.begin_request(math.inf)
     other = answered(500 if code == "500" else 409, code)
-    world.faults["iam:GetRole"] = [other, error("Throttling"), other]
+    account.faults["iam:GetRole"] = [other, error("Throttling"), other]
     role_name(aws)
     assert bounds == [(0, 1), (0, 4), (0, 2)]
     bounds.clear()
-    world.faults["iam:GetRole"] = [other]
+    account.faults["iam:GetRole"] = [other]
     role_name(aws)
     assert bounds == [(0.5, 1.5), (0, 1)], "the interval, and the first pause"
 
 
 def test_pauses_after_throttling_grow_with_the_request(
-    aws: WatchedAws, world: World, bounds: list[tuple[float, float]]
+    aws: WatchedAws, account: Account, bounds: list[tuple[float, float]]
 ) -> None:
-    aws.start_request(math.inf)
-    world.faults["iam:GetRole"] = [error("Throttling")] * 2
+    aws.begin_request(math.inf)
+    account.faults["iam:GetRole"] = [error("Throttling")] * 2
     role_name(aws)
     assert bounds == [(0, 4), (2, 16)]
     bounds.clear()
     # A call that succeeds says little: hundreds of others still wait.
-    world.faults["iam:GetRole"] = [answered(429)] * 4
+    account.faults["iam:GetRole"] = [answered(429)] * 4
     role_name(aws)
     assert bounds == [(0.5, 1.5), (10, 26), (16, 26), (16, 26), (16, 26)]
-    assert world.slept == [4, 16, 1.5, 26, 26, 26, 26]
+    assert account.slept == [4, 16, 1.5, 26, 26, 26, 26]
 
 
-def test_a_request_that_is_not_throttled_does_not_pause(aws: WatchedAws, world: World) -> None:
+def test_a_request_that_is_not_throttled_does_not_pause(aws: WatchedAws, account: Account) -> None:
     for _ in range(9):
         role_name(aws)
-    assert world.slept == []
+    assert account.slept == []
 
 
 def test_throttling_does_not_count_for_another_service(
-    aws: WatchedAws, world: World, bounds: list[tuple[float, float]]
+    aws: WatchedAws, account: Account, bounds: list[tuple[float, float]]
 ) -> None:
-    aws.start_request(math.inf)
-    world.secret()
-    world.faults["iam:GetRole"] = [error("Throttling")] * 4
+    aws.begin_request(math.inf)
+    account.secret()
+    account.faults["iam:GetRole"] = [error("Throttling")] * 4
     role_name(aws)
     bounds.clear()
-    world.faults["secretsmanager:DescribeSecret"] = [error("ThrottlingException")]
+    account.faults["secretsmanager:DescribeSecret"] = [error("ThrottlingException")]
     aws.call("secretsmanager", "DescribeSecret", SecretId="prod/db")
     assert bounds == [(0, 4)]
 
 
 def test_throttling_does_not_count_for_the_next_request(
-    aws: WatchedAws, world: World, bounds: list[tuple[float, float]]
+    aws: WatchedAws, account: Account, bounds: list[tuple[float, float]]
 ) -> None:
-    world.faults["iam:GetRole"] = [error("Throttling")] * 3
+    account.faults["iam:GetRole"] = [error("Throttling")] * 3
     role_name(aws)
-    aws.start_request(math.inf)
+    aws.begin_request(math.inf)
     bounds.clear()
-    world.faults["iam:GetRole"] = [error("Throttling")]
+    account.faults["iam:GetRole"] = [error("Throttling")]
     role_name(aws)
     assert bounds == [(0, 4)]
 
 
 @pytest.mark.parametrize(("seconds", "pause"), [(1000, 26), (200, 20), (100, 10), (30, 4)])
 def test_a_throttled_request_pauses_for_a_tenth_of_its_time_left_but_for_its_first_pauses(
-    aws: WatchedAws, world: World, bounds: list[tuple[float, float]], seconds: int, pause: float
+    aws: WatchedAws, account: Account, bounds: list[tuple[float, float]], seconds: int, pause: float
 ) -> None:
-    aws.start_request(math.inf)
-    world.faults["iam:GetRole"] = [error("Throttling")] * 3
+    aws.begin_request(math.inf)
+    account.faults["iam:GetRole"] = [error("Throttling")] * 3
     role_name(aws)
-    world.slept.clear()
+    account.slept.clear()
     aws.deadline = time.monotonic() + seconds + 1.5
-    world.faults["iam:GetRole"] = [error("Throttling")]
+    account.faults["iam:GetRole"] = [error("Throttling")]
     role_name(aws)
-    assert world.slept == [1.5, pytest.approx(pause, abs=0.1)]
+    assert account.slept == [1.5, pytest.approx(pause, abs=0.1)]
 
 
 def test_the_interval_of_a_throttled_request_does_not_take_it_past_its_deadline(
-    aws: WatchedAws, world: World, bounds: list[tuple[float, float]]
+    aws: WatchedAws, account: Account, bounds: list[tuple[float, float]]
 ) -> None:
-    world.faults["iam:GetRole"] = [error("Throttling")]
+    account.faults["iam:GetRole"] = [error("Throttling")]
     role_name(aws)
-    world.slept.clear()
+    account.slept.clear()
     aws.deadline = time.monotonic() + 1
     role_name(aws)
-    assert world.slept == [pytest.approx(0.1, abs=0.05)]
+    assert account.slept == [pytest.approx(0.1, abs=0.05)]
 
 
-def test_after_the_deadline_no_call_is_begun(aws: WatchedAws, world: World) -> None:
+def test_after_the_deadline_no_call_is_begun(aws: WatchedAws, account: Account) -> None:
     aws.deadline = time.monotonic()
-    with pytest.raises(OutOfTime, match="ran out of time"):
+    with pytest.raises(DeadlineExceededError, match="ran out of time"):
         role_name(aws)
-    assert world.calls == []
+    assert account.calls == []
 
 
 @pytest.mark.parametrize("fault", NO_ANSWER, ids=name)
-def test_a_call_without_an_answer_is_in_doubt_however_it_ends(aws: WatchedAws, world: World, fault: Exception) -> None:
-    world.faults["iam:GetRole"] = [fault, error("Throttling"), error("NoSuchEntity")]
-    with pytest.raises(CallFailed) as failed:
+def test_a_call_without_a_response_is_in_doubt_however_it_ends(
+    aws: WatchedAws, account: Account, fault: Exception
+) -> None:
+    account.faults["iam:GetRole"] = [fault, error("Throttling"), error("NoSuchEntity")]
+    with pytest.raises(AwsApiError) as failed:
         role_name(aws)
     assert failed.value.in_doubt
 
 
-def test_a_call_that_was_turned_away_is_in_no_doubt(aws: WatchedAws, world: World) -> None:
-    world.faults["iam:GetRole"] = [error("Throttling"), error("ConcurrentModification"), error("NoSuchEntity")]
-    with pytest.raises(CallFailed) as failed:
+def test_a_call_that_was_turned_away_is_in_no_doubt(aws: WatchedAws, account: Account) -> None:
+    account.faults["iam:GetRole"] = [error("Throttling"), error("ConcurrentModification"), error("NoSuchEntity")]
+    with pytest.raises(AwsApiError) as failed:
         role_name(aws)
     assert not failed.value.in_doubt
 
@@ -291,12 +293,12 @@ def test_all_pages_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     calls: list[Any] = []
 
-    def call(self: Aws, *names: str, tries: float, **parameters: str) -> dict[str, Any]:
+    def call(self: Aws, *names: str, max_attempts: float, **parameters: str) -> dict[str, Any]:
         calls.append((names, parameters))
         return pages[len(calls) - 1]
 
     monkeypatch.setattr(Aws, "call", call)
-    assert list(Aws().items("ListRolePolicies", "PolicyNames", RoleName="r")) == ["a", "b", "c"]
+    assert list(Aws().paginate("ListRolePolicies", "PolicyNames", RoleName="r")) == ["a", "b", "c"]
     assert calls == [
         (("iam", "ListRolePolicies"), {"RoleName": "r"} | marker)
         for marker in ({}, {"Marker": "one"}, {"Marker": "two"})

@@ -15,7 +15,7 @@ import trustme
 
 from rotation_role_policy.aws import transport
 from rotation_role_policy.aws.client import Aws
-from rotation_role_policy.errors import CallFailed
+from rotation_role_policy.errors import AwsApiError
 
 ROLE = b"""<GetRoleResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><GetRoleResult><Role><RoleName>r</RoleName>
 </Role></GetRoleResult></GetRoleResponse>"""
@@ -83,13 +83,13 @@ def iam(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         monkeypatch.delenv(name.upper(), raising=False)
     # Says where there is no proxy, and so is no proxy itself.
     monkeypatch.setenv("no_proxy", "localhost")
-    transport.tls.cache_clear()
+    transport.ssl_context.cache_clear()
     transport._pool.cache_clear()
     Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
-    transport.tls.cache_clear()
+    transport.ssl_context.cache_clear()
     transport._pool.cache_clear()
 
 
@@ -118,8 +118,8 @@ def test_the_certificate_authorities_are_read_once(iam: Iam, monkeypatch: pytest
         aws.deadline = time.monotonic() + 60
         aws.call("iam", "GetRole", RoleName="r")
     assert create.call_count == 1
-    assert transport.tls().verify_mode == ssl.CERT_REQUIRED
-    assert transport.tls().check_hostname
+    assert transport.ssl_context().verify_mode == ssl.CERT_REQUIRED
+    assert transport.ssl_context().check_hostname
 
 
 def test_a_server_of_an_authority_that_is_not_trusted_gets_no_request(
@@ -128,15 +128,15 @@ def test_a_server_of_an_authority_that_is_not_trusted_gets_no_request(
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))
     monkeypatch.setenv("AWS_CA_BUNDLE", str(other))
-    transport.tls.cache_clear()
-    with pytest.raises(CallFailed, match="unable to get local issuer certificate"):
+    transport.ssl_context.cache_clear()
+    with pytest.raises(AwsApiError, match="unable to get local issuer certificate"):
         call(Aws())
     assert iam.requests == []
 
 
 @pytest.mark.parametrize("host", ["other.example"])
 def test_a_server_of_another_name_gets_no_request(iam: Iam) -> None:
-    with pytest.raises(CallFailed, match="CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(AwsApiError, match="CERTIFICATE_VERIFY_FAILED"):
         call(Aws())
     assert iam.requests == []
 
@@ -144,12 +144,12 @@ def test_a_server_of_another_name_gets_no_request(iam: Iam) -> None:
 def test_a_server_that_says_nothing_leaves_the_call_in_doubt(iam: Iam, monkeypatch: pytest.MonkeyPatch) -> None:
     iam.silent_seconds = 0.5
     monkeypatch.setattr(transport, "READ_SECONDS", 0.1)
-    with pytest.raises(CallFailed, match="Read timed out") as failed:
+    with pytest.raises(AwsApiError, match="Read timed out") as failed:
         call(Aws())
     assert failed.value.in_doubt
 
 
-def test_connections_and_answers_are_waited_for_no_longer_than_this(iam: Iam) -> None:
+def test_connections_and_responses_are_waited_for_no_longer_than_this(iam: Iam) -> None:
     timeout = transport._pool().connection_pool_kw["timeout"]
     assert (timeout.connect_timeout, timeout.read_timeout) == (3, 10)
 
@@ -158,6 +158,6 @@ def test_behind_a_proxy_botocore_keeps_its_own_way(iam: Iam, monkeypatch: pytest
     # Nobody listens there.
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
-    with pytest.raises(CallFailed, match="ProxyConnectionError"):
+    with pytest.raises(AwsApiError, match="ProxyConnectionError"):
         call(Aws())
     assert iam.requests == []

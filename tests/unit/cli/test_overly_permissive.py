@@ -7,9 +7,9 @@ import pytest
 from rotation_role_policy import policy
 from rotation_role_policy.state import Secret
 from rotation_role_policy_cli.preview.overly_permissive import OverlyPermissiveGrant, find_overly_permissive
-from tests.unit.test_policy import KEY, SECRET, situation
+from tests.unit.test_policy import KEY, SECRET, state
 
-DOCUMENT = policy.document(situation(Secret(SECRET, KEY)), "Strict")
+DOCUMENT = policy.document(state(Secret(SECRET, KEY)), "Strict")
 READ = "secretsmanager:GetSecretValue"
 
 
@@ -95,5 +95,5 @@ def test_each_policy_and_each_pattern_is_one_finding() -> None:
 
 
 def test_the_guides_own_policy_does_not_exceed_itself() -> None:
-    documented = policy.document(situation(Secret(SECRET, None)), "Documented")
+    documented = policy.document(state(Secret(SECRET, None)), "Documented")
     assert find_overly_permissive(documented, {"it": documented}) == []

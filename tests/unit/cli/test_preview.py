@@ -18,7 +18,7 @@ from rotation_role_policy_cli import caller_aws, main, permissions
 from rotation_role_policy_cli.caller_aws import PATIENCE_SECONDS
 from rotation_role_policy_cli.preview import outcome
 from rotation_role_policy_cli.schema import TYPE
-from tests.support.world import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, World, error, watched_caller_aws
+from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Account, error, watched_caller_aws
 
 BY_HAND = ["--secret-id", "prod/db", "--rotation-lambda", "rotate-db"]
 PROPERTIES = {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db"}
@@ -36,20 +36,20 @@ Preview = Callable[..., Shown]
 
 
 @pytest.fixture
-def preview(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Preview]:
-    """Runs the command in the world. Whatever it calls has to be a call that only reads."""
+def preview(account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Preview]:
+    """Runs the command in the account. Whatever it calls has to be a call that only reads."""
 
-    monkeypatch.setattr(caller_aws, "CallerAws", watched_caller_aws(world))
+    monkeypatch.setattr(caller_aws, "CallerAws", watched_caller_aws(account))
     monkeypatch.setenv("COLUMNS", "100")
     called: list[str] = []
 
     def run(*arguments: str) -> Shown:
         capsys.readouterr()
-        world.calls.clear()
+        account.calls.clear()
         # The provider's own log, which ran in this process too.
         logging.getLogger("rotation_role_policy").handlers.clear()
         status = main.main(["preview", *arguments])
-        called.extend(world.actions())
+        called.extend(account.actions())
         out, err = capsys.readouterr()
         return Shown(status, out, err)
 
@@ -59,42 +59,44 @@ def preview(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 @pytest.fixture
-def secret(world: World) -> str:
+def secret(account: Account) -> str:
     """A secret under the AWS managed key, and a function that rotates it."""
-    world.function(world.role())
-    return world.secret()
+    account.function(account.role())
+    return account.secret()
 
 
 # --- the same as the provider ---
 
 
-def test_the_json_is_the_document_that_the_provider_then_writes(preview: Preview, world: World) -> None:
-    world.function(world.role(), vpc=world.vpc())
-    world.secret(key=world.key())
-    world.secret("prod/other")
-    world.secret("prod/superuser", key=world.key())
+def test_the_json_is_the_document_that_the_provider_then_writes(preview: Preview, account: Account) -> None:
+    account.function(account.role(), vpc=account.vpc())
+    account.secret(key=account.key())
+    account.secret("prod/other")
+    account.secret("prod/superuser", key=account.key())
     shown = preview(*BY_HAND, "--secret-id", "prod/other", "--superuser-secret-id", "prod/superuser", "--json")
-    world.create(SecretIds=["prod/db", "prod/other"], RotationLambdaARN="rotate-db", SuperuserSecretId="prod/superuser")
-    assert (json.loads(shown.out), shown.status, shown.err) == (world.policies()[OWN_POLICY], 2, "")
+    account.create(
+        SecretIds=["prod/db", "prod/other"], RotationLambdaARN="rotate-db", SuperuserSecretId="prod/superuser"
+    )
+    assert (json.loads(shown.out), shown.status, shown.err) == (account.policies()[OWN_POLICY], 2, "")
 
 
-def test_a_declared_function_and_the_documented_profile_are_previewed_too(preview: Preview, world: World) -> None:
-    world.role()
-    world.secret()
+def test_a_declared_function_and_the_documented_profile_are_previewed_too(preview: Preview, account: Account) -> None:
+    account.role()
+    account.secret()
     declared = ["--secret-id", "prod/db", "--role", "rotation-role", "--policy-profile", "Documented"]
     for given, subnets in (("subnet-1,subnet-2", ["subnet-1", "subnet-2"]), ("none", [])):
         shown = preview(*declared, "--vpc", given, "--json")
-        world.create(
+        account.create(
             SecretId="prod/db",
             RoleName="rotation-role",
             PolicyProfile="Documented",
             VpcConfig={"SubnetIds": subnets},
         )
-        assert json.loads(shown.out) == world.policies()[OWN_POLICY]
+        assert json.loads(shown.out) == account.policies()[OWN_POLICY]
 
 
-def test_a_policy_that_is_up_to_date_is_unchanged(preview: Preview, world: World, secret: str) -> None:
-    world.create(**PROPERTIES)
+def test_a_policy_that_is_up_to_date_is_unchanged(preview: Preview, account: Account, secret: str) -> None:
+    account.create(**PROPERTIES)
     shown = preview(*BY_HAND)
     assert (shown.status, shown.err) == (0, "")
     assert "Unchanged: the role has this policy." in shown.out
@@ -102,11 +104,11 @@ def test_a_policy_that_is_up_to_date_is_unchanged(preview: Preview, world: World
     assert "Changes\n\n  None.\n" in shown.out
 
 
-def test_a_secret_under_another_key_shows_as_a_difference(preview: Preview, world: World, secret: str) -> None:
-    first, second = world.key(), world.key()
-    world.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=first)
-    world.create(**PROPERTIES)
-    world.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=second)
+def test_a_secret_under_another_key_shows_as_a_difference(preview: Preview, account: Account, secret: str) -> None:
+    first, second = account.key(), account.key()
+    account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=first)
+    account.create(**PROPERTIES)
+    account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=second)
     shown = preview(*BY_HAND)
     changed = re.findall(r"^  ([-+]) +(.+)$", shown.out, re.MULTILINE)
     assert changed == [("-", f'"Resource": "{first}",'), ("+", f'"Resource": "{second}",')]
@@ -114,17 +116,17 @@ def test_a_secret_under_another_key_shows_as_a_difference(preview: Preview, worl
     assert "The policy would change." in shown.out
 
 
-def test_the_policy_to_compare_with_can_be_named(preview: Preview, world: World, secret: str) -> None:
-    world.create(**PROPERTIES)
+def test_the_policy_to_compare_with_can_be_named(preview: Preview, account: Account, secret: str) -> None:
+    account.create(**PROPERTIES)
     assert preview(*BY_HAND, "--policy-name", "other").status == 2
     assert preview(*BY_HAND, "--policy-name", OWN_POLICY).status == 0
 
 
 def test_the_policy_of_another_resource_on_the_same_role_is_not_compared(
-    preview: Preview, world: World, secret: str
+    preview: Preview, account: Account, secret: str
 ) -> None:
-    world.secret("prod/other")
-    world.create(SecretId="prod/other", RotationLambdaARN="rotate-db")
+    account.secret("prod/other")
+    account.create(SecretId="prod/other", RotationLambdaARN="rotate-db")
     shown = preview(*BY_HAND)
     assert "(does not exist yet)" in shown.out
     assert "No other policy on the role grants more of this." in shown.out
@@ -134,16 +136,16 @@ def test_the_policy_of_another_resource_on_the_same_role_is_not_compared(
 
 
 def test_each_statement_has_its_reason_and_so_has_each_that_is_left_out(
-    preview: Preview, world: World, secret: str
+    preview: Preview, account: Account, secret: str
 ) -> None:
-    superuser = world.secret("prod/superuser", key=(key := world.key()))
+    superuser = account.secret("prod/superuser", key=(key := account.key()))
     out = preview(*BY_HAND, "--superuser-secret-id", "prod/superuser").out
     granted, left_out = out.split("Granted")[1].split("Left out")
     assert re.findall(r"^  (\w+): (.+)$", granted, re.MULTILINE) == [
         ("RotateSecret", "the four steps of a rotation make these calls"),
-        ("GeneratePassword", "for the new password; IAM takes no other resource"),
+        ("GeneratePassword", "generates the new password; the action supports no resource"),
         ("ReadSuperuserSecret", "alternating users: the superuser changes the other user's password"),
-        ("UseSuperuserKey", "the superuser secret is under this customer managed key, and is only read"),
+        ("UseSuperuserKey", "this customer managed key encrypts the superuser secret, which is only read"),
     ]
     assert (
         f"""
@@ -156,21 +158,21 @@ def test_each_statement_has_its_reason_and_so_has_each_that_is_left_out(
         in granted
     )
     assert re.findall(r"^  (\w+) {2,}(.+?) *$", left_out.split("Changes")[0], re.MULTILINE) == [
-        ("UseSecretKey", "AWS managed key: it needs no grant"),
+        ("UseSecretKey", "AWS managed key: no grant needed"),
         ("DescribeSuperuserSecret", "RDS does not manage the superuser secret"),
         ("DescribeSuperuserDatabase", "RDS does not manage the superuser secret"),
-        ("ManageNetworkInterfaces", "not in a VPC"),
-        ("KeepNetworkInterfacesFromCode", "not in a VPC"),
+        ("ManageNetworkInterfaces", "the function is not in a VPC"),
+        ("KeepNetworkInterfacesFromCode", "the function is not in a VPC"),
     ]
     assert f"function    arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-db, not in a VPC\n" in out
     assert "The role does not have this policy: all of it is new." in out
 
 
 def test_the_deny_is_shown_as_a_denial_and_the_documented_profile_does_not_have_it(
-    preview: Preview, world: World
+    preview: Preview, account: Account
 ) -> None:
-    world.function(world.role(), vpc=world.vpc())
-    world.secret()
+    account.function(account.role(), vpc=account.vpc())
+    account.secret()
     strict = preview(*BY_HAND).out
     assert "    denies      ec2:CreateNetworkInterface" in strict
     assert "    only where  lambda:SourceFunctionArn is present" in strict
@@ -229,9 +231,9 @@ def test_output_that_cannot_be_written_sets_the_exit_status(shell: str, status: 
 
 
 def test_only_arns_exceed_the_width_of_a_narrow_terminal(
-    preview: Preview, world: World, secret: str, monkeypatch: pytest.MonkeyPatch
+    preview: Preview, account: Account, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    superuser = world.secret("prod/superuser", key=(key := world.key()))
+    superuser = account.secret("prod/superuser", key=(key := account.key()))
     monkeypatch.setenv("COLUMNS", "60")
     out = preview(*BY_HAND, "--superuser-secret-id", "prod/superuser").out
     assert max(len(line) for line in out.splitlines() if "arn:aws:" not in line) <= 60
@@ -242,8 +244,8 @@ def test_only_arns_exceed_the_width_of_a_narrow_terminal(
 # --- overly permissive policies ---
 
 
-def test_overly_permissive_policies_on_the_role_are_shown(preview: Preview, world: World, secret: str) -> None:
-    iam = world.client("iam")
+def test_overly_permissive_policies_on_the_role_are_shown(preview: Preview, account: Account, secret: str) -> None:
+    iam = account.client("iam")
     wide = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [wide]})
     iam.put_role_policy(RoleName="rotation-role", PolicyName="theirs", PolicyDocument=document)
@@ -254,9 +256,9 @@ def test_overly_permissive_policies_on_the_role_are_shown(preview: Preview, worl
     assert f"! the managed policy {arn} allows secretsmanager:GetSecretValue on *" in " ".join(out.split())
 
 
-def test_a_note_says_what_could_not_be_inspected(preview: Preview, world: World, secret: str) -> None:
-    world.faults["iam:ListAttachedRolePolicies"] = [error("AccessDenied")]
-    world.faults["iam:SimulatePrincipalPolicy"] = [error("AccessDenied")]
+def test_a_note_says_what_could_not_be_inspected(preview: Preview, account: Account, secret: str) -> None:
+    account.faults["iam:ListAttachedRolePolicies"] = [error("AccessDenied")]
+    account.faults["iam:SimulatePrincipalPolicy"] = [error("AccessDenied")]
     shown = preview(*BY_HAND)
     notes = " ".join(shown.out.split("Note: ", 1)[1].split())
     assert "Not all managed policies of the role were inspected: AWS denies you iam:ListAttachedRolePolicies." in notes
@@ -264,10 +266,10 @@ def test_a_note_says_what_could_not_be_inspected(preview: Preview, world: World,
     assert shown.status == 2
 
 
-def test_a_note_says_which_key_could_not_be_inspected(preview: Preview, world: World, secret: str) -> None:
+def test_a_note_says_which_key_could_not_be_inspected(preview: Preview, account: Account, secret: str) -> None:
     theirs = f"arn:aws:kms:{REGION}:999999999999:key/11111111-1111-1111-1111-111111111111"
-    world.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=theirs)
-    world.faults["kms:DescribeKey"] = [error("AccessDeniedException")]
+    account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=theirs)
+    account.faults["kms:DescribeKey"] = [error("AccessDeniedException")]
     out = " ".join(preview(*BY_HAND).out.split())
     assert f"Note: key not inspected: kms:DescribeKey is denied ({theirs})." in out
 
@@ -284,9 +286,9 @@ def deny(simulation: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_access_that_would_be_blocked_is_a_refusal_below_the_policy(
-    preview: Preview, world: World, secret: str
+    preview: Preview, account: Account, secret: str
 ) -> None:
-    world.simulate = deny
+    account.simulate = deny
     shown = preview(*BY_HAND)
     assert shown.status == 1
     assert "RotateSecret: " in shown.out
@@ -297,31 +299,35 @@ def test_access_that_would_be_blocked_is_a_refusal_below_the_policy(
     assert preview(*BY_HAND, "--access-check", "Off").status == 2
 
 
-def test_a_role_that_is_full_is_refused_as_the_provider_refuses_it(preview: Preview, world: World, secret: str) -> None:
+def test_a_role_that_is_full_is_refused_as_the_provider_refuses_it(
+    preview: Preview, account: Account, secret: str
+) -> None:
     text = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "x:" + "y" * 9_900, "Resource": "*"}]}
     document = json.dumps(text)
-    world.client("iam").put_role_policy(RoleName="rotation-role", PolicyName="theirs", PolicyDocument=document)
+    account.client("iam").put_role_policy(RoleName="rotation-role", PolicyName="theirs", PolicyDocument=document)
     assert inline_policy.size(text) < inline_policy.ROLE_LIMIT
     shown = preview(*BY_HAND)
     assert (shown.status, "Refused: The role" in shown.out) == (1, True)
-    assert world.create(**PROPERTIES)["Reason"] in " ".join(shown.out.split())
+    assert account.create(**PROPERTIES)["Reason"] in " ".join(shown.out.split())
 
 
 def test_the_access_check_comes_before_the_write_as_it_does_in_the_provider(
-    preview: Preview, world: World, secret: str
+    preview: Preview, account: Account, secret: str
 ) -> None:
     text = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "x:" + "y" * 9_900, "Resource": "*"}]}
-    world.client("iam").put_role_policy(RoleName="rotation-role", PolicyName="theirs", PolicyDocument=json.dumps(text))
-    world.simulate = deny
+    account.client("iam").put_role_policy(
+        RoleName="rotation-role", PolicyName="theirs", PolicyDocument=json.dumps(text)
+    )
+    account.simulate = deny
     shown = preview(*BY_HAND)
     assert (shown.status, "Refused: AccessCheck: role" in shown.out) == (1, True)
-    assert world.create(**PROPERTIES)["Reason"] in " ".join(shown.out.split())
+    assert account.create(**PROPERTIES)["Reason"] in " ".join(shown.out.split())
 
 
-def test_more_secrets_than_a_response_has_room_for_are_refused(preview: Preview, world: World, secret: str) -> None:
+def test_more_secrets_than_a_response_has_room_for_are_refused(preview: Preview, account: Account, secret: str) -> None:
     names = [f"prod/{'x' * 40}{number}" for number in range(45)]
     for name in names:
-        world.secret(name)
+        account.secret(name)
     arguments = [argument for name in names for argument in ("--secret-id", name)]
     shown = preview(*arguments, "--rotation-lambda", "rotate-db")
     assert shown.status == 1
@@ -334,9 +340,9 @@ def test_more_secrets_than_a_response_has_room_for_are_refused(preview: Preview,
 @pytest.mark.parametrize(
     ("arguments", "faults", "message"),
     [
-        (["--secret-id", "nowhere"], {}, 'SecretId "nowhere": there is no such secret in eu-central-1. Correct it'),
+        (["--secret-id", "nowhere"], {}, 'SecretId "nowhere": the secret does not exist in eu-central-1.'),
         (["--secret-id", "prod/db"], {}, "RotationLambdaARN is missing"),
-        (["--secret-id", "a b"], {}, 'SecretId "a b" is not in the right form. Give a secret'),
+        (["--secret-id", "a b"], {}, 'SecretId "a b" has the wrong form. Give a secret'),
         (BY_HAND, {"lambda:GetFunctionConfiguration": error("AccessDeniedException", "not authorized")},
          "AWS denies you lambda:GetFunctionConfiguration. not authorized"),
         (BY_HAND, {"secretsmanager:DescribeSecret": error("AccessDenied", "me is not authorized to perform: x")},
@@ -352,9 +358,9 @@ def test_more_secrets_than_a_response_has_room_for_are_refused(preview: Preview,
     ],
 )  # fmt: skip
 def test_an_error_is_one_line_that_says_what_to_do(
-    preview: Preview, world: World, secret: str, arguments: list[str], faults: dict[str, Exception], message: str
+    preview: Preview, account: Account, secret: str, arguments: list[str], faults: dict[str, Exception], message: str
 ) -> None:
-    world.faults |= {action: [fault] for action, fault in faults.items()}
+    account.faults |= {action: [fault] for action, fault in faults.items()}
     shown = preview(*arguments)
     assert (shown.status, shown.out) == (1, "")
     assert shown.err.startswith(f"error: {message}")
@@ -375,28 +381,30 @@ def test_aws_region_counts_as_it_does_for_the_aws_cli(
     preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_REGION", "us-west-2")
-    assert "there is no such secret in us-west-2" in preview(*BY_HAND).err
+    assert "the secret does not exist in us-west-2" in preview(*BY_HAND).err
     assert preview(*BY_HAND, "--region", REGION).status == 2
 
 
-def test_throttled_calls_are_retried_for_a_limited_time(preview: Preview, world: World, secret: str) -> None:
-    world.faults["iam:ListRolePolicies"] = [error("Throttling")] * 3
+def test_throttled_calls_are_retried_for_a_limited_time(preview: Preview, account: Account, secret: str) -> None:
+    account.faults["iam:ListRolePolicies"] = [error("Throttling")] * 3
     assert preview(*BY_HAND).status == 2
-    world.faults["iam:ListRolePolicies"] = [error("Throttling", "Rate exceeded")] * 1000
-    world.slept.clear()
+    account.faults["iam:ListRolePolicies"] = [error("Throttling", "Rate exceeded")] * 1000
+    account.slept.clear()
     shown = preview(*BY_HAND)
     assert (shown.status, "failed with Throttling" in shown.err) == (1, True)
-    assert sum(world.slept) <= PATIENCE_SECONDS
+    assert sum(account.slept) <= PATIENCE_SECONDS
 
 
-def test_an_endpoint_that_does_not_respond_suggests_a_wrong_region(preview: Preview, world: World, secret: str) -> None:
+def test_an_endpoint_that_does_not_respond_suggests_a_wrong_region(
+    preview: Preview, account: Account, secret: str
+) -> None:
     nobody = EndpointConnectionError(endpoint_url="https://sts.eu-centrl-1.amazonaws.com/")
-    world.faults["sts:GetCallerIdentity"] = [nobody] * 1000
+    account.faults["sts:GetCallerIdentity"] = [nobody] * 1000
     err = preview(*BY_HAND).err
     assert err.endswith(
         "(sts:GetCallerIdentity failed with EndpointConnectionError). Check --region and your network.\n"
     )
-    assert sum(world.slept) <= PATIENCE_SECONDS
+    assert sum(account.slept) <= PATIENCE_SECONDS
 
 
 def test_a_missing_ca_bundle_is_one_line_too(preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -494,33 +502,33 @@ Resources:
 
 
 def test_a_template_needs_no_stack_if_its_parameters_resolve_all_references(
-    preview: Preview, world: World, secret: str, template: Callable[[str], str]
+    preview: Preview, account: Account, secret: str, template: Callable[[str], str]
 ) -> None:
     file = template(FUNCTION)
     shown = preview("--template", file)
     assert (shown.status, shown.err) == (2, "")
     assert shown.out.startswith(f"{LOGICAL_ID} (Strict)\n")
-    world.secret("prod/other")
+    account.secret("prod/other")
     other = preview("--template", file, "--parameter", "SecretName=prod/other", "--json")
-    world.create(SecretId="prod/other", RotationLambdaARN="rotate-db")
-    assert json.loads(other.out) == {LOGICAL_ID: world.policies()[OWN_POLICY]}
+    account.create(SecretId="prod/other", RotationLambdaARN="rotate-db")
+    assert json.loads(other.out) == {LOGICAL_ID: account.policies()[OWN_POLICY]}
     single = preview("--template", file, "--parameter", "SecretName=prod/other", "--json", "--resource", LOGICAL_ID)
-    assert json.loads(single.out) == world.policies()[OWN_POLICY]
+    assert json.loads(single.out) == account.policies()[OWN_POLICY]
     # Several parameters after one option.
     both = preview("--template", file, "--parameter", "SecretName=prod/db", "SecretName=prod/other", "--json")
     assert both.out == other.out
 
 
 def test_with_its_stack_the_resources_own_policy_is_compared(
-    preview: Preview, world: World, secret: str, template: Callable[[str], str]
+    preview: Preview, account: Account, secret: str, template: Callable[[str], str]
 ) -> None:
     file = template(FUNCTION)
-    world.create(**PROPERTIES)
-    other_role = world.role("former-role")
+    account.create(**PROPERTIES)
+    other_role = account.role("former-role")
     described = {"StackId": STACK_ID, "StackName": "database", "Parameters": [], "StackStatus": "CREATE_COMPLETE"}
     resources: list[dict[str, Any]] = []
-    world.responses["cloudformation:DescribeStacks"] = lambda _: {"Stacks": [described]}
-    world.responses["cloudformation:ListStackResources"] = lambda _: {"StackResourceSummaries": resources}
+    account.api_responses["cloudformation:DescribeStacks"] = lambda _: {"Stacks": [described]}
+    account.api_responses["cloudformation:ListStackResources"] = lambda _: {"StackResourceSummaries": resources}
     shown = preview("--template", file, "--stack", "database")
     assert (shown.status, shown.err) == (0, "")
     assert f"policy      {OWN_POLICY}\n" in shown.out
@@ -529,14 +537,14 @@ def test_with_its_stack_the_resources_own_policy_is_compared(
     # The new role already has the policy. The former role loses its policy only after the update.
     again = preview("--template", file, "--stack", "database")
     assert (again.status, "The policy moves" in again.out) == (2, True)
-    world.client("iam").delete_role_policy(RoleName="rotation-role", PolicyName=OWN_POLICY)
+    account.client("iam").delete_role_policy(RoleName="rotation-role", PolicyName=OWN_POLICY)
     moved = preview("--template", file, "--stack", "database")
     assert moved.status == 2
     assert "The policy moves: it is written to this role, and removed from the role former-role when" in moved.out
 
 
 def test_what_fails_in_one_resource_does_not_hide_the_others(
-    preview: Preview, world: World, secret: str, template: Callable[[str], str]
+    preview: Preview, account: Account, secret: str, template: Callable[[str], str]
 ) -> None:
     text = (
         FUNCTION
@@ -569,14 +577,14 @@ def test_what_fails_in_one_resource_does_not_hide_the_others(
 )
 def test_a_template_that_cannot_be_used_is_one_line_too(
     preview: Preview,
-    world: World,
+    account: Account,
     secret: str,
     template: Callable[[str], str],
     text: str,
     arguments: list[str],
     message: str,
 ) -> None:
-    world.faults["cloudformation:DescribeStacks"] = [error("ValidationError", "does not exist")]
+    account.faults["cloudformation:DescribeStacks"] = [error("ValidationError", "does not exist")]
     shown = preview("--template", template(text), *arguments)
     assert (shown.status, shown.out, shown.err.count("\n")) == (1, "", 1)
     assert message in shown.err
@@ -608,10 +616,10 @@ def test_a_resource_whose_condition_is_false_is_left_out(
     "text", [CONDITIONAL, "Resources: { Topic: { Type: AWS::SNS::Topic } }"], ids=["condition", "gone"]
 )
 def test_a_policy_that_the_update_would_remove_is_shown(
-    preview: Preview, world: World, secret: str, template: Callable[[str], str], text: str
+    preview: Preview, account: Account, secret: str, template: Callable[[str], str], text: str
 ) -> None:
-    world.create(**PROPERTIES)
-    deployed(world, {LOGICAL_ID: f"rotation-role/{OWN_POLICY}", "Failed": "uncreated-Failed"})
+    account.create(**PROPERTIES)
+    deployed(account, {LOGICAL_ID: f"rotation-role/{OWN_POLICY}", "Failed": "uncreated-Failed"})
     shown = preview("--template", template(text), "--stack", "database")
     assert (shown.status, shown.err) == (2, "")
     removed = f"{LOGICAL_ID} will be removed, and with it the policy {OWN_POLICY} on the role rotation-role."
@@ -622,15 +630,15 @@ def test_a_policy_that_the_update_would_remove_is_shown(
     )
 
 
-def deployed(world: World, physical_ids: dict[str, str]) -> None:
+def deployed(account: Account, physical_ids: dict[str, str]) -> None:
     """There is the stack ``database`` with these resources of ours."""
     stack = {"StackId": STACK_ID, "StackName": "database", "StackStatus": "UPDATE_COMPLETE"}
     resources = [
         {"LogicalResourceId": name, "ResourceType": TYPE, "PhysicalResourceId": physical_id}
         for name, physical_id in physical_ids.items()
     ]
-    world.responses["cloudformation:DescribeStacks"] = lambda _: {"Stacks": [stack]}
-    world.responses["cloudformation:ListStackResources"] = lambda _: {"StackResourceSummaries": resources}
+    account.api_responses["cloudformation:DescribeStacks"] = lambda _: {"Stacks": [stack]}
+    account.api_responses["cloudformation:ListStackResources"] = lambda _: {"StackResourceSummaries": resources}
 
 
 def test_loops_are_an_error_beside_the_other_resources(
@@ -648,22 +656,22 @@ def test_loops_are_an_error_beside_the_other_resources(
 
 
 def test_without_a_stack_the_policy_of_another_resource_is_not_compared(
-    preview: Preview, world: World, secret: str, template: Callable[[str], str]
+    preview: Preview, account: Account, secret: str, template: Callable[[str], str]
 ) -> None:
-    world.create(**PROPERTIES)
+    account.create(**PROPERTIES)
     assert preview("--template", template(FUNCTION)).status == 0
     renamed = preview("--template", template(FUNCTION.replace(LOGICAL_ID, "BrandNew")))
     assert (renamed.status, "(does not exist yet)" in renamed.out) == (2, True)
 
 
 def test_a_policy_that_only_reads_the_secret_or_has_wildcards_is_not_compared(
-    preview: Preview, world: World, secret: str
+    preview: Preview, account: Account, secret: str
 ) -> None:
-    world.secret("prod/super")
-    world.create(**PROPERTIES, SuperuserSecretId="prod/super")
+    account.secret("prod/super")
+    account.create(**PROPERTIES, SuperuserSecretId="prod/super")
     wide = {"Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": wide})
-    world.client("iam").put_role_policy(
+    account.client("iam").put_role_policy(
         RoleName="rotation-role", PolicyName="Other-0123456789ab", PolicyDocument=document
     )
     shown = preview("--secret-id", "prod/super", "--rotation-lambda", "rotate-db")
@@ -672,11 +680,11 @@ def test_a_policy_that_only_reads_the_secret_or_has_wildcards_is_not_compared(
 
 
 def test_of_several_likely_policies_the_equal_one_is_compared_and_otherwise_none(
-    preview: Preview, world: World, secret: str
+    preview: Preview, account: Account, secret: str
 ) -> None:
-    world.create(**PROPERTIES)
-    iam = world.client("iam")
-    other = world.policies()[OWN_POLICY] | {"Id": "other"}
+    account.create(**PROPERTIES)
+    iam = account.client("iam")
+    other = account.policies()[OWN_POLICY] | {"Id": "other"}
     second = {"RoleName": "rotation-role", "PolicyName": "Second-0123456789ab"}
     iam.put_role_policy(**second, PolicyDocument=json.dumps(other))
     assert preview(*BY_HAND).status == 0
@@ -688,15 +696,17 @@ def test_of_several_likely_policies_the_equal_one_is_compared_and_otherwise_none
     assert f"Note: Several policies may be this resource's: {OWN_POLICY}, Second-0123456789ab. Give --stack" in shown
 
 
-def test_a_policy_that_somebody_else_wrote_is_compared_completely(preview: Preview, world: World, secret: str) -> None:
-    world.create(**PROPERTIES)
-    document = world.policies()[OWN_POLICY] | {"Id": "by-hand"}
+def test_a_policy_that_somebody_else_wrote_is_compared_completely(
+    preview: Preview, account: Account, secret: str
+) -> None:
+    account.create(**PROPERTIES)
+    document = account.policies()[OWN_POLICY] | {"Id": "by-hand"}
     by_hand = {"RoleName": "rotation-role", "PolicyName": "hand"}
-    world.client("iam").put_role_policy(**by_hand, PolicyDocument=json.dumps(document))
+    account.client("iam").put_role_policy(**by_hand, PolicyDocument=json.dumps(document))
     assert '-  "Id": "by-hand",' in preview(*BY_HAND, "--policy-name", "hand").out
     statement = {"Effect": "Allow", "Action": "x:y", "Resource": "*"}
     single = json.dumps({"Version": "2012-10-17", "Statement": statement})
-    world.client("iam").put_role_policy(**by_hand, PolicyDocument=single)
+    account.client("iam").put_role_policy(**by_hand, PolicyDocument=single)
     assert '-      "Action": "x:y",\n' in preview(*BY_HAND, "--policy-name", "hand").out
 
 
@@ -704,11 +714,11 @@ def test_a_policy_that_somebody_else_wrote_is_compared_completely(preview: Previ
 
 
 def test_policies_of_the_same_update_count_together(
-    preview: Preview, world: World, secret: str, template: Callable[[str], str]
+    preview: Preview, account: Account, secret: str, template: Callable[[str], str]
 ) -> None:
     names = [f"prod/{'x' * 80}{number}" for number in range(15)]
     for name in names:
-        world.secret(name)
+        account.secret(name)
     resource = f"""
   Name:
     Type: Custom::RotationRolePolicy
@@ -724,11 +734,11 @@ def test_policies_of_the_same_update_count_together(
 
 
 def test_a_note_says_that_the_provider_may_not_describe_secrets_of_other_accounts(
-    preview: Preview, world: World, secret: str
+    preview: Preview, account: Account, secret: str
 ) -> None:
     theirs = f"arn:aws:secretsmanager:{REGION}:999999999999:secret:theirs-AbCdEf"
     own = {"ARN": secret, "Name": "prod/db"}
-    world.responses["secretsmanager:DescribeSecret"] = lambda parameters: (
+    account.api_responses["secretsmanager:DescribeSecret"] = lambda parameters: (
         {"ARN": theirs, "Name": "theirs"} if parameters["SecretId"] == theirs else own
     )
     out = " ".join(preview(*BY_HAND, "--superuser-secret-id", theirs).out.split())
@@ -737,13 +747,11 @@ def test_a_note_says_that_the_provider_may_not_describe_secrets_of_other_account
     )
 
 
-def test_a_note_says_what_the_simulator_could_not_evaluate(preview: Preview, world: World, secret: str) -> None:
-    world.faults["iam:SimulatePrincipalPolicy"] = [error("InvalidInput", "no")] * 20
+def test_a_note_says_what_the_simulator_could_not_evaluate(preview: Preview, account: Account, secret: str) -> None:
+    account.faults["iam:SimulatePrincipalPolicy"] = [error("InvalidInput", "no")] * 20
     out = " ".join(preview(*BY_HAND).out.split())
-    could_not_say = 'the policy simulator could not say (InvalidInput: "no").'
-    assert (
-        f'Note: The access check is not conclusive: secretsmanager:DescribeSecret on "{secret}": {could_not_say}' in out
-    )
-    world.faults["iam:SimulatePrincipalPolicy"] = [error("AccessDenied", "no")]
+    failed = 'the policy simulator failed (InvalidInput: "no").'
+    assert f'Note: The access check is not conclusive: secretsmanager:DescribeSecret on "{secret}": {failed}' in out
+    account.faults["iam:SimulatePrincipalPolicy"] = [error("AccessDenied", "no")]
     out = " ".join(preview(*BY_HAND).out.split())
     assert "Note: The access check was not made: AWS denies you iam:SimulatePrincipalPolicy." in out

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rotation_role_policy.errors import Refused
-from rotation_role_policy.properties import PROPERTIES, Property, declare
+from rotation_role_policy.errors import RequestError
+from rotation_role_policy.properties import PROPERTIES, Property, parse_properties
 from rotation_role_policy_cli import main, schema
 from tests import ROOT
 from tests.model.test_bad_input import DAMAGED_PROPERTIES, JSON, TEXT
@@ -33,8 +33,8 @@ def by_the_schema(properties: Any) -> bool:
 
 def by_the_handler(properties: Any) -> bool:
     try:
-        declare(properties)
-    except Refused:
+        parse_properties(properties)
+    except RequestError:
         return False
     return True
 
@@ -53,10 +53,10 @@ def test_it_is_a_schema_and_tells_of_every_property() -> None:
     assert told["$schema"] == VALIDATOR.META_SCHEMA["$schema"]
     assert not re.search(r"`|\]\(", schema.text()), "Markdown"
     for row in PROPERTIES:
-        assert told["properties"][row.name]["description"].startswith(re.split(r"[`\[]", row.meaning)[0])
+        assert told["properties"][row.name]["description"].startswith(re.split(r"[`\[]", row.description)[0])
         assert told["properties"][row.name].get("default") == row.default
         for member in row.members:
-            assert told["properties"][row.name]["properties"][member.name]["description"] == member.meaning
+            assert told["properties"][row.name]["properties"][member.name]["description"] == member.description
 
 
 def test_its_patterns_are_read_by_javascript_too() -> None:
@@ -110,8 +110,8 @@ def well_formed(row: Property) -> st.SearchStrategy[Any]:
 
 
 def _text(row: Property) -> st.SearchStrategy[str]:
-    if row.allowed:
-        return st.sampled_from(row.allowed)
+    if row.allowed_values:
+        return st.sampled_from(row.allowed_values)
     if row.pattern:
         return st.from_regex(row.pattern, fullmatch=True)
     return st.text(min_size=1, max_size=3)

@@ -7,12 +7,12 @@ from typing import Any, cast
 import pytest
 
 from rotation_role_policy import arn
-from rotation_role_policy.errors import CallFailed
+from rotation_role_policy.errors import AwsApiError
 from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.template.file import TemplateError, load
 from rotation_role_policy_cli.template.resolver import Template
 from rotation_role_policy_cli.template.stack import Stack
-from tests.support.world import ACCOUNT, REGION, STACK_ID
+from tests.support.account import ACCOUNT, REGION, STACK_ID
 
 ARN = f"arn:aws:{{}}:{REGION}:{ACCOUNT}:"
 SECRET_ARN = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:db-AbCdEf"
@@ -54,7 +54,7 @@ class KnownAws:
             for name, (kind, physical_id) in resources.items()
         ]
         owner = {"MasterUserSecret": {"SecretArn": DATABASE_SECRET}}
-        self.answers: dict[tuple[str, str], Any] = {
+        self.responses: dict[tuple[str, str], Any] = {
             ("DescribeStacks", "database"): {"Stacks": [self.stack]},
             ("DescribeStacks", "nested-id"): {"Stacks": [nested]},
             ("ListStackResources", ""): {"StackResourceSummaries": half[:4], "NextToken": "more"},
@@ -72,9 +72,9 @@ class KnownAws:
 
     def call(self, service: str, operation: str, **parameters: Any) -> Any:
         key = parameters.get("NextToken", "") if operation.startswith("List") else next(iter(parameters.values()))
-        if (operation, key) not in self.answers:
-            raise CallFailed(f"{service}:{operation}", "ParameterNotFound", "no")
-        return self.answers[operation, key]
+        if (operation, key) not in self.responses:
+            raise AwsApiError(f"{service}:{operation}", "ParameterNotFound", "no")
+        return self.responses[operation, key]
 
     def region(self) -> str:
         return REGION

@@ -16,18 +16,28 @@ from crhelper import CfnResource
 
 from rotation_role_policy import custom_resource, log
 from rotation_role_policy.aws import transport
-from rotation_role_policy.cloudformation import provider, response
-from rotation_role_policy.cloudformation.provider import CustomResource, checked
-from rotation_role_policy.errors import CallFailed, Kind, NotARequest, OutOfTime, ProviderDenied, Refused, Undelivered
-from tests.support.response_server import Answers
-from tests.support.world import LOGICAL_ID, STACK_ID, Context, World
+from rotation_role_policy.cloudformation import provider
+from rotation_role_policy.cloudformation import response as response_module
+from rotation_role_policy.cloudformation.provider import CustomResource
+from rotation_role_policy.cloudformation.request import validate_event
+from rotation_role_policy.errors import (
+    AccessDeniedError,
+    AwsApiError,
+    DeadlineExceededError,
+    ErrorCode,
+    InvalidEventError,
+    RequestError,
+    ResponseDeliveryError,
+)
+from tests.support.account import LOGICAL_ID, STACK_ID, Account, Context
+from tests.support.response_server import ResponseServer
 
 
 class Served:
     """A `CustomResource` whose Create does what a test wants, and requests to it."""
 
-    def __init__(self, answers: Answers) -> None:
-        self.answers = answers
+    def __init__(self, responses: ResponseServer) -> None:
+        self.responses = responses
         self.resource = CustomResource()
         self.result: Any = "role/policy"
         self.events: list[Any] = []
@@ -41,20 +51,20 @@ class Served:
 
     def request(self, **more: Any) -> dict[str, Any]:
         """A Create, with `more` over it."""
-        return World(self.answers).request("Create", {"SecretId": "db"}, **more)
+        return Account(self.responses).request("Create", {"SecretId": "db"}, **more)
 
     def send(self, context: Context | None = None, **more: Any) -> dict[str, Any]:
         """The one answer to a request."""
         self.resource(self.request(**more), context or Context())
-        [answer] = self.answers.received
-        return answer
+        [response] = self.responses.received
+        return response
 
 
 @pytest.fixture
-def served(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> Served:
+def served(responses: ResponseServer, monkeypatch: pytest.MonkeyPatch) -> Served:
     """A resource of which nobody sleeps."""
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    return Served(answers)
+    return Served(responses)
 
 
 def failing(error: Exception) -> Any:
@@ -81,18 +91,20 @@ def test_none_of_crhelpers_clients_is_built_and_nothing_is_left_in_the_environme
     assert os.environ["AWS_SAM_LOCAL"] == "outside"
 
 
-def test_a_delete_is_answered_without_crhelpers_two_minutes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_delete_is_responded_to_without_crhelpers_two_minutes(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # crhelper has bound its sleep at import.
-    monkeypatch.setattr(CfnResource._wait_for_cwlogs, "__defaults__", (world.slept.append,))  # type: ignore[attr-defined]
-    event = world.request("Delete", {}, PhysicalResourceId=f"uncreated-{LOGICAL_ID}")
-    assert world.send(event, Context(milliseconds=180_000))["Status"] == "SUCCESS"
-    assert world.slept == []
+    monkeypatch.setattr(CfnResource._wait_for_cwlogs, "__defaults__", (account.slept.append,))  # type: ignore[attr-defined]
+    event = account.request("Delete", {}, PhysicalResourceId=f"uncreated-{LOGICAL_ID}")
+    assert account.send(event, Context(milliseconds=180_000))["Status"] == "SUCCESS"
+    assert account.slept == []
 
 
 def test_keys_of_crhelpers_in_an_event_steer_nothing(served: Served) -> None:
-    answer = served.send(CrHelperPoll=True, CrHelperData={"x": "y"}, CrHelperRule="r", CrHelperPermission="p")
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"] == {}
+    response = served.send(CrHelperPoll=True, CrHelperData={"x": "y"}, CrHelperRule="r", CrHelperPermission="p")
+    assert response["Status"] == "SUCCESS"
+    assert response["Data"] == {}
     assert not any(key.startswith("CrHelper") for key in served.events[0])
 
 
@@ -103,11 +115,11 @@ def test_nothing_is_carried_over_between_warm_invocations(served: Served) -> Non
 
     served.result = generous
     assert served.send()["Data"] == {"Extra": "x"}
-    served.answers.clear()
-    served.result = failing(Refused("no"))
-    answer = served.send()
-    assert answer["Data"] == {}
-    assert answer["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
+    served.responses.clear()
+    served.result = failing(RequestError("no"))
+    response = served.send()
+    assert response["Data"] == {}
+    assert response["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
 
 
 # --- requests ---
@@ -118,14 +130,14 @@ def test_nothing_is_carried_over_between_warm_invocations(served: Served) -> Non
 def test_an_event_that_is_no_request_is_refused_at_once_and_says_what_is_missing(
     served: Served, missing: str, value: Any
 ) -> None:
-    with pytest.raises(NotARequest, match=f"{missing} is missing or not a string"):
+    with pytest.raises(InvalidEventError, match=f"{missing} is missing or not an ASCII string"):
         served.resource(served.request(**{missing: value}), Context())
     without = served.request()
     del without[missing]
-    with pytest.raises(NotARequest, match=missing):
+    with pytest.raises(InvalidEventError, match=missing):
         served.resource(without, Context())
     assert served.events == []
-    assert served.answers.received == []
+    assert served.responses.received == []
 
 
 @pytest.mark.parametrize(
@@ -133,7 +145,7 @@ def test_an_event_that_is_no_request_is_refused_at_once_and_says_what_is_missing
     [None, [], "Create", {}, {"RequestType": "Create"}, {"Records": [{"body": "{}"}]}, {"Step": "createSecret"}],
 )
 def test_an_event_of_another_kind_is_refused_at_once(served: Served, event: Any) -> None:
-    with pytest.raises(NotARequest):
+    with pytest.raises(InvalidEventError):
         served.resource(event, Context())
 
 
@@ -149,24 +161,24 @@ def test_an_event_of_another_kind_is_refused_at_once(served: Served, event: Any)
         "ftp://localhost",
     ],
 )
-def test_an_answer_goes_to_an_https_url_with_a_host_or_nowhere(served: Served, url: str) -> None:
-    with pytest.raises(NotARequest, match="ResponseURL is not an https URL with a host"):
+def test_a_response_goes_to_an_https_url_with_a_host_or_nowhere(served: Served, url: str) -> None:
+    with pytest.raises(InvalidEventError, match="ResponseURL is not an https URL with a host"):
         served.resource(served.request(ResponseURL=url), Context())
     assert served.events == []
 
 
 def test_other_request_types_and_ids_that_are_no_text_are_refused_at_once(served: Served) -> None:
-    with pytest.raises(NotARequest, match="RequestType is not Create, Update or Delete"):
+    with pytest.raises(InvalidEventError, match="RequestType is not Create, Update or Delete"):
         served.resource(served.request(RequestType="create"), Context())
     for physical_id in ({}, {"PhysicalResourceId": 7}):
-        with pytest.raises(NotARequest, match="PhysicalResourceId"):
+        with pytest.raises(InvalidEventError, match="PhysicalResourceId"):
             served.resource(served.request(RequestType="Delete", **physical_id), Context())
 
 
 @pytest.mark.parametrize("name", ["StackId", "RequestId", "LogicalResourceId"])
 @pytest.mark.parametrize("value", ["with\nline", "\u00fc", "\ud800", "\x7f"])
 def test_ids_are_printable_ascii(served: Served, name: str, value: str) -> None:
-    with pytest.raises(NotARequest, match=f"{name} is missing or not a string of ASCII"):
+    with pytest.raises(InvalidEventError, match=f"{name} is missing or not an ASCII string"):
         served.resource(served.request(**{name: value}), Context())
 
 
@@ -183,18 +195,18 @@ def test_ids_are_printable_ascii(served: Served, name: str, value: str) -> None:
         "https://localhost/\u00fc",
     ],
 )
-def test_a_url_that_could_be_another_request_is_no_place_for_an_answer(served: Served, url: str) -> None:
-    with pytest.raises(NotARequest, match="ResponseURL is"):
+def test_a_url_that_could_be_another_request_is_no_place_for_a_response(served: Served, url: str) -> None:
+    with pytest.raises(InvalidEventError, match="ResponseURL is"):
         served.resource(served.request(ResponseURL=url), Context())
 
 
 @pytest.mark.parametrize("url", ["https://localhost", "https://localhost:443/x?y=z", "HTTPS://localhost:1/"])
 def test_a_plain_https_url_is(served: Served, url: str) -> None:
-    assert checked(served.request(ResponseURL=url))["ResponseURL"] == url
+    assert validate_event(served.request(ResponseURL=url))["ResponseURL"] == url
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Delete"])
-def test_ids_leave_a_quarter_of_the_answer_to_its_reason(served: Served, request_type: str) -> None:
+def test_ids_leave_a_quarter_of_the_response_to_its_reason(served: Served, request_type: str) -> None:
     def answer_bytes(stack_id: str) -> int:
         """Of an answer that has nothing to say."""
         names = {"StackId": stack_id, "RequestId": request["RequestId"], "LogicalResourceId": LOGICAL_ID}
@@ -204,35 +216,35 @@ def test_ids_leave_a_quarter_of_the_answer_to_its_reason(served: Served, request
     request = served.request(RequestType=request_type, PhysicalResourceId="p" * 100)
     physical_id = f"uncreated-{LOGICAL_ID}" if request_type == "Create" else "p" * 100
     longest = "s" * (3072 - answer_bytes(""))
-    assert checked(request | {"StackId": longest})["StackId"] == longest
-    with pytest.raises(NotARequest, match="its ids are too long to be answered"):
-        checked(request | {"StackId": longest + "s"})
+    assert validate_event(request | {"StackId": longest})["StackId"] == longest
+    with pytest.raises(InvalidEventError, match="its IDs are too long for a response"):
+        validate_event(request | {"StackId": longest + "s"})
 
 
 def test_a_create_brings_no_physical_id(served: Served) -> None:
-    served.result = failing(Refused("no"))
-    answer = served.send(PhysicalResourceId="given")
-    assert answer["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
+    served.result = failing(RequestError("no"))
+    response = served.send(PhysicalResourceId="given")
+    assert response["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
     assert "PhysicalResourceId" not in served.events[0]
 
 
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        ({"RequestId": None}, "RequestId is missing or not a string of ASCII"),
+        ({"RequestId": None}, "RequestId is missing or not an ASCII string"),
         ({"RequestType": "create"}, "RequestType is not Create, Update or Delete"),
         ({"ResponseURL": "http://x"}, "ResponseURL is not an https URL with a host"),
         ({"RequestType": "Delete"}, "PhysicalResourceId is missing or not a string"),
-        ({"StackId": "s" * 4000}, "its ids are too long to be answered"),
+        ({"StackId": "s" * 4000}, "its IDs are too long for a response"),
     ],
 )
 def test_what_is_wrong_with_an_event_is_said_in_full(served: Served, damage: dict[str, Any], said: str) -> None:
-    with pytest.raises(NotARequest) as refused:
-        checked(served.request(**damage))
+    with pytest.raises(InvalidEventError) as refused:
+        validate_event(served.request(**damage))
     assert str(refused.value) == f"the event is not a CloudFormation request: {said}"
-    with pytest.raises(NotARequest) as refused:
-        checked("Create")
-    assert str(refused.value) == "the event is not an object, let alone a CloudFormation request"
+    with pytest.raises(InvalidEventError) as refused:
+        validate_event("Create")
+    assert str(refused.value) == "the event is not an object, so it is not a CloudFormation request"
 
 
 def test_the_handler_gets_the_whole_request_and_nothing_else(served: Served) -> None:
@@ -244,7 +256,7 @@ def test_the_handler_gets_the_whole_request_and_nothing_else(served: Served) -> 
 # --- the answer ---
 
 
-def test_the_answer_is_what_cloudformation_wants_where_it_wants_it(served: Served) -> None:
+def test_the_response_is_what_cloudformation_wants_where_it_wants_it(served: Served) -> None:
     def with_data() -> str:
         served.resource.Data["PolicyName"] = "policy"
         return "role/policy"
@@ -259,7 +271,7 @@ def test_the_answer_is_what_cloudformation_wants_where_it_wants_it(served: Serve
         "LogicalResourceId": LOGICAL_ID,
         "Data": {"PolicyName": "policy"},
     }
-    [path] = served.answers.paths
+    [path] = served.responses.paths
     assert path.startswith("/answer?signature=sentinel-signature&X-Amz-Date=")
 
 
@@ -267,30 +279,30 @@ def test_the_answer_is_what_cloudformation_wants_where_it_wants_it(served: Serve
     ("path", "sent"), [("", "/"), ("/a%2Fb", "/a%2Fb"), ("?x=y", "/?x=y"), ("/a?x=%7C", "/a?x=%7C")]
 )
 def test_the_path_is_sent_as_it_was_signed(served: Served, path: str, sent: str) -> None:
-    host = served.answers.url.partition("/answer")[0]
+    host = served.responses.url.partition("/answer")[0]
     served.send(ResponseURL=host + path)
-    assert served.answers.paths == [sent]
+    assert served.responses.paths == [sent]
 
 
 def test_an_unexpected_failure_says_where_to_look(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    log.start()
+    log.configure()
     served.result = failing(ZeroDivisionError("secret"))
     assert served.send()["Reason"] == (
-        "The provider function failed unexpectedly (ZeroDivisionError). Its log stream 2026/01/01/[$LATEST]0123 says"
-        " where."
+        "The provider function failed with an internal error (ZeroDivisionError). See its log stream"
+        " 2026/01/01/[$LATEST]0123."
     )
     first, _ = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert (first["message"], first["level"]) == ("failed", "ERROR")
+    assert (first["message"], first["level"]) == ("internal failure", "ERROR")
     assert "ZeroDivisionError" in first["exception"]
 
 
 def test_a_failure_of_aws_is_logged_in_its_own_words(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    log.start()
-    served.result = failing(CallFailed("iam:GetRole", "ServiceFailure", "down"))
+    log.configure()
+    served.result = failing(AwsApiError("iam:GetRole", "ServiceFailure", "down"))
     served.send()
     first, _ = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert (first["message"], first["kind"], first["aws"], first["level"]) == (
-        *("refused", "AwsFailed", "down"),
+    assert (first["message"], first["error_code"], first["aws"], first["level"]) == (
+        *("request failed", "GeneralServiceException", "down"),
         "WARNING",
     )
 
@@ -302,17 +314,17 @@ def test_crhelper_logs_nothing_of_its_own(served: Served) -> None:
         assert logging.getLogger(name).level == logging.WARNING
 
 
-def test_each_answer_counts_a_request_and_perhaps_a_failed_one(
+def test_each_response_counts_a_request_and_perhaps_a_failed_one(
     served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log.start()
+    log.configure()
     served.send(Context(function_name="the-provider"))
-    served.answers.clear()
-    served.result = failing(Refused("no"))
+    served.responses.clear()
+    served.result = failing(RequestError("no"))
     served.send(Context(function_name="the-provider"))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["message"] for line in lines] == ["answering", "refused", "answering"]
-    assert (lines[1]["kind"], lines[1]["why"], lines[1]["aws"]) == ("Properties", "no", None)
+    assert [line["message"] for line in lines] == ["sending response", "request failed", "sending response"]
+    assert (lines[1]["error_code"], lines[1]["reason"], lines[1]["aws"]) == ("InvalidRequest", "no", None)
     counted = [lines[0], lines[2]]
     assert [(one["Provider"], one["Requests"], one["FailedRequests"]) for one in counted] == [
         ("the-provider", 1, 0),
@@ -325,93 +337,93 @@ def test_each_answer_counts_a_request_and_perhaps_a_failed_one(
 
 
 @pytest.mark.parametrize(
-    ("failure", "kind"),
+    ("failure", "error_code"),
     [
-        (Refused("no"), "Properties"),
-        (Refused("no", Kind.KEY), "Key"),
-        (ProviderDenied("iam:GetRole", "no", "no"), "ProviderDenied"),
-        (CallFailed("iam:GetRole", "ServiceFailure", "down"), "AwsFailed"),
-        (OutOfTime(), "OutOfTime"),
-        (ZeroDivisionError(), "Unexpected"),
+        (RequestError("no"), "InvalidRequest"),
+        (RequestError("no", ErrorCode.RESOURCE_CONFLICT), "ResourceConflict"),
+        (AccessDeniedError("iam:GetRole", "no", "no"), "AccessDenied"),
+        (AwsApiError("iam:GetRole", "ServiceFailure", "down"), "GeneralServiceException"),
+        (DeadlineExceededError(), "DeadlineExceeded"),
+        (ZeroDivisionError(), "InternalFailure"),
     ],
 )
-def test_a_failed_request_is_counted_by_what_it_failed_of(
-    served: Served, capsys: pytest.CaptureFixture[str], failure: Exception, kind: str
+def test_a_failed_request_is_counted_by_its_error_code(
+    served: Served, capsys: pytest.CaptureFixture[str], failure: Exception, error_code: str
 ) -> None:
-    log.start()
+    log.configure()
     served.result = failing(failure)
     served.send()
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (last["message"], last["FailedRequests"], last["Kind"]) == ("answering", 1, kind)
+    assert (last["message"], last["FailedRequests"], last["ErrorCode"]) == ("sending response", 1, error_code)
 
 
-def test_a_late_answer_is_counted_as_out_of_time_whatever_the_handler_comes_to(
+def test_a_late_response_is_counted_as_out_of_time_whatever_the_handler_comes_to(
     served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log.start()
+    log.configure()
 
     def too_late() -> str:
         served.resource._timer.function()
-        raise Refused("no")
+        raise RequestError("no")
 
     served.result = too_late
     served.send()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["Kind"] for line in lines if line["message"] == "answering"] == ["OutOfTime"]
+    assert [line["ErrorCode"] for line in lines if line["message"] == "sending response"] == ["DeadlineExceeded"]
 
 
-def test_an_answer_says_how_long_it_took_in_milliseconds(
+def test_a_response_says_how_long_it_took_in_milliseconds(
     served: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log.start()
+    log.configure()
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    given = provider.Answer(served.request(), Context(), 200.0, is_first=False)
+    given = provider.SingleResponse(served.request(), Context(), 200.0, is_cold_start=False)
     clock[0] = 102.5
-    given.give("SUCCESS", "", "role/policy", {})
+    given.send("SUCCESS", "", "role/policy", {})
     [line] = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert line["Duration"] == 2500
 
 
-def test_an_answer_says_whether_the_function_was_just_started(
+def test_a_response_says_whether_the_function_was_just_started(
     served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log.start()
+    log.configure()
     served.send()
-    served.answers.clear()
+    served.responses.clear()
     served.send()
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (first["ColdStarts"], second["ColdStarts"]) == (1, 0)
     # What succeeds has not failed of anything.
-    assert "Kind" not in first
+    assert "ErrorCode" not in first
 
 
-def test_a_refusal_is_answered_in_full_without_control_characters(served: Served) -> None:
-    served.result = failing(Refused("first\nsecond\x00\x1b[31m\u2028" + "x" * 300))
-    answer = served.send()
-    assert answer["Status"] == "FAILED"
-    assert answer["Reason"] == "first second  [31m " + "x" * 300
+def test_a_refusal_is_responded_to_in_full_without_control_characters(served: Served) -> None:
+    served.result = failing(RequestError("first\nsecond\x00\x1b[31m\u2028" + "x" * 300))
+    response = served.send()
+    assert response["Status"] == "FAILED"
+    assert response["Reason"] == "first second  [31m " + "x" * 300
 
 
-def test_an_answer_is_at_most_4096_bytes_and_keeps_the_end_of_its_reason(served: Served) -> None:
-    served.result = failing(Refused("ü" * 5000 + " the point"))
-    answer = served.send()
-    assert answer["Reason"].endswith(" the point")
-    assert 3000 < served.answers.sizes[0] <= 4096
+def test_a_response_is_at_most_4096_bytes_and_keeps_the_end_of_its_reason(served: Served) -> None:
+    served.result = failing(RequestError("ü" * 5000 + " the point"))
+    response = served.send()
+    assert response["Reason"].endswith(" the point")
+    assert 3000 < served.responses.sizes[0] <= 4096
 
 
 @pytest.mark.parametrize("too_many", [0, 1, 2, 3, 100])
 def test_as_much_of_a_reason_is_sent_as_there_is_room_for(served: Served, too_many: int) -> None:
-    served.result = failing(Refused(""))
+    served.result = failing(RequestError(""))
     served.send()
-    reason = "x" * (4096 - served.answers.sizes[0] + too_many)
-    served.answers.clear()
-    served.result = failing(Refused(reason))
+    reason = "x" * (4096 - served.responses.sizes[0] + too_many)
+    served.responses.clear()
+    served.result = failing(RequestError(reason))
     served.send()
-    assert served.answers.sizes == [4096]
+    assert served.responses.sizes == [4096]
 
 
-def test_what_fails_in_crhelper_itself_is_answered_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_in_crhelper_itself_is_responded_to_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     def with_data() -> str:
         served.resource.Data["PolicyName"] = "policy"
         return "role/policy"
@@ -421,74 +433,76 @@ def test_what_fails_in_crhelper_itself_is_answered_too(served: Served, monkeypat
 
     served.result = with_data
     monkeypatch.setattr(served.resource, "_cfn_response", fail)
-    answer = served.send()
-    assert (answer["Status"], answer["Reason"], answer["Data"]) == ("FAILED", "why", {})
+    response = served.send()
+    assert (response["Status"], response["Reason"], response["Data"]) == ("FAILED", "why", {})
 
 
-def test_the_answer_has_the_tls_context_of_the_calls(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    tls = mock.Mock(wraps=transport.tls)
-    monkeypatch.setattr(transport, "tls", tls)
+def test_the_response_has_the_tls_context_of_the_calls(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    tls = mock.Mock(wraps=transport.ssl_context)
+    monkeypatch.setattr(transport, "ssl_context", tls)
     served.send()
     assert tls.call_count == 1
 
 
 def test_a_failed_update_or_delete_keeps_the_id_it_got(served: Served) -> None:
-    served.result = failing(Refused("no"))
+    served.result = failing(RequestError("no"))
     for request_type in ("Update", "Delete"):
-        served.answers.clear()
+        served.responses.clear()
         assert served.send(RequestType=request_type, PhysicalResourceId="given")["PhysicalResourceId"] == "given"
 
 
-def test_the_answer_is_sent_as_the_url_was_signed_for(served: Served) -> None:
+def test_the_response_is_sent_as_the_url_was_signed_for(served: Served) -> None:
     served.send()
-    assert served.answers.content_types == [""]
+    assert served.responses.content_types == [""]
 
 
-def test_the_size_of_an_answer_is_told_before_it_is_sent(served: Served) -> None:
+def test_the_size_of_a_response_is_told_before_it_is_sent(served: Served) -> None:
     def with_data() -> str:
         served.resource.Data["A"] = "ü" * 500
         return "role/policy"
 
     served.result = with_data
     served.send()
-    [size] = served.answers.sizes
+    [size] = served.responses.sizes
     # So many more characters, of one byte each, fill it.
-    fitting = {"A": "ü" * 500 + "x" * (response.ANSWER_LIMIT - size)}
-    response.refuse_too_many(served.request(), "SecretIds", 50, "role/policy", fitting)
-    with pytest.raises(Refused) as refused:
-        response.refuse_too_many(served.request(), "SecretIds", 50, "role/policy", fitting | {"A": fitting["A"] + "x"})
+    longest = {"A": "ü" * 500 + "x" * (response_module.RESPONSE_LIMIT - size)}
+    response_module.check_response_size(served.request(), "SecretIds", 50, "role/policy", longest)
+    with pytest.raises(RequestError) as refused:
+        response_module.check_response_size(
+            served.request(), "SecretIds", 50, "role/policy", longest | {"A": longest["A"] + "x"}
+        )
     assert str(refused.value) == (
-        "SecretIds: 50 secrets are too many for one resource: the answer would have 4,097 bytes, CloudFormation takes"
-        " 4,096. Spread them over several."
+        "SecretIds: 50 secrets are too many for one resource. The response would have 4,097 bytes, and CloudFormation"
+        " accepts 4,096. Distribute the secrets over several resources."
     )
-    assert refused.value.kind == "Limit"
+    assert refused.value.error_code == "ServiceLimitExceeded"
 
 
 # --- delivery ---
 
 
 @pytest.mark.parametrize("statuses", [[500], [503, 503], [429, 500]])
-def test_an_answer_that_is_turned_away_for_now_is_sent_again(served: Served, statuses: list[int]) -> None:
-    served.answers.statuses = statuses
+def test_a_response_that_is_turned_away_for_now_is_sent_again(served: Served, statuses: list[int]) -> None:
+    served.responses.statuses = statuses
     assert served.send()["Status"] == "SUCCESS"
 
 
 @pytest.mark.parametrize("statuses", [[403], [404], [500] * 6])
-def test_an_answer_that_is_not_taken_fails_the_invocation(served: Served, statuses: list[int]) -> None:
-    served.answers.statuses = [*statuses]
-    with pytest.raises(Undelivered):
+def test_a_response_that_is_not_taken_fails_the_invocation(served: Served, statuses: list[int]) -> None:
+    served.responses.statuses = [*statuses]
+    with pytest.raises(ResponseDeliveryError):
         served.resource(served.request(), Context())
-    assert served.answers.received == []
-    assert served.answers.statuses == [], "tried as often as it may be, and no more"
+    assert served.responses.received == []
+    assert served.responses.statuses == [], "tried as often as it may be, and no more"
 
 
 class Tries:
-    """`cloudformation._put` for `deliver`: what each try comes to, and how long it may take."""
+    """`cloudformation._put` for `send`: what each try comes to, and how long it may take."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *outcomes: int | Exception) -> None:
         self.outcomes = [*outcomes]
         self.timeouts: list[float] = []
-        monkeypatch.setattr(provider, "_put", self._put)
+        monkeypatch.setattr(response_module, "_put", self._put)
 
     def _put(self, url: str, body: bytes, timeout: float) -> int:
         assert (url, body) == ("https://localhost/", b"{}")
@@ -498,14 +512,14 @@ class Tries:
             raise outcome
         return outcome
 
-    def deliver(self, seconds: float) -> None:
+    def send(self, seconds: float) -> None:
         """With so many seconds left."""
-        provider.deliver("https://localhost/", b"{}", time.monotonic() + seconds)
+        response_module.send("https://localhost/", b"{}", time.monotonic() + seconds)
 
 
 @pytest.mark.parametrize("status", [200, 201, 299])
-def test_a_2xx_is_an_answer_that_is_taken(served: Served, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
-    Tries(monkeypatch, status).deliver(60)
+def test_a_2xx_is_a_response_that_is_taken(served: Served, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    Tries(monkeypatch, status).send(60)
 
 
 @pytest.mark.parametrize(
@@ -515,12 +529,12 @@ def test_a_2xx_is_an_answer_that_is_taken(served: Served, monkeypatch: pytest.Mo
 def test_whatever_may_pass_is_tried_again(
     served: Served, monkeypatch: pytest.MonkeyPatch, for_now: int | Exception
 ) -> None:
-    Tries(monkeypatch, for_now, for_now, 200).deliver(60)
+    Tries(monkeypatch, for_now, for_now, 200).send(60)
     tries = Tries(monkeypatch, *[for_now] * 6)
-    with pytest.raises(Undelivered) as undelivered:
-        tries.deliver(60)
+    with pytest.raises(ResponseDeliveryError) as undelivered:
+        tries.send(60)
     problem = type(for_now).__name__ if isinstance(for_now, Exception) else f"HTTP {for_now}"
-    assert str(undelivered.value) == f"the answer could not be delivered to CloudFormation: {problem}"
+    assert str(undelivered.value) == f"the response could not be delivered to CloudFormation: {problem}"
     assert tries.outcomes == []
 
 
@@ -528,14 +542,14 @@ def test_whatever_may_pass_is_tried_again(
 def test_what_is_refused_once_is_refused_for_good(
     served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int
 ) -> None:
-    log.start()
+    log.configure()
     tries = Tries(monkeypatch, 500, status)
-    with pytest.raises(Undelivered, match=f"HTTP {status}"):
-        tries.deliver(60)
+    with pytest.raises(ResponseDeliveryError, match=f"HTTP {status}"):
+        tries.send(60)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(line["message"], line["attempt"], line["problem"]) for line in lines] == [
-        ("answer not delivered", 1, "HTTP 500"),
-        ("answer not delivered", 2, f"HTTP {status}"),
+        ("response not delivered", 1, "HTTP 500"),
+        ("response not delivered", 2, f"HTTP {status}"),
     ]
 
 
@@ -544,7 +558,7 @@ def test_a_try_takes_ten_seconds_or_what_is_left(
     served: Served, monkeypatch: pytest.MonkeyPatch, left: float, timeout: float
 ) -> None:
     tries = Tries(monkeypatch, 200)
-    tries.deliver(left)
+    tries.send(left)
     assert tries.timeouts == [pytest.approx(timeout, abs=0.1)]
 
 
@@ -552,7 +566,7 @@ def test_a_host_that_cannot_be_reached_fails_the_invocation_within_its_time(serv
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    with pytest.raises(Undelivered):
+    with pytest.raises(ResponseDeliveryError):
         served.resource(served.request(ResponseURL=f"https://localhost:{port}/"), Context())
 
 
@@ -561,14 +575,14 @@ def test_pauses_between_tries_grow_and_end_with_the_time_that_is_left(
 ) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
-    served.answers.statuses = [500] * 6
-    with pytest.raises(Undelivered):
+    served.responses.statuses = [500] * 6
+    with pytest.raises(ResponseDeliveryError):
         served.resource(served.request(), Context())
     assert pauses == [0.5, 1, 2, 4, 8]
 
     pauses.clear()
-    served.answers.statuses = [500] * 6
-    with pytest.raises(Undelivered):
+    served.responses.statuses = [500] * 6
+    with pytest.raises(ResponseDeliveryError):
         served.resource(served.request(), Context(milliseconds=3000))
     assert pauses == [0.5, 1, 2]
 
@@ -576,10 +590,10 @@ def test_pauses_between_tries_grow_and_end_with_the_time_that_is_left(
 def test_a_host_that_takes_the_connection_and_says_nothing_does_not_hang(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider, "_TRY_TIMEOUT", 0.2)
+    monkeypatch.setattr(response_module, "_ATTEMPT_TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"https://localhost:{silent.getsockname()[1]}/"
-        with pytest.raises(Undelivered, match="no answer was delivered"):
+        with pytest.raises(ResponseDeliveryError, match="no response was delivered"):
             served.resource(served.request(ResponseURL=url), Context(milliseconds=2600))
 
 
@@ -591,10 +605,10 @@ def test_a_host_that_takes_the_connection_and_says_nothing_does_not_hang(
         ("Delete", {"PhysicalResourceId": "given"}, "given"),
     ],
 )
-def test_when_time_runs_out_the_one_answer_is_failed_with_a_usable_id(
-    answers: Answers, request_type: str, given: dict[str, str], answered: str
+def test_when_time_runs_out_the_one_response_is_failed_with_a_usable_id(
+    responses: ResponseServer, request_type: str, given: dict[str, str], answered: str
 ) -> None:
-    served = Served(answers)
+    served = Served(responses)
     late = threading.Event()
 
     def slow() -> str:
@@ -605,10 +619,10 @@ def test_when_time_runs_out_the_one_answer_is_failed_with_a_usable_id(
     # The timer rings after three quarters of such a short time.
     threading.Timer(1.0, late.set).start()
     started = time.monotonic()
-    answer = served.send(Context(milliseconds=700), RequestType=request_type, **given)
+    response = served.send(Context(milliseconds=700), RequestType=request_type, **given)
     assert time.monotonic() - started >= 0.9, "the handler went on to its end"
-    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", answered)
-    assert answer["Reason"].startswith("The provider function ran out of time")
+    assert (response["Status"], response["PhysicalResourceId"]) == ("FAILED", answered)
+    assert response["Reason"].startswith("The provider function ran out of time")
 
 
 @pytest.mark.parametrize(
@@ -626,13 +640,13 @@ def test_when_time_runs_out_the_one_answer_is_failed_with_a_usable_id(
         (10_000_000, {}, 10_000, 15),
     ],
 )
-def test_fifteen_seconds_are_kept_for_the_answer_or_a_quarter_of_a_short_time(
+def test_fifteen_seconds_are_kept_for_the_response_or_a_quarter_of_a_short_time(
     served: Served, milliseconds: int, declared: Any, left: float, kept: float
 ) -> None:
     begun = time.monotonic()
     served.send(Context(milliseconds=milliseconds), ResourceProperties=declared)
-    assert served.resource.ends - begun == pytest.approx(left, abs=0.5)
-    assert served.resource.ends - served.resource.answers_by == pytest.approx(kept, abs=0.1)
+    assert served.resource.deadline - begun == pytest.approx(left, abs=0.5)
+    assert served.resource.deadline - served.resource.response_deadline == pytest.approx(kept, abs=0.1)
     assert served.resource._timer.interval == pytest.approx(left - kept, abs=0.5)
     assert served.resource._timer.daemon
 
@@ -642,12 +656,12 @@ def test_a_request_without_properties_has_the_time_of_its_invocation(served: Ser
     del event["ResourceProperties"]
     begun = time.monotonic()
     served.resource(event, Context(milliseconds=100_000))
-    assert served.resource.ends - begun == pytest.approx(100, abs=0.5)
+    assert served.resource.deadline - begun == pytest.approx(100, abs=0.5)
 
 
-def test_once_lateness_is_ruled_out_the_timer_answers_nothing(served: Served) -> None:
+def test_once_lateness_is_ruled_out_the_timer_responses_nothing(served: Served) -> None:
     def ruled_out() -> str:
-        served.resource.refuse_late()
+        served.resource.raise_if_timed_out()
         served.resource._timer.function()
         return "role/policy"
 
@@ -655,13 +669,13 @@ def test_once_lateness_is_ruled_out_the_timer_answers_nothing(served: Served) ->
     assert served.send()["Status"] == "SUCCESS"
 
 
-def test_what_was_answered_because_time_ran_out_is_late(served: Served) -> None:
+def test_what_was_responded_to_because_time_ran_out_is_late(served: Served) -> None:
     caught = []
 
     def too_late() -> str:
         served.resource._timer.function()
-        with pytest.raises(OutOfTime) as late:
-            served.resource.refuse_late()
+        with pytest.raises(DeadlineExceededError) as late:
+            served.resource.raise_if_timed_out()
         caught.append(late)
         return "role/policy"
 
@@ -671,7 +685,7 @@ def test_what_was_answered_because_time_ran_out_is_late(served: Served) -> None:
 
 
 @pytest.mark.parametrize(("request_type", "answered"), [("Create", "role/policy"), ("Update", "given")])
-def test_a_late_answer_has_the_id_of_what_is_there(served: Served, request_type: str, answered: str) -> None:
+def test_a_late_response_has_the_id_of_what_is_there(served: Served, request_type: str, answered: str) -> None:
     def too_late() -> str:
         served.resource.PhysicalResourceId = "role/policy"
         served.resource.Data["PolicyName"] = "policy"
@@ -679,14 +693,14 @@ def test_a_late_answer_has_the_id_of_what_is_there(served: Served, request_type:
         return "role/policy"
 
     served.result = too_late
-    answer = served.send(RequestType=request_type, PhysicalResourceId="given")
-    assert (answer["PhysicalResourceId"], answer["Data"]) == (answered, {})
+    response = served.send(RequestType=request_type, PhysicalResourceId="given")
+    assert (response["PhysicalResourceId"], response["Data"]) == (answered, {})
 
 
-def test_a_timer_that_wakes_up_late_answers_no_other_request(served: Served) -> None:
+def test_a_timer_that_wakes_up_late_responses_no_other_request(served: Served) -> None:
     served.send()
     timer = served.resource._timer
-    served.answers.clear()
+    served.responses.clear()
 
     def meanwhile() -> str:
         timer.function()
@@ -696,37 +710,37 @@ def test_a_timer_that_wakes_up_late_answers_no_other_request(served: Served) -> 
     assert served.send(RequestId="another")["Status"] == "SUCCESS"
 
 
-def test_a_late_answer_that_is_not_taken_fails_the_invocation(served: Served) -> None:
+def test_a_late_response_that_is_not_taken_fails_the_invocation(served: Served) -> None:
     went_on = []
 
     def too_late() -> str:
-        served.answers.statuses = [403]
+        served.responses.statuses = [403]
         served.resource._timer.function()
         went_on.append("quietly")
         return "role/policy"
 
     served.result = too_late
-    with pytest.raises(Undelivered, match="no answer was delivered for request aaaaaaaa"):
+    with pytest.raises(ResponseDeliveryError, match="no response was delivered for request aaaaaaaa"):
         served.resource(served.request(), Context())
     assert went_on
-    assert served.answers.received == []
+    assert served.responses.received == []
 
 
-def test_an_answer_that_is_under_way_when_the_handler_ends_is_waited_for(
-    answers: Answers, monkeypatch: pytest.MonkeyPatch
+def test_a_response_that_is_under_way_when_the_handler_ends_is_waited_for(
+    responses: ResponseServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    served = Served(answers)
-    deliver = provider.deliver
+    served = Served(responses)
+    send = response_module.send
 
     def slowly(*arguments: Any) -> None:
         time.sleep(1)
-        deliver(*arguments)
+        send(*arguments)
 
     def until_the_timer_has_rung() -> str:
         time.sleep(0.8)
         return "role/policy"
 
-    monkeypatch.setattr(provider, "deliver", slowly)
+    monkeypatch.setattr(provider, "send", slowly)
     served.result = until_the_timer_has_rung
     assert served.send(Context(milliseconds=700))["Status"] == "FAILED"
 
@@ -734,20 +748,23 @@ def test_an_answer_that_is_under_way_when_the_handler_ends_is_waited_for(
 # --- the whole handler ---
 
 
-def test_the_handler_serves_requests_and_refuses_the_rest(world: World) -> None:
-    assert world.create()["StackId"] == STACK_ID
-    with pytest.raises(NotARequest):
+def test_the_handler_serves_requests_and_refuses_the_rest(account: Account) -> None:
+    assert account.create()["StackId"] == STACK_ID
+    with pytest.raises(InvalidEventError):
         custom_resource.handler({"Step": "createSecret"}, Context())
 
 
 def test_the_signed_url_is_in_no_log_even_where_delivery_fails(
-    world: World, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    account: Account, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    world.answers.statuses = [500, 403]
-    with pytest.raises(Undelivered) as undelivered:
-        custom_resource.handler(world.request("Create", {}), Context())
+    account.responses.statuses = [500, 403]
+    with pytest.raises(ResponseDeliveryError) as undelivered:
+        custom_resource.handler(account.request("Create", {}), Context())
     output = capsys.readouterr()
     lines = [json.loads(line) for line in output.out.splitlines()]
-    assert [line["problem"] for line in lines if line["message"] == "answer not delivered"] == ["HTTP 500", "HTTP 403"]
+    assert [line["problem"] for line in lines if line["message"] == "response not delivered"] == [
+        "HTTP 500",
+        "HTTP 403",
+    ]
     assert "sentinel" not in output.out + output.err + caplog.text + str(undelivered.value)

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from rotation_role_policy.cloudformation import stack
-from rotation_role_policy.cloudformation.stack import RequestSupersededError, ResourceStatus, StackStatus
+from rotation_role_policy.cloudformation import request, stack
+from rotation_role_policy.cloudformation.stack import ResourceStatus, StackStatus
+from rotation_role_policy.cloudformation.superseded import RequestSupersededError, raise_if_superseded
+from tests.support.account import LOGICAL_ID, OWN_POLICY, STACK_ID, Account, WatchedAws, error
 from tests.support.fake_cloudformation import FakeCloudFormation
-from tests.support.world import LOGICAL_ID, OWN_POLICY, STACK_ID, WatchedAws, World, error
 
 OWN_ID = f"rotation-role/{OWN_POLICY}"
 NEW_ID = f"successor/{OWN_POLICY}"
@@ -18,9 +19,9 @@ NEW = OLD | {"SecretId": "prod/other"}
 
 
 @pytest.fixture
-def cloudformation(world: World) -> FakeCloudFormation:
+def cloudformation(account: Account) -> FakeCloudFormation:
     """With a stack whose resource was created a while ago."""
-    fake = world.cloudformation
+    fake = account.cloudformation
     fake.set_status(STACK_ID, "CREATE_IN_PROGRESS")
     fake.set_resource(STACK_ID, LOGICAL_ID, "CREATE_IN_PROGRESS", "", OLD)
     fake.set_resource(STACK_ID, LOGICAL_ID, "CREATE_COMPLETE", OWN_ID, OLD)
@@ -29,20 +30,20 @@ def cloudformation(world: World) -> FakeCloudFormation:
 
 
 @pytest.fixture
-def forward(world: World, cloudformation: FakeCloudFormation) -> dict[str, Any]:
+def forward(account: Account, cloudformation: FakeCloudFormation) -> dict[str, Any]:
     """An Update, sent a moment ago."""
-    return world.request("Update", NEW, PhysicalResourceId=OWN_ID)
+    return account.request("Update", NEW, PhysicalResourceId=OWN_ID)
 
 
-def superseded(world: World, event: dict[str, Any], physical_id: str = OWN_ID) -> str:
-    """Why the request is superseded; empty where it is not."""
-    aws = WatchedAws(world)
+def reason_superseded(account: Account, event: dict[str, Any], physical_id: str = OWN_ID) -> str:
+    """Return why the request is superseded; empty if it is not."""
+    aws = WatchedAws(account)
     reasons = []
     # Whether the status was asked for already, or is asked for if need be.
-    for status in (stack.status(aws, event), None):
-        world.calls.clear()
+    for status in (stack.get_status(aws, event), None):
+        account.calls.clear()
         try:
-            stack.raise_if_superseded(aws, event, physical_id, status)
+            raise_if_superseded(aws, event, physical_id, status)
         except RequestSupersededError as why:
             reasons.append(str(why))
         else:
@@ -68,15 +69,15 @@ def superseded(world: World, event: dict[str, Any], physical_id: str = OWN_ID) -
     ],
 )
 def test_a_stack_rolls_back_while_its_rollback_is_in_progress(
-    world: World, forward: dict[str, Any], value: str, is_rollback: bool
+    account: Account, forward: dict[str, Any], value: str, is_rollback: bool
 ) -> None:
-    world.cloudformation.set_status(STACK_ID, value)
-    status = stack.status(WatchedAws(world), forward)
-    assert (status.value, status.is_rollback, status.is_unanswered) == (value, is_rollback, False)
+    account.cloudformation.set_status(STACK_ID, value)
+    status = stack.get_status(WatchedAws(account), forward)
+    assert (status.value, status.is_rollback, status.can_retry) == (value, is_rollback, False)
 
 
 @pytest.mark.parametrize(
-    ("trouble", "is_unanswered"),
+    ("trouble", "can_retry"),
     [
         (error("Throttling"), True),
         (ReadTimeoutError(endpoint_url="https://cloudformation"), True),
@@ -86,83 +87,83 @@ def test_a_stack_rolls_back_while_its_rollback_is_in_progress(
     ],
 )
 def test_a_status_that_is_not_known_may_still_be_told(
-    world: World, forward: dict[str, Any], trouble: Exception, is_unanswered: bool
+    account: Account, forward: dict[str, Any], trouble: Exception, can_retry: bool
 ) -> None:
-    world.faults["cloudformation:DescribeStacks"] = [trouble] * 1000
-    assert stack.status(WatchedAws(world), forward) == StackStatus(is_unanswered=is_unanswered)
+    account.faults["cloudformation:DescribeStacks"] = [trouble] * 1000
+    assert stack.get_status(WatchedAws(account), forward) == StackStatus(can_retry=can_retry)
 
 
 # --- superseded ---
 
 
-def test_a_request_that_cloudformation_waits_for_is_not_superseded(world: World, forward: dict[str, Any]) -> None:
-    assert superseded(world, forward) == ""
-    world.cloudformation.set_resource(STACK_ID, "Other", "CREATE_FAILED", "other", {})
-    assert superseded(world, forward) == ""
+def test_a_request_that_cloudformation_waits_for_is_not_superseded(account: Account, forward: dict[str, Any]) -> None:
+    assert reason_superseded(account, forward) == ""
+    account.cloudformation.set_resource(STACK_ID, "Other", "CREATE_FAILED", "other", {})
+    assert reason_superseded(account, forward) == ""
 
 
 @pytest.mark.parametrize("physical_id", [OWN_ID, NEW_ID])
-def test_a_rollbacks_own_update_is_not_superseded(world: World, forward: dict[str, Any], physical_id: str) -> None:
-    fake = world.cloudformation
+def test_a_rollbacks_own_update_is_not_superseded(account: Account, forward: dict[str, Any], physical_id: str) -> None:
+    fake = account.cloudformation
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_FAILED", OWN_ID, NEW, "Resource update cancelled")
     fake.set_status(STACK_ID, "UPDATE_ROLLBACK_IN_PROGRESS")
-    own = world.request("Update", OLD, stack_status="UPDATE_ROLLBACK_IN_PROGRESS", PhysicalResourceId=physical_id)
-    assert superseded(world, own) == ""
-    assert superseded(world, forward) == (
+    own = account.request("Update", OLD, stack_status="UPDATE_ROLLBACK_IN_PROGRESS", PhysicalResourceId=physical_id)
+    assert reason_superseded(account, own) == ""
+    assert reason_superseded(account, forward) == (
         "CloudFormation no longer waits for this request: since then, the resource was UPDATE_IN_PROGRESS."
     )
 
 
 def test_a_rollback_that_begins_in_the_second_of_its_request_is_not_superseded(
-    world: World, cloudformation: FakeCloudFormation
+    account: Account, cloudformation: FakeCloudFormation
 ) -> None:
     # A signature has whole seconds: the request seems to be older than the events before it.
     cloudformation.pace = timedelta(milliseconds=50)
     cloudformation.now = datetime(2026, 1, 1, 13, 0, 0, 100_000, UTC)
-    world.request("Update", NEW, PhysicalResourceId=OWN_ID)
+    account.request("Update", NEW, PhysicalResourceId=OWN_ID)
     cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_FAILED", OWN_ID, NEW, "it failed")
-    own = world.request("Update", OLD, stack_status="UPDATE_ROLLBACK_IN_PROGRESS", PhysicalResourceId=OWN_ID)
-    assert superseded(world, own) == ""
+    own = account.request("Update", OLD, stack_status="UPDATE_ROLLBACK_IN_PROGRESS", PhysicalResourceId=OWN_ID)
+    assert reason_superseded(account, own) == ""
     # Nor is it where CloudFormation does not show the last events yet.
     del cloudformation.stacks[STACK_ID].events[-1]
-    assert superseded(world, own) == ""
+    assert reason_superseded(account, own) == ""
 
 
 @pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS"])
 def test_a_request_is_superseded_when_the_stack_rolls_back_or_is_deleted(
-    world: World, forward: dict[str, Any], status: str
+    account: Account, forward: dict[str, Any], status: str
 ) -> None:
-    world.cloudformation.set_status(STACK_ID, status)
-    assert status in superseded(world, forward)
+    account.cloudformation.set_status(STACK_ID, status)
+    assert status in reason_superseded(account, forward)
 
 
-def test_a_rollback_of_a_nested_stack_is_not_that_of_the_stack(world: World, forward: dict[str, Any]) -> None:
-    world.cloudformation.set_resource(STACK_ID, "Nested", "UPDATE_ROLLBACK_IN_PROGRESS", "arn:nested", {})
-    assert superseded(world, forward) == ""
+def test_a_rollback_of_a_nested_stack_is_not_that_of_the_stack(account: Account, forward: dict[str, Any]) -> None:
+    account.cloudformation.set_resource(STACK_ID, "Nested", "UPDATE_ROLLBACK_IN_PROGRESS", "arn:nested", {})
+    assert reason_superseded(account, forward) == ""
 
 
-def test_a_request_is_superseded_when_its_resource_failed(world: World, forward: dict[str, Any]) -> None:
-    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_FAILED", OWN_ID, NEW, "timed out")
-    assert "the resource was UPDATE_FAILED" in superseded(world, forward)
+def test_a_request_is_superseded_when_its_resource_failed(account: Account, forward: dict[str, Any]) -> None:
+    account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_FAILED", OWN_ID, NEW, "timed out")
+    assert "the resource was UPDATE_FAILED" in reason_superseded(account, forward)
 
 
-def test_another_delivery_that_was_answered_does_not_supersede(world: World, forward: dict[str, Any]) -> None:
-    fake = world.cloudformation
+def test_another_delivery_that_was_responded_to_does_not_supersede(account: Account, forward: dict[str, Any]) -> None:
+    fake = account.cloudformation
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", NEW_ID, NEW, "Requested update required a new one")
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", NEW_ID, NEW)
     fake.set_status(STACK_ID, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
     fake.set_resource(STACK_ID, LOGICAL_ID, "DELETE_IN_PROGRESS", OWN_ID)
-    assert superseded(world, forward, NEW_ID) == ""
+    assert reason_superseded(account, forward, NEW_ID) == ""
     # The function has got another role since: nobody would delete the policy there.
-    assert "UPDATE_COMPLETE" in superseded(world, forward, f"third/{OWN_POLICY}")
+    assert "UPDATE_COMPLETE" in reason_superseded(account, forward, f"third/{OWN_POLICY}")
 
 
 def test_a_request_is_superseded_when_its_resource_was_taken_out_of_the_template(
-    world: World, forward: dict[str, Any]
+    account: Account, forward: dict[str, Any]
 ) -> None:
-    world.cloudformation.set_status(STACK_ID, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
-    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "DELETE_COMPLETE", OWN_ID)
-    assert "DELETE_COMPLETE" in superseded(world, forward)
+    account.cloudformation.set_status(STACK_ID, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+    account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "DELETE_COMPLETE", OWN_ID)
+    assert "DELETE_COMPLETE" in reason_superseded(account, forward)
 
 
 @pytest.mark.parametrize(
@@ -175,29 +176,31 @@ def test_a_request_is_superseded_when_its_resource_was_taken_out_of_the_template
     ],
 )
 def test_an_event_shows_a_requests_properties_in_whatever_form(
-    world: World, forward: dict[str, Any], shown: dict[str, Any], is_same: bool
+    account: Account, forward: dict[str, Any], shown: dict[str, Any], is_same: bool
 ) -> None:
-    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", OWN_ID, shown)
-    assert (superseded(world, forward) == "") is is_same
+    account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", OWN_ID, shown)
+    assert (reason_superseded(account, forward) == "") is is_same
 
 
-def test_a_late_request_is_told_in_a_stack_of_many_resources(world: World, forward: dict[str, Any]) -> None:
-    fake = world.cloudformation
+def test_a_late_request_is_told_in_a_stack_of_many_resources(account: Account, forward: dict[str, Any]) -> None:
+    fake = account.cloudformation
     fake.set_status(STACK_ID, "UPDATE_ROLLBACK_IN_PROGRESS")
     for number in range(500):
         fake.set_resource(STACK_ID, f"Other{number}", "UPDATE_COMPLETE", "other", {})
-    assert "UPDATE_ROLLBACK_IN_PROGRESS" in superseded(world, forward)
+    assert "UPDATE_ROLLBACK_IN_PROGRESS" in reason_superseded(account, forward)
 
 
-def test_while_the_operation_just_goes_on_one_page_of_events_is_enough(world: World, forward: dict[str, Any]) -> None:
-    fake = world.cloudformation
+def test_while_the_operation_just_goes_on_one_page_of_events_is_enough(
+    account: Account, forward: dict[str, Any]
+) -> None:
+    fake = account.cloudformation
     for number in range(500):
         fake.set_resource(STACK_ID, f"Other{number}", "CREATE_COMPLETE", "other", {})
-    assert superseded(world, forward) == ""
-    assert world.actions() == ["cloudformation:DescribeStackEvents", "cloudformation:DescribeStacks"]
+    assert reason_superseded(account, forward) == ""
+    assert account.actions() == ["cloudformation:DescribeStackEvents", "cloudformation:DescribeStacks"]
     fake.stacks[STACK_ID].events[:-50] = []
-    assert superseded(world, forward) == ""
-    assert world.actions() == ["cloudformation:DescribeStackEvents"]
+    assert reason_superseded(account, forward) == ""
+    assert account.actions() == ["cloudformation:DescribeStackEvents"]
 
 
 @pytest.mark.parametrize(
@@ -212,30 +215,30 @@ def test_while_the_operation_just_goes_on_one_page_of_events_is_enough(world: Wo
     ],
 )
 def test_where_the_events_are_not_told_the_status_tells_what_it_can(
-    world: World, forward: dict[str, Any], request_type: str, status: str, is_superseded: bool
+    account: Account, forward: dict[str, Any], request_type: str, status: str, is_superseded: bool
 ) -> None:
-    world.cloudformation.set_status(STACK_ID, status)
-    world.faults["cloudformation:DescribeStackEvents"] = [error("AccessDenied")] * 2
-    assert bool(superseded(world, forward | {"RequestType": request_type})) is is_superseded
+    account.cloudformation.set_status(STACK_ID, status)
+    account.faults["cloudformation:DescribeStackEvents"] = [error("AccessDenied")] * 2
+    assert bool(reason_superseded(account, forward | {"RequestType": request_type})) is is_superseded
 
 
-def test_without_the_time_of_a_request_its_properties_decide(world: World, forward: dict[str, Any]) -> None:
-    by_hand = forward | {"ResponseURL": world.answers.url}
-    assert stack.sent_at(by_hand) is None
-    assert superseded(world, by_hand) == ""
-    world.request("Update", OLD, stack_status="UPDATE_ROLLBACK_IN_PROGRESS", PhysicalResourceId=OWN_ID)
-    assert "UPDATE_IN_PROGRESS" in superseded(world, by_hand)
+def test_without_the_time_of_a_request_its_properties_decide(account: Account, forward: dict[str, Any]) -> None:
+    by_hand = forward | {"ResponseURL": account.responses.url}
+    assert request.signed_at(by_hand) is None
+    assert reason_superseded(account, by_hand) == ""
+    account.request("Update", OLD, stack_status="UPDATE_ROLLBACK_IN_PROGRESS", PhysicalResourceId=OWN_ID)
+    assert "UPDATE_IN_PROGRESS" in reason_superseded(account, by_hand)
 
 
 @pytest.mark.parametrize("unreadable", [{}, {"ResourceProperties": '{"SecretId": "prod/'}])
 def test_events_without_properties_supersede_nothing(
-    world: World, forward: dict[str, Any], unreadable: dict[str, str]
+    account: Account, forward: dict[str, Any], unreadable: dict[str, str]
 ) -> None:
-    by_hand = forward | {"ResponseURL": world.answers.url}
-    for stack_event in world.cloudformation.stacks[STACK_ID].events:
+    by_hand = forward | {"ResponseURL": account.responses.url}
+    for stack_event in account.cloudformation.stacks[STACK_ID].events:
         if stack_event.pop("ResourceProperties", None):
             stack_event |= unreadable
-    assert superseded(world, by_hand) == ""
+    assert reason_superseded(account, by_hand) == ""
 
 
 @pytest.mark.parametrize(
@@ -249,20 +252,20 @@ def test_events_without_properties_supersede_nothing(
     ],
 )
 def test_a_request_was_sent_when_its_response_url_was_signed(query: str, time: datetime | None) -> None:
-    assert stack.sent_at({"ResponseURL": f"https://example.com/a?{query}"}) == time
+    assert request.signed_at({"ResponseURL": f"https://example.com/a?{query}"}) == time
 
 
 # --- physical IDs ---
 
 
-def test_the_previous_physical_id_is_that_before_the_operation(world: World, forward: dict[str, Any]) -> None:
-    fake = world.cloudformation
+def test_the_previous_physical_id_is_that_before_the_operation(account: Account, forward: dict[str, Any]) -> None:
+    fake = account.cloudformation
     fake.page_size = 2
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", NEW_ID, NEW, "Requested update required a new one")
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", NEW_ID, NEW)
     in_place = {"StackId": STACK_ID, "LogicalResourceId": LOGICAL_ID, "PhysicalResourceId": OWN_ID}
     replaced = in_place | {"PhysicalResourceId": NEW_ID}
-    aws = WatchedAws(world)
+    aws = WatchedAws(account)
     fake.set_status(STACK_ID, "UPDATE_ROLLBACK_IN_PROGRESS")
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", NEW_ID, OLD)
     assert stack.previous_physical_id(aws, replaced) == OWN_ID
@@ -271,7 +274,7 @@ def test_the_previous_physical_id_is_that_before_the_operation(world: World, for
     fake.set_status(STACK_ID, "UPDATE_IN_PROGRESS")
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", OWN_ID, NEW)
     assert stack.previous_physical_id(aws, in_place) == ""
-    world.faults["cloudformation:DescribeStackEvents"] = [error("AccessDenied")]
+    account.faults["cloudformation:DescribeStackEvents"] = [error("AccessDenied")]
     assert stack.previous_physical_id(aws, replaced) == ""
 
 
@@ -287,36 +290,36 @@ def test_the_previous_physical_id_is_that_before_the_operation(world: World, for
         (
             "UPDATE_IN_PROGRESS",
             OWN_ID,
-            ResourceStatus(OWN_ID, is_deleted=False, requested=OLD, is_in_progress=True),
+            ResourceStatus(OWN_ID, is_deleted=False, requested_properties=OLD, is_in_progress=True),
         ),
-        ("CREATE_IN_PROGRESS", "", ResourceStatus("", is_deleted=False, requested=OLD, is_in_progress=True)),
+        ("CREATE_IN_PROGRESS", "", ResourceStatus("", is_deleted=False, requested_properties=OLD, is_in_progress=True)),
     ],
 )
 def test_the_status_of_a_resource_tells_what_cloudformation_believes(
-    world: World, forward: dict[str, Any], status: str, physical_id: str, expected: ResourceStatus
+    account: Account, forward: dict[str, Any], status: str, physical_id: str, expected: ResourceStatus
 ) -> None:
-    world.cloudformation.page_size = 1
-    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, status, physical_id, OLD)
-    world.cloudformation.set_resource(STACK_ID, "Other", "UPDATE_IN_PROGRESS", "other", {})
+    account.cloudformation.page_size = 1
+    account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, status, physical_id, OLD)
+    account.cloudformation.set_resource(STACK_ID, "Other", "UPDATE_IN_PROGRESS", "other", {})
     # That of another physical ID, in the clean-up.
-    world.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "DELETE_IN_PROGRESS", "old/id")
-    assert stack.resource_status(WatchedAws(world), forward) == expected
+    account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "DELETE_IN_PROGRESS", "old/id")
+    assert stack.get_resource_status(WatchedAws(account), forward) == expected
 
 
 @pytest.mark.parametrize("action", ["DescribeStackResource", "DescribeStackEvents"])
-def test_the_status_of_a_resource_may_not_be_told(world: World, forward: dict[str, Any], action: str) -> None:
-    world.faults[f"cloudformation:{action}"] = [error("AccessDenied")]
-    assert stack.resource_status(WatchedAws(world), forward) is None
+def test_the_status_of_a_resource_may_not_be_told(account: Account, forward: dict[str, Any], action: str) -> None:
+    account.faults[f"cloudformation:{action}"] = [error("AccessDenied")]
+    assert stack.get_resource_status(WatchedAws(account), forward) is None
 
 
 @pytest.mark.parametrize(
     ("code", "current"), [("", OWN_ID), ("ValidationError", ""), ("AccessDenied", None), ("Throttling", None)]
 )
 def test_the_current_physical_id_is_asked_for_a_minute(
-    world: World, forward: dict[str, Any], code: str, current: str | None
+    account: Account, forward: dict[str, Any], code: str, current: str | None
 ) -> None:
-    world.faults["cloudformation:DescribeStackResource"] = [error(code)] * 1000 if code else []
-    assert stack.current_physical_id(WatchedAws(world), forward) == current
-    assert sum(world.slept) <= 60
+    account.faults["cloudformation:DescribeStackResource"] = [error(code)] * 1000 if code else []
+    assert stack.current_physical_id(WatchedAws(account), forward) == current
+    assert sum(account.slept) <= 60
     if code == "Throttling":
-        assert sum(world.slept) > 40
+        assert sum(account.slept) > 40

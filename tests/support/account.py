@@ -23,7 +23,7 @@ from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.cloudformation.provider import CustomResource
 from rotation_role_policy_cli.caller_aws import CallerAws
 from tests.support.fake_cloudformation import FakeCloudFormation
-from tests.support.response_server import Answers
+from tests.support.response_server import ResponseServer
 
 ACCOUNT = "123456789012"
 REGION = "eu-central-1"
@@ -35,12 +35,12 @@ OWN_POLICY = "DatabaseRotationPolicy-697baaecb2ba"
 Trouble = BaseException | Callable[[], Any]
 """What is raised, or what else happens at that moment."""
 
-_CORE = botocore.session.get_session()
+_SESSION = botocore.session.get_session()
 
 
 @cache
 def _client(service: str) -> Any:
-    return boto3.Session(botocore_session=_CORE).client(service, region_name=REGION)
+    return boto3.Session(botocore_session=_SESSION).client(service, region_name=REGION)
 
 
 @dataclass
@@ -66,10 +66,10 @@ def simulate_nothing(_: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @dataclass
-class World:
+class Account:
     """The account, and what the provider did in it."""
 
-    answers: Answers
+    responses: ResponseServer
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """The provider's calls to AWS in their order: ``("secretsmanager:DescribeSecret", parameters)``."""
     faults: dict[str, list[Trouble]] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class World:
     cloudformation: FakeCloudFormation = field(default_factory=FakeCloudFormation)
     simulate: Callable[[dict[str, Any]], list[dict[str, Any]]] = simulate_nothing
     """The EvaluationResults of a SimulatePrincipalPolicy, from its parameters."""
-    responses: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
+    api_responses: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
     """For an action, its response from its parameters, in place of moto's."""
     slept: list[float] = field(default_factory=list)
 
@@ -158,7 +158,7 @@ class World:
             self.cloudformation.set_resource(stack_id, logical_id, in_progress, physical_id, properties)
         return {
             "RequestType": request_type,
-            "ResponseURL": self.cloudformation.response_url(self.answers.url),
+            "ResponseURL": self.cloudformation.response_url(self.responses.url),
             "StackId": STACK_ID,
             "RequestId": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
             "ResourceType": "Custom::RotationRolePolicy",
@@ -169,11 +169,11 @@ class World:
 
     def send(self, event: Any, context: Context | None = None) -> dict[str, Any]:
         """Has the provider serve `event` and gives the one answer that arrived."""
-        self.answers.received.clear()
+        self.responses.received.clear()
         self.calls.clear()
         custom_resource.handler(event, context or Context())
-        [answer] = self.answers.received
-        return answer
+        [response] = self.responses.received
+        return response
 
     def send_elsewhere(self, event: Any) -> dict[str, Any]:
         """As `send`, but in another execution environment: this one can be in the middle of a request."""
@@ -182,11 +182,11 @@ class World:
         resource.update(custom_resource.update)
         resource.delete(custom_resource.delete)
         aws = WatchedAws(
-            World(self.answers, simulate=self.simulate, cloudformation=self.cloudformation, slept=self.slept)
+            Account(self.responses, simulate=self.simulate, cloudformation=self.cloudformation, slept=self.slept)
         )
         with mock.patch.multiple(custom_resource, resource=resource, aws=aws):
             custom_resource.handler(event, Context())
-        return self.answers.received.pop()
+        return self.responses.received.pop()
 
     def create(self, **properties: Any) -> dict[str, Any]:
         """The answer to a Create."""
@@ -211,27 +211,27 @@ class World:
 
 
 @contextmanager
-def connected(answers: Answers) -> Iterator[World]:
+def connected(responses: ResponseServer) -> Iterator[Account]:
     """An empty AWS account, and the provider connected to it.
 
-    Nobody sleeps: the clock goes on by as much, and `World.slept` says how long it was.
+    Nobody sleeps: the clock goes on by as much, and `Account.slept` says how long it was.
     """
     with mock_aws(config={"lambda": {"use_docker": False}}):
-        world = World(answers)
+        account = Account(responses)
         monotonic = time.monotonic
 
         def clock() -> float:
-            return monotonic() + sum(world.slept)
+            return monotonic() + sum(account.slept)
 
         with (
-            mock.patch.object(custom_resource, "aws", WatchedAws(world)),
-            mock.patch.multiple(time, sleep=world.slept.append, monotonic=clock),
+            mock.patch.object(custom_resource, "aws", WatchedAws(account)),
+            mock.patch.multiple(time, sleep=account.slept.append, monotonic=clock),
         ):
-            yield world
+            yield account
 
 
 def error(code: str, message: str = "no", operation: str = "Operation") -> ClientError:
-    """An error of AWS's, for `World.faults`."""
+    """An error of AWS's, for `Account.faults`."""
     return ClientError({"Error": {"Code": code, "Message": message}}, operation)
 
 
@@ -244,14 +244,14 @@ def _next_trouble(troubles: list[Trouble] | None) -> None:
 
 
 class WatchedAws(Aws):
-    """`Aws` that notes its calls in a `World`, fails where the world says so, and answers simulations from it."""
+    """`Aws` that notes its calls in a `Account`, fails where the world says so, and answers simulations from it."""
 
     # One for all tests: it reads botocore's data once.
-    _core = _CORE
+    _session = _SESSION
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, account: Account) -> None:
         super().__init__()
-        self._world = world
+        self._world = account
 
     def _client(self, service: str) -> Any:
         is_new = service not in self._clients
@@ -260,34 +260,34 @@ class WatchedAws(Aws):
             watch(self._world, client, service)
         return client
 
-    def _connect(self, client: Any) -> None:
+    def _configure(self, client: Any) -> None:
         """Moto answers in botocore's own place."""
 
 
-def watch(world: World, client: Any, service: str) -> None:
-    """Notes the calls of a botocore client in `world`, and has them fail where it says so."""
+def watch(account: Account, client: Any, service: str) -> None:
+    """Notes the calls of a botocore client in `account`, and has them fail where it says so."""
 
     def note(params: dict[str, Any], model: Any, **_: Any) -> None:
         action = f"{service}:{model.name}"
-        world.calls.append((action, params))
-        world.moment("before", action)
-        _next_trouble(world.faults.get(action))
+        account.calls.append((action, params))
+        account.moment("before", action)
+        _next_trouble(account.faults.get(action))
 
     def lose(model: Any, **_: Any) -> None:
         action = f"{service}:{model.name}"
-        world.moment("after", action)
-        _next_trouble(world.lost.get(action))
+        account.moment("after", action)
+        _next_trouble(account.lost.get(action))
 
     def respond(model: Any, **_: Any) -> tuple[Any, dict[str, Any]] | None:
-        parameters = world.calls[-1][1]
-        if response := world.responses.get(f"{service}:{model.name}"):
+        parameters = account.calls[-1][1]
+        if response := account.api_responses.get(f"{service}:{model.name}"):
             return SimpleNamespace(status_code=200), response(parameters)
         if service == "cloudformation":
             # Moto has no stack with a custom resource.
-            return SimpleNamespace(status_code=200), world.cloudformation.respond(model.name, parameters)
+            return SimpleNamespace(status_code=200), account.cloudformation.respond(model.name, parameters)
         if model.name == "SimulatePrincipalPolicy":
             # Moto has none: the world says what comes back.
-            results = world.simulate(parameters)
+            results = account.simulate(parameters)
             return SimpleNamespace(status_code=200), {"EvaluationResults": results, "IsTruncated": False}
         return None
 
@@ -296,21 +296,21 @@ def watch(world: World, client: Any, service: str) -> None:
     client.meta.events.register("before-call", respond)
 
 
-def watched_caller_aws(world: World) -> type[CallerAws]:
+def watched_caller_aws(account: Account) -> type[CallerAws]:
     """In place of `CallerAws`: it is watched, and answered, as the provider is."""
 
     class WatchedCallerAws(CallerAws):
         @cached_property
-        def _core(self) -> Any:
+        def _session(self) -> Any:
             # One for all tests, where nothing about it is the test's own: it reads botocore's data once.
             own = self._profile or self._region or "AWS_DEFAULT_REGION" not in os.environ
-            return CallerAws._core.func(self) if own else _CORE  # type: ignore[attr-defined]
+            return CallerAws._session.func(self) if own else _SESSION  # type: ignore[attr-defined]
 
         def _client(self, service: str) -> Any:
             is_new = service not in self._clients
             client = super()._client(service)
             if is_new:
-                watch(world, client, service)
+                watch(account, client, service)
             return client
 
     return WatchedCallerAws
@@ -319,8 +319,8 @@ def watched_caller_aws(world: World) -> type[CallerAws]:
 class AlteredAws(WatchedAws):
     """`WatchedAws` whose responses say more than moto can: `alter` has a function for an operation's response."""
 
-    def __init__(self, world: World, **alter: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        super().__init__(world)
+    def __init__(self, account: Account, **alter: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        super().__init__(account)
         self._alter = alter
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
@@ -329,8 +329,8 @@ class AlteredAws(WatchedAws):
         return self._alter[operation](response) if operation in self._alter else response
 
 
-def managed_secret(world: World, **more: Any) -> AlteredAws:
+def managed_secret(account: Account, **more: Any) -> AlteredAws:
     """AWS in which the secret named ``managed`` has `more` in its DescribeSecret, such as ``OwningService="rds"``."""
     return AlteredAws(
-        world, DescribeSecret=lambda response: response | more if response["Name"] == "managed" else response
+        account, DescribeSecret=lambda response: response | more if response["Name"] == "managed" else response
     )

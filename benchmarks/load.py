@@ -39,6 +39,7 @@ from urllib.parse import parse_qs
 
 import urllib3
 
+from emulator.lambda_runtime import json_log
 from emulator.server import ACCOUNT_ID, REGION, Emulator
 from rotation_role_policy import custom_resource
 from tests.support.account import Context
@@ -176,6 +177,7 @@ def create(number: int, url: str, start: Connection, outcome: Connection) -> Non
     start.poll(None)
     begun = time.monotonic()
     context = Context(invoked_function_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:provider")
+    json_log.install()
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         custom_resource.handler(event, context)

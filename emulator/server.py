@@ -266,11 +266,13 @@ class Emulator:
     def _server_environment(self, port: int) -> dict[str, str]:
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        # The functions inherit the environment. With the caller's PYTHONPATH, for example, a function could work here
-        # and fail in Lambda.
+        # The functions inherit it. With the caller's own variables, such as PYTHONPATH, a function could work here that
+        # fails in Lambda.
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         environment |= self._aws_settings()
         environment |= {
+            # See lambda_runtime/sitecustomize.py.
+            "PYTHONPATH": str(Path(__file__).parent / "lambda_runtime"),
             "AUTH": "true",
             "USE_SSL": "1",
             "MINISTACK_SSL_CERT": str(self._certificate),

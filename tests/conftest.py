@@ -7,6 +7,7 @@ import pytest
 from hypothesis import Phase, settings
 from moto import mock_aws
 
+from emulator.lambda_runtime import json_log
 from rotation_role_policy.aws import transport
 from tests.support import response_server as answers_module
 from tests.support.account import REGION, Account, connected
@@ -38,6 +39,12 @@ def _no_real_account() -> None:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _lambda_log() -> None:
+    """The log that the Lambda runtime sets up."""
+    json_log.install()
 
 
 @pytest.fixture(scope="session")

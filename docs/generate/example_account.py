@@ -1,6 +1,7 @@
 """An account, in memory, with a secret, a rotation function in a VPC, and what else the pictures show."""
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ def example_account() -> Iterator[Account]:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         responses, authority = stack.enter_context(serve(Path(folder)))
         stack.enter_context(mock.patch.dict(os.environ, settings | {"SSL_CERT_FILE": str(authority)}, clear=True))
+        # The provider's log is not part of the output.
+        stack.enter_context(mock.patch.object(logging.getLogger(), "handlers", [logging.NullHandler()]))
         # The provider reads its authorities once.
         transport.ssl_context.cache_clear()
         stack.callback(transport.ssl_context.cache_clear)

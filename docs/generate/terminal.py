@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import logging
 import re
 from unittest import mock
 
@@ -24,8 +23,6 @@ def preview() -> str:
     with example_account() as account:
         with contextlib.redirect_stdout(io.StringIO()):
             account.create(SecretId=SECRET, RotationLambdaARN=FUNCTION)
-        # The provider, which ran in this process too, has set up its own log.
-        logging.getLogger("rotation_role_policy").handlers.clear()
         account.client("secretsmanager").update_secret(SecretId=SECRET, KmsKeyId=account.key())
         put_inline_policy(account, "from-the-wizard", "secretsmanager:GetSecretValue", "*")
         with (

@@ -23,7 +23,6 @@ from rotation_role_policy.cloudformation.response import fit_attributes
 from rotation_role_policy.cloudformation.stack import StackStatus
 from rotation_role_policy.cloudformation.superseded import RequestSupersededError, raise_if_superseded
 from rotation_role_policy.errors import AccessDeniedError, RequestError, RollbackFailedError
-from rotation_role_policy.log import log_fields
 from rotation_role_policy.policy import Document
 from rotation_role_policy.properties import parse_properties
 
@@ -48,7 +47,7 @@ def handler(event: Any, context: Any) -> None:
 
 def create(event: Mapping[str, Any], context: Any) -> str:
     """Put the policy, and return the physical ID. A repeated delivery finds the policy and responds the same."""
-    _begin_request(event, context)
+    _begin_request(event)
     try:
         return _apply(event, make_plan(aws, event, _account(context)))
     except AccessDeniedError as error:
@@ -66,14 +65,14 @@ def update(event: Mapping[str, Any], context: Any) -> str:
     old one. A failed Update responds with the physical ID of the request. An Update of a rollback does not fail: if it
     cannot be served, the existing policy stays.
     """
-    _begin_request(event, context)
+    _begin_request(event)
     _prepare_for_timeout(event, context)
     return _serve_update(event, context, _get_stack_status(event))
 
 
 def delete(event: Mapping[str, Any], context: Any) -> str:
     """Delete the resource's own policy. If the physical ID names the policy, no other property is used."""
-    _begin_request(event, context)
+    _begin_request(event)
     physical_id: str = event["PhysicalResourceId"]
     name = policy_name(event)
     if role_name := identity.role_name_of(physical_id, name):
@@ -131,7 +130,7 @@ def _apply(event: Mapping[str, Any], plan: Plan, status: StackStatus | None = No
         resource.succeed_on_timeout(plan.physical_id, plan.attributes)
     # In a rollback the policy is always written, because IAM may still return the document from before the update.
     if current == plan.document and not is_rollback:
-        logger.info("policy unchanged", extra=log_fields(role=plan.role_name, policy=policy_name(event)))
+        logger.info("policy unchanged", extra={"role": plan.role_name, "policy": policy_name(event)})
         # Another delivery of the request may have written the policy just now.
         _wait_for_propagation(plan)
     else:
@@ -148,7 +147,7 @@ def _check_access(plan: Plan) -> None:
     for warning in access_check.check_access(aws, plan.state, plan.document):
         logger.warning(
             "access check undecided",
-            extra=log_fields(actions=warning.actions, resources=warning.resources, reason=warning.reason),
+            extra={"actions": warning.actions, "resources": warning.resources, "reason": warning.reason},
         )
         resource.count_warning("AccessCheckWarnings")
 
@@ -167,9 +166,12 @@ def _write(event: Mapping[str, Any], plan: Plan, current: Document | None, *, is
         raise
     logger.info(
         "policy written",
-        extra=log_fields(
-            role=plan.role_name, policy=name, profile=plan.properties.policy_profile, document=plan.document
-        ),
+        extra={
+            "role": plan.role_name,
+            "policy": name,
+            "profile": plan.properties.policy_profile,
+            "document": plan.document,
+        },
     )
     try:
         _wait_for_propagation(plan)
@@ -223,13 +225,13 @@ def _roll_back(event: Mapping[str, Any], role_name: str, previous: Document | No
     try:
         inline_policy.restore(aws, role_name, name, previous)
     except RequestError as error:
-        logger.warning("roll back failed", extra=log_fields(role=role_name, policy=name, reason=str(error)))
+        logger.warning("roll back failed", extra={"role": role_name, "policy": name, "reason": str(error)})
         # CloudFormation deletes what a failed Create has written. It deletes nothing on the new role of a failed
         # Update.
         if event["RequestType"] == "Update":
             raise RollbackFailedError(role_name, name) from error
     else:
-        logger.info("rolled back", extra=log_fields(role=role_name, policy=name, document=previous))
+        logger.info("rolled back", extra={"role": role_name, "policy": name, "document": previous})
 
 
 def _undo_deadline() -> float:
@@ -275,7 +277,7 @@ def _delete_previous_policy(event: Mapping[str, Any], physical_id: str) -> None:
         try:
             inline_policy.delete(aws, role_name, name)
         except RequestError as error:
-            logger.warning("previous policy not deleted", extra=log_fields(role=role_name, reason=str(error)))
+            logger.warning("previous policy not deleted", extra={"role": role_name, "reason": str(error)})
 
 
 def _keep_existing_policy(event: Mapping[str, Any], context: Any, error: Exception) -> str:
@@ -288,7 +290,7 @@ def _keep_existing_policy(event: Mapping[str, Any], context: Any, error: Excepti
     aws.deadline = resource.response_deadline - 1
     logger.warning(
         "rollback kept the existing policy",
-        extra=log_fields(reason=str(error)),
+        extra={"reason": str(error)},
         exc_info=None if isinstance(error, RequestError) else error,
     )
     resource.count_warning("RollbackWarnings")
@@ -333,24 +335,24 @@ def _delete_if_found(event: Mapping[str, Any], context: Any) -> None:
     except Exception as error:
         logger.info(
             "nothing to delete: the role is unknown",
-            extra=log_fields(reason=str(error)),
+            extra={"reason": str(error)},
             exc_info=None if isinstance(error, RequestError) else error,
         )
         return
     name = policy_name(event)
     if is_policy_of_successor(aws, event, identity.physical_id(role_name, name)):
-        logger.info("nothing to delete: the policy is in use", extra=log_fields(role=role_name, policy=name))
+        logger.info("nothing to delete: the policy is in use", extra={"role": role_name, "policy": name})
         return
     try:
         _log_deletion(role_name, name, inline_policy.delete(aws, role_name, name))
     except AccessDeniedError as error:
         # The provider cannot have put a policy on a role from which it may not delete one.
-        logger.warning("policy not deleted", extra=log_fields(role=role_name, policy=name, reason=str(error)))
+        logger.warning("policy not deleted", extra={"role": role_name, "policy": name, "reason": str(error)})
 
 
 def _log_deletion(role_name: str, name: str, is_deleted: bool) -> None:
     message = "policy deleted" if is_deleted else "nothing to delete"
-    logger.info(message, extra=log_fields(role=role_name, policy=name))
+    logger.info(message, extra={"role": role_name, "policy": name})
 
 
 # --- time and log -----------------------------------------------------------------------------------------------------
@@ -367,18 +369,17 @@ def _wait_for_propagation(plan: Plan) -> None:
     time.sleep(max(0.0, min(plan.properties.propagation_delay, remaining)))
 
 
-def _begin_request(event: Mapping[str, Any], context: Any) -> None:
+def _begin_request(event: Mapping[str, Any]) -> None:
     """Start the log of a request, and set its deadline."""
     log.configure(
         provider_version=__version__,
         request=event["RequestType"],
         stack=event["StackId"],
         resource=event["LogicalResourceId"],
-        lambda_request_id=context.aws_request_id,
     )
     is_delete = event["RequestType"] == "Delete"
     # A Delete has nothing to undo.
     resource.undo_seconds = 0 if is_delete else min(UNDO_SECONDS, (resource.response_deadline - time.monotonic()) / 3)
     aws.begin_request(resource.response_deadline - resource.undo_seconds)
     aws.waits_for_new_roles = not is_delete
-    logger.info("request received", extra=log_fields(physical_id=event.get("PhysicalResourceId")))
+    logger.info("request received", extra={"physical_id": event.get("PhysicalResourceId")})

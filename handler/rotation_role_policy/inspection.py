@@ -12,7 +12,6 @@ from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws, what_limits
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, ErrorCode, RequestError, quoted
 from rotation_role_policy.keys import Keys
-from rotation_role_policy.log import log_fields
 from rotation_role_policy.policy_grammar import as_list, matches
 from rotation_role_policy.properties import Properties
 from rotation_role_policy.state import Role, Secret, State
@@ -276,11 +275,11 @@ def _log(state: State) -> None:
     superuser = state.superuser_secret
     logger.info(
         "inspected",
-        extra=log_fields(
-            customer_managed_keys={secret.arn: secret.key_arn for secret in state.secrets},
-            superuser_secret={superuser.arn: superuser.key_arn} if superuser else None,
-            role=state.role.arn,
-            function=state.function_arn or "declared",
-            in_vpc=state.in_vpc,
-        ),
+        extra={
+            "customer_managed_keys": {secret.arn: secret.key_arn for secret in state.secrets},
+            "superuser_secret": {superuser.arn: superuser.key_arn} if superuser else None,
+            "role": state.role.arn,
+            "function": state.function_arn or "declared",
+            "in_vpc": state.in_vpc,
+        },
     )

@@ -9,7 +9,6 @@ from typing import Any
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, ErrorCode, RequestError, quoted
-from rotation_role_policy.log import log_fields
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +46,7 @@ class Keys:
             if not arn.KEY.fullmatch(key_id):
                 raise
             # A key of another account, whose key policy need not allow DescribeKey. Its ARN is all that is needed.
-            logger.warning(
-                "key not inspected: kms:DescribeKey is denied", extra=log_fields(key=key_id, aws=error.message)
-            )
+            logger.warning("key not inspected: kms:DescribeKey is denied", extra={"key": key_id, "aws": error.message})
             return key_id
         except AwsApiError as error:
             if error.code == "NotFoundException":
@@ -60,7 +57,7 @@ class Keys:
                 ) from error
             raise
         logger.info(
-            "key inspected", extra=log_fields(key=key["Arn"], manager=key["KeyManager"], key_state=key["KeyState"])
+            "key inspected", extra={"key": key["Arn"], "manager": key["KeyManager"], "key_state": key["KeyState"]}
         )
         if key["KeyState"] != "Enabled":
             raise RequestError(

@@ -517,7 +517,8 @@ def test_the_log_is_the_stacks_own_group_and_tells_each_decision(account: Emulat
     # The emulator simulates without the new policy, and so leaves every grant open.
     of_stack = [line for line in account.log() if line.get("stack") == stack.id]
     lines = [line for line in of_stack if line["message"] != "access check undecided"]
-    assert [line["message"] for line in lines] == ["request", "inspected", "policy written", "sending response"]
+    messages = [line["message"] for line in lines]
+    assert messages == ["request received", "inspected", "policy written", "sending response"]
     assert lines[2]["document"] == own_policy(account, stack)
     assert "_ministack/cfn-response" not in json.dumps(account.log())
 

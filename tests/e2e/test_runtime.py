@@ -6,6 +6,7 @@ What the requests lead to in detail is shown elsewhere; here all that stands bet
 
 import io
 import json
+import logging
 import shutil
 import sys
 import zipfile
@@ -20,6 +21,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from demo import rotation_function
 from emulator import provider
+from emulator.lambda_runtime import json_log
 from emulator.server import ACCOUNT_ID, REGION, Emulator
 from emulator.stack import Stack
 from tests import ROOT
@@ -205,7 +207,7 @@ def test_an_event_that_is_no_request_fails_the_invocation_and_nothing_is_sent(
     del event["RequestType"]
     outcome = warm.invoke(event)
     assert (outcome.kind, outcome.body["errorType"]) == ("error", "InvalidEventError")
-    assert outcome.body["errorMessage"].endswith("RequestType is missing or not a string of ASCII")
+    assert outcome.body["errorMessage"].endswith("RequestType is missing or not an ASCII string")
     assert environment.responses.received == []
     assert environment.sids(ROLE) == []
 
@@ -246,10 +248,28 @@ def test_the_log_is_json_and_holds_neither_a_signature_nor_a_secrets_value(envir
     decisions = ["policy written", "request failed", "InvalidEventError", "policy unchanged", "ResponseDeliveryError"]
     assert [one for one in said if one in decisions] == decisions
     assert all(line["timestamp"] and line["level"] for line in lines)
+    # The runtime puts `extra` fields at the top level, where CloudWatch looks for metrics and Logs Insights for fields.
+    failed = next(line for line in lines if line.get("status") == "FAILED")
+    [by_provider, by_code] = failed["_aws"]["CloudWatchMetrics"]
+    assert {"Provider", "ErrorCode", "FailedRequests", "stack", "resource"} <= failed.keys()
+    assert (by_provider["Dimensions"], by_code["Dimensions"]) == ([["Provider"]], [["Provider", "ErrorCode"]])
     assert "sentinel-signature" in create["ResponseURL"]
     for unsaid in ("sentinel-signature", SECRET_VALUE):
         assert unsaid not in runtime.log
         assert unsaid not in json.dumps([outcome.body for outcome in outcomes])
+
+
+def test_the_json_log_of_tests_and_emulator_is_that_of_the_runtime() -> None:
+    lambda_runtime_log_utils = pytest.importorskip("awslambdaric.lambda_runtime_log_utils")
+    error = ValueError("a value")
+    fields = {"status": "FAILED", "_aws": {"Timestamp": 1}, "size": 1.5, "path": Path("a")}
+    for exc_info in (None, (type(error), error, None)):
+        arguments = ("name", logging.INFO, "path.py", 1, "said %s", ("ü",), exc_info)
+        record = logging.getLogger("name").makeRecord(*arguments, extra=fields)
+        ours = json.loads(json_log.JsonFormatter().format(record))
+        theirs = json.loads(lambda_runtime_log_utils.JsonFormatter().format(record))
+        theirs.pop("location", None)
+        assert ours == theirs
 
 
 @pytest.mark.parametrize("missing", ["rotation_role_policy", "crhelper"])

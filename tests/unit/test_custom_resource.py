@@ -242,7 +242,7 @@ def test_an_unexpected_failure_says_where_to_look_and_shows_no_stack(
         "The provider function failed with an internal error (ZeroDivisionError)."
         " See its log stream 2026/01/01/[$LATEST]0123."
     )
-    assert "Traceback" in capsys.readouterr().out
+    assert "stackTrace" in capsys.readouterr().out
 
 
 # --- Update ---

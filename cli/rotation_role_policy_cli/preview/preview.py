@@ -206,8 +206,7 @@ def _logged_warnings() -> Iterator[list[str]]:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            log_fields = getattr(record, "log_fields", {})
-            subject = log_fields.get("key") or ", ".join(log_fields.get("actions", ()))
+            subject = getattr(record, "key", "") or ", ".join(getattr(record, "actions", ()))
             notes.append(f"{record.getMessage()} ({subject})." if subject else f"{record.getMessage()}.")
 
     package = logging.getLogger("rotation_role_policy")

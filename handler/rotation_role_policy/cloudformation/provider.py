@@ -20,7 +20,7 @@ from crhelper import FAILED, SUCCESS, CfnResource
 from rotation_role_policy.cloudformation.request import service_timeout, uncreated_id, validate_event
 from rotation_role_policy.cloudformation.response import build, send, serialize, shorten_reason
 from rotation_role_policy.errors import DeadlineExceededError, ErrorCode, RequestError, ResponseDeliveryError
-from rotation_role_policy.log import emf_metrics, log_fields
+from rotation_role_policy.log import emf_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class CustomResource(CfnResource):
             self._response.error_code = error.error_code
             aws_message = getattr(error, "message", None)
             logger.warning(
-                "request failed", extra=log_fields(error_code=error.error_code, reason=str(error), aws=aws_message)
+                "request failed", extra={"error_code": error.error_code, "reason": str(error), "aws": aws_message}
             )
             raise
         except Exception as error:
@@ -207,10 +207,10 @@ class SingleResponse:
         shorten_reason(response)
         logger.info(
             "sending response",
-            extra=log_fields(
-                status=status,
-                reason=response["Reason"],
-                physical_id=self.physical_id,
+            extra={
+                "status": status,
+                "reason": response["Reason"],
+                "physical_id": self.physical_id,
                 **emf_metrics(
                     self._context.function_name,
                     error_code=self.error_code if status == FAILED else "",
@@ -220,7 +220,7 @@ class SingleResponse:
                     ColdStarts=int(self._is_cold_start),
                     **self.warnings,
                 ),
-            ),
+            },
         )
         send(request["ResponseURL"], serialize(response), self._deadline)
         self.is_delivered = True

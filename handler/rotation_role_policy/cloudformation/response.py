@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 from rotation_role_policy.aws import transport
 from rotation_role_policy.errors import ErrorCode, RequestError, ResponseDeliveryError
-from rotation_role_policy.log import log_fields
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +108,7 @@ def send(url: str, body: bytes, deadline: float) -> None:
                 return
             problem = f"HTTP {status}"
             is_final = 400 <= status < 500 and status != 429
-        logger.warning("response not delivered", extra=log_fields(attempt=attempt + 1, problem=problem))
+        logger.warning("response not delivered", extra={"attempt": attempt + 1, "problem": problem})
         if is_final:
             break
     raise ResponseDeliveryError(f"the response could not be delivered to CloudFormation: {problem}")

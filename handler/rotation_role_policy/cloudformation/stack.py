@@ -16,7 +16,6 @@ from typing import Any
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.cloudformation.request import signed_at
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
-from rotation_role_policy.log import log_fields
 
 logger = logging.getLogger(__name__)
 
@@ -214,7 +213,7 @@ def is_event_of_resource(stack_event: Mapping[str, Any], event: Mapping[str, Any
 
 def log_unavailable(error: Exception) -> None:
     """Log that CloudFormation did not report what was looked up."""
-    logger.warning("stack status unavailable", extra=log_fields(reason=str(error)))
+    logger.warning("stack status unavailable", extra={"reason": str(error)})
 
 
 def _is_permanent(error: Exception) -> bool:

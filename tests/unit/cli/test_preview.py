@@ -47,7 +47,7 @@ def preview(account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         capsys.readouterr()
         account.calls.clear()
         # The provider's own log, which ran in this process too.
-        logging.getLogger("rotation_role_policy").handlers.clear()
+        monkeypatch.setattr(logging.getLogger(), "handlers", [])
         status = main.main(["preview", *arguments])
         called.extend(account.actions())
         out, err = capsys.readouterr()

@@ -293,7 +293,7 @@ def test_an_unexpected_failure_says_where_to_look(served: Served, capsys: pytest
     )
     first, _ = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (first["message"], first["level"]) == ("internal failure", "ERROR")
-    assert "ZeroDivisionError" in first["exception"]
+    assert first["errorType"] == "ZeroDivisionError"
 
 
 def test_a_failure_of_aws_is_logged_in_its_own_words(served: Served, capsys: pytest.CaptureFixture[str]) -> None:

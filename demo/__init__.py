@@ -1,1 +1,1 @@
-"""The whole flow on one's own machine: an AWS emulator, and the demo and end-to-end tests that use it."""
+"""A demo of the custom resource on the user's own machine, in an AWS emulator."""

@@ -1,109 +1,97 @@
-"""What the demo prints: steps with their seconds, policies, differences. Plain text of at most 100 columns."""
+"""What the demo prints: steps with their durations, policies and differences, by rich."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
-import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rotation_role_policy_cli.render import BOLD, DIM, difference, painted, policy_difference, pretty, wants_colour
+from rich.table import Table
+from rich.text import Text
+
+from rotation_role_policy_cli.render import Paragraph, difference, json_text, make_console, policy_difference, show
 
 WIDTH = 100
+"""Columns, whatever the terminal has: the output of a demo is often copied."""
 _INDENT = "   "
-_POLICY_WIDTH = WIDTH - len(_INDENT) - 2
+_BLOCK_INDENT = _INDENT + "  "
 
 
-class Unexpected(Exception):
-    """A step's result is not what the demo says."""
+class UnexpectedResultError(Exception):
+    """A step's result is not the one that the demo expects."""
 
-    def __init__(self, what: str, expected: object, seen: object) -> None:
-        super().__init__(f"{what}\n   expected: {expected}\n   seen:     {seen}")
+    def __init__(self, subject: str, expected: object, actual: object) -> None:
+        super().__init__(f"{subject}\n   expected: {expected}\n   actual:   {actual}")
 
 
-def expect(what: str, expected: object, seen: object) -> None:
-    """Raise `Unexpected` where what was seen is not what was expected."""
-    if seen != expected:
-        raise Unexpected(what, expected, seen)
+def expect(subject: str, expected: object, actual: object) -> None:
+    """Raise `UnexpectedResultError` unless `actual` is equal to `expected`."""
+    if actual != expected:
+        raise UnexpectedResultError(subject, expected, actual)
 
 
 class Report:
-    """Standard output, with colour on a terminal only, and never where NO_COLOR is set."""
+    """The output of the demo on standard output."""
 
     def __init__(self) -> None:
-        self._colour = wants_colour(sys.stdout)
+        self._console = make_console(WIDTH)
         self._steps = 0
         self._start = time.monotonic()
-        self.current = ""
-        """The running step, for the message of a failure."""
+        self.current_step = ""
+        """The number and the name of the current step."""
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """A heading when the step begins, its seconds when it has ended."""
+        """Print a heading when the step begins, and its duration when it ends."""
         self._steps += 1
-        self.current = f"{self._steps}. {name}"
-        self._print(f"\n{self._styled(BOLD, self.current)}\n")
+        self.current_step = f"{self._steps}. {name}"
+        show(self._console, "")
+        self._console.rule(Text(self.current_step, style="bold"), align="left", style="dim")
+        show(self._console, "")
         start = time.monotonic()
         yield
-        self._print(self._styled(DIM, f"{_INDENT}[{time.monotonic() - start:.1f} s]"))
+        show(self._console, Text(f"{_INDENT}[{time.monotonic() - start:.1f} s]", style="dim"))
 
     @property
     def seconds(self) -> float:
-        """Since the start of all."""
+        """The seconds since the start of the demo."""
         return time.monotonic() - self._start
 
-    def say(self, text: str) -> None:
-        """A paragraph of a step."""
-        self._print(_wrapped(text, _INDENT, _INDENT) + "\n")
+    def introduction(self, text: str) -> None:
+        """Print a paragraph outside of the steps."""
+        show(self._console, Paragraph(text))
 
-    def quote(self, label: str, text: str) -> None:
-        """What AWS or the provider said, word for word."""
-        self._print(_wrapped(f"{label}: {text}", _INDENT + "  ", _INDENT + "    ") + "\n")
+    def say(self, text: str) -> None:
+        """Print a paragraph of a step."""
+        show(self._console, Paragraph(text, _INDENT), "")
+
+    def quote(self, source: str, text: str) -> None:
+        """Print a message of AWS or of the provider, word for word."""
+        show(self._console, Paragraph(f"{source}: {text}", _BLOCK_INDENT, hanging=2), "")
 
     def emulator(self, text: str) -> None:
-        """Where the emulator falls short of AWS, so that nobody takes the demo for more than it is."""
-        self._print(self._styled(DIM, _wrapped(f"(Emulator) {text}", _INDENT, _INDENT)) + "\n")
+        """Print how the emulator differs from AWS, where that affects the demo."""
+        show(self._console, Paragraph(Text(f"(Emulator) {text}", style="dim"), _INDENT), "")
 
-    def policy(self, statements: Sequence[Mapping[str, Any]], why: Mapping[str, str]) -> None:
-        """Each statement below a line that says why it is there."""
+    def policy(self, statements: Sequence[Mapping[str, Any]], reasons: Mapping[str, str]) -> None:
+        """Print statements as JSON, each below its reason."""
         for statement in statements:
             sid = statement["Sid"]
-            self._print(f"{_INDENT}{self._styled(BOLD, sid)}: {why[sid]}")
-            self._print(textwrap.indent("\n".join(pretty(statement, _POLICY_WIDTH)), _INDENT + "  ") + "\n")
+            show(self._console, Paragraph(Text.assemble((sid, "bold"), f": {reasons[sid]}"), _INDENT))
+            show(self._console, json_text(statement, _BLOCK_INDENT), "")
 
     def policy_difference(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-        """The unified difference of two policies' statements."""
-        self._lines(policy_difference(before, after, _POLICY_WIDTH, 4, self._colour))
+        """Print the unified difference of two policies."""
+        show(self._console, policy_difference(before, after, _INDENT), "")
 
-    def difference(self, before: Sequence[str], after: Sequence[str], context: int) -> None:
-        """The unified difference, without its file names and line numbers."""
-        self._lines(difference(before, after, context, self._colour))
+    def template_difference(self, before: str, after: str) -> None:
+        """Print the lines that differ between two templates."""
+        show(self._console, difference(before.splitlines(), after.splitlines(), 0, _INDENT), "")
 
     def table(self, rows: Sequence[tuple[str, str]]) -> None:
-        """Names and values in two columns."""
+        """Print names and values in two columns."""
+        table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
         for name, value in rows:
-            self._print(f"{_INDENT}  {name:<16}{value}")
-        self._print("")
-
-    def text(self, text: str) -> None:
-        """A paragraph outside of any step."""
-        self._print(_wrapped(text, "", ""))
-
-    def _styled(self, style: str, text: str) -> str:
-        return painted(style, text, self._colour)
-
-    def _lines(self, lines: Sequence[str]) -> None:
-        for line in lines:
-            self._print(_INDENT + line)
-        self._print("")
-
-    def _print(self, text: str) -> None:
-        print(text, flush=True)
-
-
-def _wrapped(text: str, first: str, rest: str) -> str:
-    return textwrap.fill(
-        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False
-    )
+            table.add_row(_INDENT, Text(name, style="bold"), Text(value, overflow="fold"))
+        show(self._console, table, "")

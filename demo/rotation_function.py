@@ -1,6 +1,7 @@
-"""The demo's rotation function: the four steps that Secrets Manager asks for, with the calls of AWS's own template.
+"""The demo's rotation function: the four steps of a rotation, with the calls of AWS's own rotation functions.
 
-The template takes this text as the function's source. There is no database, so nothing is set and nothing tested in it.
+The demo passes this file to its templates as the source code. There is no database, so setSecret does nothing and
+testSecret only reads the secret.
 """
 
 import json
@@ -9,8 +10,8 @@ from typing import Any
 import boto3
 
 
-def handler(event: dict[str, str], context: object) -> None:  # noqa: ARG001  # Lambda gives two
-    """One step of a rotation. Each is safe to repeat."""
+def handler(event: dict[str, str], context: object) -> None:  # noqa: ARG001  # Lambda passes two
+    """Run one step of a rotation. Each step can be repeated."""
     secrets = boto3.client("secretsmanager")
     secret_id, new_version, step = event["SecretId"], event["ClientRequestToken"], event["Step"]
     versions: dict[str, list[str]] = secrets.describe_secret(SecretId=secret_id)["VersionIdsToStages"]

@@ -1,1 +1,1 @@
-"""A local AWS: MiniStack as an HTTPS server that enforces IAM, the provider deployed in it, and its stacks."""
+"""A local AWS for the demo, the tests and the benchmarks: MiniStack, which enforces IAM, the provider, and stacks."""

@@ -1,4 +1,4 @@
-"""The provider in the emulator, the way an account gets it: `sam build`, `sam deploy`."""
+"""Deploy the provider to the emulator as to an account: `sam build`, `sam deploy`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from emulator.server import Emulator, callers_environment, sam_settings
 from emulator.stack import Stack
 
 STACK_NAME = "rotation-role-policy"
-"""The one in samconfig.toml."""
+"""The stack name in samconfig.toml."""
 
 _LOG_TAIL_LINES = 20
 
@@ -27,7 +27,7 @@ class SamFailed(RuntimeError):
 
 
 def build(root: Path, build_dir: Path) -> Path:
-    """`sam build` of the project at `root`. The log is ``sam-build.log`` beside `build_dir`.
+    """Run `sam build` for the project at `root`. The log is ``sam-build.log`` beside `build_dir`.
 
     Returns:
         The built template.
@@ -36,7 +36,7 @@ def build(root: Path, build_dir: Path) -> Path:
         SamFailed: with the end of the log.
     """
     build_dir.parent.mkdir(parents=True, exist_ok=True)
-    # The caller's own environment, not the emulator's: pip goes out to the package index.
+    # Not the emulator's environment: pip needs the package index.
     environment = callers_environment() | sam_settings(build_dir.parent)
     command = ["sam", "build", "--template-file", str(root / "template.yaml"), "--build-dir", str(build_dir)]
     _run(command, root, environment, build_dir.parent / "sam-build.log")
@@ -50,10 +50,10 @@ def deploy(
     parameters: Mapping[str, str] | None = None,
     stack_name: str = STACK_NAME,
 ) -> Stack:
-    """`sam deploy`, with the project's samconfig.toml, of what `build` made. Can be repeated with other parameters.
+    """Run `sam deploy` for what `build` has built, with the project's samconfig.toml.
 
-    The log is ``sam-deploy.log`` in the emulator's folder. In the emulator the provider's role gets one more
-    statement: see `allow_simulation`.
+    It can be repeated with other parameters. The log is ``sam-deploy.log`` in the emulator's folder. The role of the
+    provider gets one more statement: see `allow_simulation`.
 
     Returns:
         The stack, with ``ServiceToken`` among its outputs.
@@ -80,9 +80,9 @@ def deploy(
 
 
 def allow_simulation(emulator: Emulator, provider: Stack) -> None:
-    """Allow the provider iam:SimulatePrincipalPolicy on ``*``, the only resource for which MiniStack authorizes it.
+    """Allow the provider iam:SimulatePrincipalPolicy on ``*``. MiniStack authorizes it only on that resource.
 
-    AWS authorizes it on the role, as the template allows it.
+    On AWS the template's own statement, which is for roles, is enough.
     """
     statement = {"Effect": "Allow", "Action": "iam:SimulatePrincipalPolicy", "Resource": "*"}
     emulator.client("iam").put_role_policy(
@@ -93,7 +93,7 @@ def allow_simulation(emulator: Emulator, provider: Stack) -> None:
 
 
 def save_log(emulator: Emulator, provider: Stack, path: Path) -> None:
-    """Write the provider function's own log to `path`, for a look after the emulator has stopped. Never fails."""
+    """Write the log of the provider function to `path`, to be read after the emulator has stopped. Never fails."""
     try:
         group = provider.physical_id("LogGroup")
         events = emulator.client("logs").filter_log_events(logGroupName=group)["events"]
@@ -116,7 +116,7 @@ def _run(command: list[str], folder: Path, environment: dict[str, str], log: Pat
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # A group of its own, to end sam together with what it started: make, pip.
+                # In a group of its own, sam can be killed together with make and pip.
                 process_group=0,
             )
         status = process.wait()
@@ -127,12 +127,12 @@ def _run(command: list[str], folder: Path, environment: dict[str, str], log: Pat
         raise
     if status:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
-        raise SamFailed(f"{command[0]} {command[1]} ended with {status}. The end of {log}:\n{tail}")
+        raise SamFailed(f"{command[0]} {command[1]} ended with status {status}. The end of {log}:\n{tail}")
 
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Hold back what would end the demo until the block's end: a process that is just starting is nobody's yet."""
+    """Delay signals until the end of the block, so that a process that is being started can still be killed."""
     arrived: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     handlers = {number: signal.signal(number, lambda number, _: arrived.append(number)) for number in numbers}

@@ -4,9 +4,9 @@
         aws.client("secretsmanager").create_secret(Name="db", SecretString="{}")
         subprocess.run(["sam", "deploy"], env=aws.environment, check=True)
 
-HTTPS, because crhelper delivers an answer over nothing else. `AUTH=true`, because the point is to see a
-call denied until a policy grants it. No Docker: a Lambda function runs in a subprocess of the server, with
-the interpreter that runs this module, as a session of its execution role.
+crhelper sends responses only over HTTPS. With `AUTH=true`, MiniStack denies a call until a policy grants it. Docker is
+not needed: a Lambda function runs in a subprocess of the server, with this interpreter, as a session of its execution
+role.
 """
 
 from __future__ import annotations
@@ -33,57 +33,57 @@ from botocore.config import Config
 
 ACCOUNT_ID = "123456789012"
 REGION = "eu-central-1"
-"""Not us-east-1, and no account of zeros: a literal that slipped into the code shows."""
+"""Not us-east-1, and not an account of zeros, so that a literal in the code does not work by chance."""
 
 _ADDRESSES = ("localhost", "127.0.0.1")
 _ADMINISTRATOR = {"AccessKeyId": "test", "SecretAccessKey": "test"}
-"""The account's root user: for MiniStack, whoever has the access key that it was started with."""
+"""The account's root user. For MiniStack it has the access key with which the server was started."""
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE")
 _LOG_TAIL_LINES = 40
 
 
 def callers_environment() -> dict[str, str]:
-    """The caller's own environment, pip's settings and proxies with it, but none of its AWS and sam settings.
+    """Return the caller's environment, with settings of pip and proxies, but without those of AWS, sam and make.
 
-    Nor what `make` hands down: its flags are not for the `make` that `sam build` runs.
+    make passes its flags in the environment. They are not for the make that `sam build` runs.
     """
     left_out = ("AWS_", "SAM_", "__SAM_", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
 
 
 def callers_ca_bundle() -> Path:
-    """The authorities that the caller trusts: a company's own, where the environment names its bundle."""
+    """Return the CA bundle that the caller's environment names, such as a company's, or else that of certifi."""
     named = (os.environ.get(name, "") for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"))
     return next((Path(name) for name in named if Path(name).is_file()), Path(certifi.where()))
 
 
 def sam_settings(folder: Path) -> dict[str, str]:
-    """The variables that keep sam's own files, the temporary ones too, below `folder`, and sam from calling home."""
+    """Return variables that keep all of sam's files below `folder`, and that turn its telemetry off."""
     home, temporary = folder / "sam", folder / "tmp"
     for made in (home, temporary):
         made.mkdir(parents=True, exist_ok=True)
-    # Where sam finds no time of its last look for a newer version it asks PyPI.
+    # Without the time of its last version check, sam asks PyPI for a newer version.
     (home / "metadata.json").write_text(json.dumps({"lastVersionCheck": time.time()}))
     return {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(home), "TMPDIR": str(temporary)}
 
 
 class EmulatorFailed(RuntimeError):
-    """The server did not come up. The message ends with the last lines of its log."""
+    """The server did not start. The message ends with the last lines of its log."""
 
 
 class Emulator:
-    """One server, from `start` to `stop`; as a context manager, for the length of the block.
+    """One server, from `start` to `stop`. As a context manager it runs during the block.
 
-    Everything it writes lives below `folder`, which stays, for a look afterwards. Its state is in memory:
-    every start is a new, empty account.
+    All its files are below `folder`, and remain there after `stop`. Its state is in memory: each start gives a new,
+    empty account.
 
     Args:
-        folder: made where it is missing. Give each emulator its own.
+        folder: created if it does not exist. Each emulator needs its own.
 
     Attributes:
-        endpoint_url: where the server listens, from `start` on.
-        environment: the environment for a client process (sam, the AWS CLI, anything with boto3), likewise.
+        endpoint_url: the URL of the server, set by `start`.
+        environment: the environment for a client process such as sam or the AWS CLI, set by `start`.
         log: the server's log.
     """
 
@@ -106,17 +106,17 @@ class Emulator:
         self.stop()
 
     def start(self, timeout: float = 60) -> None:
-        """Start the server and wait until it answers.
+        """Start the server and wait until it is ready.
 
         Raises:
-            EmulatorFailed: it ended, or did not answer within `timeout` seconds.
+            EmulatorFailed: the server ended, or was not ready within `timeout` seconds.
         """
         if self._warden is not None:
-            raise RuntimeError("the emulator is running already")
+            raise RuntimeError("The emulator is already running.")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._issue_certificate()
         try:
-            # The port is bound here and inherited, so that nothing can take it in between.
+            # The server inherits the bound port, so that no other process can take it.
             with socket.socket() as listener:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 listener.bind(("127.0.0.1", 0))
@@ -130,11 +130,11 @@ class Emulator:
             raise
 
     def stop(self) -> None:
-        """End the server and every function that it still runs, at once. Safe to repeat."""
+        """Kill the server and all functions that it runs. Can be repeated."""
         if self._warden is None:
             return
-        # No SIGTERM first: there is nothing to save, and the server would wait for open connections and for a
-        # pending custom resource. Until the warden is waited for, the group's id can't go to anybody else.
+        # SIGTERM would make the server wait for open connections and for a pending custom resource. The system
+        # does not give the group's ID to another process before the warden has been waited for.
         os.killpg(self._warden.pid, signal.SIGKILL)
         for process in (self._server, self._warden):
             if process is not None:
@@ -144,15 +144,15 @@ class Emulator:
         self._warden = self._server = None
 
     def client(self, service: str, *, credentials: Mapping[str, Any] | None = None) -> Any:
-        """A boto3 client of this server, untouched by the user's own environment, profile and ~/.aws.
+        """Return a boto3 client of this server. It does not read the user's AWS settings.
 
         Args:
             service: as in `boto3.client`.
-            credentials: as STS and IAM give them (`AccessKeyId`, `SecretAccessKey`, `SessionToken`); without
-                them the client is the account's root user, to whom nothing is denied.
+            credentials: `AccessKeyId`, `SecretAccessKey` and perhaps `SessionToken`, as STS and IAM return them. By
+                default those of the account's root user, who is never denied.
         """
         if not self.endpoint_url:
-            raise RuntimeError("the emulator has not been started")
+            raise RuntimeError("The emulator has not been started.")
         identity = credentials or _ADMINISTRATOR
         settings: dict[str, Any] = {
             "profile": (None, None, None, None),
@@ -169,12 +169,12 @@ class Emulator:
             aws_access_key_id=identity["AccessKeyId"],
             aws_secret_access_key=identity["SecretAccessKey"],
             aws_session_token=identity.get("SessionToken"),
-            # No retries: an error is the server's answer, and the first one is the one to see.
+            # No retries, so that the first error is the one that is raised.
             config=Config(proxies={}, retries={"total_max_attempts": 1, "mode": "standard"}),
         )
 
     def log_tail(self, lines: int = _LOG_TAIL_LINES) -> str:
-        """The last lines of the server's log."""
+        """Return the last lines of the server's log."""
         if not self.log.exists():
             return "(no log)"
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
@@ -187,7 +187,7 @@ class Emulator:
         certificate.private_key_pem.write_to_path(str(key))
         with self._certificate.open("wb") as chain:
             chain.writelines(pem.bytes() for pem in certificate.cert_chain_pems)
-        # The caller's authorities too: the same variables rule whatever else the process calls.
+        # A client process uses this bundle for all its calls, so it needs the caller's authorities too.
         self._ca_bundle.write_bytes(callers_ca_bundle().read_bytes() + b"\n" + authority.cert_pem.bytes())
 
     @property
@@ -203,13 +203,13 @@ class Emulator:
         return self.folder / "server.key"
 
     def _spawn(self, listener: socket.socket, port: int) -> subprocess.Popen[bytes]:
-        # The warden leads the process group that the server and its functions live in. It waits for the end
-        # of its input, which comes when this process ends, however it ends, and then kills the group. A group
-        # of its own also keeps a terminal's Ctrl-C from the server: `stop` ends it.
+        # The warden leads the process group of the server and its functions. Its input ends when this process ends,
+        # in whatever way, and then it kills the group. In a group of its own, the server does not get Ctrl-C from
+        # the terminal.
         self._warden = subprocess.Popen(
             ["/bin/sh", "-c", "read _; kill -KILL 0"], stdin=subprocess.PIPE, process_group=0
         )
-        # Not `python -m ministack`: as root, with TLS, that also listens on port 443.
+        # `python -m ministack`, as root and with TLS, would also listen on port 443.
         command = [sys.executable, "-m", "hypercorn", "ministack.app:app", "--workers", "0"]
         command += ["--bind", f"fd://{listener.fileno()}", "--keep-alive", "75"]
         command += ["--certfile", str(self._certificate), "--keyfile", str(self._private_key)]
@@ -233,17 +233,17 @@ class Emulator:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if server.poll() is not None:
-                raise EmulatorFailed(f"MiniStack ended with {server.returncode}:\n{self.log_tail()}")
+                raise EmulatorFailed(f"MiniStack ended with status {server.returncode}:\n{self.log_tail()}")
             try:
-                # Answers 503, an OSError too, until all is up.
+                # The status is 503, which is an OSError too, until the server is ready.
                 with opener.open(f"{self.endpoint_url}/_ministack/ready", timeout=5):
                     return
             except OSError:
                 time.sleep(0.05)
-        raise EmulatorFailed(f"MiniStack did not answer within {timeout:g} s:\n{self.log_tail()}")
+        raise EmulatorFailed(f"MiniStack was not ready within {timeout:g} s:\n{self.log_tail()}")
 
     def _aws_settings(self) -> dict[str, str]:
-        """What clients and the server both need."""
+        """Return the variables that both clients and the server need."""
         settings = {
             "AWS_ACCESS_KEY_ID": _ADMINISTRATOR["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": _ADMINISTRATOR["SecretAccessKey"],
@@ -286,7 +286,7 @@ class Emulator:
             "TMPDIR": str(temporary),
             "S3_DATA_DIR": str(self.folder / "s3"),
             "STATE_DIR": str(self.folder / "state"),
-            # Where it finds a Docker daemon it removes the containers of every other MiniStack.
+            # With a Docker daemon, MiniStack would remove the containers of all other MiniStacks.
             "DOCKER_HOST": f"unix://{self.folder}/no-docker",
         }
         return environment

@@ -1,4 +1,4 @@
-"""A CloudFormation stack in the emulator, as the demo and the end-to-end tests use one.
+"""A CloudFormation stack in the emulator.
 
 shop = Stack(aws, "shop")
 shop.create(template, RotationCode=source)
@@ -20,7 +20,7 @@ _POLL_SECONDS = 0.1
 
 
 class Failure(NamedTuple):
-    """One resource's failure, from the stack's events. `reason` is what a custom resource answered, as it was."""
+    """The failure of a resource, from the stack's events. `reason` is unchanged from a custom resource's response."""
 
     logical_id: str
     status: str
@@ -28,7 +28,7 @@ class Failure(NamedTuple):
 
 
 class StackFailed(Exception):
-    """An operation ended in another status than success. `failures` has the oldest first: the cause."""
+    """A stack operation did not succeed. `failures` are in order of time, so that the first is the cause."""
 
     def __init__(self, name: str, status: str, failures: list[Failure]) -> None:
         self.status = status
@@ -38,16 +38,16 @@ class StackFailed(Exception):
 
     @property
     def reason(self) -> str:
-        """The first failure's reason; empty where no event tells one."""
+        """The reason of the first failure; empty if the events have none."""
         return self.failures[0].reason if self.failures else ""
 
 
 class Stack:
-    """One stack by its name. Each operation returns when it has ended.
+    """A stack. Each operation waits until it has ended.
 
     Attributes:
         name: the stack's name.
-        id: its ARN, from `create` on. By the ARN a deleted stack can still be described.
+        id: the name, or the stack's ARN after `create`. A deleted stack can be described only by its ARN.
     """
 
     def __init__(self, emulator: Emulator, name: str, timeout: float = 60) -> None:
@@ -57,13 +57,13 @@ class Stack:
         self._cloudformation = emulator.client("cloudformation")
 
     def create(self, template: str, **parameters: str) -> None:
-        """Create the stack from a template's text. Raises `StackFailed`."""
-        made = self._cloudformation.create_stack(**self._request(template, parameters))
-        self.id = made["StackId"]
+        """Create the stack. `template` is its text. Raises `StackFailed`."""
+        created = self._cloudformation.create_stack(**self._request(template, parameters))
+        self.id = created["StackId"]
         self._wait("CREATE_COMPLETE", known=set())
 
     def update(self, template: str, **parameters: str) -> None:
-        """Update the stack to a template's text. Raises `StackFailed`, also where it was rolled back cleanly."""
+        """Update the stack. `template` is its text. Raises `StackFailed`, even if the rollback has succeeded."""
         known = {event["EventId"] for event in self.events()}
         self._cloudformation.update_stack(**self._request(template, parameters))
         self._wait("UPDATE_COMPLETE", known)
@@ -76,7 +76,7 @@ class Stack:
 
     @property
     def status(self) -> str:
-        """Such as ``UPDATE_ROLLBACK_COMPLETE``; ``DELETE_COMPLETE`` too where there is no such stack any more."""
+        """The stack's status, such as ``UPDATE_COMPLETE``; ``DELETE_COMPLETE`` if the stack does not exist."""
         try:
             return str(self._describe()["StackStatus"])
         except ClientError as error:
@@ -86,16 +86,16 @@ class Stack:
 
     @property
     def outputs(self) -> dict[str, str]:
-        """The stack's outputs by key."""
+        """The values of the stack's outputs, by key."""
         return {output["OutputKey"]: output["OutputValue"] for output in self._describe().get("Outputs", ())}
 
     def physical_id(self, logical_id: str) -> str:
-        """A resource's physical id, which is what `Ref` gives."""
-        found = self._cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=logical_id)
-        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+        """Return the physical ID of a resource, which is the value of `Ref`."""
+        described = self._cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=logical_id)
+        return str(described["StackResourceDetail"]["PhysicalResourceId"])
 
     def events(self) -> list[dict[str, Any]]:
-        """All events, the newest first."""
+        """Return all events of the stack, the newest first."""
         pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=self.id)
         return [event for page in pages for event in page["StackEvents"]]
 
@@ -112,7 +112,7 @@ class Stack:
         return stack
 
     def _wait(self, wanted: str, known: set[str]) -> None:
-        """`known` are the ids of the events that are older than the operation."""
+        """Wait for the end of an operation. `known` are the IDs of the events before it."""
         deadline = time.monotonic() + self._timeout
         while (status := self.status).endswith("_IN_PROGRESS"):
             if time.monotonic() > deadline:

@@ -1,1 +1,1 @@
-"""What runs on people's own machines, over the provider's own modules: preview, lint rule, schema. Never in Lambda."""
+"""The command line and the cfn-lint rules, built on the provider's own modules. Lambda does not get this package."""

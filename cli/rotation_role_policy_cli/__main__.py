@@ -1,4 +1,4 @@
-"""`python -m rotation_role_policy_cli`: the command line tools."""
+"""Run the command line: `python -m rotation_role_policy_cli`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Calls to AWS with the user's own credentials: the provider's way, but told what to use, and telling what it does."""
+"""Calls to AWS with the credentials of the user who runs the command."""
 
 import os
 import time
@@ -12,32 +12,35 @@ from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 
 PATIENCE_SECONDS = 30.0
-"""For each call: throttling, and a place that does not answer, is tried again for so long."""
+"""How long each call is retried after throttling or a connection error."""
 
 
 class CallerAws(Aws):
-    """`Aws` for a person at a terminal. Every call that is made through it only reads.
+    """`Aws` for a user at a terminal. All calls that the command makes through it are read calls.
 
-    `profile` and `region` are as for the AWS CLI; None for what the environment says. `progress` is told each action
-    before its call.
+    `profile` and `region` are those of the AWS CLI; None stands for the environment's. `progress` is called with each
+    action, such as ``iam:GetRole``, before the call.
     """
 
     def __init__(self, profile: str | None, region: str | None, progress: Callable[[str], None]) -> None:
         super().__init__()
         self._profile = profile
-        # As the AWS CLI does; botocore by itself reads AWS_DEFAULT_REGION alone.
+        # As the AWS CLI does. botocore itself reads only AWS_DEFAULT_REGION.
         self._region = region or os.environ.get("AWS_REGION")
         self._progress = progress
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """As `Aws.call`; raises botocore's own errors, too, for a profile or region that is missing."""
+        """Return the response to an operation, as `Aws.call` does.
+
+        Raises what `Aws.call` raises, and botocore's own errors for a missing profile or region.
+        """
         self._progress(f"{service}:{operation}")
         self.begin_request(time.monotonic() + PATIENCE_SECONDS)
         return super().call(service, operation, **parameters)
 
     @cached_property
     def caller(self) -> arn.Arn:
-        """Who calls: the partition and account that a provider would be in."""
+        """The ARN of the user's identity. Its partition and account are those of the provider."""
         return arn.parse(self.call("sts", "GetCallerIdentity")["Arn"])
 
     @cached_property
@@ -48,4 +51,4 @@ class CallerAws(Aws):
         return session
 
     def _configure(self, client: Any) -> None:
-        """botocore's own way: it knows the user's proxies and authorities."""
+        """Leave the client as it is: botocore knows the user's proxies and certificate authorities."""

@@ -1,75 +1,111 @@
-"""Text for a terminal or a pipe: colour where it is wanted, JSON on few lines, differences."""
+"""Output for a terminal or a pipe, by rich: consoles, paragraphs, JSON, differences, progress and errors.
+
+rich decides about colour: none in a pipe, with NO_COLOR or with TERM=dumb.
+"""
 
 import difflib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TextIO
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.json import JSON
+from rich.text import Text
 
 from rotation_role_policy.policy_grammar import as_list
 
-BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
+_MIN_WIDTH, _MAX_WIDTH = 60, 100
+"""Columns. The terminal's own width counts between them."""
+_DIFFERENCE_STYLES = {"-": "red", "+": "green"}
 
 
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether `stream` is a terminal that can be written anew. A process may have none at all."""
-    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave a closed pipe to the caller. rich itself would end the process with status 1."""
+        # rich calls this while it handles the BrokenPipeError.
+        raise
 
 
-def wants_colour(stream: TextIO | None) -> bool:
-    """Whether `stream` is a terminal that shows colours, and NO_COLOR is not set (https://no-color.org)."""
-    return is_terminal(stream) and not os.environ.get("NO_COLOR")
+def make_console(width: int | None = None) -> Console:
+    """Return a console for standard output.
+
+    `width` is in columns. By default it is that of the terminal, but at least 60 and at most 100.
+    """
+    columns = width or min(_MAX_WIDTH, max(_MIN_WIDTH, shutil.get_terminal_size((_MAX_WIDTH, 0)).columns))
+    return _Console(width=columns, highlight=False, emoji=False, markup=False)
 
 
-def painted(style: str, text: str, colour: bool) -> str:
-    """`text` in a style, one of the constants above, where there is colour."""
-    return f"\033[{style}m{text}\033[0m" if colour else text
+class Paragraph:
+    """A text that wraps between words only. An ARN may exceed the width, so that it can be copied in one piece.
+
+    If one does, it sets the width of the whole text. The first line begins with `prefix`. The others are indented by
+    its width and by `hanging` further columns.
+    """
+
+    def __init__(self, text: str | Text, prefix: str | Text = "", hanging: int = 0) -> None:
+        self._text = Text(text) if isinstance(text, str) else text
+        self._prefix = Text(prefix) if isinstance(prefix, str) else prefix
+        self._indent = self._prefix.cell_len + hanging
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the lines."""
+        longest_word = max((cell_len(word) for word in self._text.plain.split()), default=1)
+        lines = self._text.wrap(console, max(options.max_width - self._indent, longest_word))
+        for number, line in enumerate(lines):
+            line.rstrip()
+            yield Text.assemble(" " * self._indent if number else self._prefix, line)
 
 
-def pretty(value: Any, width: int, indent: int = 0) -> list[str]:
-    """JSON on as few lines as fit the width. A long string goes below its name."""
-    room = width - indent
-    whole = json.dumps(value)
-    if len(whole) < room or not isinstance(value, (dict, list)):
-        return [whole]
-    inner = " " * (indent + 2)
-    members = []
-    for member in value:
-        if isinstance(value, list):
-            name, lines = "", pretty(member, width, indent + 2)
-        else:
-            name, lines = json.dumps(member) + ":", pretty(value[member], width, indent + 2)
-        if name and len(lines) == 1 and len(name) + 1 + len(lines[0]) >= room - 2:
-            lines = ["", f"{inner}  {lines[0]}"]
-        lines[0] = f"{inner}{name}{' ' if name and lines[0] else ''}{lines[0]}"
-        members.append(lines)
-    for lines in members[:-1]:
-        lines[-1] += ","
-    opening, closing = ("[", "]") if isinstance(value, list) else ("{", "}")
-    return [opening, *(line for lines in members for line in lines), " " * indent + closing]
+def show(console: Console, *renderables: RenderableType) -> None:
+    """Print. Only paragraphs and tables wrap, and no line is cut."""
+    for renderable in renderables:
+        console.print(renderable, soft_wrap=True)
 
 
-def difference(before: Sequence[str], after: Sequence[str], context: int, colour: bool) -> list[str]:
-    """The lines of the unified difference, ``...`` between its parts, without its file names and line numbers."""
+def show_json(console: Console, data: Any) -> None:
+    """Print JSON, with syntax colours on a terminal."""
+    console.print_json(data=data, indent=2, ensure_ascii=True)
+
+
+def json_text(data: Any, indent: str) -> Text:
+    """Return JSON with syntax colours. Each line begins with `indent`."""
+    lines = JSON.from_data(data, indent=2, ensure_ascii=True).text.split()
+    return Text("\n").join(Text.assemble(indent, line) for line in lines)
+
+
+def difference(before: Sequence[str], after: Sequence[str], context: int, indent: str) -> Text:
+    """Return the unified difference of lines, with `context` lines around each change and ``...`` between the parts."""
+    # The first three lines name the files and the first part.
     lines = list(difflib.unified_diff(before, after, n=context, lineterm=""))[3:]
-    styles = {"-": RED, "+": GREEN}
     parts = ["..." if line.startswith("@@") else line for line in lines]
-    return [painted(styles[line[0]], line, colour) if line[0] in styles else line for line in parts]
+    return Text("\n").join(Text.assemble(indent, (part, _DIFFERENCE_STYLES.get(part[0], ""))) for part in parts)
 
 
-def policy_difference(
-    before: Mapping[str, Any] | None, after: Mapping[str, Any], width: int, context: int, colour: bool
-) -> list[str]:
-    """The lines of the difference of two policies; `before` is None where there is none."""
-    old, new = (list(_policy_lines(document or {}, width)) for document in (before, after))
-    return difference(old, new, context, colour)
+def policy_difference(before: Mapping[str, Any], after: Mapping[str, Any], indent: str) -> Text:
+    """Return the unified difference of two policy documents as JSON."""
+    return difference(_json_lines(before), _json_lines(after), 4, indent)
 
 
-def _policy_lines(document: Mapping[str, Any], width: int) -> Iterator[str]:
-    """The statements, one after another, and whatever else there is before them."""
-    for name, value in document.items():
-        if name != "Statement":
-            yield f"{json.dumps(name)}: {json.dumps(value)}"
-    # Whoever wrote the one that stands there may have left out the brackets of a list of one.
-    for statement in as_list(document.get("Statement", [])):
-        yield from pretty(statement, width)
+def _json_lines(document: Mapping[str, Any]) -> list[str]:
+    others = {name: value for name, value in document.items() if name != "Statement"}
+    # IAM also accepts one statement without a list.
+    statements = as_list(document.get("Statement", []))
+    return json.dumps({**others, "Statement": statements}, indent=2).splitlines()
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Show the current AWS call on standard error, if that is a terminal. Yields the function that gets its action."""
+    # With FORCE_COLOR rich would take a log file for a terminal.
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    with _Console(stderr=True, force_terminal=is_terminal).status("Asking AWS ...") as status:
+        yield lambda action: status.update(Text(f"Asking AWS: {action}"))
+
+
+def show_error(message: str) -> None:
+    """Print an error message on standard error, in one line."""
+    _Console(stderr=True, soft_wrap=True).print(Text.assemble(("error:", "red"), " ", message))

@@ -1,7 +1,7 @@
-"""The JSON Schema of the properties, made from the handler's own table: `rotation-role-policy schema`.
+"""The JSON Schema (draft 7) of the properties, derived from the handler's table of properties.
 
-It describes properties without intrinsic functions, as CloudFormation sends them or as JSON has them: 10 and "10", true
-and "true". Draft 7, which every editor knows. A test holds it to agree with `parse_properties` on whatever is given.
+It describes properties without intrinsic functions. Numbers and booleans may be strings, as CloudFormation sends
+them. A test shows that the schema and `parse_properties` accept the same properties.
 """
 
 import json
@@ -13,19 +13,19 @@ from typing import Any
 from rotation_role_policy.properties import EXACTLY_ONE_OF, MUTUALLY_EXCLUSIVE, PROPERTIES, REQUIRES, Property
 
 FILE = Path(__file__).with_name("properties.schema.json")
-"""Where `text()` is checked in."""
+"""The file in the repository that has `text()`."""
 
 TYPE = "Custom::RotationRolePolicy"
 
 
 def schema() -> dict[str, Any]:
-    """The schema, as JSON has it."""
+    """Return the schema."""
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "$comment": "Made by make docs",
         "title": f"The properties of {TYPE}",
         **_object(PROPERTIES),
-        # CloudFormation's own demand, which it makes before the provider is asked.
+        # CloudFormation itself requires it.
         "required": ["ServiceToken"],
         "oneOf": [{"required": [name]} for name in EXACTLY_ONE_OF],
         "allOf": [
@@ -36,8 +36,13 @@ def schema() -> dict[str, Any]:
 
 
 def text() -> str:
-    """The schema as the file has it."""
+    """Return the text of the schema's file."""
     return json.dumps(schema(), indent=2) + "\n"
+
+
+def plain_text(markdown: str) -> str:
+    """Return a text of the table of properties without Markdown: editors and terminals do not render it."""
+    return re.sub(r"\[(.*?)\]\(.*?\)", r"\1", markdown).replace("`", "")
 
 
 def _object(table: Iterable[Property]) -> dict[str, Any]:
@@ -49,14 +54,12 @@ def _object(table: Iterable[Property]) -> dict[str, Any]:
 
 
 def _described(row: Property) -> dict[str, Any]:
-    # An editor shows it as it stands: without Markdown's links and quotation marks.
-    plain = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", row.description).replace("`", "")
-    about: dict[str, Any] = {"description": plain}
+    about: dict[str, Any] = {"description": plain_text(row.description)}
     return about if row.default is None else about | {"default": row.default}
 
 
 def _value(row: Property) -> dict[str, Any]:
-    """What admits a row's values, and no other."""
+    """Return the schema of a property's values."""
     if row.type == "String":
         return _string(row)
     if row.type == "List of String":
@@ -67,7 +70,7 @@ def _value(row: Property) -> dict[str, Any]:
         return {"anyOf": [{"type": "boolean"}, {"enum": ["true", "false"]}]}
     if row.type == "Object":
         return _object(row.members) if row.members else {"type": "object"}
-    # CloudFormation's own properties: it has judged them already.
+    # CloudFormation validates its own properties.
     return {}
 
 
@@ -80,7 +83,7 @@ def _string(row: Property) -> dict[str, Any]:
 
 
 def _digits(row: Property) -> dict[str, Any]:
-    """The whole numbers of a row as strings: with `WHOLE_NUMBER`'s nine digits at most, zeros in front counted."""
+    """Return the schema of an Integer as a string: up to nine digits, as in `WHOLE_NUMBER`, with leading zeros."""
     by_length: dict[int, list[str]] = {}
     for number in range(max(row.minimum, 1), row.maximum + 1):
         by_length.setdefault(len(str(number)), []).append(str(number))
@@ -90,7 +93,7 @@ def _digits(row: Property) -> dict[str, Any]:
 
 
 def _whole(pattern: str) -> str:
-    """A pattern that holds for whole strings, as ECMA-262 and as Python read it."""
-    # Group names are spelt differently in the two. Python's "$" lets a newline follow.
+    """Return a pattern that matches whole strings, in ECMA-262 and in Python."""
+    # The two write group names differently. Python's "$" also matches before a newline at the end.
     unnamed = re.sub(r"\(\?P<\w+>", "(", pattern)
     return rf"^({unnamed})$(?!\n)"

@@ -1,4 +1,4 @@
-"""`make docs`: writes the README's tables anew, and the pictures."""
+"""`make docs`: write the generated parts of the README and the generated files."""
 
 from docs.generate.pages import write
 

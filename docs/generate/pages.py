@@ -1,4 +1,4 @@
-"""Which parts of which files are made, and whether they still say what the code says."""
+"""Which files, and which parts of the README, are generated, and how."""
 
 import re
 from collections.abc import Callable
@@ -21,6 +21,7 @@ def example() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "flow": flow,
     "example": example,
     "rules": tables.rules,
     "properties": tables.properties,
@@ -28,17 +29,16 @@ PARTS: dict[str, Callable[[], str]] = {
     "statements": tables.statements,
     "errors": tables.errors,
 }
-"""Of the README, between the lines ``<!-- NAME: make docs -->`` and ``<!-- end -->``."""
+"""The parts of the README, between the lines ``<!-- NAME: make docs -->`` and ``<!-- end -->``."""
 
 FILES: dict[Path, Callable[[], str]] = {
-    ROOT / "docs" / "flow.svg": flow,
     ROOT / "docs" / "preview.svg": preview,
     schema.FILE: schema.text,
 }
 
 
 def readme() -> str:
-    """The README with its parts made now."""
+    """Return the README with its parts generated anew."""
     text = README.read_text()
     for name, make in PARTS.items():
         begin, end = f"<!-- {name}: make docs -->\n", "<!-- end -->"
@@ -51,7 +51,7 @@ def readme() -> str:
 
 
 def write() -> None:
-    """Writes what differs, and says so."""
+    """Write the files that differ, and print their names."""
     for path, make in {README: readme, **FILES}.items():
         text = make()
         if not path.exists() or path.read_text() != text:

@@ -39,6 +39,8 @@ class Property:
     """What `pattern` matches, for error messages."""
     members: tuple["Property", ...] = ()
     """The properties of an Object; empty if the Object may contain anything."""
+    affects_policy: bool = True
+    """Whether the policy, or the decision to write it, can depend on the property."""
 
 
 _SECRET_FORM = "a secret's full ARN, partial ARN or name, without wildcards"  # noqa: S105  # a description
@@ -93,8 +95,8 @@ PROPERTIES = (
         default_description="read from the function",
         members=(
             Property("SubnetIds", "List of String", "if the list is not empty, the function is in a VPC"),
-            Property("SecurityGroupIds", "List of String", "not used"),
-            Property("Ipv6AllowedForDualStack", "Boolean", "not used"),
+            Property("SecurityGroupIds", "List of String", "not used", affects_policy=False),
+            Property("Ipv6AllowedForDualStack", "Boolean", "not used", affects_policy=False),
         ),
     ),
     Property(
@@ -128,8 +130,14 @@ PROPERTIES = (
         default=10,
         minimum=0,
         maximum=60,
+        affects_policy=False,
     ),
-    Property("Triggers", "Object", "never read. Any change to it makes CloudFormation send an Update"),
+    Property(
+        "Triggers",
+        "Object",
+        "never read. Any change to it makes CloudFormation send an Update",
+        affects_policy=False,
+    ),
 )
 
 EXACTLY_ONE_OF = ("SecretId", "SecretIds")

@@ -23,7 +23,7 @@ from demo import rotation_function
 from emulator.server import ACCOUNT_ID, REGION
 from emulator.stack import Stack, StackFailed
 from rotation_role_policy import __version__
-from rotation_role_policy_cli import main
+from rotation_role_policy_cli import permissions
 from tests import ROOT
 from tests.e2e.account import EmulatedAccount, deployed
 
@@ -548,7 +548,7 @@ class Person:
 def person(account: EmulatedAccount, name: str) -> Iterator[Person]:
     iam = account.client("iam")
     iam.create_user(UserName=name)
-    actions = [*main.NEEDED, *main.USEFUL, *main.FOR_A_STACK]
+    actions = [*permissions.REQUIRED, *permissions.OPTIONAL, *permissions.FOR_STACK]
     document = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": actions, "Resource": "*"}}
     iam.put_user_policy(UserName=name, PolicyName="preview", PolicyDocument=json.dumps(document))
     access_key = iam.create_access_key(UserName=name)["AccessKey"]

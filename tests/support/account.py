@@ -296,7 +296,7 @@ def watch(account: Account, client: Any, service: str) -> None:
     client.meta.events.register("before-call", respond)
 
 
-def caller_aws(account: Account) -> type[CallerAws]:
+def watched_caller_aws(account: Account) -> type[CallerAws]:
     """In place of `CallerAws`: it is watched, and answered, as the provider is."""
 
     class WatchedCallerAws(CallerAws):

@@ -1,1 +1,1 @@
-"""What the provider would put on a role, found with read-only calls."""
+"""The command `preview`: what the provider would do, found out with read calls."""

@@ -1,8 +1,8 @@
-"""Which policies on a role grant more than the narrow one does, so that it narrows nothing.
+"""Which other policies on a role grant more than the least-privilege policy, so that it limits nothing.
 
-Judged are the grants of the document that name a resource: is the same action allowed elsewhere on a pattern that holds
-this resource and others, together with other actions, or under another condition than the document's? Not judged: what
-denies, boundaries and SCPs take away again, and grants that the document has nothing to do with.
+The check covers the grants of the document that name a resource. Such a grant is pointless if another policy allows the
+same action on more resources, together with more actions, or under another condition. The check does not cover what
+Deny statements, permissions boundaries and SCPs take away again, nor grants of actions that the document does not have.
 """
 
 import re
@@ -14,50 +14,53 @@ from rotation_role_policy.policy import Document, Statement
 from rotation_role_policy.policy_grammar import as_list, matches
 
 _ANY_RANDOM_SUFFIX = re.compile(r"-\?{6}$")
-"""The six characters that Secrets Manager puts at the end of a secret's ARN: such a pattern means one secret."""
+"""Stands for the six characters that Secrets Manager adds to a secret's ARN: such a pattern matches one secret."""
 
 
 @dataclass(frozen=True)
-class Broader:
-    """A statement elsewhere on the role that makes a part of the document moot."""
+class OverlyPermissiveGrant:
+    """A statement of another policy on the role that grants more than the document does."""
 
     policy: str
-    """Where it stands, in words, such as ``inline policy "x"``."""
+    """The policy in words, such as ``inline policy "x"``."""
     actions: tuple[str, ...]
-    """Its patterns that hold actions of the document's."""
+    """The statement's patterns that match actions of the document."""
     resource: str
-    """Its pattern."""
+    """The statement's pattern that matches a resource of the document."""
     is_conditional: bool
-    """Whether it has a Condition, which may narrow it again."""
+    """Whether the statement has a Condition, which may limit the grant."""
 
 
-def broader(document: Document, others: Mapping[str, Document]) -> list[Broader]:
-    """What makes grants of `document` moot, in `others`: the role's other policies by their names in words."""
-    found = []
-    for name, other in others.items():
-        for statement in as_list(other.get("Statement", [])):
-            if statement.get("Effect") == "Allow":
-                for pattern, actions in _covered(document, statement).items():
-                    found.append(Broader(name, tuple(actions), pattern, bool(statement.get("Condition"))))
-    return found
+def find_overly_permissive(document: Document, others: Mapping[str, Document]) -> list[OverlyPermissiveGrant]:
+    """Find the grants in `others` that include grants of `document` and more.
+
+    `others` are the role's other policies, keyed by their names in words.
+    """
+    return [
+        OverlyPermissiveGrant(policy, tuple(actions), resource, bool(statement.get("Condition")))
+        for policy, other in others.items()
+        for statement in as_list(other.get("Statement", []))
+        if statement.get("Effect") == "Allow"
+        for resource, actions in _excess(document, statement).items()
+    ]
 
 
-def _covered(document: Document, other: Statement) -> dict[str, list[str]]:
-    """The actions by which `other` allows more than the document does, by its pattern of resources."""
-    covered: dict[str, dict[str, None]] = {}
+def _excess(document: Document, other: Statement) -> dict[str, list[str]]:
+    """Return the action patterns by which `other` allows more than the document, keyed by its resource patterns."""
+    excess: dict[str, dict[str, None]] = {}
     for action, resource, own_condition in _narrow_grants(document):
         if _allows(other, "Action", action, ignore_case=True) and _allows(other, "Resource", resource):
-            resources, actions = _widest(other, "Resource", resource), _widest(other, "Action", action)
+            resources, actions = _broadest(other, "Resource", resource), _broadest(other, "Action", action)
             more_resources = "NotResource" in other or (resources != resource and not _is_one_secret(resources))
             more_actions = actions.lower() != action.lower()
             other_condition = bool(own_condition) and other.get("Condition") != own_condition
             if more_resources or more_actions or other_condition:
-                covered.setdefault(resources, {})[actions] = None
-    return {pattern: list(actions) for pattern, actions in covered.items()}
+                excess.setdefault(resources, {})[actions] = None
+    return {pattern: list(actions) for pattern, actions in excess.items()}
 
 
 def _narrow_grants(document: Document) -> Iterator[tuple[str, str, Any]]:
-    """Each action with each resource that the document allows by its ARN, and the condition."""
+    """Yield each action with each ARN that the document allows it on, and the condition."""
     for statement in document["Statement"]:
         if statement["Effect"] == "Allow":
             for action in as_list(statement["Action"]):
@@ -67,18 +70,22 @@ def _narrow_grants(document: Document) -> Iterator[tuple[str, str, Any]]:
 
 
 def _allows(statement: Statement, element: str, value: str, *, ignore_case: bool = False) -> bool:
-    """Whether the statement's `element`, or its Not form, admits the value."""
+    """Whether the statement's `element`, or its Not form, includes the value."""
     if f"Not{element}" in statement:
         return not _matching(statement[f"Not{element}"], value, ignore_case)
     return bool(_matching(statement.get(element, []), value, ignore_case))
 
 
-def _widest(statement: Statement, element: str, value: str) -> str:
-    """The pattern of the statement's `element` that holds the value; of several, one that holds others too."""
+def _broadest(statement: Statement, element: str, value: str) -> str:
+    """Return the broadest pattern of the statement's `element` that matches the value."""
     if f"Not{element}" in statement:
         return f"all but {', '.join(as_list(statement[f'Not{element}']))}"
-    patterns = _matching(statement[element], value, ignore_case=element == "Action")
-    return min(patterns, key=lambda pattern: (pattern.lower() == value.lower(), _is_one_secret(pattern), len(pattern)))
+
+    def breadth(pattern: str) -> tuple[bool, bool, int]:
+        # A pattern that matches more than the value comes first, then the pattern with the fewest characters.
+        return pattern.lower() != value.lower(), not _is_one_secret(pattern), -len(pattern)
+
+    return max(_matching(statement[element], value, ignore_case=element == "Action"), key=breadth)
 
 
 def _matching(patterns: Any, value: str, ignore_case: bool) -> list[str]:
@@ -86,5 +93,6 @@ def _matching(patterns: Any, value: str, ignore_case: bool) -> list[str]:
 
 
 def _is_one_secret(pattern: str) -> bool:
-    bare = _ANY_RANDOM_SUFFIX.sub("", pattern)
-    return bare != pattern and not set("*?$") & set(bare)
+    """Whether the pattern matches one secret: a whole ARN but for its random characters."""
+    without_suffix = _ANY_RANDOM_SUFFIX.sub("", pattern)
+    return without_suffix != pattern and not set("*?$") & set(without_suffix)

@@ -1,6 +1,7 @@
-"""What the provider would put on the role, and what stands there: found with read-only calls, nothing is changed.
+"""What the provider would do for a resource: the policy, the difference to today, and whether it would refuse.
 
-The same modules in the same order as `custom_resource`: declaration, inspection, policy, inline_policy, access_check.
+The preview makes only read calls. It runs the provider's own modules in the provider's order: properties, inspection,
+policy, access check, write. Instead of the write it checks what IAM would refuse.
 """
 
 import logging
@@ -18,23 +19,23 @@ from rotation_role_policy.policy import Document
 from rotation_role_policy.properties import Properties, parse_properties
 from rotation_role_policy.state import State
 from rotation_role_policy_cli.caller_aws import CallerAws
-from rotation_role_policy_cli.preview.overly_permissive import Broader, broader
+from rotation_role_policy_cli.preview.overly_permissive import OverlyPermissiveGrant, find_overly_permissive
 
 _SHORTEST_REQUEST = {"StackId": "arn:aws:cloudformation:::stack//" + 36 * "-", "RequestId": 36 * "-"}
-"""Of a stack that is not known: what is too long for it is too long for any."""
+"""The shortest IDs that a request can have. A response that is too long with them is too long with any."""
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One `Custom::RotationRolePolicy`. Without a stack it is known by its properties alone."""
+    """One `Custom::RotationRolePolicy`. Without a template it has only properties."""
 
     properties: Mapping[str, Any]
-    logical_id: str = ""
-    stack_id: str = ""
-    physical_id: str = ""
-    """``<RoleName>/<PolicyName>`` where the stack has it already."""
-    policy_name: str = ""
-    """Of the inline policy to compare with, where the user names one."""
+    logical_id: str | None = None
+    stack_id: str | None = None
+    physical_id: str | None = None
+    """``<RoleName>/<PolicyName>``, if the stack already has the resource."""
+    policy_name: str | None = None
+    """The inline policy that the user wants to compare with."""
 
 
 @dataclass
@@ -45,151 +46,168 @@ class Preview:
     properties: Properties
     state: State
     document: Document
-    policy_name: str
-    """Of the policy that stands there, or that would; empty where no stack says it."""
-    standing: Document | None
-    refusal: str = ""
-    """Why the provider would refuse to write, though the facts are all there."""
-    broader: list[Broader] = field(default_factory=list)
+    policy_name: str | None
+    """The inline policy that `document` is compared with.
+
+    It follows from the stack, or the user names it. Otherwise it is a guess, and `notes` say so; None if there is no
+    likely policy on the role.
+    """
+    current: Document | None
+    """The document that the role has under `policy_name`."""
+    refusal: str | None = None
+    """Why the provider would refuse to write the policy."""
+    overly_permissive: list[OverlyPermissiveGrant] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What could not be looked at, and what that leaves open."""
+    """What could not be inspected, and what the preview assumes instead."""
 
     @property
     def changes(self) -> bool:
-        """Whether the role would have another policy than today, or another role would lose its."""
-        return self.document != self.standing or bool(self.leaves_role)
+        """Whether the role would get another document than it has, or another role would lose its policy."""
+        return self.document != self.current or self.previous_role is not None
 
     @property
-    def leaves_role(self) -> str:
-        """The role from which the policy would go, being put on another one; empty where it stays."""
-        role_name = self.resource.physical_id.partition("/")[0] if "/" in self.resource.physical_id else ""
-        return role_name if role_name != self.state.role.name else ""
+    def previous_role(self) -> str | None:
+        """The name of the role that has the policy today, if that is another role."""
+        role_name, slash, _ = (self.resource.physical_id or "").partition("/")
+        return role_name if slash and role_name != self.state.role.name else None
 
 
-Planned = dict[tuple[str, str], Document]
-"""What is to be put, by the name of the role and that of the policy, or of its resource where that is not known."""
+PlannedDocuments = dict[tuple[str, str], Document]
+"""The documents that the same update would write, keyed by role name and policy name (or logical ID)."""
 
 
-def preview(aws: CallerAws, resource: Resource, planned: Planned | None = None) -> Preview:
-    """Looks everything up. Raises `RequestError` and `AwsApiError` as the provider's modules do.
+def preview(aws: CallerAws, resource: Resource, planned: PlannedDocuments | None = None) -> Preview:
+    """Preview one resource. Raises `RequestError` and `AwsApiError` as the provider's modules do.
 
-    `planned` are other policies that come at the same time; this one is added.
+    `planned` has the documents of the resources that were previewed before, because all count towards the limit of a
+    role. The document of this resource is added.
     """
+    planned = {} if planned is None else planned
     properties = parse_properties(resource.properties)
-    with _warnings() as notes:
+    with _logged_warnings() as notes:
         state = inspection.inspect(aws, properties, aws.caller.account)
     document = policy.document(state, properties.policy_profile)
 
     role_name = state.role.name
-    # All of them: no policy has an empty name.
+    # No policy has an empty name, so this reads all inline policies.
     inline = inline_policy.read_others(aws, role_name, "")
-    name = resource.policy_name
-    if resource.stack_id:
-        name = policy_name(resource.stack_id, resource.logical_id)
-    elif not name:
-        name = _likely_name(inline, resource, state, document, notes)
-    found = Preview(resource, properties, state, document, name, inline.pop(name, None), notes=notes)
+    if resource.stack_id and resource.logical_id:
+        name: str | None = policy_name(resource.stack_id, resource.logical_id)
+    else:
+        name = resource.policy_name or _likely_name(inline, resource, state, document, notes)
+    current = inline.pop(name, None) if name else None
+    result = Preview(resource, properties, state, document, name, current, notes=notes)
 
-    attached = _attached(aws, role_name, notes)
-    others = {f'the inline policy "{other}"': text for other, text in inline.items()} | attached
-    found.broader = broader(document, others)
-    notes += _not_the_providers(aws, state)
-    planned = {} if planned is None else planned
+    others = {f'the inline policy "{other}"': text for other, text in inline.items()}
+    others |= _managed_policies(aws, role_name, notes)
+    result.overly_permissive = find_overly_permissive(document, others)
+    notes += _foreign_secrets(aws, state)
     inline |= {other: text for (role, other), text in planned.items() if role == role_name}
-    planned[role_name, name or resource.logical_id] = document
+    planned[role_name, name or resource.logical_id or ""] = document
     try:
-        with _warnings() as more_notes:
-            _refuse(aws, found, inline)
+        with _logged_warnings() as more_notes:
+            _raise_if_refused(aws, result, inline)
     except RequestError as refused:
-        found.refusal = str(refused)
+        result.refusal = str(refused)
     notes += more_notes
-    return found
+    return result
 
 
-def _refuse(aws: CallerAws, found: Preview, others: Mapping[str, Document]) -> None:
-    """Raises `RequestError` for what the provider would refuse before it writes."""
-    request = {**_SHORTEST_REQUEST, "LogicalResourceId": found.resource.logical_id}
-    if found.resource.stack_id:
-        request["StackId"] = found.resource.stack_id
+def _raise_if_refused(aws: CallerAws, result: Preview, others: Mapping[str, Document]) -> None:
+    """Raise `RequestError` if the provider would refuse: a response that is too long, blocked access, a full role."""
     response.check_response_size(
-        request,
-        found.properties.secret_property,
-        len(found.state.secrets),
-        f"{found.state.role.name}/{found.policy_name}",
-        attributes(found.policy_name, found.state),
+        {
+            **_SHORTEST_REQUEST,
+            "LogicalResourceId": result.resource.logical_id or "",
+            **({"StackId": result.resource.stack_id} if result.resource.stack_id else {}),
+        },
+        result.properties.secret_property,
+        len(result.state.secrets),
+        f"{result.state.role.name}/{result.policy_name or ''}",
+        attributes(result.policy_name or "", result.state),
     )
-    if found.document != found.standing:
-        inline_policy.check_size(found.state.role.name, found.document, others.values())
-        if found.properties.access_check == "Enforce":
-            try:
-                warnings = access_check.check_access(aws, found.state, found.document)
-                found.notes += [f"The access check leaves open: {warning}." for warning in warnings]
-            except (AccessDeniedError, AwsApiError) as failure:
-                found.notes.append(f"The access check was not made: {_why(failure)}. The provider would make it.")
+    if result.document != result.current:
+        if result.properties.access_check == "Enforce":
+            _check_access(aws, result)
+        inline_policy.check_size(result.state.role.name, result.document, others.values())
+
+
+def _check_access(aws: CallerAws, result: Preview) -> None:
+    """Raise `RequestError` if a grant would be blocked, and note what the policy simulator leaves open."""
+    try:
+        warnings = access_check.check_access(aws, result.state, result.document)
+    except (AccessDeniedError, AwsApiError) as failure:
+        result.notes.append(f"The access check was not made: {_cause(failure)}. The provider will make it.")
+    else:
+        result.notes += [f"The access check is not conclusive: {warning}." for warning in warnings]
 
 
 def _likely_name(
     inline: Mapping[str, Document], resource: Resource, state: State, document: Document, notes: list[str]
-) -> str:
-    """The inline policy that stands there for these secrets, by its form; empty where there is none, or more than one.
+) -> str | None:
+    """Guess which of the role's inline policies is the resource's own, from their names and their secrets.
 
-    Without a stack its name is not known: it is a guess, and `notes` says so.
+    The name follows from the stack, so without a stack it is not known. Adds to `notes` that it is a guess. Returns
+    None if no policy is likely, or if several are and not exactly one of them is equal to `document`.
     """
-    wanted = [secret.arn for secret in state.secrets]
+    wanted = sorted(secret.arn for secret in state.secrets)
     likely = [
         name
-        for name, standing in inline.items()
-        if is_possible_policy_name(name, resource.logical_id)
-        and sorted(policy.summarize(standing).secret_arns) == sorted(wanted)
+        for name, other in inline.items()
+        if is_possible_policy_name(name, resource.logical_id or "")
+        and sorted(policy.summarize(other).secret_arns) == wanted
     ]
-    same = [name for name in likely if inline[name] == document]
     if len(likely) > 1:
         notes.append(f"Several policies may be this resource's: {', '.join(likely)}. Give --stack or --policy-name.")
-        return same[0] if len(same) == 1 else ""
-    if likely:
-        notes.append(
-            f"It was compared with {likely[0]}, by its form and its secrets. If it is another, say --policy-name."
-        )
-    return next(iter(likely), "")
+        likely = [name for name in likely if inline[name] == document]
+        return likely[0] if len(likely) == 1 else None
+    if not likely:
+        return None
+    notes.append(
+        f"The policy is compared with {likely[0]}, which has the name and the secrets of such a policy. If that is"
+        " not the one, give --policy-name."
+    )
+    return likely[0]
 
 
-def _not_the_providers(aws: CallerAws, state: State) -> list[str]:
-    """Secrets that the user may describe, and the provider, as template.yaml has it, may not."""
+def _foreign_secrets(aws: CallerAws, state: State) -> list[str]:
+    """A note for each secret that the provider, with the permissions of template.yaml, may not describe."""
     return [
-        f"The provider may describe secrets of its own account alone, and {secret.arn} is of another."
+        f"The provider may describe only secrets of its own account, and {secret.arn} is in another account."
         for secret in state.all_secrets
         if arn.parse(secret.arn).account != aws.caller.account
     ]
 
 
-def _why(failure: AccessDeniedError | AwsApiError) -> str:
+def _cause(failure: AccessDeniedError | AwsApiError) -> str:
     if isinstance(failure, AwsApiError):
-        return f"{failure.action} answered {failure.code}"
+        return f"{failure.action} failed with {failure.code}"
     return f"AWS denies you {failure.action}"
 
 
-def _attached(aws: CallerAws, role_name: str, notes: list[str]) -> dict[str, Document]:
-    """The managed policies of the role: documents by their names in words."""
+def _managed_policies(aws: CallerAws, role_name: str, notes: list[str]) -> dict[str, Document]:
+    """Read the managed policies of a role: documents keyed by their names in words."""
     documents: dict[str, Document] = {}
     try:
-        for one in aws.paginate("ListAttachedRolePolicies", "AttachedPolicies", RoleName=role_name):
-            version = aws.call("iam", "GetPolicy", PolicyArn=one["PolicyArn"])["Policy"]["DefaultVersionId"]
-            found = aws.call("iam", "GetPolicyVersion", PolicyArn=one["PolicyArn"], VersionId=version)
-            documents[f"the managed policy {one['PolicyArn']}"] = found["PolicyVersion"]["Document"]
+        for attached in aws.paginate("ListAttachedRolePolicies", "AttachedPolicies", RoleName=role_name):
+            policy_arn = attached["PolicyArn"]
+            version = aws.call("iam", "GetPolicy", PolicyArn=policy_arn)["Policy"]["DefaultVersionId"]
+            described = aws.call("iam", "GetPolicyVersion", PolicyArn=policy_arn, VersionId=version)
+            documents[f"the managed policy {policy_arn}"] = described["PolicyVersion"]["Document"]
     except (AccessDeniedError, AwsApiError) as failure:
-        notes.append(f"Not all of the role's managed policies were looked at: {_why(failure)}.")
+        notes.append(f"Not all managed policies of the role were inspected: {_cause(failure)}.")
     return documents
 
 
 @contextmanager
-def _warnings() -> Iterator[list[str]]:
-    """What the provider's modules warn of in the block, such as a key that could not be looked at."""
+def _logged_warnings() -> Iterator[list[str]]:
+    """Collect the warnings that the provider's modules log in the block, as sentences."""
     notes: list[str] = []
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            about = getattr(record, "key", "") or ", ".join(getattr(record, "actions", ()))
-            notes.append(f"{record.getMessage()} ({about})." if about else f"{record.getMessage()}.")
+            subject = getattr(record, "key", "") or ", ".join(getattr(record, "actions", ()))
+            notes.append(f"{record.getMessage()} ({subject})." if subject else f"{record.getMessage()}.")
 
     package = logging.getLogger("rotation_role_policy")
     handler = Handler(logging.WARNING)

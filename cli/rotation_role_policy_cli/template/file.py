@@ -1,4 +1,4 @@
-"""A template as CloudFormation reads it from its file."""
+"""Read a template from a file as CloudFormation reads it."""
 
 import json
 import re
@@ -9,26 +9,27 @@ from typing import Any, ClassVar
 import yaml
 
 
-class Unresolved(Exception):
-    """A template, or a reference in it, that stands for nothing that can be looked up. Its text says what to do."""
+class TemplateError(Exception):
+    """A template, or a reference in it, that cannot be resolved. The message says what to do."""
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The template in a file, YAML or JSON, its functions in their long form. Raises `Unresolved` where it is none.
+    """Return the template in a YAML or JSON file, with intrinsic functions in their long form.
 
-    Scalars are strings, as CloudFormation sends them, but for true, false and null.
+    Scalars are strings, as CloudFormation sends them, except true, false and null. Raises `TemplateError` if the file
+    cannot be read or is not a template.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        # JSON may be indented by tabs, which YAML does not take.
+        # JSON may be indented by tabs, which YAML does not allow.
         template = _json(text) if text.lstrip().startswith("{") else yaml.load(text, Loader=_Loader)  # noqa: S506  # safe
     except OSError as error:
-        raise Unresolved(f"{path}: {error.strerror}.") from error
+        raise TemplateError(f"{path}: {error.strerror}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # YAML's own message has the line and column; on one line.
-        raise Unresolved(f"{path} is not YAML or JSON: {' '.join(str(error).split())}") from error
+        # YAML's own message has the line and the column, on several lines.
+        raise TemplateError(f"{path} is not YAML or JSON: {' '.join(str(error).split())}") from error
     if not isinstance(template, dict) or not isinstance(template.get("Resources"), dict):
-        raise Unresolved(f"{path} is no CloudFormation template: it has no Resources.")
+        raise TemplateError(f"{path} is not a CloudFormation template: it has no Resources.")
     return template
 
 
@@ -37,27 +38,27 @@ def _json(text: str) -> Any:
 
 
 def _mapping(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
-    """A mapping with names that are strings, each once. Raises ValueError."""
+    """Return a mapping. Raises ValueError for a key that is not a string or that comes twice."""
     mapping: dict[str, Any] = {}
     for key, value in pairs:
         if not isinstance(key, str):
-            raise ValueError(f"{key!r} is no name")  # noqa: TRY004  # as of any other text that is no template
+            raise ValueError(f"the key {key!r} is not a string")  # noqa: TRY004  # handled as any other syntax error
         if key in mapping:
-            raise ValueError(f"{key!r} stands there twice")
+            raise ValueError(f"duplicate key {key!r}")
         mapping[key] = value
     return mapping
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types here
-    """YAML as CloudFormation reads it: its tags, account ids and dates that stay text, each name once."""
+    """Load YAML as CloudFormation does: with its tags, account IDs and dates as text, and no duplicate keys."""
 
-    # Those of PyYAML would make other numbers of 0123 and 1:30, and a truth of "on".
+    # PyYAML's own would read 0123 and 1:30 as other numbers, and "on" as true.
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
-        """As PyYAML's, but each name once."""
-        names = [self.construct_object(key) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        _mapping((name, None) for name in names)
+        """Construct a mapping. Raises ValueError for a duplicate key."""
+        keys = [self.construct_object(key) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        _mapping((key, None) for key in keys)
         mapping: dict[str, Any] = super().construct_mapping(node, deep=deep)
         return mapping
 
@@ -68,7 +69,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile("<<$"), ["<"
 
 
 def _intrinsic(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    """``!Ref x`` is ``{"Ref": x}``, ``!GetAtt x.y`` is ``{"Fn::GetAtt": [x, y]}``."""
+    """Return the long form of a tag: ``{"Ref": x}`` for ``!Ref x``, ``{"Fn::GetAtt": [x, y]}`` for ``!GetAtt x.y``."""
     name = tag if tag in ("Ref", "Condition") else f"Fn::{tag}"
     if isinstance(node, yaml.ScalarNode):
         value: Any = loader.construct_scalar(node)

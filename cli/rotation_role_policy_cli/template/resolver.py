@@ -1,12 +1,12 @@
-"""The `Custom::RotationRolePolicy` resources of a template, with what their references stand for today.
+"""Resolve the references in the `Custom::RotationRolePolicy` resources of a template.
 
-Known are the parameters, the pseudo parameters, mappings, conditions, exports, and the resources of the stack where the
-template is deployed. What cannot be known is said with `Unresolved`; nothing is guessed.
+References to parameters, pseudo parameters, mappings, conditions, exports and resources of the deployed stack are
+resolved to the values that they have now. Any other reference raises `TemplateError`; nothing is guessed.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,22 +15,22 @@ from rotation_role_policy.properties import PROPERTIES
 from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.preview.preview import Resource
 from rotation_role_policy_cli.schema import TYPE
-from rotation_role_policy_cli.template.file import Unresolved
-from rotation_role_policy_cli.template.stack import Deployed, Stack, pages
+from rotation_role_policy_cli.template.file import TemplateError
+from rotation_role_policy_cli.template.stack import Stack, StackResource, pages
 
 _NO_VALUE = object()
-"""What `AWS::NoValue` stands for: the property, or the item of a list, is left out."""
+"""The value of `AWS::NoValue`: the property, or the item of a list, is left out."""
 
-_CLOUDFORMATIONS_OWN = {row.name for row in PROPERTIES if row.type == "CloudFormation"}
-_UNREAD = {"PropagationDelay", "SecurityGroupIds", "Ipv6AllowedForDualStack"}
-"""The policy does not follow from them: where they can't be known, they need not be."""
+_CLOUDFORMATION_PROPERTIES = {row.name for row in PROPERTIES if row.type == "CloudFormation"}
+_WITHOUT_EFFECT = {row.name for parent in PROPERTIES for row in (parent, *parent.members) if not row.affects_policy}
+"""Properties on which the policy does not depend. A reference in them need not be resolved."""
 _PROCESSED = "Preview the processed template: aws cloudformation get-template --template-stage Processed"
 
 
 class Template:
-    """A template with values for its parameters, and the stack where it is deployed, if it is.
+    """A template with values for its parameters, and the stack in which it is deployed, if any.
 
-    `parameters` are those that the user gives; then come the stack's own, then the defaults.
+    `parameters` are the user's. They come before the values of the stack, which come before the defaults.
     """
 
     def __init__(
@@ -42,84 +42,91 @@ class Template:
         self._stack = stack
         self._declared: Mapping[str, Any] = body.get("Parameters") or {}
         if unknown := sorted(set(parameters) - set(self._declared)):
-            raise Unresolved(f"--parameter {unknown[0]}: the template has no such parameter.")
+            raise TemplateError(f"--parameter {unknown[0]}: the template has no such parameter.")
 
     @property
     def logical_ids(self) -> list[str]:
-        """Of the `Custom::RotationRolePolicy` resources, in their order."""
-        return [name for name, resource in self._body["Resources"].items() if _is_ours(resource)]
+        """The logical IDs of the `Custom::RotationRolePolicy` resources, in the order of the template."""
+        return [name for name, resource in self._body["Resources"].items() if _is_rotation_role_policy(resource)]
 
     @property
-    def attributes_without_lookup(self) -> list[str]:
-        """What makes resources that are not seen here, perhaps of ours: a loop or an include, in words."""
-        makers = {name: one for name, one in self._body["Resources"].items() if name.startswith("Fn::")}
+    def unexpanded(self) -> list[str]:
+        """A message for each loop or include that may create `Custom::RotationRolePolicy` resources."""
         return [
-            f"{name} makes resources that are not seen here. {_PROCESSED}."
-            for name, one in makers.items()
-            if TYPE in json.dumps(one) or not name.startswith("Fn::ForEach")
+            f"{name} is not expanded, and the resources that it creates are not previewed. {_PROCESSED}."
+            for name, value in self._body["Resources"].items()
+            if name.startswith("Fn::") and (TYPE in json.dumps(value) or not name.startswith("Fn::ForEach"))
         ]
 
-    def is_left_out(self, logical_id: str) -> bool:
-        """Whether the resource's condition is false. Raises `Unresolved` as `resource` does."""
+    def is_excluded(self, logical_id: str) -> bool:
+        """Whether the resource's condition is false. Raises `TemplateError` as `resource` does."""
         condition = self._body["Resources"][logical_id].get("Condition")
         return condition is not None and not self._condition(condition)
 
     def resource(self, logical_id: str) -> Resource:
-        """The resource of this name, its references resolved. Raises `Unresolved` where one can not be."""
+        """Return a resource with its references resolved. Raises `TemplateError` if one cannot be resolved."""
         declared = self._body["Resources"][logical_id].get("Properties") or {}
         if not isinstance(declared, Mapping) or _is_function(declared):
-            raise Unresolved("its Properties are no names with values.")
+            raise TemplateError("Properties is not an object with literal names.")
         properties = {}
         for name, value in declared.items():
-            if name in _CLOUDFORMATIONS_OWN:
+            if name in _CLOUDFORMATION_PROPERTIES:
                 continue
             try:
                 resolved = self._property(name, value)
-            except Unresolved as unresolved:
-                raise Unresolved(f"{name}: {unresolved}") from unresolved
+            except TemplateError as error:
+                raise TemplateError(f"{name}: {error}") from error
             if resolved is not _NO_VALUE:
                 properties[name] = resolved
         stack = self._stack
         deployed = stack.resources.get(logical_id) if stack else None
-        return Resource(properties, logical_id, stack.id if stack else "", deployed.physical_id if deployed else "")
+        return Resource(
+            properties,
+            logical_id=logical_id,
+            stack_id=stack.id if stack else None,
+            physical_id=deployed.physical_id if deployed else None,
+        )
 
     def _property(self, name: str, value: Any) -> Any:
-        """What a property is; `_NO_VALUE`, too, where it can't be known and nothing follows from it."""
+        """Return the value of a property, with its references resolved.
+
+        If a reference cannot be resolved and the policy does not depend on it, the value is `_NO_VALUE`.
+        """
         if name == "Triggers":
-            # Only its type is judged.
+            # The provider checks only its type.
             return _NO_VALUE if _is_function(value) else {} if isinstance(value, Mapping) else value
         if name == "VpcConfig" and isinstance(value, Mapping) and not _is_function(value):
-            members = {member: self._property(member, one) for member, one in value.items()}
-            return {member: one for member, one in members.items() if one is not _NO_VALUE}
+            members = {key: self._property(key, member) for key, member in value.items()}
+            return {key: member for key, member in members.items() if member is not _NO_VALUE}
         if name == "SubnetIds" and isinstance(value, list):
-            # What counts is whether there is one.
-            return [one for one in (self._value_or(item, "unknown") for item in value) if one is not _NO_VALUE]
-        return self._value_or(value, _NO_VALUE) if name in _UNREAD else self._value(value)
+            # The policy depends only on whether there is an item.
+            return _without_no_values(self._value_or(item, "unknown") for item in value)
+        return self._value_or(value, _NO_VALUE) if name in _WITHOUT_EFFECT else self._value(value)
 
     def _value_or(self, value: Any, otherwise: Any) -> Any:
         try:
             return self._value(value)
-        except Unresolved:
+        except TemplateError:
             return otherwise
 
     # --- values ---
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, list):
-            return [one for one in map(self._value, value) if one is not _NO_VALUE]
+            return _without_no_values(map(self._value, value))
         if isinstance(value, str):
-            return _DYNAMIC_REFERENCE.sub(lambda found: self._dynamic(found[1]), value)
+            return _DYNAMIC_REFERENCE.sub(lambda match: self._dynamic(match[1]), value)
         if not isinstance(value, dict):
             return value
         if _is_function(value):
             [(name, argument)] = value.items()
             if name not in _FUNCTIONS:
-                raise Unresolved(f"{name} is not resolved by this preview. {_PROCESSED}.")
-            with _as_cloudformation_wants_it(name, argument):
+                raise TemplateError(f"preview does not resolve {name}. {_PROCESSED}.")
+            with _malformed_as_template_error(name, argument):
                 result = _FUNCTIONS[name](self, argument)
             return self._value(result) if isinstance(result, str) else result
-        resolved = {key: self._value(one) for key, one in value.items()}
-        return {key: one for key, one in resolved.items() if one is not _NO_VALUE}
+        resolved = {key: self._value(member) for key, member in value.items()}
+        return {key: member for key, member in resolved.items() if member is not _NO_VALUE}
 
     def _ref(self, argument: Any) -> Any:
         name = _text(argument)
@@ -129,7 +136,7 @@ class Template:
             return self._pseudo_parameter(name)
         if name in self._declared:
             return self._parameter(name)
-        return self._deployed(name).physical_id
+        return self._stack_resource(name).physical_id
 
     def _pseudo_parameter(self, name: str) -> str:
         if name == "AWS::Region":
@@ -142,67 +149,67 @@ class Template:
             return self._aws.dns_suffix(self._aws.caller.partition)
         if name in ("AWS::StackId", "AWS::StackName") and self._stack:
             return self._stack.id if name == "AWS::StackId" else self._stack.id.split("/")[1]
-        raise Unresolved(f"{name} is not known here. Give --stack, if the template is deployed.")
+        raise TemplateError(f"{name} is not known without the stack. Give --stack if the template is deployed.")
 
     def _parameter(self, name: str) -> Any:
         declared = self._declared[name]
-        kind = str(declared.get("Type", "String"))
-        of_stack = self._stack.parameters if self._stack else {}
-        value = self._given.get(name, of_stack.get(name, declared.get("Default")))
+        parameter_type = str(declared.get("Type", "String"))
+        stack_values = self._stack.parameters if self._stack else {}
+        value = self._given.get(name, stack_values.get(name, declared.get("Default")))
         if value is None:
-            raise Unresolved(f"the parameter {name} has no value. Give --parameter {name}=...")
+            raise TemplateError(f"the parameter {name} has no value. Give --parameter {name}=...")
         value = _text(value)
         if name not in self._given and declared.get("NoEcho") and value and set(value) == {"*"}:
-            raise Unresolved(f"the parameter {name} is not shown (NoEcho). Give --parameter {name}=...")
-        if kind.startswith("AWS::SSM::Parameter::Value<"):
-            # Every deployment looks it up anew.
+            raise TemplateError(f"CloudFormation masks the parameter {name} (NoEcho). Give --parameter {name}=...")
+        if parameter_type.startswith("AWS::SSM::Parameter::Value<"):
+            # Each deployment reads the SSM parameter again.
             value = self._ssm(value)
-        return [one.strip() for one in value.split(",")] if "List<" in kind or "DelimitedList" in kind else value
+        is_list = "List<" in parameter_type or "DelimitedList" in parameter_type
+        return [item.strip() for item in value.split(",")] if is_list else value
 
-    def _deployed(self, name: str) -> Deployed:
-        """The resource of the stack. By ``Function.Alias``, or ``.Version``, it is one that SAM makes."""
-        logical_id, _, made_by_sam = name.partition(".")
-        of_stack = self._stack.resources if self._stack else {}
-        if name in of_stack:
-            return of_stack[name]
-        if made_by_sam:
-            made = [one for key, one in of_stack.items() if key.startswith(logical_id + made_by_sam)]
-            if len(made) == 1:
-                return made[0]
+    def _stack_resource(self, name: str) -> StackResource:
+        """Return a resource of the stack. SAM creates those named ``Function.Alias`` and ``Function.Version``."""
+        logical_id, _, suffix = name.partition(".")
+        resources = self._stack.resources if self._stack else {}
+        if name in resources:
+            return resources[name]
+        if suffix:
+            from_sam = [resource for key, resource in resources.items() if key.startswith(logical_id + suffix)]
+            if len(from_sam) == 1:
+                return from_sam[0]
         if logical_id not in self._body["Resources"]:
-            raise Unresolved(f"{quoted_text(name)} is neither a parameter nor a resource of the template.")
+            raise TemplateError(f"{quoted_text(name)} is neither a parameter nor a resource of the template.")
         if not self._stack:
-            raise Unresolved(f"the resource {name} is known where it is deployed. Give --stack.")
-        raise Unresolved(f"the resource {name} is not in the stack yet. Deploy it first, without this policy.")
+            raise TemplateError(f"the resource {name} is not known without the stack. Give --stack.")
+        raise TemplateError(f"the stack does not have the resource {name} yet. Deploy it first, without this policy.")
 
     def _get_att(self, argument: Any) -> Any:
         logical_id, attribute = argument.split(".", 1) if isinstance(argument, str) else map(self._value, argument)
-        deployed = self._deployed(logical_id)
-        if deployed.type == "AWS::CloudFormation::Stack" and attribute.startswith("Outputs."):
-            nested = self._aws.call("cloudformation", "DescribeStacks", StackName=deployed.physical_id)["Stacks"][0]
-            outputs = {one["OutputKey"]: one["OutputValue"] for one in nested.get("Outputs", ())}
-            if attribute.removeprefix("Outputs.") not in outputs:
-                raise Unresolved(f"the nested stack {logical_id} has no output {attribute.removeprefix('Outputs.')}.")
-            return outputs[attribute.removeprefix("Outputs.")]
-        if (deployed.type, attribute) not in _ATTRIBUTES:
-            raise Unresolved(
-                f"the attribute {logical_id}.{attribute} is not known. Preview by --secret-id in its place."
-            )
-        return _ATTRIBUTES[deployed.type, attribute](self._aws, deployed.physical_id)
+        resource = self._stack_resource(logical_id)
+        if resource.type == "AWS::CloudFormation::Stack" and attribute.startswith("Outputs."):
+            nested = self._aws.call("cloudformation", "DescribeStacks", StackName=resource.physical_id)["Stacks"][0]
+            outputs = {output["OutputKey"]: output["OutputValue"] for output in nested.get("Outputs", ())}
+            output_key = attribute.removeprefix("Outputs.")
+            if output_key not in outputs:
+                raise TemplateError(f"the nested stack {logical_id} has no output {output_key}.")
+            return outputs[output_key]
+        if (resource.type, attribute) not in _ATTRIBUTES:
+            raise TemplateError(f"preview does not resolve the attribute {logical_id}.{attribute}. Use --secret-id.")
+        return _ATTRIBUTES[resource.type, attribute](self._aws, resource.physical_id)
 
     # --- intrinsic functions ---
 
     def _sub(self, argument: Any) -> str:
         text, values = (argument, {}) if isinstance(argument, str) else argument
 
-        def put(found: re.Match[str]) -> str:
-            name = found[1].strip()
+        def replacement(match: re.Match[str]) -> str:
+            name = match[1].strip()
             if name in values:
                 return _text(self._value(values[name]))
             return _text(self._get_att(name) if "." in name else self._ref(name))
 
         # ${!x} stands for ${x} itself.
-        return re.sub(r"\$\{!", "${", re.sub(r"\$\{([^!}][^}]*)\}", put, text))
+        return re.sub(r"\$\{!", "${", re.sub(r"\$\{([^!}][^}]*)\}", replacement, text))
 
     def _join(self, argument: Any) -> str:
         separator, items = argument
@@ -219,7 +226,7 @@ class Template:
     def _list(self, argument: Any) -> list[Any]:
         value = self._value(argument)
         if not isinstance(value, list):
-            raise TypeError(f"no list: {value!r}")
+            raise TypeError(f"not a list: {value!r}")
         return value
 
     def _if(self, argument: Any) -> Any:
@@ -237,14 +244,14 @@ class Template:
         for export in pages(self._aws, "ListExports", "Exports"):
             if export["Name"] == name:
                 return str(export["Value"])
-        raise Unresolved(f"{self._aws.region()} has no export {quoted_text(name)}.")
+        raise TemplateError(f"{self._aws.region()} has no export {quoted_text(name)}.")
 
     def _condition(self, condition: Any) -> bool:
-        """The truth of a condition, by its name or as it is written."""
-        with _as_cloudformation_wants_it("Condition", condition):
-            return self._boolean(self._body["Conditions"][condition] if isinstance(condition, str) else condition)
+        """Evaluate a condition, given by name or as an expression."""
+        with _malformed_as_template_error("Condition", condition):
+            return self._evaluate(self._body["Conditions"][condition] if isinstance(condition, str) else condition)
 
-    def _boolean(self, condition: Mapping[str, Any]) -> bool:
+    def _evaluate(self, condition: Mapping[str, Any]) -> bool:
         [(name, argument)] = condition.items()
         if name == "Condition":
             return self._condition(argument)
@@ -255,14 +262,15 @@ class Template:
             return not self._condition(argument[0])
         if name in ("Fn::And", "Fn::Or"):
             return (all if name == "Fn::And" else any)(map(self._condition, argument))
-        raise Unresolved(f"the condition {quoted_text(condition)} is not resolved by this preview.")
+        raise TemplateError(f"preview does not resolve the condition {quoted_text(condition)}.")
 
-    # --- what AWS keeps ---
+    # --- SSM parameters ---
 
     def _dynamic(self, reference: str) -> str:
         service, _, rest = reference.partition(":")
         if service != "ssm":
-            raise Unresolved(f"{{{{resolve:{reference}}}}} is not looked up: it would read a secret's value.")
+            # The reference can stand for a secret's value.
+            raise TemplateError(f"preview does not resolve {{{{resolve:{reference}}}}}, only references to ssm.")
         return self._ssm(rest)
 
     def _ssm(self, name: str) -> str:
@@ -270,29 +278,33 @@ class Template:
             parameter = self._aws.call("ssm", "GetParameter", Name=name)["Parameter"]
         except AwsApiError as failure:
             if failure.code in ("ParameterNotFound", "ParameterVersionNotFound"):
-                raise Unresolved(f"there is no SSM parameter {quoted_text(name)} in {self._aws.region()}.") from failure
+                raise TemplateError(f"{self._aws.region()} has no SSM parameter {quoted_text(name)}.") from failure
             raise
         if parameter["Type"] == "SecureString":
-            raise Unresolved(f"the SSM parameter {quoted_text(name)} is a SecureString, which is not looked at.")
+            raise TemplateError(f"preview does not read the SSM parameter {quoted_text(name)}: it is a SecureString.")
         return str(parameter["Value"])
 
 
 @contextmanager
-def _as_cloudformation_wants_it(name: str, argument: Any) -> Iterator[None]:
-    """Raises `Unresolved` where the argument of a function has another form than the block takes it for."""
+def _malformed_as_template_error(name: str, argument: Any) -> Iterator[None]:
+    """Raise `TemplateError` if the block fails because a function's argument does not have the right form."""
     try:
         yield
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise Unresolved(f"{name} {quoted_text(argument)} is not as CloudFormation wants it.") from error
+        raise TemplateError(f"{name} {quoted_text(argument)} is not in the right form.") from error
 
 
 def _text(value: Any) -> str:
-    """A scalar as CloudFormation sends it. Raises TypeError for anything else."""
+    """Return a scalar as CloudFormation sends it. Raises TypeError for anything else."""
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str):
-        raise TypeError(f"no text: {value!r}")
+        raise TypeError(f"not a string: {value!r}")
     return value
+
+
+def _without_no_values(values: Iterable[Any]) -> list[Any]:
+    return [value for value in values if value is not _NO_VALUE]
 
 
 def _is_function(value: Any) -> bool:
@@ -301,7 +313,7 @@ def _is_function(value: Any) -> bool:
     return name == "Ref" or name.startswith("Fn::")
 
 
-def _is_ours(resource: Any) -> bool:
+def _is_rotation_role_policy(resource: Any) -> bool:
     return isinstance(resource, dict) and resource.get("Type") == TYPE
 
 
@@ -325,7 +337,7 @@ def _function_arn(aws: CallerAws, name: str) -> str:
 
 
 def _role_arn(aws: CallerAws, name: str) -> str:
-    # With its path, which the name does not tell.
+    # The ARN has the role's path, the name does not.
     return str(aws.call("iam", "GetRole", RoleName=name)["Role"]["Arn"])
 
 
@@ -338,13 +350,13 @@ def _itself(_: CallerAws, physical_id: str) -> str:
 
 
 def _master_user_secret(operation: str, key: str, parameter: str) -> Callable[[CallerAws, str], str]:
-    def look(aws: CallerAws, name: str) -> str:
+    def resolve(aws: CallerAws, name: str) -> str:
         [database] = aws.call("rds", operation, **{parameter: name})[key]
         if "MasterUserSecret" not in database:
-            raise Unresolved(f"the database {name} has no MasterUserSecret: RDS does not manage its superuser.")
+            raise TemplateError(f"RDS does not manage the master user password of {name}: it has no MasterUserSecret.")
         return str(database["MasterUserSecret"]["SecretArn"])
 
-    return look
+    return resolve
 
 
 _ATTRIBUTES: dict[tuple[str, str], Callable[[CallerAws, str], str]] = {
@@ -363,4 +375,4 @@ _ATTRIBUTES: dict[tuple[str, str], Callable[[CallerAws, str], str]] = {
     ("AWS::SecretsManager::Secret", "Id"): _itself,
     ("AWS::Serverless::Function", "Arn"): _function_arn,
 }
-"""Those attributes that a policy's properties refer to, from the physical id."""
+"""The attributes that properties of the resource usually refer to: how to get each from the physical ID."""

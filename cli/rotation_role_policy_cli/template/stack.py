@@ -1,4 +1,4 @@
-"""A stack as it stands."""
+"""A deployed stack."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from rotation_role_policy.errors import AwsApiError
 from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.schema import TYPE
-from rotation_role_policy_cli.template.file import Unresolved
+from rotation_role_policy_cli.template.file import TemplateError
 
 
-class Deployed(NamedTuple):
+class StackResource(NamedTuple):
     """A resource of a stack."""
 
     type: str
@@ -18,42 +18,50 @@ class Deployed(NamedTuple):
 
 
 class Stack:
-    """A stack as it stands: its id, its parameters, its resources. Raises as `Aws.call` does."""
+    """The ID, the parameters and the resources of a deployed stack. Look-ups raise as `Aws.call` does.
+
+    Raises `TemplateError` if there is no stack of this name.
+    """
 
     def __init__(self, aws: CallerAws, name: str) -> None:
         self._aws = aws
         try:
-            self._described = aws.call("cloudformation", "DescribeStacks", StackName=name)["Stacks"][0]
+            self._description = aws.call("cloudformation", "DescribeStacks", StackName=name)["Stacks"][0]
         except AwsApiError as failure:
             if failure.code == "ValidationError":
-                raise Unresolved(f"--stack {name}: there is no such stack in {aws.region()}.") from failure
+                raise TemplateError(f"--stack {name}: {aws.region()} has no such stack.") from failure
             raise
-        self.id: str = self._described["StackId"]
+        self.id: str = self._description["StackId"]
 
     @cached_property
     def parameters(self) -> dict[str, str]:
-        """By name, as they were given: of a parameter that names an SSM parameter, that name."""
-        return {one["ParameterKey"]: one["ParameterValue"] for one in self._described.get("Parameters", ())}
+        """The values of the parameters as they were given: for an SSM parameter type, the name of the parameter."""
+        parameters = self._description.get("Parameters", ())
+        return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in parameters}
 
     @cached_property
-    def resources(self) -> dict[str, Deployed]:
-        """Those that are there, by logical id."""
-        found = pages(self._aws, "ListStackResources", "StackResourceSummaries", StackName=self.id)
+    def resources(self) -> dict[str, StackResource]:
+        """The resources that have a physical ID, keyed by logical ID."""
+        summaries = pages(self._aws, "ListStackResources", "StackResourceSummaries", StackName=self.id)
         return {
-            one["LogicalResourceId"]: Deployed(one["ResourceType"], one["PhysicalResourceId"])
-            for one in found
-            if one.get("PhysicalResourceId")
+            summary["LogicalResourceId"]: StackResource(summary["ResourceType"], summary["PhysicalResourceId"])
+            for summary in summaries
+            if summary.get("PhysicalResourceId")
         }
 
     @property
-    def own_policies(self) -> dict[str, str]:
-        """The physical ids of its `Custom::RotationRolePolicy` resources that have a policy, by logical id."""
-        ours = {logical_id: one.physical_id for logical_id, one in self.resources.items() if one.type == TYPE}
-        return {logical_id: physical_id for logical_id, physical_id in ours.items() if "/" in physical_id}
+    def policy_ids(self) -> dict[str, str]:
+        """The physical IDs of the `Custom::RotationRolePolicy` resources that have a policy, keyed by logical ID."""
+        return {
+            logical_id: resource.physical_id
+            for logical_id, resource in self.resources.items()
+            # Without a slash it is the ID of a Create that failed.
+            if resource.type == TYPE and "/" in resource.physical_id
+        }
 
 
 def pages(aws: CallerAws, operation: str, key: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-    """The items under `key` in all pages of an operation of CloudFormation's."""
+    """Yield the items under `key` in all pages of a CloudFormation operation."""
     token: dict[str, str] = {}
     while True:
         page = aws.call("cloudformation", operation, **parameters, **token)

@@ -1,4 +1,4 @@
-"""Which policies on a role make the narrow one moot."""
+"""Which other policies on a role grant more than the least-privilege policy."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ import pytest
 
 from rotation_role_policy import policy
 from rotation_role_policy.state import Secret
-from rotation_role_policy_cli.preview.overly_permissive import Broader, broader
+from rotation_role_policy_cli.preview.overly_permissive import OverlyPermissiveGrant, find_overly_permissive
 from tests.unit.test_policy import KEY, SECRET, state
 
 DOCUMENT = policy.document(state(Secret(SECRET, KEY)), "Strict")
 READ = "secretsmanager:GetSecretValue"
 
 
-def found(action: Any = READ, resource: Any = "*", **more: Any) -> list[Broader]:
+def found(action: Any = READ, resource: Any = "*", **more: Any) -> list[OverlyPermissiveGrant]:
     statement = {"Effect": "Allow", "Action": action, "Resource": resource} | more
     statement = {name: value for name, value in statement.items() if value is not None}
-    return broader(DOCUMENT, {"it": {"Version": "2012-10-17", "Statement": statement}})
+    return find_overly_permissive(DOCUMENT, {"it": {"Version": "2012-10-17", "Statement": statement}})
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,8 @@ def found(action: Any = READ, resource: Any = "*", **more: Any) -> list[Broader]
         ({"action": "kms:*"}, ["kms:*"], "*"),
     ],
 )  # fmt: skip
-def test_what_allows_the_same_more_broadly_is_found(
-    statement: dict[str, Any], actions: list[str], pattern: str
-) -> None:
-    assert found(**statement) == [Broader("it", tuple(actions), pattern, is_conditional=False)]
+def test_a_statement_that_grants_more_is_found(statement: dict[str, Any], actions: list[str], pattern: str) -> None:
+    assert found(**statement) == [OverlyPermissiveGrant("it", tuple(actions), pattern, is_conditional=False)]
 
 
 @pytest.mark.parametrize(
@@ -64,20 +62,22 @@ def test_what_allows_the_same_more_broadly_is_found(
         {"resource": None, "NotResource": [SECRET, KEY]},
     ],
 )
-def test_what_does_not_is_not(statement: dict[str, Any]) -> None:
+def test_a_statement_that_does_not_grant_more_is_not_found(statement: dict[str, Any]) -> None:
     assert found(**statement) == []
 
 
-def test_a_condition_is_said() -> None:
+def test_a_grant_with_a_condition_is_marked() -> None:
     condition = {"StringEquals": {"aws:PrincipalTag/team": "db"}}
-    assert found(Condition=condition) == [Broader("it", (READ,), "*", is_conditional=True)]
+    assert found(Condition=condition) == [OverlyPermissiveGrant("it", (READ,), "*", is_conditional=True)]
     assert found(READ, SECRET, Condition=condition) == []
 
 
-def test_another_condition_on_the_same_key_is_broader_and_the_same_is_not() -> None:
-    [own] = [one["Condition"] for one in DOCUMENT["Statement"] if "Condition" in one]
+def test_another_condition_on_the_same_key_is_overly_permissive_and_the_same_is_not() -> None:
+    [own] = [statement["Condition"] for statement in DOCUMENT["Statement"] if "Condition" in statement]
     other = {"StringLike": {"kms:ViaService": "secretsmanager.*"}}
-    assert found("kms:Decrypt", KEY, Condition=other) == [Broader("it", ("kms:Decrypt",), KEY, is_conditional=True)]
+    assert found("kms:Decrypt", KEY, Condition=other) == [
+        OverlyPermissiveGrant("it", ("kms:Decrypt",), KEY, is_conditional=True)
+    ]
     assert found("kms:Decrypt", KEY, Condition=own) == []
 
 
@@ -87,13 +87,13 @@ def test_each_policy_and_each_pattern_is_one_finding() -> None:
         {"Effect": "Allow", "Action": "secretsmanager:Put*", "Resource": "arn:aws:secretsmanager:*"},
     ]
     others = {"a": {"Statement": statements}, "b": {"Statement": statements[:1]}, "c": {}}
-    assert [(one.policy, one.actions, one.resource) for one in broader(DOCUMENT, others)] == [
+    assert [(grant.policy, grant.actions, grant.resource) for grant in find_overly_permissive(DOCUMENT, others)] == [
         ("a", (READ,), "*"),
         ("a", ("secretsmanager:Put*",), "arn:aws:secretsmanager:*"),
         ("b", (READ,), "*"),
     ]
 
 
-def test_the_guides_own_policy_is_not_called_broader_than_itself() -> None:
+def test_the_guides_own_policy_does_not_exceed_itself() -> None:
     documented = policy.document(state(Secret(SECRET, None)), "Documented")
-    assert broader(documented, {"it": documented}) == []
+    assert find_overly_permissive(documented, {"it": documented}) == []

@@ -1,4 +1,4 @@
-"""`rotation-role-policy preview`: what the provider would do, found with calls that only read."""
+"""`rotation-role-policy preview`: what the provider would do, found out with read calls."""
 
 import json
 import logging
@@ -14,10 +14,11 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from rotation_role_policy import __version__, inline_policy
-from rotation_role_policy_cli import main
+from rotation_role_policy_cli import caller_aws, main, permissions
 from rotation_role_policy_cli.caller_aws import PATIENCE_SECONDS
+from rotation_role_policy_cli.preview import outcome
 from rotation_role_policy_cli.schema import TYPE
-from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Account, caller_aws, error
+from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Account, error, watched_caller_aws
 
 BY_HAND = ["--secret-id", "prod/db", "--rotation-lambda", "rotate-db"]
 PROPERTIES = {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db"}
@@ -36,9 +37,9 @@ Preview = Callable[..., Shown]
 
 @pytest.fixture
 def preview(account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Preview]:
-    """Runs the command in the world. Whatever it calls has to be a call that only reads."""
+    """Runs the command in the account. Whatever it calls has to be a call that only reads."""
 
-    monkeypatch.setattr(main, "CallerAws", caller_aws(account))
+    monkeypatch.setattr(caller_aws, "CallerAws", watched_caller_aws(account))
     monkeypatch.setenv("COLUMNS", "100")
     called: list[str] = []
 
@@ -47,10 +48,7 @@ def preview(account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         account.calls.clear()
         # The provider's own log, which ran in this process too.
         monkeypatch.setattr(logging.getLogger(), "handlers", [])
-        try:
-            status = main.main(["preview", *arguments])
-        except SystemExit as ended:
-            status = int(ended.code or 0)
+        status = main.main(["preview", *arguments])
         called.extend(account.actions())
         out, err = capsys.readouterr()
         return Shown(status, out, err)
@@ -70,7 +68,7 @@ def secret(account: Account) -> str:
 # --- the same as the provider ---
 
 
-def test_the_json_is_the_document_that_the_provider_then_puts(preview: Preview, account: Account) -> None:
+def test_the_json_is_the_document_that_the_provider_then_writes(preview: Preview, account: Account) -> None:
     account.function(account.role(), vpc=account.vpc())
     account.secret(key=account.key())
     account.secret("prod/other")
@@ -82,7 +80,7 @@ def test_the_json_is_the_document_that_the_provider_then_puts(preview: Preview, 
     assert (json.loads(shown.out), shown.status, shown.err) == (account.policies()[OWN_POLICY], 2, "")
 
 
-def test_the_declared_form_and_the_guides_profile_are_previewed_too(preview: Preview, account: Account) -> None:
+def test_a_declared_function_and_the_documented_profile_are_previewed_too(preview: Preview, account: Account) -> None:
     account.role()
     account.secret()
     declared = ["--secret-id", "prod/db", "--role", "rotation-role", "--policy-profile", "Documented"]
@@ -97,13 +95,13 @@ def test_the_declared_form_and_the_guides_profile_are_previewed_too(preview: Pre
         assert json.loads(shown.out) == account.policies()[OWN_POLICY]
 
 
-def test_what_stands_there_already_is_unchanged(preview: Preview, account: Account, secret: str) -> None:
+def test_a_policy_that_is_up_to_date_is_unchanged(preview: Preview, account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     shown = preview(*BY_HAND)
     assert (shown.status, shown.err) == (0, "")
     assert "Unchanged: the role has this policy." in shown.out
     assert f"policy      {OWN_POLICY}\n" in shown.out
-    assert "What would change" not in shown.out
+    assert "Changes\n\n  None.\n" in shown.out
 
 
 def test_a_secret_under_another_key_shows_as_a_difference(preview: Preview, account: Account, secret: str) -> None:
@@ -112,8 +110,8 @@ def test_a_secret_under_another_key_shows_as_a_difference(preview: Preview, acco
     account.create(**PROPERTIES)
     account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=second)
     shown = preview(*BY_HAND)
-    changed = [line.strip() for line in shown.out.splitlines() if re.match(r"\s+[-+]", line)]
-    assert changed == [f'-  "Resource": "{first}",', f'+  "Resource": "{second}",']
+    changed = re.findall(r"^  ([-+]) +(.+)$", shown.out, re.MULTILINE)
+    assert changed == [("-", f'"Resource": "{first}",'), ("+", f'"Resource": "{second}",')]
     assert shown.status == 2
     assert "The policy would change." in shown.out
 
@@ -124,25 +122,25 @@ def test_the_policy_to_compare_with_can_be_named(preview: Preview, account: Acco
     assert preview(*BY_HAND, "--policy-name", OWN_POLICY).status == 0
 
 
-def test_another_resources_policy_on_the_same_role_is_not_taken_for_this_ones(
+def test_the_policy_of_another_resource_on_the_same_role_is_not_compared(
     preview: Preview, account: Account, secret: str
 ) -> None:
     account.secret("prod/other")
     account.create(SecretId="prod/other", RotationLambdaARN="rotate-db")
     shown = preview(*BY_HAND)
-    assert "(none there yet)" in shown.out
-    assert "Broader" not in shown.out
+    assert "(does not exist yet)" in shown.out
+    assert "No other policy on the role grants more of this." in shown.out
 
 
-# --- what a person reads ---
+# --- the page ---
 
 
-def test_each_statement_is_shown_with_its_reason_and_what_is_left_out_with_its_own(
+def test_each_statement_has_its_reason_and_so_has_each_that_is_left_out(
     preview: Preview, account: Account, secret: str
 ) -> None:
     superuser = account.secret("prod/superuser", key=(key := account.key()))
     out = preview(*BY_HAND, "--superuser-secret-id", "prod/superuser").out
-    granted, left_out = out.split("What it grants")[1].split("Left out")
+    granted, left_out = out.split("Granted")[1].split("Left out")
     assert re.findall(r"^  (\w+): (.+)$", granted, re.MULTILINE) == [
         ("RotateSecret", "the four steps of a rotation make these calls"),
         ("GeneratePassword", "generates the new password; the action supports no resource"),
@@ -159,7 +157,7 @@ def test_each_statement_is_shown_with_its_reason_and_what_is_left_out_with_its_o
 """
         in granted
     )
-    assert re.findall(r"^  (\w+) {2,}(.+)$", left_out.split("What would")[0], re.MULTILINE) == [
+    assert re.findall(r"^  (\w+) {2,}(.+?) *$", left_out.split("Changes")[0], re.MULTILINE) == [
         ("UseSecretKey", "AWS managed key: no grant needed"),
         ("DescribeSuperuserSecret", "RDS does not manage the superuser secret"),
         ("DescribeSuperuserDatabase", "RDS does not manage the superuser secret"),
@@ -167,10 +165,12 @@ def test_each_statement_is_shown_with_its_reason_and_what_is_left_out_with_its_o
         ("KeepNetworkInterfacesFromCode", "the function is not in a VPC"),
     ]
     assert f"function    arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-db, not in a VPC\n" in out
-    assert "The role has no such policy: all of it is new." in out
+    assert "The role does not have this policy: all of it is new." in out
 
 
-def test_the_deny_is_shown_as_one_and_is_no_part_of_the_guides_profile(preview: Preview, account: Account) -> None:
+def test_the_deny_is_shown_as_a_denial_and_the_documented_profile_does_not_have_it(
+    preview: Preview, account: Account
+) -> None:
     account.function(account.role(), vpc=account.vpc())
     account.secret()
     strict = preview(*BY_HAND).out
@@ -181,7 +181,7 @@ def test_the_deny_is_shown_as_one_and_is_no_part_of_the_guides_profile(preview: 
     assert "KeepNetworkInterfacesFromCode  the user guide's policy has no Deny" in documented
 
 
-def test_a_pipe_gets_plain_text_and_a_terminal_colour(
+def test_only_a_terminal_gets_colour_and_not_with_no_color_or_a_dumb_terminal(
     preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "\033" not in preview(*BY_HAND).out
@@ -189,21 +189,24 @@ def test_a_pipe_gets_plain_text_and_a_terminal_colour(
     monkeypatch.setenv("TERM", "xterm")
     assert "\033[1mRotateSecret\033[0m" in preview(*BY_HAND).out
     monkeypatch.setenv("NO_COLOR", "1")
+    uncoloured = preview(*BY_HAND).out
+    assert re.findall(r"\033\[([^m]*)m", uncoloured)
+    assert set(re.findall(r"\033\[([^m]*)m", uncoloured)) <= {"0", "1", "2"}
+    monkeypatch.setenv("TERM", "dumb")
     assert "\033" not in preview(*BY_HAND).out
 
 
-def test_a_terminal_sees_what_is_being_asked_and_a_pipe_does_not(
-    preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_a_terminal_shows_the_progress(preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
     assert preview(*BY_HAND).err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     err = preview(*BY_HAND).err
-    assert "asking AWS: secretsmanager:DescribeSecret" in err
-    assert err.endswith("\r\033[K")
+    assert "Asking AWS" in err
+    assert err.endswith("\033[2K")
 
 
 @pytest.mark.parametrize(
-    ("shell", "status", "said"),
+    ("shell", "status", "message"),
     [
         # The output fits into the buffer: it is at its flush that nobody is there.
         ("{ $COMMAND; echo $? >&2; } | true", "141", ""),
@@ -211,7 +214,7 @@ def test_a_terminal_sees_what_is_being_asked_and_a_pipe_does_not(
         ("$COMMAND >&-; echo $? >&2", "0", ""),
     ],
 )
-def test_an_output_that_is_not_taken_is_told_by_the_status(shell: str, status: str, said: str) -> None:
+def test_output_that_cannot_be_written_sets_the_exit_status(shell: str, status: str, message: str) -> None:
     program = f"{sys.executable} -c 'import sys, time; time.sleep(0.2); from rotation_role_policy_cli import main"
     program += '; sys.exit(main.main(["schema"]))\''
     # Else each line is written at once, and there is nothing left to flush.
@@ -224,13 +227,24 @@ def test_an_output_that_is_not_taken_is_told_by_the_status(shell: str, status: s
         check=False,
         env=environment,
     )
-    assert ran.stderr == f"{said}{status}\n"
+    assert ran.stderr == f"{message}{status}\n"
 
 
-# --- broader policies ---
+def test_only_arns_exceed_the_width_of_a_narrow_terminal(
+    preview: Preview, account: Account, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    superuser = account.secret("prod/superuser", key=(key := account.key()))
+    monkeypatch.setenv("COLUMNS", "60")
+    out = preview(*BY_HAND, "--superuser-secret-id", "prod/superuser").out
+    assert max(len(line) for line in out.splitlines() if "arn:aws:" not in line) <= 60
+    for arn in (secret, superuser, key):
+        assert arn in out
 
 
-def test_policies_that_make_the_narrow_one_moot_are_shown(preview: Preview, account: Account, secret: str) -> None:
+# --- overly permissive policies ---
+
+
+def test_overly_permissive_policies_on_the_role_are_shown(preview: Preview, account: Account, secret: str) -> None:
     iam = account.client("iam")
     wide = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [wide]})
@@ -238,21 +252,21 @@ def test_policies_that_make_the_narrow_one_moot_are_shown(preview: Preview, acco
     arn = iam.create_policy(PolicyName="managed", PolicyDocument=document)["Policy"]["Arn"]
     iam.attach_role_policy(RoleName="rotation-role", PolicyArn=arn)
     out = preview(*BY_HAND).out
-    assert '  ! the inline policy "theirs" allows secretsmanager:GetSecretValue on *\n' in out
+    assert '  ! the inline policy "theirs" allows secretsmanager:GetSecretValue on *.\n' in out
     assert f"! the managed policy {arn} allows secretsmanager:GetSecretValue on *" in " ".join(out.split())
 
 
-def test_what_cannot_be_looked_at_is_said(preview: Preview, account: Account, secret: str) -> None:
+def test_a_note_says_what_could_not_be_inspected(preview: Preview, account: Account, secret: str) -> None:
     account.faults["iam:ListAttachedRolePolicies"] = [error("AccessDenied")]
     account.faults["iam:SimulatePrincipalPolicy"] = [error("AccessDenied")]
     shown = preview(*BY_HAND)
     notes = " ".join(shown.out.split("Note: ", 1)[1].split())
-    assert "managed policies were looked at: AWS denies you iam:ListAttachedRolePolicies." in notes
+    assert "Not all managed policies of the role were inspected: AWS denies you iam:ListAttachedRolePolicies." in notes
     assert "The access check was not made: AWS denies you iam:SimulatePrincipalPolicy." in notes
     assert shown.status == 2
 
 
-def test_a_key_that_was_not_looked_at_is_said(preview: Preview, account: Account, secret: str) -> None:
+def test_a_note_says_which_key_could_not_be_inspected(preview: Preview, account: Account, secret: str) -> None:
     theirs = f"arn:aws:kms:{REGION}:999999999999:key/11111111-1111-1111-1111-111111111111"
     account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=theirs)
     account.faults["kms:DescribeKey"] = [error("AccessDeniedException")]
@@ -263,15 +277,17 @@ def test_a_key_that_was_not_looked_at_is_said(preview: Preview, account: Account
 # --- what the provider would refuse ---
 
 
-def test_a_block_that_the_access_check_finds_is_an_error_below_the_policy(
+def deny(simulation: dict[str, Any]) -> list[dict[str, Any]]:
+    """The results of a simulation in which an explicit deny blocks everything."""
+    return [
+        {"EvalActionName": action, "EvalResourceName": "*", "EvalDecision": "explicitDeny"}
+        for action in simulation["ActionNames"]
+    ]
+
+
+def test_access_that_would_be_blocked_is_a_refusal_below_the_policy(
     preview: Preview, account: Account, secret: str
 ) -> None:
-    def deny(simulation: dict[str, Any]) -> list[dict[str, Any]]:
-        return [
-            {"EvalActionName": action, "EvalResourceName": "*", "EvalDecision": "explicitDeny"}
-            for action in simulation["ActionNames"]
-        ]
-
     account.simulate = deny
     shown = preview(*BY_HAND)
     assert shown.status == 1
@@ -295,11 +311,24 @@ def test_a_role_that_is_full_is_refused_as_the_provider_refuses_it(
     assert account.create(**PROPERTIES)["Reason"] in " ".join(shown.out.split())
 
 
-def test_more_secrets_than_a_response_holds_are_refused(preview: Preview, account: Account, secret: str) -> None:
+def test_the_access_check_comes_before_the_write_as_it_does_in_the_provider(
+    preview: Preview, account: Account, secret: str
+) -> None:
+    text = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "x:" + "y" * 9_900, "Resource": "*"}]}
+    account.client("iam").put_role_policy(
+        RoleName="rotation-role", PolicyName="theirs", PolicyDocument=json.dumps(text)
+    )
+    account.simulate = deny
+    shown = preview(*BY_HAND)
+    assert (shown.status, "Refused: AccessCheck: role" in shown.out) == (1, True)
+    assert account.create(**PROPERTIES)["Reason"] in " ".join(shown.out.split())
+
+
+def test_more_secrets_than_a_response_has_room_for_are_refused(preview: Preview, account: Account, secret: str) -> None:
     names = [f"prod/{'x' * 40}{number}" for number in range(45)]
-    for one in names:
-        account.secret(one)
-    arguments = [argument for one in names for argument in ("--secret-id", one)]
+    for name in names:
+        account.secret(name)
+    arguments = [argument for name in names for argument in ("--secret-id", name)]
     shown = preview(*arguments, "--rotation-lambda", "rotate-db")
     assert shown.status == 1
     assert "SecretIds: 45 secrets are too many for one resource" in shown.out
@@ -309,7 +338,7 @@ def test_more_secrets_than_a_response_holds_are_refused(preview: Preview, accoun
 
 
 @pytest.mark.parametrize(
-    ("arguments", "faults", "said"),
+    ("arguments", "faults", "message"),
     [
         (["--secret-id", "nowhere"], {}, 'SecretId "nowhere": the secret does not exist in eu-central-1.'),
         (["--secret-id", "prod/db"], {}, "RotationLambdaARN is missing"),
@@ -317,28 +346,28 @@ def test_more_secrets_than_a_response_holds_are_refused(preview: Preview, accoun
         (BY_HAND, {"lambda:GetFunctionConfiguration": error("AccessDeniedException", "not authorized")},
          "AWS denies you lambda:GetFunctionConfiguration. not authorized"),
         (BY_HAND, {"secretsmanager:DescribeSecret": error("AccessDenied", "me is not authorized to perform: x")},
-         "AWS denies it: me is not authorized to perform: x"),
+         "AWS denies the call: me is not authorized to perform: x"),
         (BY_HAND, {"sts:GetCallerIdentity": error("AccessDenied", "me is not authorized to perform: sts:AssumeRole")},
-         "AWS denies it: me is not authorized to perform: sts:AssumeRole"),
+         "AWS denies the call: me is not authorized to perform: sts:AssumeRole"),
         (BY_HAND, {"sts:GetCallerIdentity": error("ExpiredToken", "it has expired")},
-         "it has expired (sts:GetCallerIdentity answered ExpiredToken). Log in to AWS again, or give --profile."),
+         "it has expired (sts:GetCallerIdentity failed with ExpiredToken). Log in to AWS again, or give --profile."),
         (BY_HAND, {"sts:GetCallerIdentity": NoCredentialsError()},
-         "Unable to locate credentials (sts:GetCallerIdentity answered NoCredentialsError). Log in"),
-        ([*BY_HAND, "--profile", "nobody"], {}, "The config profile (nobody) could not be found. --profile is of your"),
+         "Unable to locate credentials (sts:GetCallerIdentity failed with NoCredentialsError). Log in"),
+        ([*BY_HAND, "--profile", "nobody"], {}, "The config profile (nobody) could not be found. --profile names AWS"),
         ([*BY_HAND, "--profile", "Documented"], {}, "The config profile (Documented) could not be found."),
     ],
 )  # fmt: skip
 def test_an_error_is_one_line_that_says_what_to_do(
-    preview: Preview, account: Account, secret: str, arguments: list[str], faults: dict[str, Exception], said: str
+    preview: Preview, account: Account, secret: str, arguments: list[str], faults: dict[str, Exception], message: str
 ) -> None:
     account.faults |= {action: [fault] for action, fault in faults.items()}
     shown = preview(*arguments)
     assert (shown.status, shown.out) == (1, "")
-    assert shown.err.startswith(f"error: {said}")
+    assert shown.err.startswith(f"error: {message}")
     assert shown.err.count("\n") == 1
 
 
-def test_without_a_region_it_says_how_to_give_one(
+def test_without_a_region_the_error_says_how_to_give_it(
     preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
@@ -356,33 +385,33 @@ def test_aws_region_counts_as_it_does_for_the_aws_cli(
     assert preview(*BY_HAND, "--region", REGION).status == 2
 
 
-def test_throttling_is_waited_out_and_not_for_ever(preview: Preview, account: Account, secret: str) -> None:
+def test_throttled_calls_are_retried_for_a_limited_time(preview: Preview, account: Account, secret: str) -> None:
     account.faults["iam:ListRolePolicies"] = [error("Throttling")] * 3
     assert preview(*BY_HAND).status == 2
     account.faults["iam:ListRolePolicies"] = [error("Throttling", "Rate exceeded")] * 1000
     account.slept.clear()
     shown = preview(*BY_HAND)
-    assert (shown.status, "answered Throttling" in shown.err) == (1, True)
+    assert (shown.status, "failed with Throttling" in shown.err) == (1, True)
     assert sum(account.slept) <= PATIENCE_SECONDS
 
 
-def test_a_place_that_does_not_response_makes_one_think_of_the_region(
+def test_an_endpoint_that_does_not_respond_suggests_a_wrong_region(
     preview: Preview, account: Account, secret: str
 ) -> None:
     nobody = EndpointConnectionError(endpoint_url="https://sts.eu-centrl-1.amazonaws.com/")
     account.faults["sts:GetCallerIdentity"] = [nobody] * 1000
     err = preview(*BY_HAND).err
-    assert err.endswith("(sts:GetCallerIdentity answered EndpointConnectionError). Check --region, and your network.\n")
+    assert err.endswith(
+        "(sts:GetCallerIdentity failed with EndpointConnectionError). Check --region and your network.\n"
+    )
     assert sum(account.slept) <= PATIENCE_SECONDS
 
 
-def test_a_bundle_of_authorities_that_is_not_there_is_one_line_too(
-    preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_ca_bundle_is_one_line_too(preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError("Could not find a suitable TLS CA certificate bundle, invalid path: /nowhere")
 
-    monkeypatch.setattr(main, "preview", fail)
+    monkeypatch.setattr(outcome, "preview", fail)
     shown = preview(*BY_HAND)
     assert (shown.status, shown.err) == (
         1,
@@ -390,52 +419,55 @@ def test_a_bundle_of_authorities_that_is_not_there_is_one_line_too(
     )
 
 
-def test_a_fault_of_the_tools_own_is_one_line_too(
+def test_an_internal_error_is_one_line_too(
     preview: Preview, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(main, "preview", fail)
+    monkeypatch.setattr(outcome, "preview", fail)
     assert preview(*BY_HAND).err == (
-        "error: This is a fault of the tool's: ZeroDivisionError: by zero. With --debug it says where.\n"
+        "error: Internal error: ZeroDivisionError: by zero. Run with --debug to see the traceback.\n"
     )
     with pytest.raises(ZeroDivisionError):
         main.main(["--debug", "preview", *BY_HAND])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        ([], "give --secret-id or --template"),
-        ([*BY_HAND, "--template", "x.yaml"], "give --secret-id or --template, not both"),
-        ([*BY_HAND, "--stack", "shop"], "--stack, --parameter and --resource go with --template"),
-        (["--template", "x.yaml", "--role", "r"], "--role goes with --secret-id; the template says its own"),
+        ([], "Give --secret-id or --template. Try 'rotation-role-policy preview --help'.\n"),
+        (["--role", "r"], "Give --secret-id or --template."),
+        ([*BY_HAND, "--template", "x.yaml"], "--secret-id cannot be combined with --template."),
+        ([*BY_HAND, "--stack", "shop"], "--secret-id cannot be combined with --stack."),
+        (["--stack", "shop"], "--stack needs --template."),
+        ([*BY_HAND, "Stage=prod"], "--secret-id cannot be combined with Stage=prod."),
+        (["--template", "x.yaml", "--role", "r"], "--role cannot be combined with --template."),
         (
             ["--template", "x.yaml", "--parameter", "x"],
-            "--parameter x: give a name and a value, as in Environment=prod",
+            "Invalid value for '--parameter': 'x' is not a name with a value, such as Stage=prod.",
         ),
-        ([*BY_HAND, "--policy-profile", "Loose"], "argument --policy-profile: invalid choice"),
-        ([*BY_HAND, "--secret"], "ambiguous option|expected one argument"),
+        ([*BY_HAND, "--policy-profile", "Loose"], "Invalid value for '--policy-profile': 'Loose' is not one of"),
+        ([*BY_HAND, "--secret"], "No such option '--secret'"),
+        ([*BY_HAND, "--profile"], "Option '--profile' requires an argument"),
     ],
 )
-def test_an_error_of_usage_ends_with_1_for_2_says_that_a_policy_would_change(
-    preview: Preview, arguments: list[str], said: str
+def test_a_usage_error_has_status_1_because_2_means_a_change(
+    preview: Preview, arguments: list[str], message: str
 ) -> None:
     shown = preview(*arguments)
     assert shown.status == 1
-    assert re.match(f"rotation-role-policy preview: .*({said})", shown.err)
+    assert shown.err.startswith(f"error: {message}")
     assert shown.err.count("\n") == 1
 
 
 def test_the_help_says_what_the_exit_status_means(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["preview", "--help"], ["--version"]):
-        with pytest.raises(SystemExit) as ended:
-            main.main(arguments)
-        assert not ended.value.code
+    assert main.main(["preview", "--help"]) == main.main(["--version"]) == 0
     out = capsys.readouterr().out
-    for line in ("  0  unchanged", "  2  the policy would change", "  1  an error"):
+    for line in ("  0  unchanged", "  2  the policy would", "  1  error"):
         assert line in out
+    for actions in (permissions.REQUIRED, permissions.OPTIONAL, permissions.FOR_STACK, permissions.FOR_REFERENCES):
+        assert [action for action in actions if f" {action}\n" not in out] == []
     assert out.splitlines()[-1] == f"rotation-role-policy {__version__}"
 
 
@@ -469,7 +501,7 @@ Resources:
 """
 
 
-def test_a_template_needs_no_stack_where_its_parameters_say_it_all(
+def test_a_template_needs_no_stack_if_its_parameters_resolve_all_references(
     preview: Preview, account: Account, secret: str, template: Callable[[str], str]
 ) -> None:
     file = template(FUNCTION)
@@ -480,8 +512,11 @@ def test_a_template_needs_no_stack_where_its_parameters_say_it_all(
     other = preview("--template", file, "--parameter", "SecretName=prod/other", "--json")
     account.create(SecretId="prod/other", RotationLambdaARN="rotate-db")
     assert json.loads(other.out) == {LOGICAL_ID: account.policies()[OWN_POLICY]}
-    one = preview("--template", file, "--parameter", "SecretName=prod/other", "--json", "--resource", LOGICAL_ID)
-    assert json.loads(one.out) == account.policies()[OWN_POLICY]
+    single = preview("--template", file, "--parameter", "SecretName=prod/other", "--json", "--resource", LOGICAL_ID)
+    assert json.loads(single.out) == account.policies()[OWN_POLICY]
+    # Several parameters after one option.
+    both = preview("--template", file, "--parameter", "SecretName=prod/db", "SecretName=prod/other", "--json")
+    assert both.out == other.out
 
 
 def test_with_its_stack_the_resources_own_policy_is_compared(
@@ -499,13 +534,13 @@ def test_with_its_stack_the_resources_own_policy_is_compared(
     assert f"policy      {OWN_POLICY}\n" in shown.out
     former = f"{other_role.rpartition('/')[2]}/{OWN_POLICY}"
     resources.append({"LogicalResourceId": LOGICAL_ID, "ResourceType": TYPE, "PhysicalResourceId": former})
-    # On the new role it stands already; on the former it does not go before the update.
+    # The new role already has the policy. The former role loses its policy only after the update.
     again = preview("--template", file, "--stack", "database")
     assert (again.status, "The policy moves" in again.out) == (2, True)
     account.client("iam").delete_role_policy(RoleName="rotation-role", PolicyName=OWN_POLICY)
     moved = preview("--template", file, "--stack", "database")
     assert moved.status == 2
-    assert "The policy moves: it is put on this role, and taken from the role former-role when" in moved.out
+    assert "The policy moves: it is written to this role, and removed from the role former-role when" in moved.out
 
 
 def test_what_fails_in_one_resource_does_not_hide_the_others(
@@ -524,20 +559,20 @@ def test_what_fails_in_one_resource_does_not_hide_the_others(
     shown = preview("--template", template(text))
     assert shown.status == 1
     assert shown.out.startswith(f"{LOGICAL_ID} (Strict)\n")
-    assert shown.err == "error: Second: SecretId: the resource Secret is known where it is deployed. Give --stack.\n"
+    assert shown.err == "error: Second: SecretId: the resource Secret is not known without the stack. Give --stack.\n"
     assert preview("--template", template(text), "--resource", LOGICAL_ID).status == 2
 
 
 @pytest.mark.parametrize(
-    ("text", "arguments", "said"),
+    ("text", "arguments", "message"),
     [
         ("{", [], "is not YAML or JSON"),
         ("- a: [", [], "is not YAML or JSON"),
-        ("a: b", [], "is no CloudFormation template: it has no Resources."),
+        ("a: b", [], "is not a CloudFormation template: it has no Resources."),
         ("Resources: {}", [], "has no Custom::RotationRolePolicy."),
-        (FUNCTION, ["--resource", "Nobody"], "has no such resource of ours."),
+        (FUNCTION, ["--resource", "Nobody"], "has no Custom::RotationRolePolicy with this logical ID."),
         (FUNCTION, ["--parameter", "Nobody=1"], "--parameter Nobody: the template has no such parameter."),
-        (FUNCTION, ["--stack", "nobody"], "--stack nobody: there is no such stack in eu-central-1."),
+        (FUNCTION, ["--stack", "nobody"], "--stack nobody: eu-central-1 has no such stack."),
     ],
 )
 def test_a_template_that_cannot_be_used_is_one_line_too(
@@ -547,15 +582,15 @@ def test_a_template_that_cannot_be_used_is_one_line_too(
     template: Callable[[str], str],
     text: str,
     arguments: list[str],
-    said: str,
+    message: str,
 ) -> None:
     account.faults["cloudformation:DescribeStacks"] = [error("ValidationError", "does not exist")]
     shown = preview("--template", template(text), *arguments)
     assert (shown.status, shown.out, shown.err.count("\n")) == (1, "", 1)
-    assert said in shown.err
+    assert message in shown.err
 
 
-def test_a_template_that_is_not_there_is_one_line_too(preview: Preview) -> None:
+def test_a_missing_template_is_one_line_too(preview: Preview) -> None:
     assert preview("--template", "nowhere.yaml").err == "error: nowhere.yaml: No such file or directory.\n"
 
 
@@ -573,21 +608,22 @@ def test_a_resource_whose_condition_is_false_is_left_out(
 ) -> None:
     shown = preview("--template", template(CONDITIONAL))
     assert (shown.status, shown.err) == (0, "")
-    assert shown.out == "There is nothing to do: the conditions of the template leave all of ours out.\n\n"
+    assert shown.out == ("Nothing to preview: the template's conditions exclude every Custom::RotationRolePolicy.\n\n")
     assert preview("--template", template(CONDITIONAL), "--json").out == "{}\n"
 
 
 @pytest.mark.parametrize(
     "text", [CONDITIONAL, "Resources: { Topic: { Type: AWS::SNS::Topic } }"], ids=["condition", "gone"]
 )
-def test_a_policy_that_the_update_takes_away_is_told(
+def test_a_policy_that_the_update_would_remove_is_shown(
     preview: Preview, account: Account, secret: str, template: Callable[[str], str], text: str
 ) -> None:
     account.create(**PROPERTIES)
     deployed(account, {LOGICAL_ID: f"rotation-role/{OWN_POLICY}", "Failed": "uncreated-Failed"})
     shown = preview("--template", template(text), "--stack", "database")
     assert (shown.status, shown.err) == (2, "")
-    assert shown.out == f"{LOGICAL_ID}: it goes, and with it the policy {OWN_POLICY} of the role rotation-role.\n\n"
+    removed = f"{LOGICAL_ID} will be removed, and with it the policy {OWN_POLICY} on the role rotation-role."
+    assert " ".join(shown.out.split()) == removed
     assert (
         preview("--template", template(text), "--stack", "database", "--json").out
         == f'{{\n  "{LOGICAL_ID}": null\n}}\n'
@@ -605,28 +641,30 @@ def deployed(account: Account, physical_ids: dict[str, str]) -> None:
     account.api_responses["cloudformation:ListStackResources"] = lambda _: {"StackResourceSummaries": resources}
 
 
-def test_loops_are_told_of_beside_what_is_seen(preview: Preview, secret: str, template: Callable[[str], str]) -> None:
+def test_loops_are_an_error_beside_the_other_resources(
+    preview: Preview, secret: str, template: Callable[[str], str]
+) -> None:
     loop = '  Fn::ForEach::More: [Name, [A], { "P${Name}": { Type: Custom::RotationRolePolicy } }]\n'
     shown = preview("--template", template(FUNCTION + loop))
     assert (shown.status, shown.out.startswith(f"{LOGICAL_ID} (Strict)")) == (1, True)
     assert shown.err.startswith(
-        "error: Fn::ForEach::More makes resources that are not seen here. Preview the processed"
+        "error: Fn::ForEach::More is not expanded, and the resources that it creates are not previewed. Preview the"
     )
 
 
 # --- which policy is this resource's ---
 
 
-def test_without_a_stack_another_resources_policy_is_not_taken_for_this_ones(
+def test_without_a_stack_the_policy_of_another_resource_is_not_compared(
     preview: Preview, account: Account, secret: str, template: Callable[[str], str]
 ) -> None:
     account.create(**PROPERTIES)
     assert preview("--template", template(FUNCTION)).status == 0
     renamed = preview("--template", template(FUNCTION.replace(LOGICAL_ID, "BrandNew")))
-    assert (renamed.status, "(none there yet)" in renamed.out) == (2, True)
+    assert (renamed.status, "(does not exist yet)" in renamed.out) == (2, True)
 
 
-def test_a_policy_that_only_reads_the_secret_or_is_wide_is_not_taken_for_it(
+def test_a_policy_that_only_reads_the_secret_or_has_wildcards_is_not_compared(
     preview: Preview, account: Account, secret: str
 ) -> None:
     account.secret("prod/super")
@@ -637,11 +675,11 @@ def test_a_policy_that_only_reads_the_secret_or_is_wide_is_not_taken_for_it(
         RoleName="rotation-role", PolicyName="Other-0123456789ab", PolicyDocument=document
     )
     shown = preview("--secret-id", "prod/super", "--rotation-lambda", "rotate-db")
-    assert "(none there yet)" in shown.out
+    assert "(does not exist yet)" in shown.out
     assert 'the inline policy "Other-0123456789ab" allows secretsmanager:* on *' in shown.out
 
 
-def test_of_several_likely_ones_the_same_is_taken_and_else_none(
+def test_of_several_likely_policies_the_equal_one_is_compared_and_otherwise_none(
     preview: Preview, account: Account, secret: str
 ) -> None:
     account.create(**PROPERTIES)
@@ -654,31 +692,33 @@ def test_of_several_likely_ones_the_same_is_taken_and_else_none(
         RoleName="rotation-role", PolicyName=OWN_POLICY, PolicyDocument=json.dumps(other | {"Id": "another"})
     )
     shown = " ".join(preview(*BY_HAND).out.split())
-    assert "(none there yet)" in shown
+    assert "(does not exist yet)" in shown
     assert f"Note: Several policies may be this resource's: {OWN_POLICY}, Second-0123456789ab. Give --stack" in shown
 
 
-def test_a_standing_policy_of_another_hand_is_compared_whole(preview: Preview, account: Account, secret: str) -> None:
+def test_a_policy_that_somebody_else_wrote_is_compared_completely(
+    preview: Preview, account: Account, secret: str
+) -> None:
     account.create(**PROPERTIES)
     document = account.policies()[OWN_POLICY] | {"Id": "by-hand"}
     by_hand = {"RoleName": "rotation-role", "PolicyName": "hand"}
     account.client("iam").put_role_policy(**by_hand, PolicyDocument=json.dumps(document))
-    assert '-"Id": "by-hand"' in preview(*BY_HAND, "--policy-name", "hand").out
+    assert '-  "Id": "by-hand",' in preview(*BY_HAND, "--policy-name", "hand").out
     statement = {"Effect": "Allow", "Action": "x:y", "Resource": "*"}
     single = json.dumps({"Version": "2012-10-17", "Statement": statement})
     account.client("iam").put_role_policy(**by_hand, PolicyDocument=single)
-    assert '-{"Effect": "Allow", "Action": "x:y", "Resource": "*"}' in preview(*BY_HAND, "--policy-name", "hand").out
+    assert '-      "Action": "x:y",\n' in preview(*BY_HAND, "--policy-name", "hand").out
 
 
 # --- what the provider would refuse, all together ---
 
 
-def test_policies_that_come_at_the_same_time_count_together(
+def test_policies_of_the_same_update_count_together(
     preview: Preview, account: Account, secret: str, template: Callable[[str], str]
 ) -> None:
     names = [f"prod/{'x' * 80}{number}" for number in range(15)]
-    for one in names:
-        account.secret(one)
+    for name in names:
+        account.secret(name)
     resource = f"""
   Name:
     Type: Custom::RotationRolePolicy
@@ -693,7 +733,7 @@ def test_policies_that_come_at_the_same_time_count_together(
     assert refused == ["Policy3", "Policy4", "Policy5"]
 
 
-def test_a_secret_of_another_account_is_said_to_be_out_of_the_providers_reach(
+def test_a_note_says_that_the_provider_may_not_describe_secrets_of_other_accounts(
     preview: Preview, account: Account, secret: str
 ) -> None:
     theirs = f"arn:aws:secretsmanager:{REGION}:999999999999:secret:theirs-AbCdEf"
@@ -702,14 +742,16 @@ def test_a_secret_of_another_account_is_said_to_be_out_of_the_providers_reach(
         {"ARN": theirs, "Name": "theirs"} if parameters["SecretId"] == theirs else own
     )
     out = " ".join(preview(*BY_HAND, "--superuser-secret-id", theirs).out.split())
-    assert f"Note: The provider may describe secrets of its own account alone, and {theirs} is of another." in out
+    assert (
+        f"Note: The provider may describe only secrets of its own account, and {theirs} is in another account." in out
+    )
 
 
-def test_what_the_simulator_cannot_judge_is_said(preview: Preview, account: Account, secret: str) -> None:
+def test_a_note_says_what_the_simulator_could_not_evaluate(preview: Preview, account: Account, secret: str) -> None:
     account.faults["iam:SimulatePrincipalPolicy"] = [error("InvalidInput", "no")] * 20
     out = " ".join(preview(*BY_HAND).out.split())
-    could_not_say = 'the policy simulator failed (InvalidInput: "no").'
-    assert f'Note: The access check leaves open: secretsmanager:DescribeSecret on "{secret}": {could_not_say}' in out
+    failed = 'the policy simulator failed (InvalidInput: "no").'
+    assert f'Note: The access check is not conclusive: secretsmanager:DescribeSecret on "{secret}": {failed}' in out
     account.faults["iam:SimulatePrincipalPolicy"] = [error("AccessDenied", "no")]
     out = " ".join(preview(*BY_HAND).out.split())
     assert "Note: The access check was not made: AWS denies you iam:SimulatePrincipalPolicy." in out

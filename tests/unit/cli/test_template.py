@@ -1,4 +1,4 @@
-"""What the references in a template stand for: every function with values, and what cannot be known."""
+"""References in a template: each intrinsic function with values, and references that cannot be resolved."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from rotation_role_policy import arn
 from rotation_role_policy.errors import AwsApiError
 from rotation_role_policy_cli.caller_aws import CallerAws
-from rotation_role_policy_cli.template.file import Unresolved, load
+from rotation_role_policy_cli.template.file import TemplateError, load
 from rotation_role_policy_cli.template.resolver import Template
 from rotation_role_policy_cli.template.stack import Stack
 from tests.support.account import ACCOUNT, REGION, STACK_ID
@@ -134,7 +134,7 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
     assert template.logical_ids == ["Policy"]
     resource = template.resource("Policy")
     assert set(resource.properties) <= {"SecretId", "Triggers"}
-    assert resource.stack_id == (STACK_ID if deployed else "")
+    assert resource.stack_id == (STACK_ID if deployed else None)
     return resource.properties.get("SecretId")
 
 
@@ -186,7 +186,7 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
         ("!Ref Function.Alias", ARN.format("lambda") + "function:rotate-1:live"),
         ("!Ref FunctionRole", "made-by-sam"),
         ("'{{resolve:ssm:/db/name}}-x'", "ssm/db-x"),
-        ("!Sub '{{resolve:ssm:/db/${AWS::NoSuch}}}'", Unresolved),
+        ("!Sub '{{resolve:ssm:/db/${AWS::NoSuch}}}'", TemplateError),
         ("!Ref AWS::StackName", "database"),
         ("!Ref AWS::StackId", STACK_ID),
         ("!Ref AWS::Region", REGION),
@@ -194,52 +194,61 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
     ],
 )  # fmt: skip
 def test_a_reference_stands_for(tmp_path: Path, value: str, stands_for: Any) -> None:
-    if stands_for is Unresolved:
-        with pytest.raises(Unresolved):
+    if stands_for is TemplateError:
+        with pytest.raises(TemplateError):
             resolved(tmp_path, value)
     else:
         assert resolved(tmp_path, value) == stands_for
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ("!Ref Needed", "SecretId: the parameter Needed has no value. Give --parameter Needed=..."),
-        ("!Ref Hidden", "SecretId: the parameter Hidden is not shown (NoEcho). Give --parameter Hidden=..."),
+        ("!Ref Hidden", "SecretId: CloudFormation masks the parameter Hidden (NoEcho). Give --parameter Hidden=..."),
         ("!Ref Nobody", 'SecretId: "Nobody" is neither a parameter nor a resource of the template.'),
-        ("!Ref Unfinished", "SecretId: the resource Unfinished is not in the stack yet. Deploy it first"),
-        ("!GetAtt Key.Gone", "SecretId: the attribute Key.Gone is not known."),
+        ("!Ref Unfinished", "SecretId: the stack does not have the resource Unfinished yet. Deploy it first"),
+        ("!GetAtt Key.Gone", "SecretId: preview does not resolve the attribute Key.Gone."),
         (
             "!GetAtt Nested.Outputs.Gone",
             "SecretId: the nested stack Nested has no output Gone.",
         ),
-        ("!GetAtt Unmanaged.MasterUserSecret.SecretArn", "SecretId: the database db-2 has no MasterUserSecret"),
-        ("'{{resolve:ssm:/secure}}'", 'SecretId: the SSM parameter "/secure" is a SecureString'),
+        (
+            "!GetAtt Unmanaged.MasterUserSecret.SecretArn",
+            "SecretId: RDS does not manage the master user",
+        ),
+        (
+            "'{{resolve:ssm:/secure}}'",
+            'SecretId: preview does not read the SSM parameter "/secure"',
+        ),
         ("!Sub 'a${AWS::NoValue}'", "SecretId: Fn::Sub "),
         ("!Sub 'a${Names}'", "SecretId: Fn::Sub "),
         ("!Select [-1, !Ref Names]", "SecretId: Fn::Select "),
         ("!Join ['', text]", "SecretId: Fn::Join "),
         ("!If [Circle, a, b]", "SecretId: "),
-        ("!GetAtt Secret", 'SecretId: Fn::GetAtt ["Secret"] is not as CloudFormation wants it.'),
+        ("!GetAtt Secret", 'SecretId: Fn::GetAtt ["Secret"] is not in the right form.'),
         ("!Select [9, [a]]", "SecretId: Fn::Select "),
-        ("!Join x", 'SecretId: Fn::Join "x" is not as'),
-        ("!If [Nobody, a, b]", 'SecretId: Condition "Nobody" is not as'),
-        ("!If [Odd, a, b]", "SecretId: the condition "),
-        ("!Base64 x", "SecretId: Fn::Base64 is not resolved by this preview."),
+        ("!Join x", 'SecretId: Fn::Join "x" is not in'),
+        ("!If [Nobody, a, b]", 'SecretId: Condition "Nobody" is not in'),
+        ("!If [Odd, a, b]", "SecretId: preview does not resolve the condition "),
+        ("!Base64 x", "SecretId: preview does not resolve Fn::Base64."),
         ("!ImportValue nobody", 'SecretId: eu-central-1 has no export "nobody".'),
         ("!FindInMap [Stages, test, Secret]", "SecretId: Fn::FindInMap "),
-        ("'{{resolve:ssm:/gone}}'", 'SecretId: there is no SSM parameter "/gone" in eu-central-1.'),
-        ("'{{resolve:secretsmanager:db:SecretString:x}}'", "SecretId: {{resolve:secretsmanager:db:SecretString:x}} is"),
-        ("!Ref AWS::NotificationARNs", "SecretId: AWS::NotificationARNs is not known here."),
+        ("'{{resolve:ssm:/gone}}'", 'SecretId: eu-central-1 has no SSM parameter "/gone".'),
+        (
+            "'{{resolve:secretsmanager:db:SecretString:x}}'",
+            "SecretId: preview does not resolve {{resolve:secretsm",
+        ),
+        ("!Ref AWS::NotificationARNs", "SecretId: AWS::NotificationARNs is not known without the stack."),
     ],
 )
-def test_what_cannot_be_known_is_said_and_not_guessed(tmp_path: Path, value: str, said: str) -> None:
-    with pytest.raises(Unresolved) as unresolved:
+def test_a_reference_that_cannot_be_resolved_is_an_error(tmp_path: Path, value: str, message: str) -> None:
+    with pytest.raises(TemplateError) as unresolved:
         resolved(tmp_path, value)
-    assert str(unresolved.value).startswith(said)
+    assert str(unresolved.value).startswith(message)
 
 
-def test_what_the_user_gives_comes_before_what_the_stack_has(tmp_path: Path) -> None:
+def test_parameters_of_the_user_come_before_those_of_the_stack(tmp_path: Path) -> None:
     assert resolved(tmp_path, "!Ref Name", Name="given") == "given"
     assert resolved(tmp_path, "!Ref Hidden", Hidden="given") == "given"
     assert resolved(tmp_path, "!Ref Name", deployed=False) == "by-default"
@@ -247,7 +256,7 @@ def test_what_the_user_gives_comes_before_what_the_stack_has(tmp_path: Path) -> 
 
 def test_without_a_stack_a_resource_is_not_known(tmp_path: Path) -> None:
     with pytest.raises(
-        Unresolved, match=r"SecretId: the resource Secret is known where it is deployed\. Give --stack\."
+        TemplateError, match=r"SecretId: the resource Secret is not known without the stack\. Give --stack\."
     ):
         resolved(tmp_path, "!Ref Secret", deployed=False)
 
@@ -259,24 +268,24 @@ def test_json_may_be_indented_by_tabs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("Resources: { A: {}, A: {} }", "'A' stands there twice"),
-        ('{"Resources": {"A": {}, "A": {}}}', "'A' stands there twice"),
+        ("Resources: { A: {}, A: {} }", "duplicate key 'A'"),
+        ('{"Resources": {"A": {}, "A": {}}}', "duplicate key 'A'"),
         ("Resources: { [1]: {} }", "is not YAML or JSON"),
         ("Resources: &a [*a]", "it has no Resources"),
         ("[" * 5000, "is not YAML or JSON"),
         ("\ufeff{", "is not YAML or JSON"),
     ],
 )
-def test_a_file_that_is_no_template_is_said_to_be_none(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_is_not_a_template_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "template.yaml"
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(Unresolved, match=re.escape(said)):
+    with pytest.raises(TemplateError, match=re.escape(message)):
         load(file)
 
 
-def test_a_file_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     file = tmp_path / "template.yaml"
     file.write_text("Resources: { Ärger: { Type: A } }", encoding="utf-8-sig")
     assert load(file) == {"Resources": {"Ärger": {"Type": "A"}}}
@@ -285,21 +294,21 @@ def test_a_file_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("properties", "seen"),
     [
-        # Its type is judged by the provider; what is in it is not.
+        # The provider checks its type, but not its members.
         ("Triggers: { a: !GetAtt Nobody.Arn }", {"Triggers": {}}),
         ("Triggers: [a]", {"Triggers": ["a"]}),
         ("Triggers: !Ref Nobody", {}),
-        # The policy does not follow from these.
+        # These do not affect the policy.
         ("PropagationDelay: !Ref Needed", {}),
         ("PropagationDelay: !Ref Number", {"PropagationDelay": "3"}),
         ("VpcConfig: { SubnetIds: [a], SecurityGroupIds: [!Ref Nobody] }", {"VpcConfig": {"SubnetIds": ["a"]}}),
-        # What counts is whether there is one.
+        # Only whether there is one affects the policy.
         ("VpcConfig: { SubnetIds: [!Ref Nobody] }", {"VpcConfig": {"SubnetIds": ["unknown"]}}),
         ("VpcConfig: { SubnetIds: [!Ref AWS::NoValue] }", {"VpcConfig": {"SubnetIds": []}}),
         ("VpcConfig: !If [IsNo, {}, !Ref AWS::NoValue]", {}),
     ],
 )
-def test_what_the_policy_does_not_follow_from_need_not_be_known(
+def test_references_that_do_not_affect_the_policy_need_not_be_resolved(
     tmp_path: Path, properties: str, seen: dict[str, Any]
 ) -> None:
     file = tmp_path / "template.yaml"
@@ -309,18 +318,18 @@ def test_what_the_policy_does_not_follow_from_need_not_be_known(
 
 
 @pytest.mark.parametrize("properties", ["!If [IsYes, {}, {}]", "{ 'Fn::Transform': { Name: x } }", "[]", "text"])
-def test_properties_that_a_function_makes_are_said_not_to_be_known(tmp_path: Path, properties: str) -> None:
+def test_properties_that_are_not_an_object_are_an_error(tmp_path: Path, properties: str) -> None:
     file = tmp_path / "template.yaml"
     file.write_text(BODY.partition("    Properties:")[0] + f"    Properties: {properties}\n")
     aws = cast(CallerAws, KnownAws())
     if properties == "[]":
         assert Template(aws, load(file), {}, None).resource("Policy").properties == {}
         return
-    with pytest.raises(Unresolved, match="its Properties are no names with values"):
+    with pytest.raises(TemplateError, match="Properties is not an object with literal names"):
         Template(aws, load(file), {}, None).resource("Policy")
 
 
-def test_loops_and_includes_that_may_make_some_of_ours_are_told_of(tmp_path: Path) -> None:
+def test_loops_and_includes_that_may_create_such_resources_are_reported(tmp_path: Path) -> None:
     ours = "[Name, [A], { 'P${Name}': { Type: Custom::RotationRolePolicy } }]"
     file = tmp_path / "template.yaml"
     file.write_text(f"""
@@ -329,6 +338,6 @@ Resources:
   Fn::ForEach::Others: {ours.replace("Custom::RotationRolePolicy", "AWS::SNS::Topic")}
   Fn::Transform: {{ Name: AWS::Include }}
 """)
-    attributes_without_lookup = Template(cast(CallerAws, KnownAws()), load(file), {}, None).attributes_without_lookup
-    assert [one.split(" makes ")[0] for one in attributes_without_lookup] == ["Fn::ForEach::Ours", "Fn::Transform"]
-    assert "--template-stage Processed" in attributes_without_lookup[0]
+    messages = Template(cast(CallerAws, KnownAws()), load(file), {}, None).unexpanded
+    assert [message.split(" is not ")[0] for message in messages] == ["Fn::ForEach::Ours", "Fn::Transform"]
+    assert "--template-stage Processed" in messages[0]

@@ -1,0 +1,166 @@
+"""The options of `preview` that set a property, made from the table of properties, and help in sections."""
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from typing import Any
+
+import click
+
+from rotation_role_policy.properties import PROPERTIES, Property
+from rotation_role_policy_cli.schema import plain_text
+
+PROPERTIES_SECTION = "Properties of one resource"
+TEMPLATE_SECTION = "Resources of a template"
+
+SHORT_NAMES = {"RotationLambdaARN": "--rotation-lambda", "RoleName": "--role", "VpcConfig.SubnetIds": "--vpc"}
+"""A second spelling of an option, keyed by the path of its property."""
+
+
+class SectionOption(click.Option):
+    """An option that `--help` lists below the heading `section`."""
+
+    def __init__(self, *args: Any, section: str, **attributes: Any) -> None:
+        self.section = section
+        super().__init__(*args, **attributes)
+
+
+class SectionCommand(click.Command):
+    """A command whose help lists its options in sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections. The options of a section stand together."""
+        options = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]
+        for section, members in groupby(options, lambda option: getattr(option, "section", "Options")):
+            with formatter.section(section):
+                formatter.write_dl([record for option in members if (record := option.get_help_record(ctx))])
+
+
+class CommaSeparated(click.ParamType):  # type: ignore[type-arg]  # older versions of click are not generic
+    """A list of strings: values with commas between them, or ``none`` for an empty list."""
+
+    name = "list"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:  # noqa: ARG002
+        """Return the list."""
+        return [] if value == "none" else value.split(",")
+
+
+class NameAndValue(click.ParamType):  # type: ignore[type-arg]
+    """A pair such as ``Stage=prod``."""
+
+    name = "name=value"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Return the name and the value."""
+        name, equals, text = value.partition("=")
+        if not equals:
+            self.fail(f"{value!r} is not a name with a value, such as Stage=prod.", param, ctx)
+        return name, text
+
+
+class PropertyOption(SectionOption):
+    """The option for a property, or for a member of a property that is an Object.
+
+    `plural` is the property for several values, such as SecretIds for SecretId: the option can then be repeated.
+    """
+
+    def __init__(self, row: Property, parent: Property | None = None, plural: Property | None = None) -> None:
+        self.row, self.parent, self.plural = row, parent, plural
+        paths = [f"{parent.name}.{row.name}" if parent else row.name, *([plural.name] if plural else [])]
+        short_names = [SHORT_NAMES[path] for path in paths if path in SHORT_NAMES]
+        super().__init__(
+            [*short_names, *(option_name(path) for path in paths)],
+            section=PROPERTIES_SECTION,
+            type=_click_type(row),
+            multiple=plural is not None,
+            help=_help(paths, [parent, row] if parent else [row]),
+        )
+
+    def add_to(self, properties: dict[str, Any], value: Any) -> None:
+        """Set the property to the value of the option, unless the option was not given."""
+        if value is None or value == ():
+            return
+        if self.parent:
+            properties.setdefault(self.parent.name, {})[self.row.name] = value
+        elif self.plural:
+            name, value = (self.row.name, value[0]) if len(value) == 1 else (self.plural.name, list(value))
+            properties[name] = value
+        else:
+            properties[self.row.name] = value
+
+
+def is_option(row: Property) -> bool:
+    """Whether a property has an option: CloudFormation's own do not, nor those that do not affect the policy."""
+    return row.affects_policy and row.type != "CloudFormation"
+
+
+def property_options(table: tuple[Property, ...] = PROPERTIES) -> Iterator[PropertyOption]:
+    """Yield the options for a table of properties, in its order."""
+    rows = {row.name: row for row in table if is_option(row)}
+    for row in rows.values():
+        if row.type == "Object":
+            yield from (PropertyOption(member, parent=row) for member in row.members if is_option(member))
+        elif not (row.type == "List of String" and row.name.removesuffix("s") in rows):
+            yield PropertyOption(row, plural=rows.get(f"{row.name}s"))
+
+
+def properties_from(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the properties that the options set. `values` are the values of all options, keyed by parameter name."""
+    properties: dict[str, Any] = {}
+    for option in property_options():
+        option.add_to(properties, values[str(option.name)])
+    return properties
+
+
+def check_combination(context: click.Context) -> None:
+    """Raise `click.UsageError` unless the options describe one resource or name a template, but not both."""
+    given: dict[str, list[str]] = {PROPERTIES_SECTION: [], TEMPLATE_SECTION: []}
+    for parameter in context.command.params:
+        value = context.params[str(parameter.name)]
+        if value in (None, ()):
+            continue
+        if isinstance(parameter, SectionOption):
+            given[parameter.section].append(parameter.opts[0])
+        elif isinstance(parameter, click.Argument):
+            # A further value of --parameter.
+            given[TEMPLATE_SECTION].append("=".join(value[0]))
+    of_resource, of_template = given.values()
+    if of_template and of_resource:
+        raise click.UsageError(f"{of_resource[0]} cannot be combined with {of_template[0]}.", context)
+    if of_template and "--template" not in of_template:
+        raise click.UsageError(f"{of_template[0]} needs --template.", context)
+    if not of_template and "--secret-id" not in of_resource:
+        raise click.UsageError("Give --secret-id or --template.", context)
+
+
+def option_name(path: str) -> str:
+    """Return the option for a property: ``--role-name`` for ``RoleName``, ``--vpc-config-subnet-ids`` for a member."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", path.replace(".", "-"))
+    return f"--{words.lower()}"
+
+
+def _click_type(row: Property) -> "click.ParamType[Any]":
+    if row.allowed_values:
+        return click.Choice(row.allowed_values)
+    types: dict[str, click.ParamType[Any]] = {
+        "Boolean": click.BOOL,
+        "Integer": click.IntRange(row.minimum, row.maximum),
+        "List of String": CommaSeparated(),
+        "String": click.STRING,
+    }
+    return types[row.type]
+
+
+def _help(paths: list[str], rows: list[Property]) -> str:
+    """Return the help text: the property, its meaning, its default, and how to give a list."""
+    row = rows[-1]
+    default = row.default if row.default is not None else rows[0].default_description
+    sentences = [
+        *(row.description for row in rows),
+        *([f"default: {default}"] if default else []),
+        *(["separate values with commas; none is the empty list"] if row.type == "List of String" else []),
+        *(["repeat the option for several"] if len(paths) > 1 else []),
+    ]
+    text = " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)
+    return f"{', '.join(paths)}: {plain_text(text)}"

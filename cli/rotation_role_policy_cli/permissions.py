@@ -1,0 +1,26 @@
+"""The permissions that `preview` takes. All its calls only read."""
+
+REQUIRED = (
+    "secretsmanager:DescribeSecret",
+    "kms:DescribeKey",
+    "lambda:GetFunctionConfiguration",
+    "iam:GetRole",
+    "iam:ListRolePolicies",
+    "iam:GetRolePolicy",
+    "sts:GetCallerIdentity",
+)
+OPTIONAL = (
+    "iam:SimulatePrincipalPolicy",
+    "iam:ListAttachedRolePolicies",
+    "iam:GetPolicy",
+    "iam:GetPolicyVersion",
+)
+"""For the access check and the role's managed policies. Without them, the preview notes what it could not inspect."""
+FOR_STACK = ("cloudformation:DescribeStacks", "cloudformation:ListStackResources")
+FOR_REFERENCES = (
+    "cloudformation:ListExports",
+    "ssm:GetParameter",
+    "rds:DescribeDBInstances",
+    "rds:DescribeDBClusters",
+)
+"""For templates that refer to exports, SSM parameters or RDS databases."""

@@ -1,0 +1,113 @@
+"""What `preview` finds out: the previews, the policies that would be removed, and the errors, each by logical ID."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from rotation_role_policy_cli.caller_aws import CallerAws
+from rotation_role_policy_cli.exit_status import ExitStatus
+from rotation_role_policy_cli.messages import EXPECTED_ERRORS, message
+from rotation_role_policy_cli.preview.page import page
+from rotation_role_policy_cli.preview.preview import PlannedDocuments, Preview, Resource, preview
+from rotation_role_policy_cli.render import Paragraph, show, show_json
+from rotation_role_policy_cli.schema import TYPE
+from rotation_role_policy_cli.template.file import TemplateError, load
+from rotation_role_policy_cli.template.resolver import Template
+from rotation_role_policy_cli.template.stack import Stack
+
+
+class Outcome(NamedTuple):
+    """The result of the command."""
+
+    previews: dict[str | None, Preview]
+    """Keyed by logical ID; None for a resource that options describe."""
+    removed: dict[str, str]
+    """The physical IDs of resources that the template no longer has, keyed by logical ID."""
+    errors: list[str]
+
+    @property
+    def status(self) -> ExitStatus:
+        """The exit status of the command."""
+        if self.errors or self.refusals:
+            return ExitStatus.ERROR
+        is_changed = self.removed or any(result.changes for result in self.previews.values())
+        return ExitStatus.WOULD_CHANGE if is_changed else ExitStatus.UNCHANGED
+
+    @property
+    def refusals(self) -> list[str]:
+        """Why the provider would refuse, for each resource that it would refuse."""
+        return [
+            f"{logical_id}: {result.refusal}" if logical_id else result.refusal
+            for logical_id, result in self.previews.items()
+            if result.refusal
+        ]
+
+
+def preview_properties(aws: CallerAws, properties: Mapping[str, Any], policy_name: str | None) -> Outcome:
+    """Preview a resource with these properties."""
+    try:
+        return Outcome({None: preview(aws, Resource(properties, policy_name=policy_name))}, {}, [])
+    except EXPECTED_ERRORS as error:
+        return Outcome({}, {}, [message(error)])
+
+
+def preview_template(
+    aws: CallerAws, path: Path, parameters: Mapping[str, str], stack_name: str | None, logical_id: str | None
+) -> Outcome:
+    """Preview the resources of a template, or only one of them.
+
+    Resources that only the deployed stack has count as removed. An error in one resource does not stop the others.
+    """
+    outcome = Outcome({}, {}, [])
+    try:
+        stack = Stack(aws, stack_name) if stack_name else None
+        template = Template(aws, load(path), parameters, stack)
+        deployed = stack.policy_ids if stack else {}
+        logical_ids = list(dict.fromkeys([*template.logical_ids, *deployed]))
+        if logical_id:
+            if logical_id not in logical_ids:
+                raise TemplateError(f"--resource {logical_id}: {path} has no {TYPE} with this logical ID.")
+            logical_ids = [logical_id]
+        else:
+            outcome.errors.extend(template.unexpanded)
+        if not logical_ids and not outcome.errors:
+            raise TemplateError(f"{path} has no {TYPE}.")
+    except EXPECTED_ERRORS as error:
+        return Outcome({}, {}, [message(error)])
+    planned: PlannedDocuments = {}
+    for name in logical_ids:
+        try:
+            if name in template.logical_ids and not template.is_excluded(name):
+                outcome.previews[name] = preview(aws, template.resource(name), planned)
+            elif name in deployed:
+                outcome.removed[name] = deployed[name]
+        except EXPECTED_ERRORS as error:
+            outcome.errors.append(f"{name}: {message(error)}")
+    return outcome
+
+
+def show_documents(console: Console, outcome: Outcome, *, is_single: bool) -> None:
+    """Print the documents as JSON, keyed by logical ID; null for a policy that would be removed.
+
+    With `is_single`, print the only document without a key, or nothing if there was an error.
+    """
+    documents: dict[str, Any] = {name or "": result.document for name, result in outcome.previews.items()}
+    documents |= dict.fromkeys(outcome.removed)
+    if not is_single:
+        show_json(console, documents)
+    elif not outcome.errors:
+        show_json(console, next(iter(documents.values()), None))
+
+
+def show_pages(console: Console, outcome: Outcome) -> None:
+    """Print a page for each preview, and a sentence for each policy that would be removed."""
+    for result in outcome.previews.values():
+        show(console, *page(result), "")
+    for logical_id, physical_id in outcome.removed.items():
+        role_name, _, policy_name = physical_id.partition("/")
+        text = f"{logical_id} will be removed, and with it the policy {policy_name} on the role {role_name}."
+        show(console, Paragraph(text), "")
+    if not outcome.previews and not outcome.removed and not outcome.errors:
+        show(console, Paragraph(f"Nothing to preview: the template's conditions exclude every {TYPE}."), "")

@@ -1,0 +1,113 @@
+"""How the command ends: the exit status, and what it prints, when it is stopped or cannot write."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from rotation_role_policy_cli import main
+from rotation_role_policy_cli.exit_status import run
+from tests import ROOT
+
+
+def process(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Another process, which imports only what the program needs."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'handler'}:{ROOT / 'cli'}"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rotation_role_policy_cli.preview.outcome.preview", interrupt)
+    assert main.main(["preview", "--secret-id", "prod/db"]) == 130
+    assert capfd.readouterr() == ("", "")
+
+
+def test_ctrl_c_of_a_real_process_is_quiet() -> None:
+    program = """
+import os, signal, sys
+from rotation_role_policy_cli import main, schema
+schema.text = lambda: os.kill(os.getpid(), signal.SIGINT)
+sys.exit(main.main(["schema"]))
+"""
+    stopped = process(program)
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (130, "", "")
+
+
+def test_a_pipe_that_closes_while_a_page_is_printed_is_quiet(tmp_path: Path) -> None:
+    program = """
+import os, sys
+from rotation_role_policy_cli import main
+from rotation_role_policy_cli.preview import outcome
+# Nothing reads from this pipe.
+reader, writer = os.pipe()
+os.dup2(writer, 1)
+os.close(reader)
+outcome.preview_template = lambda *_: outcome.Outcome({}, {"Policy": "role/policy"}, [])
+sys.exit(main.main(["preview", "--template", "template.yaml"]))
+"""
+    closed = process(program)
+    assert (closed.returncode, closed.stderr) == (141, "")
+
+
+def test_an_unexpected_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> NoReturn:
+        raise ValueError("of several\nlines")
+
+    assert run(fail, is_debug=False) == 1
+    message = "error: Internal error: ValueError: of several lines. Run with --debug to see the traceback.\n"
+    assert capsys.readouterr() == ("", message)
+    with pytest.raises(ValueError, match="of several"):
+        run(fail, is_debug=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing command. Try 'rotation-role-policy --help'."),
+        (["previw"], "No such command 'previw'."),
+        (["--nope"], "No such option '--nope'."),
+        (["schema", "x"], "Got unexpected extra argument (x). Try 'rotation-role-policy schema --help'."),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_too(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize("arguments", [["schema"], ["--version"], ["preview", "--help"]])
+def test_what_asks_nobody_starts_without_rich_and_without_botocore(arguments: list[str]) -> None:
+    program = f"""
+import sys
+from rotation_role_policy_cli import main
+assert not main.main({arguments!r})
+assert not {{"boto3", "botocore", "rich"}} & set(sys.modules)
+"""
+    started = process(program)
+    assert (started.returncode, started.stderr) == (0, "")
+
+
+def test_a_shell_completes_commands_options_and_values() -> None:
+    program = "from rotation_role_policy_cli import main; main.main()"
+    for words, expected in (
+        ("rotation-role-policy p", "plain,preview\n"),
+        ("rotation-role-policy preview --rot", "plain,--rotation-lambda\nplain,--rotation-lambda-arn\n"),
+        ("rotation-role-policy preview --policy-profile S", "plain,Strict\n"),
+    ):
+        last = str(len(words.split()) - 1)
+        completed = process(program, _ROTATION_ROLE_POLICY_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=last)
+        assert (completed.returncode, completed.stdout, completed.stderr) == (0, expected, "")

@@ -1,0 +1,84 @@
+"""Output for terminals and pipes: wrapping, differences, JSON."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from rotation_role_policy_cli.render import (
+    Paragraph,
+    difference,
+    json_text,
+    make_console,
+    policy_difference,
+    show,
+    show_error,
+    show_json,
+)
+
+ARN = f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:{'x' * 60}"
+
+
+def printed(*renderables: object, width: int = 60) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    show(console, *renderables)  # type: ignore[arg-type]
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(("columns", "width"), [("40", 60), ("80", 80), ("200", 100)])
+def test_a_page_is_as_wide_as_the_terminal_within_limits(
+    monkeypatch: pytest.MonkeyPatch, columns: str, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert make_console().width == width
+
+
+def test_a_paragraph_wraps_between_words_and_keeps_its_indent() -> None:
+    text = printed(Paragraph("word " * 30, "  ", hanging=2))
+    assert max(map(len, text.splitlines())) <= 60
+    assert {line[:5].lstrip() for line in text.splitlines()} <= {"wor", "w"}
+    assert text.splitlines()[0].startswith("  word")
+    assert all(line.startswith("    word") and line == line.rstrip() for line in text.splitlines()[1:])
+
+
+def test_an_arn_is_never_broken() -> None:
+    assert f"{ARN}\n" in printed(Paragraph(f"The secret {ARN}", "  "))
+    assert printed(Text(f'"{ARN}",')) == f'"{ARN}",\n'
+    assert f'"Resource": "{ARN}"\n' in printed(json_text({"Resource": ARN}, "  "))
+    assert f'-      "Resource": "{ARN}"\n' in printed(
+        policy_difference({"Statement": {"Effect": "Allow", "Resource": ARN}}, {"Statement": []}, "  ")
+    )
+
+
+def test_text_of_aws_is_printed_as_it_is() -> None:
+    text = "[bold]not markup[/bold] :smile: \\[x]"
+    assert printed(Paragraph(text), Text(text)) == f"{text}\n{text}\n"
+
+
+def test_a_difference_has_no_file_names_and_shows_gaps() -> None:
+    before = [str(number) for number in range(20)]
+    after = [*before[:3], "new", *before[3:18], *before[19:]]
+    assert printed(difference(before, after, 1, " ")).splitlines() == [
+        "  2", " +new", "  3", " ...", "  17", " -18", "  19",
+    ]  # fmt: skip
+
+
+def test_json_is_that_of_the_standard_library(capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"Resource": [ARN, "ä"], "Effect": None}
+    show_json(make_console(), data)
+    assert capsys.readouterr().out == json.dumps(data, indent=2) + "\n"
+
+
+def test_json_has_colours_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    show_json(make_console(), {"Effect": "Allow"})
+    assert "\033[32m" in capsys.readouterr().out
+
+
+def test_an_error_is_one_line_however_long_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    show_error(f"{ARN} {ARN} [red]")
+    assert capsys.readouterr().err == f"error: {ARN} {ARN} [red]\n"

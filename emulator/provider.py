@@ -104,8 +104,8 @@ def save_log(emulator: Emulator, provider: Stack, path: Path) -> None:
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str], log: Path) -> None:
-    if shutil.which(command[0]) is None:
-        raise SamFailed(f"{command[0]} is not on PATH. `make demo` installs it and puts it there.")
+    if shutil.which(command[0], path=environment["PATH"]) is None:
+        raise SamFailed(f"{command[0]} is not installed. Run `make install`.")
     process = None
     try:
         with log.open("wb") as output, _signals_held():

@@ -49,7 +49,11 @@ def callers_environment() -> dict[str, str]:
     make passes its flags in the environment. They are not for the make that `sam build` runs.
     """
     left_out = ("AWS_", "SAM_", "__SAM_", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
-    return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    # `make install` puts sam there.
+    sam_folder = Path(__file__).resolve().parent.parent / ".venv-sam" / "bin"
+    environment["PATH"] = f"{sam_folder}{os.pathsep}{environment.get('PATH', os.defpath)}"
+    return environment
 
 
 def callers_ca_bundle() -> Path:

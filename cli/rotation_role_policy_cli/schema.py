@@ -60,18 +60,21 @@ def _described(row: Property) -> dict[str, Any]:
 
 def _value(row: Property) -> dict[str, Any]:
     """Return the schema of a property's values."""
-    if row.type == "String":
-        return _string(row)
-    if row.type == "List of String":
-        return {"type": "array", "items": _string(row), "minItems": row.minimum}
-    if row.type == "Integer":
-        return {"anyOf": [{"type": "integer", "minimum": row.minimum, "maximum": row.maximum}, _digits(row)]}
-    if row.type == "Boolean":
-        return {"anyOf": [{"type": "boolean"}, {"enum": ["true", "false"]}]}
-    if row.type == "Object":
-        return _object(row.members) if row.members else {"type": "object"}
-    # CloudFormation validates its own properties.
-    return {}
+    match row.type:
+        case "String":
+            return _string(row)
+        case "List of String":
+            return {"type": "array", "items": _string(row), "minItems": row.minimum}
+        case "Integer":
+            return {"anyOf": [{"type": "integer", "minimum": row.minimum, "maximum": row.maximum}, _digits(row)]}
+        case "Boolean":
+            return {"anyOf": [{"type": "boolean"}, {"enum": ["true", "false"]}]}
+        case "Object":
+            return _object(row.members) if row.members else {"type": "object"}
+        case "CloudFormation":
+            # CloudFormation validates its own properties.
+            return {}
+    raise NotImplementedError(f"no schema for the type {row.type} of {row.name}")
 
 
 def _string(row: Property) -> dict[str, Any]:

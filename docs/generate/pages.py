@@ -1,16 +1,18 @@
-"""Which files, and which parts of the README, are generated, and how."""
+"""Which parts of which pages are generated, and which whole files."""
 
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from docs.generate import tables
+from docs.generate.failure import failure
 from docs.generate.flow import flow
+from docs.generate.help import help_text
 from docs.generate.terminal import preview
 from rotation_role_policy_cli import schema
 
 ROOT = Path(__file__).resolve().parents[2]
-README = ROOT / "README.md"
+DOCS = ROOT / "docs"
 
 
 def example() -> str:
@@ -20,40 +22,41 @@ def example() -> str:
     return f"```yaml\n{text[text.index('AWSTemplateFormatVersion') :]}```"
 
 
-PARTS: dict[str, Callable[[], str]] = {
-    "flow": flow,
-    "example": example,
-    "rules": tables.rules,
-    "properties": tables.properties,
-    "attributes": tables.attributes,
-    "statements": tables.statements,
-    "errors": tables.errors,
+PARTS: dict[Path, dict[str, Callable[[], str]]] = {
+    ROOT / "README.md": {"flow": flow, "example": example, "failure": failure},
+    DOCS / "properties.md": {"properties": tables.properties, "attributes": tables.attributes},
+    DOCS / "policy.md": {"statements": tables.statements},
+    DOCS / "errors.md": {"errors": tables.errors},
+    DOCS / "operations.md": {"parameters": tables.parameters},
+    DOCS / "command-line.md": {"help": help_text},
+    DOCS / "lint-rules.md": {"rules": tables.rules},
 }
-"""The parts of the README, between the lines ``<!-- NAME: make docs -->`` and ``<!-- end -->``."""
+"""By page: its generated parts, between the lines ``<!-- NAME: make docs -->`` and ``<!-- end -->``."""
 
 FILES: dict[Path, Callable[[], str]] = {
-    ROOT / "docs" / "preview.svg": preview,
+    DOCS / "preview.svg": preview,
     schema.FILE: schema.text,
 }
+"""Files that are generated as a whole."""
 
 
-def readme() -> str:
-    """Return the README with its parts generated anew."""
-    text = README.read_text()
-    for name, make in PARTS.items():
+def page(path: Path) -> str:
+    """Return a page with its parts generated anew. Raises ValueError if a part is not marked exactly once."""
+    text = path.read_text()
+    for name, make in PARTS[path].items():
         begin, end = f"<!-- {name}: make docs -->\n", "<!-- end -->"
         content = f"{begin}{make()}\n{end}"
         pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
-        text, parts = re.subn(pattern, lambda _, content=content: content, text, flags=re.DOTALL)  # type: ignore[misc]
-        if parts != 1:
-            raise ValueError(f"the README has {parts} parts named {name}")
+        text, count = re.subn(pattern, lambda _, content=content: content, text, flags=re.DOTALL)  # type: ignore[misc]
+        if count != 1:
+            raise ValueError(f"{path.name} has {count} parts named {name}")
     return text
 
 
 def write() -> None:
     """Write the files that differ, and print their names."""
-    for path, make in {README: readme, **FILES}.items():
-        text = make()
+    texts = {path: page(path) for path in PARTS} | {path: make() for path, make in FILES.items()}
+    for path, text in texts.items():
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
             print(f"written: {path.relative_to(ROOT)}")

@@ -1,6 +1,7 @@
 """The README's tables, as Markdown, each from the one table in the code."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from docs.generate.remediation import REMEDIATIONS
 from rotation_role_policy import policy
@@ -9,7 +10,9 @@ from rotation_role_policy.policy_grammar import as_list
 from rotation_role_policy.properties import PROPERTIES, Property
 from rotation_role_policy.state import Role, Secret, State
 from rotation_role_policy_cli import lint
+from rotation_role_policy_cli.template.file import load
 
+ROOT = Path(__file__).resolve().parents[2]
 _ARN = "arn:aws:{}:eu-central-1:123456789012:{}"
 
 _HAS_IT_ALL = State(
@@ -83,6 +86,25 @@ def errors() -> str:
         for row in REMEDIATIONS
     ]
     return _table(["message", "what to do", "error code"], rows)
+
+
+def parameters() -> str:
+    """Return the table of the parameters of template.yaml."""
+    declared = load(ROOT / "template.yaml")["Parameters"]
+    rows = [
+        [
+            f"`{name}`",
+            f"`{parameter['Default']}`" if parameter["Default"] else "empty",
+            _escaped(parameter["Description"]),
+        ]
+        for name, parameter in declared.items()
+    ]
+    return _table(["parameter", "default", "meaning"], rows)
+
+
+def _escaped(text: str) -> str:
+    """Return plain text as Markdown."""
+    return text.replace("*", "\\*").replace("_", "\\_")
 
 
 def rules() -> str:

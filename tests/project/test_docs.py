@@ -1,13 +1,14 @@
-"""What the README has from the code is what the code says now; `make docs` writes it anew."""
+"""The documentation: its generated parts are up to date, its links lead somewhere, each error message is listed."""
 
 import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from docs.generate.pages import PARTS, README, readme
+from docs.generate.pages import PARTS, page
 from docs.generate.remediation import REMEDIATIONS
 from rotation_role_policy.errors import ErrorCode
 from tests import ROOT
@@ -16,12 +17,43 @@ PACKAGE = ROOT / "handler" / "rotation_role_policy"
 VALUE = "..."
 
 
-def test_the_readmes_tables_are_as_they_would_be_made_now() -> None:
-    assert README.read_text() == readme(), "run `make docs`"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")]
+LINK = re.compile(r"\]\(([^)#\s]*)(#[^)\s]*)?\)")
 
 
-def test_each_part_of_the_readme_that_is_made_is_marked_once() -> None:
-    assert re.findall(r"<!-- (\w+): make docs -->", README.read_text()) == list(PARTS)
+@pytest.mark.parametrize("path", PARTS, ids=lambda path: path.name)
+def test_the_generated_parts_of_a_page_are_up_to_date(path: Path) -> None:
+    assert path.read_text() == page(path), "run `make docs`"
+
+
+@pytest.mark.parametrize("path", PARTS, ids=lambda path: path.name)
+def test_each_marked_part_of_a_page_is_generated(path: Path) -> None:
+    assert re.findall(r"<!-- (\w+): make docs -->", path.read_text()) == list(PARTS[path])
+
+
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "examples" / "README.md"], ids=lambda path: path.name)
+def test_each_link_of_a_page_leads_somewhere(path: Path) -> None:
+    for target, anchor in LINK.findall(path.read_text()):
+        if not target.startswith("https://"):
+            file = (path.parent / target).resolve() if target else path
+            assert file.exists(), target
+            assert not anchor or anchor in anchors(file), f"{target}{anchor}"
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {"#" + re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_each_module_of_the_handler_is_in_the_list_of_contributing() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    modules = {path.name for path in PACKAGE.rglob("*.py")} - {"__init__.py"}
+    assert {name for name in modules if not re.search(rf"`(\w+/)?{name}`", text)} == set()
+
+
+def test_the_readme_has_at_most_150_lines() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
 # --- the table of error messages ---

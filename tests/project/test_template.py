@@ -221,7 +221,7 @@ def test_the_dashboard_shows_the_metrics_that_the_log_makes(template: dict[str, 
 
 
 def test_the_version_is_the_same_wherever_it_stands(template: dict[str, Any]) -> None:
-    released = re.findall(r"^## (\S+) - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    released = re.findall(r"^## \[(\S+)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert {
         template["Metadata"]["AWS::ServerlessRepo::Application"]["SemanticVersion"],
         template["Outputs"]["ProviderVersion"]["Value"],

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotation_role_policy.errors import RequestError
-from rotation_role_policy.properties import PROPERTIES, parse_properties
+from rotation_role_policy.properties import EXACTLY_ONE_OF, PROPERTIES, REQUIRES, Property, parse_properties
 
 SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/db-AbCdEf"
 
@@ -223,3 +223,25 @@ def test_any_properties_are_declared_or_refused(properties: dict[str, Any]) -> N
 @given(st.dictionaries(st.text(), st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)))
 def test_triggers_hold_anything_and_change_nothing(triggers: dict[str, Any]) -> None:
     assert parse_properties({"SecretId": "db", "Triggers": triggers}) == parse_properties({"SecretId": "db"})
+
+
+# --- a new property: CONTRIBUTING.md, "Add a property" ---
+
+
+VALID: dict[str, Any] = {"SecretId": "db"}
+SAMPLES: dict[str, Any] = {"Integer": 1, "Object": {}, "List of String": ["x"]}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in PROPERTIES if row.type != "CloudFormation" and row.name != "Triggers"],
+    ids=lambda row: row.name,
+)
+def test_each_property_reaches_the_parsed_properties(row: Property) -> None:
+    required = {name: "x" for property_name, name in REQUIRES if property_name == row.name}
+    without = required | ({} if row.name in EXACTLY_ONE_OF else VALID)
+    value = row.allowed_values[-1] if row.allowed_values else SAMPLES.get(row.type, "x")
+    if row.name in EXACTLY_ONE_OF:
+        assert parse_properties(without | {row.name: value}).secret_ids == ("x",)
+    else:
+        assert parse_properties(without | {row.name: value}) != parse_properties(without)

@@ -10,8 +10,9 @@ from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.exit_status import ExitStatus
 from rotation_role_policy_cli.messages import EXPECTED_ERRORS, message
 from rotation_role_policy_cli.preview.page import page
-from rotation_role_policy_cli.preview.preview import PlannedDocuments, Preview, Resource, preview
+from rotation_role_policy_cli.preview.preview import PlannedDocuments, Preview, preview
 from rotation_role_policy_cli.render import Paragraph, show, show_json
+from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.file import TemplateError, load
 from rotation_role_policy_cli.template.resolver import Template

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from rotation_role_policy import access_check, arn, inline_policy, inspection, policy
 from rotation_role_policy.attributes import attributes
@@ -20,22 +19,10 @@ from rotation_role_policy.properties import Properties, parse_properties
 from rotation_role_policy.state import State
 from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.preview.overly_permissive import OverlyPermissiveGrant, find_overly_permissive
+from rotation_role_policy_cli.resource import Resource
 
 _SHORTEST_REQUEST = {"StackId": "arn:aws:cloudformation:::stack//" + 36 * "-", "RequestId": 36 * "-"}
 """The shortest IDs that a request can have. A response that is too long with them is too long with any."""
-
-
-@dataclass(frozen=True)
-class Resource:
-    """One `Custom::RotationRolePolicy`. Without a template it has only properties."""
-
-    properties: Mapping[str, Any]
-    logical_id: str | None = None
-    stack_id: str | None = None
-    physical_id: str | None = None
-    """``<RoleName>/<PolicyName>``, if the stack already has the resource."""
-    policy_name: str | None = None
-    """The inline policy that the user wants to compare with."""
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Any
 from rotation_role_policy.errors import AwsApiError, quoted_text
 from rotation_role_policy.properties import PROPERTIES
 from rotation_role_policy_cli.caller_aws import CallerAws
-from rotation_role_policy_cli.preview.preview import Resource
+from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.file import TemplateError
 from rotation_role_policy_cli.template.stack import Stack, StackResource, pages

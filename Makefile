@@ -47,7 +47,7 @@ lint: .venv/installed .venv-sam/installed
 
 # Do the tests notice each small change to the rules? Half an hour, so it is not part of `make test`.
 mutants: .venv/installed
-	PYTHONPATH=. nice $(BIN)/python -m tests.mutants
+	nice $(BIN)/python tests/mutants
 
 # ministack and aws-sam-cli each pin their own botocore. The CDK is large, and only one test needs it.
 .venv/installed: tests/requirements-dev.txt

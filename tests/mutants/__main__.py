@@ -30,9 +30,10 @@ from mutmut.mutation.file_mutation import create_mutations, deep_replace
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "handler/rotation_role_policy"
 EQUIVALENT = Path(__file__).parent / "equivalent.toml"
+_PAGE = "project/test_docs.py::test_the_generated_parts_of_a_page_are_up_to_date"
 TESTS = {
-    "properties": ["unit/test_properties.py", "project/test_docs.py"],
-    "policy": ["unit/test_policy.py", "unit/test_policy_meaning.py", "project/test_docs.py"],
+    "properties": ["unit/test_properties.py", f"{_PAGE}[properties.md]"],
+    "policy": ["unit/test_policy.py", "unit/test_policy_meaning.py", f"{_PAGE}[policy.md]"],
     "inline_policy": ["unit/test_inline_policy.py"],
     "cloudformation/provider": ["unit/cloudformation/test_provider.py"],
     "cloudformation/request": ["unit/cloudformation/test_provider.py"],

@@ -1,4 +1,4 @@
-"""What the README has from the code is what the code says now; `make docs` writes it anew."""
+"""The generated parts of the README are up to date with the code. `make docs` generates them."""
 
 import ast
 import re
@@ -16,11 +16,11 @@ PACKAGE = ROOT / "handler" / "rotation_role_policy"
 VALUE = "..."
 
 
-def test_the_readmes_tables_are_as_they_would_be_made_now() -> None:
+def test_the_generated_parts_of_the_readme_are_up_to_date() -> None:
     assert README.read_text() == readme(), "run `make docs`"
 
 
-def test_each_part_of_the_readme_that_is_made_is_marked_once() -> None:
+def test_each_generated_part_of_the_readme_is_marked_once() -> None:
     assert re.findall(r"<!-- (\w+): make docs -->", README.read_text()) == list(PARTS)
 
 
@@ -34,7 +34,7 @@ class Message(NamedTuple):
     error_code: ErrorCode
 
 
-# The error code of a call that gives none itself.
+# The error code of a call without the argument.
 DEFAULT_CODES = {
     "RequestError": ErrorCode.INVALID_REQUEST,
     "AccessDeniedError": ErrorCode.ACCESS_DENIED,

@@ -102,7 +102,11 @@ KEY = {"Type": "AWS::KMS::Key", "Properties": {"EnableKeyRotation": True}}
 
 
 def rotation_policy(**properties: Any) -> dict[str, Any]:
-    """Return the custom resource. The emulator is immediately consistent, and would wait an hour for a response."""
+    """Return the custom resource.
+
+    PropagationDelay is 0, because the emulator is immediately consistent. ServiceTimeout is short, because the emulator
+    would wait an hour for a missing response.
+    """
     return {
         "Type": "Custom::RotationRolePolicy",
         "Properties": {
@@ -457,7 +461,7 @@ def test_a_stack_whose_create_fails_rolls_back(account: EmulatedAccount, name: s
     assert failed.value.status == "ROLLBACK_COMPLETE"
 
 
-def test_a_stack_can_be_deleted_after_its_role_function_and_secret(account: EmulatedAccount, name: str) -> None:
+def test_a_stack_whose_role_function_and_secret_are_deleted_can_be_deleted(account: EmulatedAccount, name: str) -> None:
     stack = create(account, name, one_secret(name))
     iam = account.client("iam")
     for policy in account.policies(name):
@@ -579,7 +583,7 @@ def test_a_preview_of_a_template_shows_the_policy_that_the_update_then_puts(
     stack.update(template(**one_secret(name)))
     assert (status, json.loads(document)) == (2, own_policy(account, stack))
 
-    # First without a change, then with a new key for the secret that is deployed before the preview.
+    # First without a change. Then with a new key for the secret, which is deployed before the preview.
     assert preview(one_secret(name))[0] == 0
     keyed = one_secret(name) | {"Secret": secret(name, "Key"), "Key": KEY}
     stack.update(template(**keyed))

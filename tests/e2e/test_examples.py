@@ -320,7 +320,7 @@ def check_stack(
 
 
 def arn(account: EmulatedAccount, stack: Stack, name: str) -> str:
-    """Return the ARN of the secret or key with this logical ID. The name ``*`` is returned as it is."""
+    """Return the ARN of the secret or key with this logical ID. The name ``*`` is returned unchanged."""
     if name == "*":
         return name
     client = account.client("cloudformation")

@@ -213,7 +213,7 @@ def restricted(provider_role: ProviderRole) -> list[Any]:
     ("condition_keys", "is_allowed"),
     [
         ({"aws:ResourceTag/rotation": "enabled"}, True),
-        # Condition keys are not case-sensitive in IAM. Therefore the key of a tag is not either.
+        # Condition keys are not case-sensitive in IAM, so the key of a tag is not case-sensitive either.
         ({"aws:ResourceTag/Rotation": "enabled"}, True),
         ({"aws:ResourceTag/rotation": "enabled", "aws:ResourceTag/team": "db"}, True),
         ({"aws:ResourceTag/rotation": "Enabled"}, False),

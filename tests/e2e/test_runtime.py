@@ -36,7 +36,7 @@ OWN_POLICY = "OrdersRotationPolicy-381c2d916b3a"
 ROLE, SUCCESSOR = "orders-rotation", "orders-rotation-2"
 SECRET_VALUE = "sentinel-password"
 
-# The resources of the template that the provider's role needs. The function itself runs in the process of the test.
+# The types of the resources around the function. The function itself is not deployed, because the test runs it.
 _TYPES_OF_ROLE_STACK = ("AWS::IAM::Role", "AWS::IAM::Policy", "AWS::Logs::LogGroup", "AWS::SQS::Queue")
 
 
@@ -194,9 +194,9 @@ def test_one_process_serves_all_requests_of_a_resource(environment: Environment,
 def test_an_invocation_with_a_rejected_request_succeeds_and_responds_failed(
     environment: Environment, warm: Runtime
 ) -> None:
-    response = environment.response(warm, environment.event("create-refused"))
+    response = environment.response(warm, environment.event("create-wrong-role"))
     assert response["Status"] == "FAILED"
-    assert response["Reason"].startswith('RoleName "somebody-elses-role" is not the execution role of the function')
+    assert response["Reason"].startswith('RoleName "other-role" is not the execution role of the function')
     assert environment.sids(ROLE) == []
 
 
@@ -233,7 +233,7 @@ def test_a_new_process_deletes_the_policy_that_another_process_has_put(environme
 
 
 def test_the_log_is_json_without_signatures_and_secret_values(environment: Environment) -> None:
-    create, rejected = environment.event("create"), environment.event("create-refused")
+    create, rejected = environment.event("create"), environment.event("create-wrong-role")
     invalid = environment.event("create")
     del invalid["StackId"]
     with environment.start() as runtime:

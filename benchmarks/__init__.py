@@ -1,9 +1,16 @@
-"""What the provider costs: its cold start and its warm events, beside two other ways to do the same job.
+"""Benchmarks of the provider.
 
-``make bench`` compares `rotation_role_policy` with `plain`, what one would write plainly with crhelper and boto3, and
-with `floor`, the same calls on bare botocore with nothing checked. Each runs in fresh processes (`measured`), in turn
-with the others, against the same stand-in for AWS and CloudFormation (`stand_in`), and each time it is verified that
-the job was done: on a busy machine only pairs can be compared, and nothing at all where nothing happened.
+``make bench`` measures CPU time and memory of a cold start and of warm events, and compares the provider with two other
+implementations of the same job:
 
-Nothing here is deployed, and no test depends on a figure.
+- `plain`: a simple custom resource with crhelper and boto3, without checks.
+- `minimal`: the same AWS calls with botocore and nothing else.
+
+Each implementation runs in fresh processes (`measured`) against the same fake AWS (`fake_aws`). The implementations
+take turns, because on a busy machine only measurements from the same time can be compared. After each process, the
+benchmark verifies that the implementation did its job.
+
+``make load`` creates many resources at the same time (`load`).
+
+Nothing in this package is deployed, and no test depends on a measured value.
 """

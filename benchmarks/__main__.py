@@ -1,7 +1,7 @@
-"""``python -m benchmarks``: the comparison.
+"""``python -m benchmarks``: compare the provider with two other implementations.
 
-It reports whether a goal is met and does not fail where one is missed: on another machine that is another figure. It
-fails where an implementation did not do its job.
+The report says which goals are met. A missed goal does not fail the command, because the measurements depend on the
+machine. The command fails if an implementation did not do its job.
 """
 
 import argparse
@@ -24,16 +24,17 @@ import botocore
 import crhelper
 
 from benchmarks import fake_aws
-from benchmarks.fake_aws import Arrival, StandIn
+from benchmarks.fake_aws import FakeAccount, ReceivedRequest
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 15
-OURS, PLAIN, FLOOR = "ours", "plain", "floor"
-MODULES = {OURS: "rotation_role_policy.custom_resource", PLAIN: "plain", FLOOR: "floor"}
+PROVIDER, PLAIN, MINIMAL = "provider", "plain", "minimal"
+MODULES = {PROVIDER: "rotation_role_policy.custom_resource", PLAIN: "plain", MINIMAL: "minimal"}
+"""The implementations, and the modules with their handlers."""
 
 
 class Case(NamedTuple):
-    """What the account looks like."""
+    """The properties of the fake account."""
 
     title: str
     customer_key: bool
@@ -46,39 +47,39 @@ CASES = (
 )
 
 WARM = 6
-"""Warm events of each kind in one process."""
+"""The number of changed warm events, and of unchanged ones, in one process."""
 
-# What is compared: a figure of one process, from the figures of its events.
+# The metrics of one process.
 CPU, MEMORY, CHANGED, UNCHANGED = "cold CPU, ms", "peak memory, MB", "warm CPU, changed, ms", "warm CPU, unchanged, ms"
 METRICS = (CPU, MEMORY, CHANGED, UNCHANGED)
 
 
 class Goal(NamedTuple):
-    """A ratio to another implementation that ours should not exceed."""
+    """The largest acceptable ratio of the provider's metrics to those of another implementation."""
 
     metrics: tuple[str, ...]
-    to: str
+    baseline: str
     limit: float
 
 
 GOALS = (
     Goal((CPU, MEMORY), PLAIN, 1.0),
-    Goal((CPU, MEMORY), FLOOR, 1.2),
-    Goal((CHANGED, UNCHANGED), FLOOR, 3.0),
+    Goal((CPU, MEMORY), MINIMAL, 1.2),
+    Goal((CHANGED, UNCHANGED), MINIMAL, 3.0),
 )
 
 
-class NotDone(Exception):
-    """An implementation did not do its job: there is nothing to compare."""
+class JobNotDoneError(Exception):
+    """An implementation did not do its job, so there is nothing to compare."""
 
 
 def requests(url: str) -> list[dict[str, Any]]:
-    """A Create; then further ones, each for another secret than the one before; then further ones like the last."""
-    changed = [f"prod/orders-{number}" for number in range(1 + WARM)]
+    """Return a Create, then Creates that each name another secret, then Creates that repeat the last one."""
+    secrets = [f"prod/orders-{number}" for number in range(1 + WARM)]
     return [
         {
             "RequestType": "Create",
-            "ResponseURL": f"{url}/answer?X-Amz-Signature=example",
+            "ResponseURL": f"{url}/response?X-Amz-Signature=example",
             "StackId": f"arn:aws:cloudformation:{fake_aws.REGION}:{fake_aws.ACCOUNT}:stack/orders/0c2d5a10",
             "RequestId": f"5f3b1a2c-{number}",
             "LogicalResourceId": "OrdersRotationPolicy",
@@ -87,30 +88,30 @@ def requests(url: str) -> list[dict[str, Any]]:
                 "ServiceToken": f"arn:aws:lambda:{fake_aws.REGION}:{fake_aws.ACCOUNT}:function:provider",
                 "SecretId": secret,
                 "RotationLambdaARN": fake_aws.FUNCTION,
-                # A wait costs no CPU; the others know of none.
+                # The other implementations do not wait. A wait takes no CPU time.
                 "PropagationDelay": "0",
             },
         }
-        for number, secret in enumerate([*changed, *[changed[-1]] * WARM])
+        for number, secret in enumerate([*secrets, *[secrets[-1]] * WARM])
     ]
 
 
-class Bench:
-    """The task roots, and what runs in them."""
+class Benchmark:
+    """The task roots of the implementations, and the processes that run in them."""
 
     def __init__(
-        self, folder: Path, account: StandIn, urls: dict[str, str], authority: Path, *, compiled: bool
+        self, folder: Path, account: FakeAccount, urls: dict[str, str], authority: Path, *, compiled: bool
     ) -> None:
         self._folder = folder
         self._account = account
         self._environment = environment(folder, urls, authority)
-        (folder / "events.json").write_text(json.dumps(requests(urls["answers"])))
+        (folder / "events.json").write_text(json.dumps(requests(urls["responses"])))
         for name in MODULES:
             make_task_root(folder / name, compiled=compiled)
 
     def run(self, name: str, case: Case) -> dict[str, float]:
-        """Serves all requests in a fresh process, verifies what arrived, and gives the figures by metric."""
-        self._account.begin(customer_key=case.customer_key, in_vpc=case.in_vpc)
+        """Serve all requests in a fresh process, verify the result, and return the values keyed by metric."""
+        self._account.reset(customer_key=case.customer_key, in_vpc=case.in_vpc)
         result, log = self._folder / "result.json", self._folder / "log"
         command = [sys.executable, "measured.py", MODULES[name], str(self._folder / "events.json"), str(result)]
         with log.open("wb") as output:
@@ -124,26 +125,26 @@ class Bench:
                 check=False,
             )
         if process.returncode:
-            raise NotDone(f"{name} ended with {process.returncode}:\n{log.read_text()}")
-        verify(name, case, self._account.arrivals)
+            raise JobNotDoneError(f"{name} ended with {process.returncode}:\n{log.read_text()}")
+        verify(name, case, self._account.received)
         return metrics(json.loads(result.read_text()))
 
 
-def metrics(figures: list[dict[str, float]]) -> dict[str, float]:
-    """By metric, from what `measured` wrote."""
-    cpu = [1000 * figure["cpu"] for figure in figures]
+def metrics(measurements: list[dict[str, float]]) -> dict[str, float]:
+    """Return the values keyed by metric, from the measurements that `measured` wrote."""
+    cpu = [1000 * measurement["cpu"] for measurement in measurements]
     warm = [after - before for before, after in pairwise(cpu)]
     return {
         CPU: cpu[0],
-        MEMORY: figures[0]["peak"] / 1e6,
+        MEMORY: measurements[0]["peak"] / 1e6,
         CHANGED: statistics.median(warm[:WARM]),
         UNCHANGED: statistics.median(warm[WARM:]),
     }
 
 
 def environment(folder: Path, urls: dict[str, str], authority: Path) -> dict[str, str]:
-    """The variables that Lambda gives, as far as they matter here, and the way to the stand-in."""
-    # The authorities that botocore brings, and one more: reading them is part of what TLS costs.
+    """Return the environment variables of a process: those of Lambda, and the endpoints of the fake AWS."""
+    # All certificate authorities of botocore, because reading them is part of the cost of TLS, and the fake AWS's own.
     bundle = folder / "authorities.pem"
     bundle.write_bytes((Path(botocore.__file__).parent / "cacert.pem").read_bytes() + authority.read_bytes())
     inherited = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if key in os.environ}
@@ -172,125 +173,134 @@ def environment(folder: Path, urls: dict[str, str], authority: Path) -> dict[str
 
 
 def make_task_root(folder: Path, *, compiled: bool) -> None:
-    """The same for all three: their bytecode is there for all of them, or for none, as in what `sam build` makes."""
+    """Create a task root, which is the same for all implementations.
+
+    Without `compiled`, the task root has no bytecode, as in an artifact of `sam build`.
+    """
     no_bytecode = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "handler" / "rotation_role_policy", folder / "rotation_role_policy", ignore=no_bytecode)
     shutil.copytree(Path(crhelper.__file__).parent, folder / "crhelper", ignore=no_bytecode)
-    for module in ("plain", "floor", "measured"):
+    for module in ("plain", "minimal", "measured"):
         shutil.copy(ROOT / "benchmarks" / f"{module}.py", folder)
     if compiled:
         compileall.compile_dir(folder, quiet=1)
 
 
-def verify(name: str, case: Case, arrivals: list[Arrival]) -> None:
-    """Raises `NotDone` where a request was not served, or not with the calls that serve it."""
-    served = list(by_request(arrivals))
+def verify(name: str, case: Case, received: list[ReceivedRequest]) -> None:
+    """Raise `JobNotDoneError` if a request was not served, or was served without the necessary calls."""
+    served = list(by_event(received))
     if len(served) != 1 + 2 * WARM:
-        raise NotDone(f"{name}: {len(served)} answers to {1 + 2 * WARM} requests")
+        raise JobNotDoneError(f"{name}: {len(served)} responses to {1 + 2 * WARM} events")
     for number, (calls, response) in enumerate(served):
         if response["Status"] != "SUCCESS" or not response["PhysicalResourceId"].startswith(f"{fake_aws.ROLE}/"):
-            raise NotDone(f"{name}: answered {response}")
+            raise JobNotDoneError(f"{name}: unexpected response {response}")
         needed = {"secretsmanager:DescribeSecret", "lambda:GetFunctionConfiguration"}
         needed |= {"kms:DescribeKey"} if case.customer_key else set()
-        # Ours looks whether the policy stands there already; the others put it whatever is there.
+        # The provider reads the current policy first. The other implementations always put the policy.
         is_changed = number <= WARM
-        needed |= {"iam:PutRolePolicy"} if is_changed or name != OURS else {"iam:GetRolePolicy"}
-        needed |= {"iam:SimulatePrincipalPolicy"} if is_changed and name == OURS else set()
+        needed |= {"iam:PutRolePolicy"} if is_changed or name != PROVIDER else {"iam:GetRolePolicy"}
+        needed |= {"iam:SimulatePrincipalPolicy"} if is_changed and name == PROVIDER else set()
         if missing := needed - {call.name for call in calls}:
-            raise NotDone(f"{name}: request {number} was answered without {', '.join(sorted(missing))}")
+            raise JobNotDoneError(f"{name}: event {number} was served without the calls {', '.join(sorted(missing))}")
         for call in calls:
             if call.name == "iam:PutRolePolicy":
                 verify_document(name, case, call.content["PolicyDocument"], number)
 
 
 def verify_document(name: str, case: Case, document: str, number: int) -> None:
-    """Raises `NotDone` where a document does not grant what the case needs."""
+    """Raise `JobNotDoneError` if a document lacks a grant that the case needs."""
     needed = [fake_aws.secret_arn(f"prod/orders-{min(number, WARM)}"), "secretsmanager:PutSecretValue"]
     needed += [fake_aws.KEY_ARN, "kms:GenerateDataKey"] if case.customer_key else []
     needed += ["ec2:CreateNetworkInterface"] if case.in_vpc else []
-    if missing := [one for one in needed if one not in document]:
-        raise NotDone(f"{name}: the policy says nothing of {', '.join(missing)}")
+    if missing := [text for text in needed if text not in document]:
+        raise JobNotDoneError(f"{name}: the policy does not contain {', '.join(missing)}")
 
 
-def by_request(arrivals: list[Arrival]) -> Iterator[tuple[list[Arrival], dict[str, Any]]]:
-    """The calls of each request, and its answer."""
-    calls: list[Arrival] = []
-    for arrival in arrivals:
-        if arrival.name == "answer":
-            yield calls, arrival.content
+def by_event(received: list[ReceivedRequest]) -> Iterator[tuple[list[ReceivedRequest], dict[str, Any]]]:
+    """Yield the AWS calls and the response of each event."""
+    calls: list[ReceivedRequest] = []
+    for request in received:
+        if request.name == "response":
+            yield calls, request.content
             calls = []
         else:
-            calls.append(arrival)
+            calls.append(request)
 
 
 # --- the report ---
 
 
-Figures = dict[str, list[dict[str, float]]]
-"""By implementation, one dict of metrics for each round."""
+Results = dict[str, list[dict[str, float]]]
+"""For each implementation, the values of each round, keyed by metric."""
 
 
-def ratios(figures: Figures, metric: str, to: str) -> tuple[float, float, float]:
-    """The quartiles of ours to another's, round by round."""
-    pairs = zip(figures[OURS], figures[to], strict=True)
-    low, middle, high = statistics.quantiles((ours[metric] / other[metric] for ours, other in pairs), n=4)
-    return low, middle, high
+def ratios(results: Results, metric: str, baseline: str) -> tuple[float, float, float]:
+    """Return the quartiles of the ratio of the provider to another implementation in the same round."""
+    rounds = zip(results[PROVIDER], results[baseline], strict=True)
+    low, median, high = statistics.quantiles((provider[metric] / other[metric] for provider, other in rounds), n=4)
+    return low, median, high
 
 
-def table(case: Case, figures: Figures) -> Iterator[str]:
-    """The lines of one case."""
-    heads = "".join(f"   {head:<24}" for head in ("ours/plain", "ours/floor"))
-    yield f"{case.title:<27}{'ours':>8}{'plain':>8}{'floor':>8}{heads}".rstrip()
+def table(case: Case, results: Results) -> Iterator[str]:
+    """Yield the lines of the table of one case."""
+    headings = "".join(f"   {f'{PROVIDER}/{baseline}':<24}" for baseline in (PLAIN, MINIMAL))
+    yield f"{case.title:<27}{PROVIDER:>9}{PLAIN:>9}{MINIMAL:>9}{headings}".rstrip()
     for metric in METRICS:
-        of_all = {name: [one[metric] for one in figures[name]] for name in MODULES}
-        columns = "".join(f"{statistics.median(of_one):8.1f}" for of_one in of_all.values())
-        for to in (PLAIN, FLOOR):
-            least = min(of_all[OURS]) / min(of_all[to])
-            columns += f"   {f'{in_words(ratios(figures, metric, to))}  {least:.2f}':<24}"
+        values = {name: [round_values[metric] for round_values in results[name]] for name in MODULES}
+        columns = "".join(f"{statistics.median(of_rounds):9.1f}" for of_rounds in values.values())
+        for baseline in (PLAIN, MINIMAL):
+            ratio_of_minima = min(values[PROVIDER]) / min(values[baseline])
+            columns += f"   {f'{format_quartiles(ratios(results, metric, baseline))}  {ratio_of_minima:.2f}':<24}"
         yield f"  {metric:<25}{columns}".rstrip()
 
 
-def in_words(quartiles: tuple[float, float, float]) -> str:
-    """The median with the quartiles around it."""
-    low, middle, high = quartiles
-    return f"{middle:.2f} ({low:.2f}-{high:.2f})"
+def format_quartiles(quartiles: tuple[float, float, float]) -> str:
+    """Return the median, with the lower and the upper quartile in parentheses."""
+    low, median, high = quartiles
+    return f"{median:.2f} ({low:.2f}-{high:.2f})"
 
 
-def verdicts(results: dict[Case, Figures]) -> Iterator[str]:
-    """A line for each goal and metric, with the case that comes out worst."""
+def verdicts(results_by_case: dict[Case, Results]) -> Iterator[str]:
+    """Yield a line for each goal and metric, with the ratio of the case that has the largest one."""
     for goal in GOALS:
         for metric in goal.metrics:
-            worst = max((ratios(figures, metric, goal.to) for figures in results.values()), key=lambda one: one[1])
+            quartiles = [ratios(results, metric, goal.baseline) for results in results_by_case.values()]
+            worst = max(quartiles, key=lambda low_median_high: low_median_high[1])
             verdict = "pass" if worst[1] <= goal.limit else "MISS"
-            what = metric.rpartition(", ")[0]
-            yield f"{verdict}  {what}: ours <= {goal.limit:g} x {goal.to}: {in_words(worst)} in the worse case"
+            name = metric.rpartition(", ")[0]
+            yield (
+                f"{verdict}  {name}: {PROVIDER} <= {goal.limit:g} x {goal.baseline}:"
+                f" {format_quartiles(worst)} in the worse case"
+            )
 
 
 def main() -> None:
-    """Compares and reports."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    """Run the benchmark and print the report."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Compare the provider with two implementations."
+    )
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"number of measured rounds ({ROUNDS})")
     parser.add_argument(
         "--uncompiled",
         action="store_true",
-        help="no bytecode in the task roots, as sam build makes them",
+        help="leave bytecode out of the task roots, as `sam build` does",
     )
     arguments = parser.parse_args()
     if arguments.rounds < 2:
-        parser.error("one round has no spread")
+        parser.error("--rounds must be at least 2, because the quartiles need two values")
     if not Path("/proc/self/status").exists():
-        parser.error("a process's peak memory is read where Linux tells it")
+        parser.error("the benchmark needs Linux: it reads the peak memory from /proc")
     orders = list(permutations(MODULES))
     with tempfile.TemporaryDirectory() as name, fake_aws.serve(Path(name)) as (account, urls, authority):
-        bench = Bench(Path(name), account, urls, authority, compiled=not arguments.uncompiled)
-        results: dict[Case, Figures] = {case: {name: [] for name in MODULES} for case in CASES}
-        # The first round warms the machine's caches, and counts for nothing.
+        benchmark = Benchmark(Path(name), account, urls, authority, compiled=not arguments.uncompiled)
+        results_by_case: dict[Case, Results] = {case: {name: [] for name in MODULES} for case in CASES}
+        # The first round fills the machine's caches, and is discarded.
         for number in range(arguments.rounds + 1):
-            for case, figures in results.items():
+            for case, results in results_by_case.items():
                 for implementation in orders[number % len(orders)]:
-                    one = bench.run(implementation, case)
+                    values = benchmark.run(implementation, case)
                     if number:
-                        figures[implementation].append(one)
+                        results[implementation].append(values)
             print(f"\rround {number} of {arguments.rounds}", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
     bytecode = "none" if arguments.uncompiled else "compiled"
@@ -298,13 +308,16 @@ def main() -> None:
         f"Python {platform.python_version()}, boto3 {boto3.__version__}, botocore {botocore.__version__};"
         f" {arguments.rounds} rounds; bytecode of the task roots: {bytecode}"
     )
-    print("Medians. A ratio is the median of the rounds' own, with their quartiles; after it that of the least values,")
-    print("to which other work on the machine adds least. Cold: from the process's start to the first answered Create.")
-    for case, figures in results.items():
+    print(
+        "Columns: the median of each implementation. Then, for each comparison, the median of the ratios of all rounds,"
+    )
+    print("their quartiles in parentheses, and the ratio of the minima, which other load on the machine affects least.")
+    print("Cold: from the start of the process to the response to the first Create.")
+    for case, results in results_by_case.items():
         print()
-        print(*table(case, figures), sep="\n")
+        print(*table(case, results), sep="\n")
     print()
-    print(*verdicts(results), sep="\n")
+    print(*verdicts(results_by_case), sep="\n")
 
 
 if __name__ == "__main__":

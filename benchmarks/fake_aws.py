@@ -1,9 +1,11 @@
-"""A stand-in for AWS, and for the place of the answers: HTTPS servers with one answer to each call.
+"""A fake AWS: HTTPS servers with a fixed response to each call, and a server that receives the provider's responses.
 
-Each service has a server of its own, as it has a host of its own in AWS: connecting, and reading the authorities for
-it, is a good part of a cold start. All live in the process that compares, so that what they cost is no part of what is
-measured. They remember the inline policies that were put, which decides whether a policy is found unchanged, and keep
-all that arrived.
+Each service has a server of its own, as each service of AWS has a host of its own. Connections, and the certificate
+authorities that are read for them, are a large part of a cold start. The servers run in the process of the benchmark,
+so the measured process does not include their cost.
+
+The servers keep the inline policies that were put, because the provider compares with the current policy. They also
+record all requests.
 """
 
 import json
@@ -30,43 +32,43 @@ FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{FUNCTION}"
 
 
 def secret_arn(name: str) -> str:
-    """The ARN of the secret of this name: there is one of any name."""
+    """Return the ARN of the secret with this name. The account has a secret of every name."""
     return f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-a1b2c3"
 
 
-class Arrival(NamedTuple):
-    """A call by its IAM action, ``iam:PutRolePolicy``, or an answer to CloudFormation by the name ``response``."""
+class ReceivedRequest(NamedTuple):
+    """A request: the name is the IAM action, such as ``iam:PutRolePolicy``, or ``response`` for a response."""
 
     name: str
     content: dict[str, Any]
 
 
-class _UnknownCall(Exception):
-    """The stand-in has no answer to it."""
+class _UnknownCallError(Exception):
+    """The fake AWS does not support this call."""
 
 
 @dataclass
-class StandIn:
-    """The account. `customer_key` and `in_vpc` say what it looks like."""
+class FakeAccount:
+    """The account: whether the secret has a customer managed key, and whether the function is in a VPC."""
 
     customer_key: bool = False
     in_vpc: bool = False
-    arrivals: list[Arrival] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     _policies: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def begin(self, *, customer_key: bool, in_vpc: bool) -> None:
-        """Forgets everything; from now on the account looks like this."""
+    def reset(self, *, customer_key: bool, in_vpc: bool) -> None:
+        """Delete all policies and recorded requests, and set the properties of the account."""
         self.customer_key, self.in_vpc = customer_key, in_vpc
-        self.arrivals.clear()
+        self.received.clear()
         self._policies.clear()
 
     # --- protocols ---
 
     def respond(self, method: str, path: str, headers: Any, body: bytes) -> tuple[int, str, str]:
-        """The status, content type and body for a request."""
+        """Return status, content type and body of the response to a request."""
         parts = urlsplit(path)
-        if method == "PUT" and parts.path == "/answer":
-            self.arrivals.append(Arrival("answer", json.loads(body)))
+        if method == "PUT" and parts.path == "/response":
+            self.received.append(ReceivedRequest("response", json.loads(body)))
             return 200, "text/plain", ""
         try:
             if parts.path.startswith("/2015-03-31/functions/"):
@@ -82,12 +84,12 @@ class StandIn:
             prefix = "cloudformation" if parameters.pop("Version", "") == "2010-05-15" else "iam"
             content = self._call(f"{prefix}:{operation}", **parameters)
             return content.pop("status", 200), "text/xml", _xml({f"{operation}Response": content})
-        except _UnknownCall as unknown:
-            text = f"the stand-in has no answer to {unknown}"
-            return 400, "text/xml", _xml({"ErrorResponse": {"Error": {"Code": "NotInStandIn", "Message": text}}})
+        except _UnknownCallError as unknown:
+            text = f"the fake AWS does not support {unknown}"
+            return 400, "text/xml", _xml({"ErrorResponse": {"Error": {"Code": "NotSupported", "Message": text}}})
 
     def _call(self, action: str, **parameters: Any) -> dict[str, Any]:
-        self.arrivals.append(Arrival(action, parameters))
+        self.received.append(ReceivedRequest(action, parameters))
         known: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "secretsmanager:DescribeSecret": self._describe_secret,
             "kms:DescribeKey": self._describe_key,
@@ -99,7 +101,7 @@ class StandIn:
             "cloudformation:DescribeStackEvents": self._describe_stack_events,
         }
         if action not in known:
-            raise _UnknownCall(action)
+            raise _UnknownCallError(action)
         return known[action](parameters)
 
     # --- operations ---
@@ -160,7 +162,7 @@ class StandIn:
         return {"ResponseMetadata": {"RequestId": "1"}}
 
     def _simulate_principal_policy(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Allows all that is asked."""
+        """Return ``allowed`` for all actions and resources."""
         allowed = [
             {"EvalActionName": action, "EvalResourceName": resource, "EvalDecision": "allowed"}
             for action in _members(parameters, "ActionNames")
@@ -194,40 +196,40 @@ class StandIn:
 
 
 def _members(parameters: dict[str, Any], name: str) -> list[str]:
-    """A list as the Query protocol writes it."""
+    """Return the members of a list parameter of the Query protocol."""
     return [value for key, value in parameters.items() if key.startswith(f"{name}.member.")]
 
 
 def _xml(content: dict[str, Any]) -> str:
-    """Elements by their names; a list is an element for each of its members."""
+    """Return XML with an element for each key. A list becomes one element per member."""
     text = ""
     for name, value in content.items():
-        for one in value if isinstance(value, list) else [value]:
-            text += f"<{name}>{_xml(one) if isinstance(one, dict) else escape(str(one))}</{name}>"
+        for member in value if isinstance(value, list) else [value]:
+            text += f"<{name}>{_xml(member) if isinstance(member, dict) else escape(str(member))}</{name}>"
     return text
 
 
-SERVERS = ("answers", "secrets_manager", "kms", "lambda", "iam", "cloudformation")
-"""The services by the names that botocore's variables (``AWS_ENDPOINT_URL_IAM``) have for them."""
+SERVERS = ("responses", "secrets_manager", "kms", "lambda", "iam", "cloudformation")
+"""The server for responses, and the services, named as in botocore's variables (``AWS_ENDPOINT_URL_IAM``)."""
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[tuple[StandIn, dict[str, str], Path]]:
-    """The stand-in, the URL of each of `SERVERS`, and the certificate of the authority that clients have to trust."""
+def serve(folder: Path) -> Iterator[tuple[FakeAccount, dict[str, str], Path]]:
+    """Run the servers. Yield the account, the URL of each server, and the CA certificate that clients must trust."""
     authority = trustme.CA()
     certificate = folder / "authority.pem"
     authority.cert_pem.write_to_path(str(certificate))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(tls)
-    stand_in = StandIn()
-    servers = {name: ThreadingHTTPServer(("127.0.0.1", 0), _handler_class(stand_in)) for name in SERVERS}
+    account = FakeAccount()
+    servers = {name: ThreadingHTTPServer(("127.0.0.1", 0), _handler_class(account)) for name in SERVERS}
     threads = [threading.Thread(target=server.serve_forever, daemon=True) for server in servers.values()]
     for server, thread in zip(servers.values(), threads, strict=True):
         server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread.start()
     try:
         yield (
-            stand_in,
+            account,
             {name: f"https://localhost:{server.server_port}" for name, server in servers.items()},
             certificate,
         )
@@ -238,16 +240,16 @@ def serve(folder: Path) -> Iterator[tuple[StandIn, dict[str, str], Path]]:
             thread.join()
 
 
-def _handler_class(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
+def _handler_class(account: FakeAccount) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # Head and body in one packet: apart, the second would wait for the client's delayed acknowledgement.
+        # Send head and body in one packet. Otherwise the body waits for the client's delayed acknowledgement.
         wbufsize = -1
         disable_nagle_algorithm = True
 
         def _respond(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, content_type, content = stand_in.respond(self.command, self.path, self.headers, body)
+            status, content_type, content = account.respond(self.command, self.path, self.headers, body)
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(content.encode())))

@@ -1,19 +1,20 @@
-"""Many resources created at once, against an IAM that throttles: ``make load``.
+"""``make load``: create many resources at the same time while IAM throttles.
 
-Each Create runs in a process of its own, as in Lambda, against MiniStack. Its calls to IAM go through a token bucket
-that admits a set number a second and answers the others with Throttling. Each role has three other inline policies, as
-the role of a rotation function may have.
+Each Create runs in a process of its own, as in Lambda, against MiniStack. A token bucket in front of IAM admits a fixed
+number of calls per second, and responds to all other calls with Throttling. Each role has three other inline policies,
+as the role of a rotation function may have.
 
-Three criteria:
+There are three criteria:
 
 - No Create fails.
-- From the first call to IAM to the last that is admitted, it takes at most 1.15 times what the rate allows for these
-  calls. The total time is printed too. It also contains what the processes need on this machine before their first call
-  to IAM, and after their last. The PropagationDelay is 0, because IAM's rate has no part in it.
-- For each call that is admitted, at most 1.5 are throttled. The rate is the account's: each throttled call slows down
-  others who use IAM.
+- The time from the first call to IAM to the last admitted call is at most 1.15 times the time that the rate requires
+  for the admitted calls. The total time is printed too. It includes the time that the processes need on this machine
+  before their first and after their last call to IAM. PropagationDelay is 0, because it does not depend on IAM's rate.
+- At most 1.5 calls are throttled per admitted call. The rate belongs to the account, so each throttled call slows down
+  other users of IAM.
 
-The processes are forked from one that has built its clients: 500 cold starts on two cores would measure just those.
+The processes are forked from a process that has already created its clients. Otherwise 500 cold starts on two cores
+would dominate the measurement.
 """
 
 import argparse
@@ -45,9 +46,9 @@ from rotation_role_policy import custom_resource
 from tests.support.account import Context
 
 ALLOWANCE = 1.15
-"""The time that is allowed for the calls to IAM, as a multiple of what the rate allows."""
+"""The largest acceptable time for the calls to IAM, as a multiple of the time that the rate requires."""
 THROTTLED_PER_ADMITTED = 1.5
-"""The number of throttled calls that is allowed for each admitted call."""
+"""The largest acceptable number of throttled calls per admitted call."""
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -60,7 +61,7 @@ THROTTLED = b"""<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"
 
 
 class Proxy(ThreadingHTTPServer):
-    """An endpoint that hands requests on to the emulator, over few connections: 500 with TLS would take their time."""
+    """An endpoint that forwards requests to the emulator, over few connections: 500 TLS connections are slow."""
 
     daemon_threads = True
     request_queue_size = 1024
@@ -70,29 +71,29 @@ class Proxy(ThreadingHTTPServer):
         self.upstream = emulator.endpoint_url
         self.pool = urllib3.PoolManager(maxsize=8, block=True, ca_certs=emulator.environment["AWS_CA_BUNDLE"])
 
-    def admits(self, body: bytes) -> bool:  # noqa: ARG002  # for those who do not admit each
-        """Whether a request with this body is handed on."""
+    def admits(self, body: bytes) -> bool:  # noqa: ARG002  # subclasses use it
+        """Return whether a request with this body is forwarded."""
         return True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that waits no longer tries again."""
+        """Ignore the error: a client that has disconnected retries."""
 
 
 class Throttle(Proxy):
-    """IAM's endpoint: hands so many requests a second on."""
+    """The endpoint of IAM, which forwards at most `rate` requests per second."""
 
     def __init__(self, rate: float, emulator: Emulator) -> None:
         super().__init__(emulator)
         self.rate = rate
         self.admitted: Counter[str] = Counter()
-        self.turned_away = 0
+        self.throttled = 0
         self._lock = threading.Lock()
         self._tokens = rate
         self._filled = self.first = self.last = time.monotonic()
-        """`first` and `last` are the times of the first call and of the last that was admitted."""
+        """`first` is the time of the first call, `last` that of the last admitted call."""
 
     def admits(self, body: bytes) -> bool:
-        """Whether there is a token. The bucket holds those of one second."""
+        """Return whether the bucket has a token. The bucket holds the tokens of one second."""
         [action] = parse_qs(body.decode())["Action"]
         with self._lock:
             now = time.monotonic()
@@ -101,7 +102,7 @@ class Throttle(Proxy):
             self._tokens = min(self.rate, self._tokens + (now - self._filled) * self.rate)
             self._filled = now
             if self._tokens < 1:
-                self.turned_away += 1
+                self.throttled += 1
                 return False
             self._tokens -= 1
             self.admitted[action] += 1
@@ -112,11 +113,11 @@ class Throttle(Proxy):
 class _Handler(BaseHTTPRequestHandler):
     server: Proxy
     protocol_version = "HTTP/1.1"
-    # Head and body in one packet: apart, the second would wait for the client's delayed acknowledgement.
+    # Send head and body in one packet. Otherwise the body waits for the client's delayed acknowledgement.
     wbufsize = -1
     disable_nagle_algorithm = True
 
-    def _hand_on(self) -> None:
+    def _forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if not self.server.admits(body):
             self._reply(400, "text/xml", THROTTLED)
@@ -126,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
         response = self.server.pool.request(self.command, url, body=body, headers=headers)
         self._reply(response.status, response.headers.get("Content-Type", "text/xml"), response.data)
 
-    do_GET = do_POST = _hand_on  # noqa: N815  # the names that http.server calls
+    do_GET = do_POST = _forward  # noqa: N815  # the names that http.server calls
 
     def _reply(self, status: int, content_type: str, body: bytes) -> None:
         self.send_response(status)
@@ -136,11 +137,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
-def furnish(emulator: Emulator, resources: int, other_policies: int) -> None:
-    """For each resource a secret, and a rotation function with a role of its own, which has so many other policies."""
+def populate(emulator: Emulator, resources: int, other_policies: int) -> None:
+    """Create a secret, a rotation function and a role with `other_policies` policies for each resource."""
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("index.py", "def handler(event, context): pass")
@@ -160,7 +161,7 @@ def furnish(emulator: Emulator, resources: int, other_policies: int) -> None:
 
 
 def create(number: int, url: str, start: Connection, outcome: Connection) -> None:
-    """One invocation: waits for `start`, and says how the Create was answered and after how many seconds."""
+    """Serve one Create after `start`. Send the response's status and reason, and the duration in seconds."""
     event = {
         "RequestType": "Create",
         "ResponseURL": f"{url}/_ministack/cfn-response/{number}",
@@ -175,7 +176,7 @@ def create(number: int, url: str, start: Connection, outcome: Connection) -> Non
         },
     }
     start.poll(None)
-    begun = time.monotonic()
+    started = time.monotonic()
     context = Context(invoked_function_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:provider")
     json_log.install()
     output = io.StringIO()
@@ -183,32 +184,32 @@ def create(number: int, url: str, start: Connection, outcome: Connection) -> Non
         custom_resource.handler(event, context)
     lines = [json.loads(line) for line in output.getvalue().splitlines()]
     [response] = [line for line in lines if line["message"] == "sending response"]
-    outcome.send((response["status"], response["reason"], time.monotonic() - begun))
-    # What a fork has inherited is not its own to clean up.
+    outcome.send((response["status"], response["reason"], time.monotonic() - started))
+    # Skip all clean-up: the objects that were inherited by the fork belong to the parent process.
     os._exit(0)
 
 
 def invocations(resources: int, url: str) -> Iterator[Connection]:
-    """The outcomes of as many Creates, which begin when this is first asked for one."""
+    """Yield the outcome of each Create. The Creates start when the first outcome is requested."""
     for service in ("secretsmanager", "lambda", "iam", "cloudformation"):
         custom_resource.aws._client(service)
     gc.freeze()
     fork = get_context("fork")
-    waits, start = fork.Pipe(duplex=False)
+    wait_end, start_end = fork.Pipe(duplex=False)
     outcomes = []
     for number in range(resources):
-        receives, sends = fork.Pipe(duplex=False)
-        fork.Process(target=create, args=(number, url, waits, sends), daemon=True).start()
-        sends.close()
-        outcomes.append(receives)
-    start.send("now")
+        receive_end, send_end = fork.Pipe(duplex=False)
+        fork.Process(target=create, args=(number, url, wait_end, send_end), daemon=True).start()
+        send_end.close()
+        outcomes.append(receive_end)
+    start_end.send("now")
     yield from outcomes
 
 
 def run(resources: int, rate: float, other_policies: int) -> bool:
-    """Print the figures and the verdict on each criterion. Whether all are met."""
+    """Run the test, print the results, and return whether all criteria are met."""
     with tempfile.TemporaryDirectory() as folder, Emulator(Path(folder)) as emulator:
-        furnish(emulator, resources, other_policies)
+        populate(emulator, resources, other_policies)
         throttle, proxy = Throttle(rate, emulator), Proxy(emulator)
         os.environ.clear()
         os.environ |= emulator.environment
@@ -216,18 +217,18 @@ def run(resources: int, rate: float, other_policies: int) -> bool:
             for service in services:
                 os.environ[f"AWS_ENDPOINT_URL_{service}"] = f"http://127.0.0.1:{server.server_port}"
         print(
-            f"{resources} resources created at once, {other_policies} other inline policies on each role,"
-            f" IAM admits {rate:g} calls a second",
+            f"{resources} resources are created at the same time. Each role has {other_policies} other inline policies."
+            f" IAM admits {rate:g} calls per second.",
             flush=True,
         )
         outcomes = invocations(resources, emulator.endpoint_url)
         first = next(outcomes)
-        # Not before the forks: they would inherit a lock that a thread holds.
+        # Start the threads after the forks. Otherwise a fork could inherit a lock that a thread holds.
         for server in (throttle, proxy):
             threading.Thread(target=server.serve_forever, daemon=True).start()
-        begun = time.monotonic()
+        started = time.monotonic()
         responses = [outcome.recv() for outcome in itertools.chain([first], outcomes)]
-        took = time.monotonic() - begun
+        total_seconds = time.monotonic() - started
         for server in (throttle, proxy):
             server.shutdown()
         iam = emulator.client("iam")
@@ -236,26 +237,29 @@ def run(resources: int, rate: float, other_policies: int) -> bool:
 
     failed = [reason for status, reason, _ in responses if status != "SUCCESS"]
     calls = throttle.admitted.total()
-    # One second's worth is in the bucket from the start.
-    allowed = calls / rate - 1
-    took_iam = throttle.last - throttle.first
-    throttled = throttle.turned_away / calls
-    print(f"  answered with SUCCESS    {len(responses) - len(failed)}, policies written {written}")
-    print(f"  calls to IAM             {calls} admitted, {calls / resources:.2f} for each resource")
+    # The bucket starts with the tokens of one second.
+    required_seconds = calls / rate - 1
+    iam_seconds = throttle.last - throttle.first
+    throttled_per_call = throttle.throttled / calls
+    print(f"  succeeded                {len(responses) - len(failed)}, policies written {written}")
+    print(f"  calls to IAM             {calls} admitted, {calls / resources:.2f} per resource")
     for action, count in throttle.admitted.most_common():
         print(f"    {count:6} {action}")
-    print(f"  throttled                {throttle.turned_away}, {throttled:.2f} for each admitted call")
+    print(f"  throttled                {throttle.throttled}, {throttled_per_call:.2f} per admitted call")
     print(f"  slowest Create           {max(seconds for *_, seconds in responses):.1f} s")
     print(
-        f"  first to last call       {took_iam:.1f} s, {took_iam / allowed:.2f} times the {allowed:.1f} s of the rate"
+        f"  first to last call       {iam_seconds:.1f} s, {iam_seconds / required_seconds:.2f} times the"
+        f" {required_seconds:.1f} s that the rate requires"
     )
-    print(f"  total time               {took:.1f} s, {took / allowed:.2f} times")
+    print(f"  total time               {total_seconds:.1f} s, {total_seconds / required_seconds:.2f} times")
     for reason in sorted(set(failed)):
         print(f"  FAILED: {reason}")
     criteria = {
         "no Create fails": not failed and written == resources,
-        f"at most {ALLOWANCE} times what the rate allows": took_iam <= ALLOWANCE * allowed,
-        f"at most {THROTTLED_PER_ADMITTED} throttled for each admitted call": throttled <= THROTTLED_PER_ADMITTED,
+        f"the calls to IAM take at most {ALLOWANCE} times what the rate requires": iam_seconds
+        <= ALLOWANCE * required_seconds,
+        f"at most {THROTTLED_PER_ADMITTED} calls are throttled per admitted call": throttled_per_call
+        <= THROTTLED_PER_ADMITTED,
     }
     for criterion, is_met in criteria.items():
         print(f"  {'pass' if is_met else 'MISS'}: {criterion}")
@@ -263,10 +267,10 @@ def run(resources: int, rate: float, other_policies: int) -> bool:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--resources", type=int, default=500)
-    parser.add_argument("--rate", type=float, default=15, help="calls to IAM a second (15)")
+    parser.add_argument("--resources", type=int, default=500, help="number of resources (500)")
+    parser.add_argument("--rate", type=float, default=15, help="calls to IAM that are admitted per second (15)")
     parser.add_argument("--other-policies", type=int, default=3, help="other inline policies on each role (3)")
     arguments = parser.parse_args()
     sys.exit(0 if run(arguments.resources, arguments.rate, arguments.other_policies) else 1)

@@ -1,9 +1,12 @@
-"""The measured process: serves events one after the other, and says what each has cost.
+"""The measured process: serve events one after the other and measure each of them.
 
     python measured.py MODULE EVENTS RESULT
 
-`MODULE` has the `handler`, the file `EVENTS` a JSON list, `RESULT` gets the figures. It runs from a copy in the task
-root, so that nothing but that and the installed packages is on the path, and imports what all of them need anyway.
+`MODULE` contains the `handler`. The file `EVENTS` contains the events as a JSON list. The measurements are written to
+the file `RESULT`.
+
+The process runs a copy of this file in the task root. Therefore only the task root and the installed packages are on
+`sys.path`. This file imports only modules that every implementation needs too.
 """
 
 import importlib
@@ -26,20 +29,20 @@ class Context:
     log_stream_name = "2026/01/01/[$LATEST]0123456789abcdef"
 
     def get_remaining_time_in_millis(self) -> int:
-        """As Lambda's own."""
+        """Return the remaining time, which is constant here."""
         return 100_000
 
 
 def cpu_seconds() -> float:
-    """User and system time of this process, from its start, all threads and children included."""
+    """Return user and system time since the start of this process, including all threads and child processes."""
     times = os.times()
     return time.process_time() + times.children_user + times.children_system
 
 
 def peak_bytes() -> int:
-    """The peak of this program's resident memory.
+    """Return the peak resident memory of this process.
 
-    Not `ru_maxrss`: that begins with the memory of the process that started this one.
+    `ru_maxrss` is not suitable, because it starts with the memory of the parent process.
     """
     with open("/proc/self/status") as status:
         line = next(line for line in status if line.startswith("VmHWM"))
@@ -47,17 +50,17 @@ def peak_bytes() -> int:
 
 
 def main() -> None:
-    """Serves the events."""
+    """Serve the events and write the measurements."""
     module, events, result = sys.argv[1:]
     with open(events) as file:
         requests: list[dict[str, Any]] = json.load(file)
     handler = importlib.import_module(module).handler
-    figures = []
+    measurements = []
     for request in requests:
         handler(request, Context())
-        figures.append({"cpu": cpu_seconds(), "peak": peak_bytes()})
+        measurements.append({"cpu": cpu_seconds(), "peak": peak_bytes()})
     with open(result, "w") as file:
-        json.dump(figures, file)
+        json.dump(measurements, file)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The job as one would write it plainly: crhelper as its README shows it, boto3's clients at the top, no checks."""
+"""Plain implementation: crhelper as in its README, boto3 clients at module level, no checks."""
 
 import json
 import logging
@@ -17,14 +17,14 @@ iam = boto3.client("iam")
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
-    """The entry point."""
+    """Lambda entry point."""
     helper(event, context)
 
 
 @helper.create
 @helper.update
 def put(event: dict[str, Any], _context: Any) -> str:
-    """Looks up the secret, its key and the function, and puts the policy on the function's role."""
+    """Inspect the secret, its key and the function, and put the policy on the function's role."""
     properties = event["ResourceProperties"]
     secret = secretsmanager.describe_secret(SecretId=properties["SecretId"])
     statements = [

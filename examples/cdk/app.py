@@ -1,10 +1,12 @@
-"""A secret under a key of its own, its rotation function and the function's policy, with the AWS CDK.
+"""AWS CDK app: a secret with a customer managed key, its rotation function, and the policy of the function's role.
 
-Nothing is used that makes the CDK write policies of its own. `secret.add_rotation_schedule` would give the role another
-policy, add it to the key's policy, and let Secrets Manager invoke the function for any account. So the schedule is a
-CfnRotationSchedule, the permission a CfnPermission, and the function has its role `without_policy_updates`.
+The app avoids constructs that add IAM policies. `secret.add_rotation_schedule` would add another policy to the role,
+add the role to the key policy, and let Secrets Manager invoke the function for any account. Therefore the app uses
+`CfnRotationSchedule` and `CfnPermission`, and gives the function its role with `without_policy_updates`.
 
-Nothing to set. The policy: RotateSecret on this secret, GeneratePassword, and UseSecretKey with this key.
+Parameters: none.
+
+The policy: RotateSecret on this secret, GeneratePassword, and UseSecretKey with this key.
 """
 
 from pathlib import Path
@@ -20,7 +22,7 @@ CODE = Path(__file__).parent.parent / "rotation_function.py"
 
 
 class RotationStack(Stack):
-    """All of it."""
+    """The stack with all resources of the example."""
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(scope, construct_id)
@@ -43,7 +45,7 @@ class RotationStack(Stack):
             "RotationRole",
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             managed_policies=[
-                # For its log.
+                # To write its log.
                 iam.ManagedPolicy.from_aws_managed_policy_name("service-role/AWSLambdaBasicExecutionRole")
             ],
         )
@@ -83,7 +85,7 @@ class RotationStack(Stack):
             rotation_lambda_arn=function.function_arn,
             rotation_rules=secretsmanager.CfnRotationSchedule.RotationRulesProperty(automatically_after_days=30),
         )
-        # It rotates at once.
+        # A new schedule rotates immediately.
         schedule.node.add_dependency(policy, permission)
 
         CfnOutput(self, "SecretArn", value=secret.secret_arn)

@@ -1,7 +1,7 @@
-# A secret, its rotation function and its schedule, managed by Terraform. The policy of the function's role is a
-# Custom::RotationRolePolicy in a CloudFormation stack of one resource, policy.yaml.
+# Terraform manages a secret, its rotation function and its schedule. The policy of the function's role is a
+# Custom::RotationRolePolicy in a CloudFormation stack that contains only this resource (policy.yaml).
 #
-# Nothing to set: `terraform init && terraform apply`.
+# Variables: none. Run `terraform init && terraform apply`.
 #
 # The policy: RotateSecret on this secret, GeneratePassword, and UseSecretKey with this key.
 
@@ -17,7 +17,7 @@ terraform {
 data "aws_partition" "current" {}
 
 resource "aws_kms_key" "secret" {
-  description         = "The secret that rotates"
+  description         = "Key of the rotated secret"
   enable_key_rotation = true
 }
 
@@ -26,7 +26,7 @@ resource "aws_secretsmanager_secret" "secret" {
   kms_key_id  = aws_kms_key.secret.arn
 }
 
-# The first version; the following ones are the rotation function's.
+# Terraform creates only the first version of the secret. The rotation function creates all others.
 resource "random_password" "token" {
   length  = 40
   special = false
@@ -53,8 +53,8 @@ resource "aws_iam_role" "rotation" {
   })
 }
 
-# For its log. Do not manage the inline policies of this role with aws_iam_role_policies_exclusive: it would remove the
-# one of the stack below.
+# To write its log. Do not use aws_iam_role_policies_exclusive for this role. It would delete the inline policy of the
+# stack below.
 resource "aws_iam_role_policy_attachment" "log" {
   role       = aws_iam_role.rotation.name
   policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
@@ -76,8 +76,8 @@ resource "aws_lambda_function" "rotation" {
   source_code_hash = data.archive_file.rotation.output_base64sha256
 }
 
-# CloudFormation asks the provider again only when the template or a parameter changes: what the policy follows from is
-# a parameter.
+# CloudFormation sends an Update to the provider only if the template or a parameter changes. Therefore each value that
+# affects the policy is a parameter.
 resource "aws_cloudformation_stack" "policy" {
   name          = "rotation-example-policy"
   template_body = file("${path.module}/policy.yaml")
@@ -96,7 +96,7 @@ resource "aws_lambda_permission" "secrets_manager" {
   source_arn    = aws_secretsmanager_secret.secret.arn
 }
 
-# It rotates at once.
+# A new schedule rotates immediately.
 resource "aws_secretsmanager_secret_rotation" "schedule" {
   secret_id           = aws_secretsmanager_secret.secret.id
   rotation_lambda_arn = aws_lambda_function.rotation.arn

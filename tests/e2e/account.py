@@ -1,4 +1,4 @@
-"""An emulated account with the provider deployed: what the end-to-end tests and those of the examples stand on."""
+"""An emulated account with a deployed provider, for the end-to-end tests and the tests of the examples."""
 
 import io
 import json
@@ -18,32 +18,32 @@ from tests import ROOT
 
 @dataclass
 class EmulatedAccount:
-    """An emulated account with the provider deployed."""
+    """An emulated account with a deployed provider."""
 
     emulator: Emulator
     provider: Stack
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
-        """A client of the account's administrator."""
+        """Return a client with the permissions of the account's administrator."""
         if service not in self._clients:
             self._clients[service] = self.emulator.client(service)
         return self._clients[service]
 
     def policies(self, role: str) -> dict[str, Any]:
-        """A role's inline policies: documents by name."""
+        """Return the inline policies of a role: documents keyed by policy name."""
         iam = self.client("iam")
         names = iam.list_role_policies(RoleName=role)["PolicyNames"]
         return {name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names}
 
     def log(self) -> list[dict[str, Any]]:
-        """The provider's own log lines."""
+        """Return the lines that the provider itself has logged."""
         group = self.provider.physical_id("LogGroup")
         events = self.client("logs").filter_log_events(logGroupName=group)["events"]
         return [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
 
     def rotate(self, function: str, secret_id: str) -> str:
-        """Runs a rotation through its steps. Gives the error of the first that fails; empty where all succeed."""
+        """Run the four steps of a rotation. Return the error of the first step that fails, or an empty string."""
         token = str(uuid.uuid4())
         for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
             event = {"Step": step, "SecretId": secret_id, "ClientRequestToken": token}
@@ -54,16 +54,16 @@ class EmulatedAccount:
 
 
 @contextmanager
-def deployed(folder: Path, parameters: dict[str, str] | None = None) -> Iterator[EmulatedAccount]:
-    """The provider built and deployed in an emulator of its own; all is written below `folder`."""
+def deployed_account(folder: Path, parameters: dict[str, str] | None = None) -> Iterator[EmulatedAccount]:
+    """Build the provider and deploy it in a new emulator. All files are written below `folder`."""
     build_dir = folder / "build"
     provider.build(ROOT, build_dir)
     with Emulator(folder / "emulator") as emulator:
         yield EmulatedAccount(emulator, provider.deploy(emulator, ROOT, build_dir, parameters))
 
 
-def zipped(code: str, module: str = "index") -> bytes:
-    """A Lambda function's zip file, with the one module."""
+def zip_code(code: str, module: str = "index") -> bytes:
+    """Return the zip file of a Lambda function with one module."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(f"{module}.py", code)

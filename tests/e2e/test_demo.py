@@ -1,4 +1,4 @@
-"""`make demo`, the README's first command: it runs to its end, and leaves nothing running when it is stopped."""
+"""`make demo`: the demo runs to its end, and leaves no process behind if it is stopped."""
 
 import contextlib
 import os
@@ -26,22 +26,22 @@ def start() -> subprocess.Popen[str]:
     )
 
 
-def test_the_demo_shows_every_step_and_checks_what_it_shows() -> None:
+def test_the_demo_runs_every_step_without_an_error() -> None:
     process = start()
     output, _ = process.communicate(timeout=170)
     assert process.returncode == 0, output
     assert [line.rstrip(" ─") for line in output.splitlines() if line.startswith("9. ")] == ["9. Delete everything"]
     for sid in ("RotateSecret", "UseSecretKey", "ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode"):
         assert f'"Sid": "{sid}"' in output
-    # An ARN may exceed the width, so that it can be copied.
+    # Lines with an ARN may be longer, so that the ARN can be copied.
     assert max(len(line) for line in output.splitlines() if "arn:aws:" not in line) <= 100
     assert "\033" not in output
     assert re.search(r"^Done in \d+ s\. ", output, re.MULTILINE)
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes where Linux lists them")
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_demo_that_is_stopped_leaves_nothing_running(number: signal.Signals, status: int) -> None:
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find processes")
+@pytest.mark.parametrize(("signal_number", "exit_status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_demo_leaves_no_process_running(signal_number: signal.Signals, exit_status: int) -> None:
     process = start()
     assert process.stdout
     for line in process.stdout:
@@ -49,22 +49,22 @@ def test_a_demo_that_is_stopped_leaves_nothing_running(number: signal.Signals, s
             break
     emulator = running_below(ROOT / ".build" / "demo")
     assert emulator
-    process.send_signal(number)
-    rest, _ = process.communicate(timeout=30)
-    assert process.returncode == status
-    assert "Traceback" not in rest
-    assert rest.rstrip().splitlines()[-1].startswith(f"Stopped by {number.name}.")
-    # What is killed takes a moment to be gone.
+    process.send_signal(signal_number)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == exit_status
+    assert "Traceback" not in output
+    assert output.rstrip().splitlines()[-1].startswith(f"Stopped by {signal_number.name}.")
+    # Killed processes take a moment to end.
     deadline = time.monotonic() + 2
-    while left := running_below(ROOT / ".build" / "demo"):
-        assert time.monotonic() < deadline, left
+    while processes := running_below(ROOT / ".build" / "demo"):
+        assert time.monotonic() < deadline, processes
         time.sleep(0.05)
 
 
 def running_below(folder: Path) -> list[str]:
-    """The command lines that name a file below `folder`."""
-    found = []
+    """Return the command lines of running processes that name a file below `folder`."""
+    command_lines = []
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            found.append(process.read_text().replace("\0", " "))
-    return [line for line in found if str(folder) in line]
+            command_lines.append(process.read_text().replace("\0", " "))
+    return [line for line in command_lines if str(folder) in line]

@@ -1,7 +1,8 @@
-"""The deployed product: `sam build`, `sam deploy`, stacks that use the resource, with IAM enforced on everybody.
+"""End-to-end tests: `sam build`, `sam deploy`, and stacks that use the resource.
 
-MiniStack enforces actions, resources and a resource's tags, but not the condition keys of KMS and Lambda, nor
-`iam:PermissionsBoundary`: what these mean is judged in test_policy_meaning.py and test_provider_role.py.
+The emulator, MiniStack, enforces IAM for every caller. It enforces actions, resources and resource tags, but not the
+condition keys of KMS and Lambda, nor `iam:PermissionsBoundary`. test_policy_meaning.py and test_provider_role.py cover
+these.
 """
 
 import http.server
@@ -25,7 +26,7 @@ from emulator.stack import Stack, StackFailed
 from rotation_role_policy import __version__
 from rotation_role_policy_cli import permissions
 from tests import ROOT
-from tests.e2e.account import EmulatedAccount, deployed
+from tests.e2e.account import EmulatedAccount, deployed_account
 
 ROTATION_CODE = Path(rotation_function.__file__).read_text()
 
@@ -35,17 +36,17 @@ PARAMETERS = {"RoleNamePattern": "e2e-*", "SecretNamePattern": "e2e*"}
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedAccount]:
-    """The account; the provider may serve the roles and secrets whose names begin with ``e2e``."""
-    with deployed(tmp_path_factory.mktemp("end-to-end"), PARAMETERS) as account:
+    """The account. The provider may serve roles and secrets whose names begin with ``e2e``."""
+    with deployed_account(tmp_path_factory.mktemp("end-to-end"), PARAMETERS) as account:
         yield account
 
 
 @pytest.fixture
 def name(account: EmulatedAccount) -> Iterator[str]:
-    """A stack's name, and of its resources; what it leaves is deleted."""
-    chosen = f"e2e-{uuid.uuid4().hex[:8]}"
-    yield chosen
-    Stack(account.emulator, chosen).delete()
+    """A unique name for a stack and its resources. The stack is deleted after the test."""
+    unique_name = f"e2e-{uuid.uuid4().hex[:8]}"
+    yield unique_name
+    Stack(account.emulator, unique_name).delete()
 
 
 TRUST = {
@@ -55,7 +56,7 @@ TRUST = {
 
 
 def secret(name: str, key: str | None = None) -> dict[str, Any]:
-    """A secret with a password; `key` is the logical id of its key."""
+    """Return a secret with a password. `key` is the logical ID of its KMS key."""
     properties: dict[str, Any] = {"Name": f"e2e/{name}", "SecretString": '{"username": "app", "password": "old"}'}
     if key:
         properties["KmsKeyId"] = {"Fn::GetAtt": [key, "Arn"]}
@@ -63,8 +64,8 @@ def secret(name: str, key: str | None = None) -> dict[str, Any]:
 
 
 def role(name: str) -> dict[str, Any]:
-    """An execution role with a policy of its owner's."""
-    theirs = {
+    """Return an execution role that has an inline policy of its owner."""
+    other_policy = {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Action": "logs:PutLogEvents", "Resource": "*"}],
     }
@@ -73,13 +74,13 @@ def role(name: str) -> dict[str, Any]:
         "Properties": {
             "RoleName": name,
             "AssumeRolePolicyDocument": TRUST,
-            "Policies": [{"PolicyName": "theirs", "PolicyDocument": theirs}],
+            "Policies": [{"PolicyName": "other-policy", "PolicyDocument": other_policy}],
         },
     }
 
 
-def function(name: str, role: str = "Role", **more: Any) -> dict[str, Any]:
-    """The rotation function with the guide's calls."""
+def function(name: str, role: str = "Role", **elements: Any) -> dict[str, Any]:
+    """Return a rotation function that makes the calls of the user guide. `elements` are added to the resource."""
     return {
         "Type": "AWS::Lambda::Function",
         "Properties": {
@@ -89,19 +90,23 @@ def function(name: str, role: str = "Role", **more: Any) -> dict[str, Any]:
             "Timeout": 30,
             "Role": {"Fn::GetAtt": [role, "Arn"]},
             "Code": {"ZipFile": ROTATION_CODE},
-            **more.pop("Properties", {}),
+            **elements.pop("Properties", {}),
         },
-        **more,
+        **elements,
     }
 
 
-NOTHING = {"Effect": "Deny", "Action": "none:Exists", "Resource": "*"}
+NO_EFFECT = {"Effect": "Deny", "Action": "none:Exists", "Resource": "*"}
 BOUNDARY = f"arn:aws:iam::{ACCOUNT_ID}:policy/rotation-boundary"
 KEY = {"Type": "AWS::KMS::Key", "Properties": {"EnableKeyRotation": True}}
 
 
 def rotation_policy(**properties: Any) -> dict[str, Any]:
-    """The resource under test. The emulator is consistent at once, and waits an hour for an answer if not told less."""
+    """Return the custom resource.
+
+    PropagationDelay is 0, because the emulator is immediately consistent. ServiceTimeout is short, because the emulator
+    would wait an hour for a missing response.
+    """
     return {
         "Type": "Custom::RotationRolePolicy",
         "Properties": {
@@ -117,7 +122,7 @@ ATTRIBUTES = ("PolicyName", "RoleName", "RoleArn", "FunctionArn", "InVpc", "Secr
 
 
 def template(**resources: Any) -> str:
-    """A template of these resources; what `Ref` and `Fn::GetAtt` give of ``Policy`` are its outputs."""
+    """Return a template of these resources. The outputs are `Ref` and all attributes of the resource ``Policy``."""
     outputs = {name: {"Value": {"Fn::GetAtt": ["Policy", name]}} for name in ATTRIBUTES}
     if "Policy" not in resources:
         return json.dumps({"Resources": resources})
@@ -125,7 +130,7 @@ def template(**resources: Any) -> str:
 
 
 def one_secret(name: str, **properties: Any) -> dict[str, Any]:
-    """The common stack: a secret, a role, a function, the policy."""
+    """Return the resources of the usual stack: a secret, a role, a function and the policy."""
     return {
         "Secret": secret(name),
         "Role": role(name),
@@ -137,20 +142,20 @@ def one_secret(name: str, **properties: Any) -> dict[str, Any]:
 
 
 def create(account: EmulatedAccount, name: str, resources: dict[str, Any]) -> Stack:
-    """A new stack of this name."""
+    """Create a stack with this name."""
     stack = Stack(account.emulator, name)
     stack.create(template(**resources))
     return stack
 
 
 def own_policy(account: EmulatedAccount, stack: Stack) -> Any:
-    """The document that the stack's resource has put on the role."""
+    """Return the policy document that the stack's resource has put on the role."""
     outputs = stack.outputs
     return account.policies(outputs["RoleName"])[outputs["PolicyName"]]
 
 
 def rotate(account: EmulatedAccount, name: str, secret_id: str | None = None) -> str:
-    """Runs a rotation through its steps. Gives the error of the first that fails; empty where all succeed."""
+    """Run the four steps of a rotation. Return the error of the first step that fails, or an empty string."""
     return account.rotate(name, secret_id or f"e2e/{name}")
 
 
@@ -162,19 +167,19 @@ def password(account: EmulatedAccount, name: str) -> str:
 # --- the provider ---
 
 
-def test_the_provider_is_exported_and_found_through_its_parameter(account: EmulatedAccount) -> None:
+def test_an_output_and_an_ssm_parameter_contain_the_service_token(account: EmulatedAccount) -> None:
     token = account.provider.outputs["ServiceToken"]
     assert token == f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:rotation-role-policy"
     parameter = account.client("ssm").get_parameter(Name="/rotation-role-policy/service-token")
     assert parameter["Parameter"]["Value"] == token
 
 
-def test_the_parameter_serves_as_a_service_token(account: EmulatedAccount, name: str) -> None:
+def test_the_ssm_parameter_can_be_used_as_the_service_token(account: EmulatedAccount, name: str) -> None:
     resources = one_secret(name, ServiceToken="{{resolve:ssm:/rotation-role-policy/service-token}}")
     assert own_policy(account, create(account, name, resources))
 
 
-def test_a_role_that_the_provider_may_not_serve_is_refused_and_the_stack_rolls_back(
+def test_a_role_that_does_not_match_the_pattern_fails_the_create_and_the_stack_rolls_back(
     account: EmulatedAccount, name: str
 ) -> None:
     resources = one_secret(name) | {"Role": role(name.replace("e2e-", "other-"))}
@@ -184,10 +189,10 @@ def test_a_role_that_the_provider_may_not_serve_is_refused_and_the_stack_rolls_b
     assert failed.value.reason.startswith("AWS denies the provider iam:GetRolePolicy on ")
 
 
-def test_the_provider_does_not_grant_itself_the_secrets(account: EmulatedAccount, name: str) -> None:
+def test_the_provider_cannot_put_a_policy_on_its_own_role(account: EmulatedAccount, name: str) -> None:
     own_role = account.provider.physical_id("ProviderRole")
-    before = account.policies(own_role)
-    # As if RoleNamePattern matched it, as the default does.
+    policies_before = account.policies(own_role)
+    # Allow every role, as the default of RoleNamePattern does.
     iam = account.client("iam")
     allow = {"Effect": "Allow", "Action": "iam:*", "Resource": f"arn:aws:iam::{ACCOUNT_ID}:role/*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
@@ -198,45 +203,48 @@ def test_the_provider_does_not_grant_itself_the_secrets(account: EmulatedAccount
             create(account, name, {"Secret": secret(name), "Policy": policy})
     finally:
         iam.delete_role_policy(RoleName=own_role, PolicyName="any-role")
-    assert account.policies(own_role) == before
+    assert account.policies(own_role) == policies_before
 
 
-def test_a_secret_that_the_provider_may_not_describe_is_refused(account: EmulatedAccount, name: str) -> None:
+def test_a_secret_that_does_not_match_the_pattern_fails_the_create(account: EmulatedAccount, name: str) -> None:
     account.client("secretsmanager").create_secret(Name=f"other/{name}", SecretString="{}")
     with pytest.raises(StackFailed, match="AWS denies the provider secretsmanager:DescribeSecret"):
         create(account, name, one_secret(name, SecretId=f"other/{name}"))
 
 
 def test_each_permission_of_the_provider_is_needed(account: EmulatedAccount, name: str) -> None:
-    """A permission that the provider lacked would show in any test here; this one shows that IAM is enforced on it."""
+    """A Create fails without one of the permissions, which proves that the emulator enforces IAM.
+
+    The exception is kms:DescribeKey: if the secret has the full ARN of its key, the provider does without the call.
+    """
     iam, own_role = account.client("iam"), account.provider.physical_id("ProviderRole")
     resources = one_secret(name) | {"Key": KEY, "Secret": secret(name, "Key")}
     documents = account.policies(own_role)
     for policy_name in ("describe-secrets", "inspect-key-and-function", "put-own-policy-on-roles"):
-        whole = documents[policy_name]
+        full_document = documents[policy_name]
         try:
-            for statement in whole["Statement"]:
-                # Never empty, as IAM wants it.
-                others = [other for other in whole["Statement"] if other is not statement] or [NOTHING]
-                narrowed = json.dumps(whole | {"Statement": others})
-                iam.put_role_policy(RoleName=own_role, PolicyName=policy_name, PolicyDocument=narrowed)
+            for statement in full_document["Statement"]:
+                # IAM rejects a document without statements.
+                others = [other for other in full_document["Statement"] if other is not statement] or [NO_EFFECT]
+                reduced_document = json.dumps(full_document | {"Statement": others})
+                iam.put_role_policy(RoleName=own_role, PolicyName=policy_name, PolicyDocument=reduced_document)
                 if statement["Action"] == "kms:DescribeKey":
-                    # The key is given by its full ARN: that is enough.
+                    # The secret has the full ARN of its key.
                     assert own_policy(account, create(account, name, resources))
                 else:
                     with pytest.raises(StackFailed, match=f"AWS denies the provider {statement['Action']}"):
                         create(account, name, resources)
                 Stack(account.emulator, name).delete()
         finally:
-            iam.put_role_policy(RoleName=own_role, PolicyName=policy_name, PolicyDocument=json.dumps(whole))
+            iam.put_role_policy(RoleName=own_role, PolicyName=policy_name, PolicyDocument=json.dumps(full_document))
 
 
-# --- a required tag and boundary ---
+# --- required tags and a required permissions boundary ---
 
 
 @contextmanager
-def requiring(account: EmulatedAccount, **parameters: str) -> Iterator[None]:
-    """The provider's stack with these parameters too, for the length of the block."""
+def provider_parameters(account: EmulatedAccount, **parameters: str) -> Iterator[None]:
+    """Set further parameters of the provider's stack for the duration of the block."""
     client = account.client("cloudformation")
     template = client.get_template(StackName=account.provider.name, TemplateStage="Processed")["TemplateBody"]
     template = template if isinstance(template, str) else json.dumps(template)
@@ -251,53 +259,51 @@ TAG = {"Key": "rotation", "Value": "enabled"}
 
 
 def tagged(resources: dict[str, Any], *logical_ids: str, tag: dict[str, str] = TAG) -> dict[str, Any]:
-    """The resources, with the tag on those that `logical_ids` name."""
+    """Add the tag to the resources with these logical IDs, and return all resources."""
     for logical_id in logical_ids:
         resources[logical_id]["Properties"]["Tags"] = [tag]
     return resources
 
 
-def test_with_required_tags_only_a_tagged_secret_and_a_tagged_role_are_served(
-    account: EmulatedAccount, name: str
-) -> None:
-    with requiring(account, RequiredSecretTag="rotation=enabled", RequiredRoleTag="rotation=enabled"):
-        for tags, denied, parameter in (
+def test_with_required_tags_both_the_secret_and_the_role_need_the_tag(account: EmulatedAccount, name: str) -> None:
+    with provider_parameters(account, RequiredSecretTag="rotation=enabled", RequiredRoleTag="rotation=enabled"):
+        for tagged_ids, denied_action, parameter in (
             (["Role"], "secretsmanager:DescribeSecret", "RequiredSecretTag"),
             (["Secret"], "iam:PutRolePolicy", "RequiredRoleTag"),
         ):
             with pytest.raises(StackFailed) as failed:
-                create(account, name, tagged(one_secret(name), *tags))
+                create(account, name, tagged(one_secret(name), *tagged_ids))
             assert failed.value.status == "ROLLBACK_COMPLETE"
-            assert re.search(f"AWS denies the provider {denied}.*{parameter}", failed.value.reason)
+            assert re.search(f"AWS denies the provider {denied_action}.*{parameter}", failed.value.reason)
             Stack(account.emulator, name).delete()
 
-        wrong = tagged(one_secret(name), "Secret", "Role", tag=TAG | {"Value": "Enabled"})
+        wrong_value = tagged(one_secret(name), "Secret", "Role", tag=TAG | {"Value": "Enabled"})
         with pytest.raises(StackFailed, match="RequiredSecretTag"):
-            create(account, name, wrong)
+            create(account, name, wrong_value)
         Stack(account.emulator, name).delete()
 
         create(account, name, tagged(one_secret(name), "Secret", "Role"))
         assert rotate(account, name) == ""
 
 
-def test_a_policy_is_removed_after_its_secret_and_role_have_lost_what_is_required(
+def test_a_policy_can_be_removed_after_the_secret_and_the_role_have_lost_tag_and_boundary(
     account: EmulatedAccount, name: str
 ) -> None:
     stack = create(account, name, one_secret(name))
     policy = stack.outputs["PolicyName"]
     required = {"RequiredSecretTag": "a=b", "RequiredRoleTag": "a=b", "RequiredRoleBoundaryArn": BOUNDARY}
-    with requiring(account, **required):
+    with provider_parameters(account, **required):
         assert policy in account.policies(name)
         resources = one_secret(name)
         del resources["Policy"]
         stack.update(template(**resources))
-        assert list(account.policies(name)) == ["theirs"]
+        assert list(account.policies(name)) == ["other-policy"]
         stack.delete()
     assert stack.status == "DELETE_COMPLETE"
 
 
-def test_with_a_required_boundary_no_policy_is_put_on_a_role_without_it(account: EmulatedAccount, name: str) -> None:
-    with requiring(account, RequiredRoleBoundaryArn=BOUNDARY):
+def test_with_a_required_boundary_a_role_without_it_gets_no_policy(account: EmulatedAccount, name: str) -> None:
+    with provider_parameters(account, RequiredRoleBoundaryArn=BOUNDARY):
         with pytest.raises(StackFailed) as failed:
             create(account, name, one_secret(name))
         assert failed.value.status == "ROLLBACK_COMPLETE"
@@ -307,23 +313,23 @@ def test_with_a_required_boundary_no_policy_is_put_on_a_role_without_it(account:
 
 
 @pytest.mark.parametrize("required", [{"RequiredSecretTag": "a=b"}, {"RequiredRoleTag": "a=b"}])
-def test_a_failed_update_rolls_back_after_its_secret_or_role_has_lost_the_tag(
+def test_a_failed_update_rolls_back_after_the_secret_or_the_role_has_lost_the_tag(
     account: EmulatedAccount, name: str, required: dict[str, str]
 ) -> None:
     stack = create(account, name, one_secret(name))
-    before = account.policies(name)
-    with requiring(account, **required):
+    policies_before = account.policies(name)
+    with provider_parameters(account, **required):
         with pytest.raises(StackFailed, match=next(iter(required))) as failed:
             stack.update(template(**one_secret(name, PolicyProfile="Documented")))
         assert failed.value.status == "UPDATE_ROLLBACK_COMPLETE"
-        assert account.policies(name) == before
+        assert account.policies(name) == policies_before
 
 
-# --- rotation under the policy ---
+# --- rotation with the policy ---
 
 
 @pytest.mark.parametrize("profile", ["Strict", "Documented"])
-def test_a_rotation_succeeds_under_the_policy_and_is_denied_without_it(
+def test_a_rotation_succeeds_with_the_policy_and_is_denied_without_it(
     account: EmulatedAccount, name: str, profile: str
 ) -> None:
     resources = one_secret(name, PolicyProfile=profile)
@@ -337,16 +343,16 @@ def test_a_rotation_succeeds_under_the_policy_and_is_denied_without_it(
 
     stack.update(template(**resources))
     assert "AccessDenied" in rotate(account, name)
-    assert list(account.policies(name)) == ["theirs"]
+    assert list(account.policies(name)) == ["other-policy"]
 
 
-def test_a_rotation_reaches_no_other_secret(account: EmulatedAccount, name: str) -> None:
+def test_a_rotation_of_another_secret_is_denied(account: EmulatedAccount, name: str) -> None:
     create(account, name, one_secret(name) | {"Other": secret(f"{name}-other")})
     assert rotate(account, name) == ""
     assert "AccessDenied" in rotate(account, name, f"e2e/{name}-other")
 
 
-def test_one_policy_serves_several_secrets(account: EmulatedAccount, name: str) -> None:
+def test_one_policy_allows_the_rotation_of_several_secrets(account: EmulatedAccount, name: str) -> None:
     ids = [{"Ref": "Secret"}, {"Ref": "Second"}]
     resources = one_secret(name) | {"Second": secret(f"{name}-second")}
     resources["Policy"] = rotation_policy(SecretIds=ids, RotationLambdaARN={"Ref": "Function"})
@@ -356,7 +362,7 @@ def test_one_policy_serves_several_secrets(account: EmulatedAccount, name: str) 
     assert len(stack.outputs["SecretArns"].split(",")) == 2
 
 
-def test_alternating_users_read_the_superuser_secret_and_cannot_write_it(account: EmulatedAccount, name: str) -> None:
+def test_the_function_can_read_but_not_write_the_superuser_secret(account: EmulatedAccount, name: str) -> None:
     resources = one_secret(name, SuperuserSecretId={"Ref": "Superuser"}) | {
         "Key": KEY,
         "Superuser": secret(f"{name}-superuser", "Key"),
@@ -368,26 +374,26 @@ def test_alternating_users_read_the_superuser_secret_and_cannot_write_it(account
     credentials = account.client("sts").assume_role(
         RoleArn=f"arn:aws:iam::{ACCOUNT_ID}:role/{name}", RoleSessionName="rotation"
     )["Credentials"]
-    rotating = account.emulator.client("secretsmanager", credentials=credentials)
+    client = account.emulator.client("secretsmanager", credentials=credentials)
     superuser = f"e2e/{name}-superuser"
-    assert rotating.get_secret_value(SecretId=superuser)["SecretString"]
-    with pytest.raises(rotating.exceptions.ClientError, match="AccessDenied"):
-        rotating.describe_secret(SecretId=superuser)
-    with pytest.raises(rotating.exceptions.ClientError, match="AccessDenied"):
-        rotating.put_secret_value(SecretId=superuser, SecretString="{}")
+    assert client.get_secret_value(SecretId=superuser)["SecretString"]
+    with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
+        client.describe_secret(SecretId=superuser)
+    with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
+        client.put_secret_value(SecretId=superuser, SecretString="{}")
 
 
-# --- the life of the resource ---
+# --- Create, Update and Delete ---
 
 
-def test_ref_and_every_attribute_say_what_stands_where(account: EmulatedAccount, name: str) -> None:
+def test_ref_and_every_attribute_have_the_expected_values(account: EmulatedAccount, name: str) -> None:
     resources = one_secret(name) | {"Key": KEY, "Secret": secret(name, "Key")}
     stack = create(account, name, resources)
     outputs = stack.outputs
     [arn] = [
-        found["ARN"]
-        for found in account.client("secretsmanager").list_secrets()["SecretList"]
-        if found["Name"] == f"e2e/{name}"
+        listed["ARN"]
+        for listed in account.client("secretsmanager").list_secrets()["SecretList"]
+        if listed["Name"] == f"e2e/{name}"
     ]
     key = stack.physical_id("Key")
     assert outputs == {
@@ -403,7 +409,7 @@ def test_ref_and_every_attribute_say_what_stands_where(account: EmulatedAccount,
     assert re.fullmatch(r"Policy-[0-9a-f]{12}", outputs["PolicyName"])
 
 
-def test_a_rekeyed_secret_reaches_the_policy_through_triggers(account: EmulatedAccount, name: str) -> None:
+def test_triggers_update_the_policy_if_the_secret_gets_another_key(account: EmulatedAccount, name: str) -> None:
     def resources(key: str) -> str:
         triggers = {"Key": {"Ref": key}}
         return template(
@@ -412,50 +418,50 @@ def test_a_rekeyed_secret_reaches_the_policy_through_triggers(account: EmulatedA
 
     stack = Stack(account.emulator, name)
     stack.create(resources("First"))
-    first = own_policy(account, stack)["Statement"][2]["Resource"]
-    assert first.endswith(stack.physical_id("First"))
+    first_key = own_policy(account, stack)["Statement"][2]["Resource"]
+    assert first_key.endswith(stack.physical_id("First"))
     stack.update(resources("Second"))
     assert own_policy(account, stack)["Statement"][2]["Resource"].endswith(stack.physical_id("Second"))
 
 
-def test_another_role_is_a_replacement_and_the_old_policy_goes(account: EmulatedAccount, name: str) -> None:
+def test_another_role_replaces_the_resource_and_the_old_policy_is_deleted(account: EmulatedAccount, name: str) -> None:
     resources = one_secret(name) | {"Successor": role(f"{name}-2"), "Function2": function(f"{name}-2", "Successor")}
     stack = create(account, name, resources)
-    before = own_policy(account, stack)
+    document_before = own_policy(account, stack)
     resources["Policy"] = rotation_policy(SecretId={"Ref": "Secret"}, RotationLambdaARN={"Ref": "Function2"})
     stack.update(template(**resources))
     assert stack.outputs["RoleName"] == f"{name}-2"
-    assert own_policy(account, stack) == before
-    assert list(account.policies(name)) == ["theirs"]
+    assert own_policy(account, stack) == document_before
+    assert list(account.policies(name)) == ["other-policy"]
 
 
 @pytest.mark.parametrize(
-    ("bad", "reason"),
+    ("invalid_properties", "reason"),
     [
         ({"SuperuserSecretID": "x"}, "SuperuserSecretID is not a property. Did you mean SuperuserSecretId?"),
         ({"SecretId": "e2e/nowhere"}, 'SecretId "e2e/nowhere": the secret does not exist in eu-central-1.'),
         ({"RoleName": "e2e-nobody"}, 'RoleName "e2e-nobody" is not the execution role of the function'),
     ],
 )
-def test_a_failed_update_is_told_and_rolled_back_with_the_policy_unchanged(
-    account: EmulatedAccount, name: str, bad: dict[str, Any], reason: str
+def test_a_failed_update_reports_the_reason_and_rolls_back_with_the_policy_unchanged(
+    account: EmulatedAccount, name: str, invalid_properties: dict[str, Any], reason: str
 ) -> None:
     stack = create(account, name, one_secret(name))
-    before = account.policies(name)
+    policies_before = account.policies(name)
     with pytest.raises(StackFailed) as failed:
-        stack.update(template(**one_secret(name, **bad)))
+        stack.update(template(**one_secret(name, **invalid_properties)))
     assert failed.value.status == "UPDATE_ROLLBACK_COMPLETE"
     assert failed.value.reason.startswith(reason)
-    assert account.policies(name) == before
+    assert account.policies(name) == policies_before
 
 
-def test_a_failed_create_rolls_back_to_nothing(account: EmulatedAccount, name: str) -> None:
+def test_a_stack_whose_create_fails_rolls_back(account: EmulatedAccount, name: str) -> None:
     with pytest.raises(StackFailed, match="PolicyProfile") as failed:
         create(account, name, one_secret(name, PolicyProfile="Loose"))
     assert failed.value.status == "ROLLBACK_COMPLETE"
 
 
-def test_a_stack_whose_role_and_secret_are_gone_can_be_deleted(account: EmulatedAccount, name: str) -> None:
+def test_a_stack_whose_role_function_and_secret_are_deleted_can_be_deleted(account: EmulatedAccount, name: str) -> None:
     stack = create(account, name, one_secret(name))
     iam = account.client("iam")
     for policy in account.policies(name):
@@ -467,7 +473,7 @@ def test_a_stack_whose_role_and_secret_are_gone_can_be_deleted(account: Emulated
     assert stack.status == "DELETE_COMPLETE"
 
 
-def test_a_declared_function_in_a_vpc_is_created_after_its_policy(account: EmulatedAccount, name: str) -> None:
+def test_with_vpc_config_a_function_in_a_vpc_is_created_after_its_policy(account: EmulatedAccount, name: str) -> None:
     vpc_config = {"SubnetIds": ["subnet-0123456789abcdef0"], "SecurityGroupIds": ["sg-0123456789abcdef0"]}
     stack = create(
         account,
@@ -485,18 +491,18 @@ def test_a_declared_function_in_a_vpc_is_created_after_its_policy(account: Emula
     assert rotate(account, name) == ""
 
 
-def test_a_function_in_a_vpc_is_seen_to_be(account: EmulatedAccount, name: str) -> None:
+def test_an_existing_function_in_a_vpc_is_recognized(account: EmulatedAccount, name: str) -> None:
     resources = one_secret(name)
     policy = resources.pop("Policy")
     stack = create(account, name, resources)
-    # CloudFormation in the emulator drops the VpcConfig of a function; its API does not.
+    # The emulator's CloudFormation ignores the VpcConfig of a function. The emulator's Lambda API does not.
     vpc_config = {"SubnetIds": ["subnet-0123456789abcdef0"], "SecurityGroupIds": ["sg-0123456789abcdef0"]}
     account.client("lambda").update_function_configuration(FunctionName=name, VpcConfig=vpc_config)
     stack.update(template(**resources, Policy=policy))
     assert stack.outputs["InVpc"] == "true"
 
 
-def test_an_explicit_deny_on_the_role_is_found_before_anything_is_written(account: EmulatedAccount, name: str) -> None:
+def test_an_explicit_deny_on_the_role_fails_the_create(account: EmulatedAccount, name: str) -> None:
     resources = one_secret(name)
     deny = {"Effect": "Deny", "Action": "secretsmanager:PutSecretValue", "Resource": "*"}
     document = {"Version": "2012-10-17", "Statement": [deny]}
@@ -512,11 +518,12 @@ def test_an_explicit_deny_on_the_role_is_found_before_anything_is_written(accoun
 # --- the log ---
 
 
-def test_the_log_is_the_stacks_own_group_and_tells_each_decision(account: EmulatedAccount, name: str) -> None:
+def test_the_log_group_of_the_stack_contains_each_decision(account: EmulatedAccount, name: str) -> None:
     stack = create(account, name, one_secret(name))
-    # The emulator simulates without the new policy, and so leaves every grant open.
-    of_stack = [line for line in account.log() if line.get("stack") == stack.id]
-    lines = [line for line in of_stack if line["message"] != "access check undecided"]
+    # The emulator's policy simulator ignores the new policy, so the access check decides nothing.
+    lines = [
+        line for line in account.log() if line.get("stack") == stack.id and line["message"] != "access check undecided"
+    ]
     messages = [line["message"] for line in lines]
     assert messages == ["request received", "inspected", "policy written", "sending response"]
     assert lines[2]["document"] == own_policy(account, stack)
@@ -527,14 +534,14 @@ def test_the_log_is_the_stacks_own_group_and_tells_each_decision(account: Emulat
 
 
 @dataclass
-class Person:
-    """Somebody with an access key and the permissions that `preview --help` lists."""
+class PreviewUser:
+    """An IAM user with an access key and the permissions that `preview --help` lists."""
 
     account: EmulatedAccount
     access_key: dict[str, Any]
 
     def preview(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """The command as it is installed: another process, with nothing but its output."""
+        """Run `preview` in a process of its own with the user's credentials."""
         environment = self.account.emulator.environment | {
             "AWS_ACCESS_KEY_ID": self.access_key["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": self.access_key["SecretAccessKey"],
@@ -545,42 +552,44 @@ class Person:
 
 
 @pytest.fixture
-def person(account: EmulatedAccount, name: str) -> Iterator[Person]:
+def preview_user(account: EmulatedAccount, name: str) -> Iterator[PreviewUser]:
     iam = account.client("iam")
     iam.create_user(UserName=name)
     actions = [*permissions.REQUIRED, *permissions.OPTIONAL, *permissions.FOR_STACK]
     document = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": actions, "Resource": "*"}}
     iam.put_user_policy(UserName=name, PolicyName="preview", PolicyDocument=json.dumps(document))
     access_key = iam.create_access_key(UserName=name)["AccessKey"]
-    yield Person(account, access_key)
+    yield PreviewUser(account, access_key)
     iam.delete_access_key(UserName=name, AccessKeyId=access_key["AccessKeyId"])
     iam.delete_user_policy(UserName=name, PolicyName="preview")
     iam.delete_user(UserName=name)
 
 
-def test_a_preview_of_a_template_tells_what_an_update_of_its_stack_then_does(
-    account: EmulatedAccount, name: str, person: Person, tmp_path: Path
+def test_a_preview_of_a_template_shows_the_policy_that_the_update_then_puts(
+    account: EmulatedAccount, name: str, preview_user: PreviewUser, tmp_path: Path
 ) -> None:
     file = tmp_path / "template.json"
 
     def preview(resources: dict[str, Any], *arguments: str) -> tuple[int, str, str]:
         file.write_text(template(**resources))
-        shown = person.preview("--template", str(file), "--stack", name, *arguments)
-        return shown.returncode, shown.stdout, shown.stderr
+        process = preview_user.preview("--template", str(file), "--stack", name, *arguments)
+        return process.returncode, process.stdout, process.stderr
 
-    without = {kind: one for kind, one in one_secret(name).items() if kind != "Policy"}
-    stack = create(account, name, without)
+    resources_without_policy = {
+        logical_id: resource for logical_id, resource in one_secret(name).items() if logical_id != "Policy"
+    }
+    stack = create(account, name, resources_without_policy)
     status, document, _ = preview(one_secret(name), "--resource", "Policy", "--json")
     stack.update(template(**one_secret(name)))
     assert (status, json.loads(document)) == (2, own_policy(account, stack))
 
-    # As it stands, then with a key that the secret will be under once it is deployed.
+    # First without a change. Then with a new key for the secret, which is deployed before the preview.
     assert preview(one_secret(name))[0] == 0
     keyed = one_secret(name) | {"Secret": secret(name, "Key"), "Key": KEY}
     stack.update(template(**keyed))
     status, page, _ = preview(keyed)
-    added = [line for line in page.splitlines() if re.match(r"\s+\+", line)]
-    assert (status, key_arn(account, stack) in "".join(added)) == (2, True)
+    added_lines = [line for line in page.splitlines() if re.match(r"\s+\+", line)]
+    assert (status, key_arn(account, stack) in "".join(added_lines)) == (2, True)
 
     deny = {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "kms:Decrypt", "Resource": "*"}}
     account.client("iam").put_role_policy(RoleName=name, PolicyName="freeze", PolicyDocument=json.dumps(deny))
@@ -589,7 +598,7 @@ def test_a_preview_of_a_template_tells_what_an_update_of_its_stack_then_does(
 
 
 def key_arn(account: EmulatedAccount, stack: Stack) -> str:
-    """The ARN of the stack's key."""
+    """Return the ARN of the stack's KMS key."""
     return str(account.client("kms").describe_key(KeyId=stack.physical_id("Key"))["KeyMetadata"]["Arn"])
 
 
@@ -597,13 +606,13 @@ def key_arn(account: EmulatedAccount, stack: Stack) -> str:
 
 
 def test_sam_publishes_the_application(account: EmulatedAccount, tmp_path: Path) -> None:
-    """Up to the Serverless Application Repository, which the emulator lacks: a server here keeps what it is sent."""
+    """The emulator has no Serverless Application Repository. A local server records the request instead."""
     received: list[dict[str, Any]] = []
 
     class Repository(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            body = json.dumps({"applicationId": "arn:aws:serverlessrepo:::applications/it"}).encode()
+            body = json.dumps({"applicationId": "arn:aws:serverlessrepo:::applications/rotation-role-policy"}).encode()
             self.send_response(201)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -617,17 +626,21 @@ def test_sam_publishes_the_application(account: EmulatedAccount, tmp_path: Path)
     packaged = tmp_path / "packaged.yaml"
     with http.server.HTTPServer(("127.0.0.1", 0), Repository) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        own = {"AWS_ENDPOINT_URL_SERVERLESSAPPLICATIONREPOSITORY": f"http://127.0.0.1:{server.server_port}"}
+        endpoint = {"AWS_ENDPOINT_URL_SERVERLESSAPPLICATIONREPOSITORY": f"http://127.0.0.1:{server.server_port}"}
         package = ["package", "--template-file", str(built), "--s3-bucket", "published"]
         for arguments in (
             [*package, "--output-template-file", str(packaged)],
             ["publish", "--template", str(packaged)],
         ):
-            ran = subprocess.run(
-                ["sam", *arguments], cwd=ROOT, env=account.emulator.environment | own, capture_output=True, text=True,
+            process = subprocess.run(
+                ["sam", *arguments],
+                cwd=ROOT,
+                env=account.emulator.environment | endpoint,
+                capture_output=True,
+                text=True,
                 check=False,
-            )  # fmt: skip
-            assert ran.returncode == 0, ran.stderr
+            )
+            assert process.returncode == 0, process.stderr
         server.shutdown()
     [application] = received
     assert (application["name"], application["semanticVersion"]) == ("rotation-role-policy", __version__)

@@ -1,7 +1,8 @@
-"""Each example is linted, deployed, used and deleted, as it stands but for what the emulator lacks: see `emulated`.
+"""The examples: each is linted, deployed to the emulator, used and deleted.
 
-No database is there to set a password in, and no condition key is filled in: a function's network, `Strict`'s
-conditions and what Lambda does with a VpcConfig are judged elsewhere (test_policy_meaning.py) or not at all.
+`emulated` removes the parts of an example that the emulator does not support. The emulator has no databases, no network
+interfaces, and does not evaluate all condition keys. test_policy_meaning.py covers the conditions of `Strict`. The
+network of a function and a real database are not tested.
 """
 
 import json
@@ -27,13 +28,13 @@ from emulator.server import ACCOUNT_ID, REGION
 from emulator.stack import Stack
 from rotation_role_policy import custom_resource
 from tests import ROOT
-from tests.e2e.account import EmulatedAccount, deployed, zipped
+from tests.e2e.account import EmulatedAccount, deployed_account, zip_code
 from tests.support.account import connected, managed_secret
 from tests.support.response_server import ResponseServer
 
 EXAMPLES = ROOT / "examples"
 CDK_PYTHON = ROOT / ".venv-cdk" / "bin" / "python"
-"""`make` installs it."""
+"""The interpreter with the AWS CDK, which `make` installs."""
 
 DATABASE_CODE = (
     Path(rotation_function.__file__).read_text()
@@ -48,11 +49,12 @@ def lambda_handler(event, context):
             secrets.get_secret_value(SecretId=value["masterarn"])
 """
 )
-"""What AWS's own functions call: for alternating users, setSecret reads the superuser's secret."""
+"""The calls of AWS's rotation functions. For alternating users, the step setSecret reads the superuser secret."""
 
-# What stands on the role: for each Sid the resources, by logical id, or by parameter for what the account already has.
+# The statements of each example's policy: for each Sid, the logical IDs of the resources. A resource that exists before
+# the deployment has the name of the example's parameter instead.
 NETWORK = {"ManageNetworkInterfaces": ["*"], "KeepNetworkInterfacesFromCode": ["*"]}
-PROMISED: dict[str, dict[str, list[str]]] = {
+EXPECTED_POLICIES: dict[str, dict[str, list[str]]] = {
     "one-secret": {"RotateSecret": ["Secret"], "GeneratePassword": ["*"]},
     "customer-managed-key": {"RotateSecret": ["Secret"], "GeneratePassword": ["*"], "UseSecretKey": ["Key"]},
     "function-in-vpc": {"RotateSecret": ["Secret"], "GeneratePassword": ["*"], **NETWORK},
@@ -66,7 +68,7 @@ PROMISED: dict[str, dict[str, list[str]]] = {
     },
     "several-secrets": {"RotateSecret": ["OrdersToken", "PaymentsToken"], "GeneratePassword": ["*"]},
     "existing-function": {"RotateSecret": ["Secret"], "GeneratePassword": ["*"]},
-    # The emulator's secrets are never managed by RDS: the two statements that come of it are shown below.
+    # The emulator has no secrets that RDS manages. A test below covers the two statements for such a secret.
     "rds-managed-superuser": {
         "RotateSecret": ["Secret"],
         "GeneratePassword": ["*"],
@@ -77,33 +79,34 @@ PROMISED: dict[str, dict[str, list[str]]] = {
 
 
 def template(name: str) -> dict[str, Any]:
-    """An example's template, its short forms (``!Ref``) spelled out."""
+    """Return the template of an example, with the full form of functions such as ``!Ref``."""
     parsed: dict[str, Any] = json.loads(json.dumps(cfn_yaml.load(EXAMPLES / f"{name}.yaml")))
     return parsed
 
 
 UNKNOWN_TYPES = {"AWS::SecretsManager::RotationSchedule"}
-"""What the emulator's CloudFormation refuses."""
+"""The resource types that the emulator's CloudFormation does not support."""
 
 
 def emulated(template: dict[str, Any]) -> str:
-    """A template's text for the emulator.
+    """Return the text of a template for the emulator.
 
-    Left out are the resources that it does not know. Its databases have no secret of RDS's: another one stands in.
-    Its IAM is consistent at once, and it waits an hour for an answer where it is not told less.
+    Resources of unknown types are removed. The emulator's databases have no secret that RDS manages, so the template
+    gets another secret. PropagationDelay is 0, because the emulator's IAM is immediately consistent. ServiceTimeout is
+    short, because a failure would otherwise take an hour.
     """
     resources = {
         name: resource for name, resource in template["Resources"].items() if resource["Type"] not in UNKNOWN_TYPES
     }
     for name, resource in list(resources.items()):
-        known = [other for other in as_list(resource.get("DependsOn", [])) if other in resources]
+        dependencies = [other for other in as_list(resource.get("DependsOn", [])) if other in resources]
         properties = dict(resource.get("Properties", {}))
         if resource["Type"] == "Custom::RotationRolePolicy":
             properties |= {"PropagationDelay": 0, "ServiceTimeout": "200"}
         if properties.get("ManageMasterUserPassword"):
-            stand_in = {"Type": "AWS::SecretsManager::Secret", "Properties": {"SecretString": "{}"}}
-            resources[f"{name}MasterUserSecret"] = stand_in
-        resources[name] = resource | {"DependsOn": known, "Properties": properties}
+            secret = {"Type": "AWS::SecretsManager::Secret", "Properties": {"SecretString": "{}"}}
+            resources[f"{name}MasterUserSecret"] = secret
+        resources[name] = resource | {"DependsOn": dependencies, "Properties": properties}
     text = json.dumps(template | {"Resources": resources})
     text = re.sub(r'"(\w+)", "MasterUserSecret\.SecretArn"', r'"\1MasterUserSecret", "Id"', text)
     return re.sub(r"\${(\w+)\.MasterUserSecret\.SecretArn}", r"${\1MasterUserSecret.Id}", text)
@@ -115,14 +118,14 @@ def as_list(value: str | list[str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedAccount]:
-    """The account, with the provider as `sam deploy` makes it without parameters."""
-    with deployed(tmp_path_factory.mktemp("examples")) as account:
+    """The account. The provider is deployed without parameters, as by `sam deploy`."""
+    with deployed_account(tmp_path_factory.mktemp("examples")) as account:
         yield account
 
 
 @pytest.fixture(scope="module")
-def given(account: EmulatedAccount) -> dict[str, str]:
-    """What a user of the examples has already: the values of their parameters, by name."""
+def existing(account: EmulatedAccount) -> dict[str, str]:
+    """The resources that exist before an example is deployed: values for the parameters, keyed by parameter name."""
     ec2, s3, secrets = account.client("ec2"), account.client("s3"), account.client("secretsmanager")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnets = [
@@ -131,11 +134,11 @@ def given(account: EmulatedAccount) -> dict[str, str]:
     ]
     group = ec2.create_security_group(GroupName="rotation", Description="rotation", VpcId=vpc)["GroupId"]
     s3.create_bucket(Bucket="rotation-code", CreateBucketConfiguration={"LocationConstraint": REGION})
-    s3.put_object(Bucket="rotation-code", Key="rotation.zip", Body=zipped(DATABASE_CODE, "lambda_function"))
+    s3.put_object(Bucket="rotation-code", Key="rotation.zip", Body=zip_code(DATABASE_CODE, "lambda_function"))
     key = account.client("kms").create_key()["KeyMetadata"]["Arn"]
     superuser = secrets.create_secret(Name="superuser", SecretString='{"host": "db"}', KmsKeyId=key)["ARN"]
-    others = Stack(account.emulator, "others")
-    others.create(OTHER_STACK, Code=Path(rotation_function.__file__).read_text())
+    other_stack = Stack(account.emulator, "others")
+    other_stack.create(OTHER_STACK, Code=Path(rotation_function.__file__).read_text())
     return {
         "VpcId": vpc,
         "SubnetIds": ",".join(subnet["SubnetId"] for subnet in subnets),
@@ -145,7 +148,7 @@ def given(account: EmulatedAccount) -> dict[str, str]:
         "SuperuserKey": key,
         "SuperuserSecretArn": superuser,
         "DatabaseHost": "db",
-        "RotationFunctionArn": others.outputs["Function"],
+        "RotationFunctionArn": other_stack.outputs["Function"],
     }
 
 
@@ -177,92 +180,96 @@ Resources:
 Outputs:
   Function: { Value: !Ref Live }
 """
-"""Another stack, with the function that existing-function.yaml is about: it has an alias."""
+"""The template of another stack with a rotation function and an alias, for existing-function.yaml."""
 
 
-def test_every_example_is_here() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == set(PROMISED)
+def test_every_example_has_an_expected_policy() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == set(EXPECTED_POLICIES)
 
 
-def test_the_examples_are_lint_clean() -> None:
+def test_cfn_lint_has_no_findings_in_the_examples() -> None:
     command = [str(Path(sys.executable).with_name("cfn-lint")), *map(str, EXAMPLES.rglob("*.yaml"))]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize("name", PROMISED)
-def test_a_schedule_comes_after_the_policy_and_the_permission(name: str) -> None:
-    """A schedule rotates at once. The emulator has none: here is what would order it."""
+@pytest.mark.parametrize("name", EXPECTED_POLICIES)
+def test_a_schedule_depends_on_the_policy_and_the_permission(name: str) -> None:
+    """A new schedule rotates immediately. The emulator has no schedules, so this test reads the template."""
     resources = template(name)["Resources"]
-    schedules = [one for one in resources.values() if one["Type"] == "AWS::SecretsManager::RotationSchedule"]
-    assert len(schedules) == len(PROMISED[name]["RotateSecret"])
+    schedules = [
+        resource for resource in resources.values() if resource["Type"] == "AWS::SecretsManager::RotationSchedule"
+    ]
+    assert len(schedules) == len(EXPECTED_POLICIES[name]["RotateSecret"])
     for schedule in schedules:
         assert {"RotationPolicy", "SecretsManagerMayInvoke"} <= set(schedule["DependsOn"])
 
 
-def test_the_code_in_the_templates_is_that_of_the_file() -> None:
-    codes = {
+def test_the_code_in_the_templates_equals_rotation_function_py() -> None:
+    code_by_example = {
         name: resource["Properties"]["Code"]["ZipFile"]
-        for name in PROMISED
+        for name in EXPECTED_POLICIES
         for resource in template(name)["Resources"].values()
         if resource["Type"] == "AWS::Lambda::Function" and "ZipFile" in resource["Properties"]["Code"]
     }
-    assert set(codes) == {"one-secret", "customer-managed-key", "several-secrets"}
-    assert set(codes.values()) == {(EXAMPLES / "rotation_function.py").read_text()}
+    assert set(code_by_example) == {"one-secret", "customer-managed-key", "several-secrets"}
+    assert set(code_by_example.values()) == {(EXAMPLES / "rotation_function.py").read_text()}
 
 
-@pytest.mark.parametrize("name", PROMISED)
-def test_an_example_is_deployed_previewed_used_and_deleted(
-    account: EmulatedAccount, given: dict[str, str], name: str, tmp_path: Path
+@pytest.mark.parametrize("name", EXPECTED_POLICIES)
+def test_an_example_can_be_deployed_previewed_used_and_deleted(
+    account: EmulatedAccount, existing: dict[str, str], name: str, tmp_path: Path
 ) -> None:
     parsed = template(name)
     stack = Stack(account.emulator, f"example-{name}")
-    parameters = {parameter: given[parameter] for parameter in parsed.get("Parameters", ())}
+    parameters = {parameter: existing[parameter] for parameter in parsed.get("Parameters", ())}
     stack.create(emulated(parsed), **parameters)
     file = EXAMPLES / f"{name}.yaml"
     if name == "rds-managed-superuser":
-        # RDS's secret is another one in the emulator.
+        # The emulated template has another secret instead of the secret that RDS manages.
         file = tmp_path / "emulated.json"
         file.write_text(emulated(parsed))
-    shown = subprocess.run(
+    preview = subprocess.run(
         [sys.executable, "-m", "rotation_role_policy_cli", "preview", "--template", file, "--stack", stack.name],
         env=account.emulator.environment | {"PYTHONPATH": f"{ROOT / 'handler'}:{ROOT / 'cli'}"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (shown.returncode, shown.stderr) == (0, "")
-    assert "Unchanged: the role has this policy." in shown.stdout
-    function = given["RotationFunctionArn"] if name == "existing-function" else stack.physical_id("RotationFunction")
-    check(account, stack, function, PROMISED[name], given)
+    assert (preview.returncode, preview.stderr) == (0, "")
+    assert "Unchanged: the role has this policy." in preview.stdout
+    function = existing["RotationFunctionArn"] if name == "existing-function" else stack.physical_id("RotationFunction")
+    check_stack(account, stack, function, EXPECTED_POLICIES[name], existing)
 
     if "VpcConfig" in parsed["Resources"]["RotationPolicy"]["Properties"]:
-        # The function goes first: CloudFormation then waits until Lambda has removed its interfaces, with the role.
+        # CloudFormation must delete the function first: Lambda needs the policy to delete the network interfaces.
         events = [event for event in reversed(stack.events()) if event["ResourceStatus"] == "DELETE_COMPLETE"]
         order = [event["LogicalResourceId"] for event in events]
         assert order.index("RotationFunction") < order.index("RotationPolicy")
 
 
-def test_a_superuser_of_rds_is_described_with_its_database(responses: ResponseServer) -> None:
-    """What the emulator can't show of rds-managed-superuser.yaml: the same properties, where the secret is RDS's."""
+def test_a_superuser_secret_that_rds_manages_adds_two_statements(responses: ResponseServer) -> None:
+    """The properties of rds-managed-superuser.yaml, with a secret that RDS manages. The emulator has no such secret."""
     with connected(responses) as account:
         database = f"arn:aws:rds:{REGION}:{ACCOUNT_ID}:db:database"
         superuser = account.secret("managed")
         account.role("rotation-role")
-        resolved = {
+        properties = {
             "ServiceToken": "the provider",
             "SecretId": account.secret(),
             "SuperuserSecretId": superuser,
             "RoleName": "rotation-role",
             "VpcConfig": account.vpc(),
         }
-        assert template("rds-managed-superuser")["Resources"]["RotationPolicy"]["Properties"].keys() == resolved.keys()
+        assert (
+            template("rds-managed-superuser")["Resources"]["RotationPolicy"]["Properties"].keys() == properties.keys()
+        )
         tags = [{"Key": "aws:rds:primaryDBInstanceArn", "Value": database}]
         with mock.patch.object(custom_resource, "aws", managed_secret(account, OwningService="rds", Tags=tags)):
-            assert account.create(**resolved)["Status"] == "SUCCESS"
+            assert account.create(**properties)["Status"] == "SUCCESS"
         [document] = account.policies().values()
-        resources = {statement["Sid"]: statement["Resource"] for statement in document["Statement"]}
-        assert list(resources) == [
+        resources_by_sid = {statement["Sid"]: statement["Resource"] for statement in document["Statement"]}
+        assert list(resources_by_sid) == [
             "RotateSecret",
             "GeneratePassword",
             "ReadSuperuserSecret",
@@ -270,25 +277,35 @@ def test_a_superuser_of_rds_is_described_with_its_database(responses: ResponseSe
             "DescribeSuperuserDatabase",
             *NETWORK,
         ]
-        assert resources["DescribeSuperuserSecret"] == superuser
-        assert resources["DescribeSuperuserDatabase"] == database
+        assert resources_by_sid["DescribeSuperuserSecret"] == superuser
+        assert resources_by_sid["DescribeSuperuserDatabase"] == database
 
 
-def check(
-    account: EmulatedAccount, stack: Stack, function: str, promised: dict[str, list[str]], given: dict[str, str]
+def check_stack(
+    account: EmulatedAccount,
+    stack: Stack,
+    function: str,
+    expected_policy: dict[str, list[str]],
+    existing: dict[str, str],
 ) -> None:
-    """The stack's policy is what was promised; its secrets rotate with it, and not without; it goes with the stack."""
+    """Check the policy of the stack, run rotations with and without the policy, and delete the stack.
+
+    `expected_policy` has the form of `EXPECTED_POLICIES`. `existing` contains the ARNs of resources outside the stack.
+    """
     role, policy = stack.physical_id("RotationPolicy").split("/")
-    arns = {sid: [given.get(name) or arn(account, stack, name) for name in names] for sid, names in promised.items()}
+    arns = {
+        sid: [existing.get(name) or arn(account, stack, name) for name in names]
+        for sid, names in expected_policy.items()
+    }
     documents = account.policies(role)
     assert list(documents) == [policy]
-    assert {one["Sid"]: as_list(one["Resource"]) for one in documents[policy]["Statement"]} == arns
+    assert {statement["Sid"]: as_list(statement["Resource"]) for statement in documents[policy]["Statement"]} == arns
 
     iam = account.client("iam")
     for secret in arns["RotateSecret"]:
-        before = value(account, secret)
+        previous_value = secret_value(account, secret)
         assert account.rotate(function, secret) == ""
-        assert value(account, secret) != before
+        assert secret_value(account, secret) != previous_value
     iam.delete_role_policy(RoleName=role, PolicyName=policy)
     assert "AccessDenied" in account.rotate(function, arns["RotateSecret"][0])
     iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(documents[policy]))
@@ -298,72 +315,79 @@ def check(
         "policy deleted",
         "sending response",
     ]
-    roles = [one["RoleName"] for one in iam.list_roles()["Roles"]]
-    assert role not in roles or account.policies(role) == {}
+    role_names = [listed["RoleName"] for listed in iam.list_roles()["Roles"]]
+    assert role not in role_names or account.policies(role) == {}
 
 
 def arn(account: EmulatedAccount, stack: Stack, name: str) -> str:
-    """The ARN of the stack's secret or key with this logical id; ``*`` is everything."""
+    """Return the ARN of the secret or key with this logical ID. The name ``*`` is returned unchanged."""
     if name == "*":
         return name
     client = account.client("cloudformation")
-    found = client.describe_stack_resource(StackName=stack.name, LogicalResourceId=name)["StackResourceDetail"]
-    if found["ResourceType"] == "AWS::KMS::Key":
-        return f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/{found['PhysicalResourceId']}"
-    return str(account.client("secretsmanager").describe_secret(SecretId=found["PhysicalResourceId"])["ARN"])
+    resource = client.describe_stack_resource(StackName=stack.name, LogicalResourceId=name)["StackResourceDetail"]
+    if resource["ResourceType"] == "AWS::KMS::Key":
+        return f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/{resource['PhysicalResourceId']}"
+    return str(account.client("secretsmanager").describe_secret(SecretId=resource["PhysicalResourceId"])["ARN"])
 
 
-def value(account: EmulatedAccount, secret: str) -> str:
+def secret_value(account: EmulatedAccount, secret: str) -> str:
     return str(account.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
 
 
-# --- the CDK ---
+# --- AWS CDK ---
 
 
-def test_the_cdk_app_is_synthesised_deployed_used_and_deleted(account: EmulatedAccount, tmp_path: Path) -> None:
+def test_the_cdk_app_can_be_synthesized_deployed_used_and_deleted(account: EmulatedAccount, tmp_path: Path) -> None:
     if shutil.which("node") is None:
-        pytest.skip("the CDK runs Node.js, which is not on PATH")
+        pytest.skip("the CDK needs Node.js, which is not on PATH")
     environment = os.environ | {"CDK_OUTDIR": str(tmp_path)}
     subprocess.run([CDK_PYTHON, EXAMPLES / "cdk" / "app.py"], env=environment, check=True, capture_output=True)
     text = (tmp_path / "rotation-example.template.json").read_text()
-    # The CDK lets a function DependsOn its role, which it names anyway.
-    assert [found for found in lint(text) if found.rule.id != "W3005"] == []
+    # W3005: the CDK adds a DependsOn from a function to its role, which is redundant.
+    assert [match for match in lint(text) if match.rule.id != "W3005"] == []
 
     resources = json.loads(text)["Resources"]
-    names = {resource["Type"]: name for name, resource in resources.items()}
-    assert len(names) == len(resources)
-    assert not {"AWS::IAM::Policy", "AWS::SecretsManager::ResourcePolicy"} & set(names)
-    schedule = resources[names["AWS::SecretsManager::RotationSchedule"]]
+    logical_ids = {resource["Type"]: logical_id for logical_id, resource in resources.items()}
+    assert len(logical_ids) == len(resources)
+    assert not {"AWS::IAM::Policy", "AWS::SecretsManager::ResourcePolicy"} & set(logical_ids)
+    schedule = resources[logical_ids["AWS::SecretsManager::RotationSchedule"]]
     assert {"RotationPolicy", "SecretsManagerMayInvoke"} <= set(schedule["DependsOn"])
 
-    # As `cdk bootstrap` leaves it.
+    # `cdk bootstrap` creates this parameter.
     ssm = account.client("ssm")
     ssm.put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String")
     stack = Stack(account.emulator, "rotation-example")
     stack.create(emulated(json.loads(text)))
     assert stack.outputs["PolicyName"].startswith("RotationPolicy-")
-    promised = {
-        "RotateSecret": [names["AWS::SecretsManager::Secret"]],
+    expected_policy = {
+        "RotateSecret": [logical_ids["AWS::SecretsManager::Secret"]],
         "GeneratePassword": ["*"],
-        "UseSecretKey": [names["AWS::KMS::Key"]],
+        "UseSecretKey": [logical_ids["AWS::KMS::Key"]],
     }
-    check(account, stack, stack.physical_id(names["AWS::Lambda::Function"]), promised, {})
+    check_stack(account, stack, stack.physical_id(logical_ids["AWS::Lambda::Function"]), expected_policy, {})
 
 
 # --- Terraform ---
 
 
 def terraform_resources() -> dict[str, Any]:
-    """The resources of main.tf by their type: there is one of each."""
+    """Return the resources of main.tf keyed by type. The file has one resource of each type."""
     with (EXAMPLES / "terraform" / "main.tf").open() as file:
         module = hcl2.load(file, serialization_options=hcl2.SerializationOptions(strip_string_quotes=True))
-    bodies = {kind: body for block in module["resource"] for kind, named in block.items() for body in named.values()}
-    assert len(bodies) == len(module["resource"])
-    return bodies
+    resources = {
+        resource_type: body
+        for block in module["resource"]
+        for resource_type, bodies in block.items()
+        for body in bodies.values()
+    }
+    assert len(resources) == len(module["resource"])
+    return resources
 
 
-def test_the_terraform_examples_stack_is_deployed_used_and_deleted(account: EmulatedAccount, tmp_path: Path) -> None:
-    """What Terraform makes itself is made here by its API; `terraform` is no part of the tests."""
+def test_the_terraform_examples_stack_can_be_deployed_used_and_deleted(
+    account: EmulatedAccount, tmp_path: Path
+) -> None:
+    """The test does not run Terraform. It creates the other resources of main.tf with API calls."""
     resources = terraform_resources()
     assert resources["aws_cloudformation_stack"]["template_body"] == '${file("${path.module}/policy.yaml")}'
     parsed = template("terraform/policy")
@@ -376,54 +400,56 @@ def test_the_terraform_examples_stack_is_deployed_used_and_deleted(account: Emul
         Name="rotation-example", SecretString='{"token": "first"}', KmsKeyId=key
     )["ARN"]
     role = account.client("iam").create_role(RoleName="rotation-example", AssumeRolePolicyDocument=json.dumps(TRUST))
-    declared = resources["aws_lambda_function"]
-    module = declared["handler"].partition(".")[0]
+    function_body = resources["aws_lambda_function"]
+    module = function_body["handler"].partition(".")[0]
     function = account.client("lambda").create_function(
-        FunctionName=declared["function_name"],
+        FunctionName=function_body["function_name"],
         Role=role["Role"]["Arn"],
-        Runtime=declared["runtime"],
-        Handler=declared["handler"],
-        Code={"ZipFile": zipped((EXAMPLES / f"{module}.py").read_text(), module)},
+        Runtime=function_body["runtime"],
+        Handler=function_body["handler"],
+        Code={"ZipFile": zip_code((EXAMPLES / f"{module}.py").read_text(), module)},
     )["FunctionArn"]
 
     stack = Stack(account.emulator, resources["aws_cloudformation_stack"]["name"])
-    given = {"SecretArn": secret, "FunctionArn": function, "KeyArn": key, "RoleArn": role["Role"]["Arn"]}
-    stack.create(emulated(parsed), **given)
+    parameters = {"SecretArn": secret, "FunctionArn": function, "KeyArn": key, "RoleArn": role["Role"]["Arn"]}
+    stack.create(emulated(parsed), **parameters)
     assert stack.outputs["PolicyName"].startswith("RotationPolicy-")
-    promised = {"RotateSecret": ["SecretArn"], "GeneratePassword": ["*"], "UseSecretKey": ["KeyArn"]}
-    check(account, stack, function, promised, given)
+    expected_policy = {"RotateSecret": ["SecretArn"], "GeneratePassword": ["*"], "UseSecretKey": ["KeyArn"]}
+    check_stack(account, stack, function, expected_policy, parameters)
 
 
 # --- StackSets ---
 
 
-def test_the_template_of_a_stack_set_makes_a_provider_of_the_same_name_everywhere(account: EmulatedAccount) -> None:
-    """The emulator has no StackSets: the template is deployed as one of its stacks, by the name that it would have."""
-    found = account.client("cloudformation").get_template(StackName=account.provider.name, TemplateStage="Processed")
-    made = subprocess.run(
+def test_the_template_of_a_stack_set_deploys_a_provider_with_the_given_name(account: EmulatedAccount) -> None:
+    """The emulator has no StackSets. The template is deployed as a stack with a name as StackSets generates it."""
+    processed = account.client("cloudformation").get_template(
+        StackName=account.provider.name, TemplateStage="Processed"
+    )
+    stack_set = subprocess.run(
         [sys.executable, EXAMPLES / "stack_set.py", "provider-code"],
-        input=json.dumps(found["TemplateBody"]),
+        input=json.dumps(processed["TemplateBody"]),
         capture_output=True,
         text=True,
         check=True,
     )
-    assert lint(made.stdout) == []
-    assert "Transform" not in json.loads(made.stdout)
+    assert lint(stack_set.stdout) == []
+    assert "Transform" not in json.loads(stack_set.stdout)
 
-    [command] = re.findall(r"s3://([^/ ]+)/(\S+) s3://([^/ ]+)-REGION/(\S+)", made.stderr)
+    [command] = re.findall(r"s3://([^/ ]+)/(\S+) s3://([^/ ]+)-REGION/(\S+)", stack_set.stderr)
     source, key, prefix, copied_key = command
     s3 = account.client("s3")
     bucket = f"{prefix}-{REGION}"
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_object(Bucket=bucket, Key=copied_key, Body=s3.get_object(Bucket=source, Key=key)["Body"].read())
     stack = Stack(account.emulator, f"StackSet-rotation-role-policy-{uuid.uuid4()}")
-    stack.create(made.stdout, FunctionName="everywhere")
+    stack.create(stack_set.stdout, FunctionName="everywhere")
     allow_simulation(account.emulator, stack)
     assert stack.outputs["ServiceToken"].endswith(":function:everywhere")
 
     text = emulated(template("one-secret")).replace("rotation-role-policy-ServiceToken", "everywhere-ServiceToken")
-    user = Stack(account.emulator, "example-of-a-member")
-    user.create(text)
+    example = Stack(account.emulator, "example-of-a-member")
+    example.create(text)
     member = EmulatedAccount(account.emulator, stack)
-    check(member, user, user.physical_id("RotationFunction"), PROMISED["one-secret"], {})
+    check_stack(member, example, example.physical_id("RotationFunction"), EXPECTED_POLICIES["one-secret"], {})
     stack.delete()

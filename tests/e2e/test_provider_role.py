@@ -1,7 +1,7 @@
-"""What the provider's own role may do, as CloudFormation makes it from template.yaml and its parameters.
+"""The permissions of the provider's own role, for different parameters of template.yaml.
 
-The emulator's CloudFormation makes the role, its IAM keeps the role's policies, and its evaluator judges them. None of
-the three is this project's code.
+The emulator's CloudFormation creates the role from the template, and the emulator's policy evaluator decides what the
+role allows. Both are independent of this project's code.
 """
 
 import json
@@ -33,21 +33,21 @@ BOUNDED_ROLE = {"iam:PermissionsBoundary": BOUNDARY}
 
 
 class ProviderRole:
-    """The part of the template that makes the provider's role, in a stack of its own."""
+    """A stack with only the part of the template that creates the provider's role."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.stack = Stack(emulator, "provider")
         self._iam = emulator.client("iam")
-        needed = ("ProviderRole", "KeepOwnRole", "FailedEvents", "LogGroup")
-        resources = {name: TEMPLATE["Resources"][name] for name in needed}
-        part = {name: TEMPLATE[name] for name in ("Parameters", "Conditions")} | {"Resources": resources}
-        self._template = json.dumps(part)
+        logical_ids = ("ProviderRole", "KeepOwnRole", "FailedEvents", "LogGroup")
+        resources = {name: TEMPLATE["Resources"][name] for name in logical_ids}
+        template = {name: TEMPLATE[name] for name in ("Parameters", "Conditions")} | {"Resources": resources}
+        self._template = json.dumps(template)
         self._documents: dict[frozenset[tuple[str, str]], str] = {}
         self.stack.create(self._template)
         self._documents[frozenset()] = self._read()
 
     def documents(self, **parameters: str) -> list[Any]:
-        """The role's policies with these parameters of the template, the others at their defaults."""
+        """Return the policies of the role. Parameters that are not given have their defaults."""
         key = frozenset(parameters.items())
         if key not in self._documents:
             self.stack.update(self._template, **parameters)
@@ -64,12 +64,12 @@ class ProviderRole:
         )
 
     def statements(self, **parameters: str) -> dict[str, Any]:
-        """The statements by `Sid`."""
+        """Return the statements, without their Sids, keyed by Sid."""
         documents = self.documents(**parameters)
         assert {document["Version"] for document in documents} == {"2012-10-17"}
-        found = [statement for document in documents for statement in document["Statement"]]
-        by_sid = {statement.pop("Sid"): statement for statement in found}
-        assert len(by_sid) == len(found)
+        statements = [statement for document in documents for statement in document["Statement"]]
+        by_sid = {statement.pop("Sid"): statement for statement in statements}
+        assert len(by_sid) == len(statements)
         return by_sid
 
 
@@ -79,26 +79,26 @@ def provider_role(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider
         yield ProviderRole(emulator)
 
 
-# --- its statements, word for word ---
+# --- the statements ---
 
 
 def allow(action: str | list[str], resource: str, **string_equals: str) -> dict[str, Any]:
-    """A statement; `string_equals` is its condition."""
+    """Return an Allow statement. `string_equals` is its condition."""
     condition = {"Condition": {"StringEquals": string_equals}} if string_equals else {}
     return {"Effect": "Allow", "Action": action, "Resource": resource} | condition
 
 
-def test_the_providers_role_may_do_this_and_no_more(provider_role: ProviderRole) -> None:
-    here = f"{REGION}:{ACCOUNT_ID}"
-    found = provider_role.statements()
-    queue, group = (found[sid].pop("Resource") for sid in ("KeepFailedEvents", "WriteLog"))
-    assert queue.startswith(f"arn:aws:sqs:{here}:provider-FailedEvents")
-    assert group == f"arn:aws:logs:{here}:log-group:{provider_role.stack.physical_id('LogGroup')}:log-stream:*"
+def test_the_providers_role_has_exactly_these_permissions(provider_role: ProviderRole) -> None:
+    scope = f"{REGION}:{ACCOUNT_ID}"
+    statements = provider_role.statements()
+    queue, log_streams = (statements[sid].pop("Resource") for sid in ("KeepFailedEvents", "WriteLog"))
+    assert queue.startswith(f"arn:aws:sqs:{scope}:provider-FailedEvents")
+    assert log_streams == f"arn:aws:logs:{scope}:log-group:{provider_role.stack.physical_id('LogGroup')}:log-stream:*"
     role = provider_role.stack.physical_id("ProviderRole")
-    assert found == {
-        "DescribeSecrets": allow("secretsmanager:DescribeSecret", f"arn:aws:secretsmanager:{here}:secret:*"),
+    assert statements == {
+        "DescribeSecrets": allow("secretsmanager:DescribeSecret", f"arn:aws:secretsmanager:{scope}:secret:*"),
         "DescribeKeys": allow("kms:DescribeKey", f"arn:aws:kms:{REGION}:*:key/*"),
-        "InspectFunctions": allow("lambda:GetFunctionConfiguration", f"arn:aws:lambda:{here}:function:*"),
+        "InspectFunctions": allow("lambda:GetFunctionConfiguration", f"arn:aws:lambda:{scope}:function:*"),
         "PutOwnPolicyOnRoles": allow("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT_ID}:role/*"),
         "InspectRolesAndRemoveOwnPolicy": allow(
             [
@@ -116,7 +116,7 @@ def test_the_providers_role_may_do_this_and_no_more(provider_role: ProviderRole)
                 "cloudformation:DescribeStackEvents",
                 "cloudformation:DescribeStackResource",
             ],
-            f"arn:aws:cloudformation:{here}:stack/*",
+            f"arn:aws:cloudformation:{scope}:stack/*",
         ),
         "KeepFailedEvents": {"Effect": "Allow", "Action": "sqs:SendMessage"},
         "WriteLog": {"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"]},
@@ -144,7 +144,7 @@ def test_the_providers_role_may_do_this_and_no_more(provider_role: ProviderRole)
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )
-def test_a_required_tag_or_boundary_is_a_condition_of_one_statement_and_changes_no_other(
+def test_a_required_tag_or_boundary_adds_a_condition_to_one_statement_and_changes_no_other(
     provider_role: ProviderRole,
     parameters: dict[str, str],
     secret_condition: dict[str, str],
@@ -159,18 +159,20 @@ def test_a_required_tag_or_boundary_is_a_condition_of_one_statement_and_changes_
     assert provider_role.statements(**parameters) == expected
 
 
-def test_a_kms_key_encrypts_log_and_queue_and_its_use_is_the_only_new_permission(provider_role: ProviderRole) -> None:
+def test_a_kms_key_for_the_queue_adds_only_the_permission_to_use_the_key(provider_role: ProviderRole) -> None:
     expected = provider_role.statements()
     key_arn = f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/11111111-1111-1111-1111-111111111111"
-    found = provider_role.statements(KmsKeyArn=key_arn)
+    statements = provider_role.statements(KmsKeyArn=key_arn)
     via_service = {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"}
-    assert found.pop("EncryptFailedEvents") == allow(["kms:GenerateDataKey", "kms:Decrypt"], key_arn, **via_service)
-    assert found == expected
+    assert statements.pop("EncryptFailedEvents") == allow(
+        ["kms:GenerateDataKey", "kms:Decrypt"], key_arn, **via_service
+    )
+    assert statements == expected
 
 
 @pytest.mark.parametrize("parameter", [*ALL, "RoleNamePattern", "SecretNamePattern"])
 @pytest.mark.parametrize("text", ['a=b"', "a=b\\", "a=${aws:username}", 'a": "b", "c=d', "a=b\n", "{}"])
-def test_a_parameter_cannot_change_the_document_that_it_becomes_part_of(
+def test_a_parameter_cannot_change_the_structure_of_the_policy_document(
     provider_role: ProviderRole, parameter: str, text: str
 ) -> None:
     before = provider_role.stack.events()
@@ -180,11 +182,11 @@ def test_a_parameter_cannot_change_the_document_that_it_becomes_part_of(
     assert provider_role.stack.events() == before
 
 
-# --- what they mean ---
+# --- the meaning of the statements ---
 
 
 def allowed(documents: list[Any], action: str, resource: str, context: dict[str, str]) -> bool:
-    """Whether the policies allow the provider this request; `context` is its condition keys."""
+    """Return whether the policies allow the provider's request. `context` contains the condition keys."""
     request = EvalContext(
         principal_arn=f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/provider/provider",
         principal_type="AssumedRole",
@@ -198,7 +200,7 @@ def allowed(documents: list[Any], action: str, resource: str, context: dict[str,
 
 
 @pytest.fixture(scope="module")
-def open_to_all(provider_role: ProviderRole) -> list[Any]:
+def unrestricted(provider_role: ProviderRole) -> list[Any]:
     return provider_role.documents()
 
 
@@ -208,27 +210,27 @@ def restricted(provider_role: ProviderRole) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("tags", "described"),
+    ("condition_keys", "is_allowed"),
     [
         ({"aws:ResourceTag/rotation": "enabled"}, True),
-        # IAM ignores the case of a condition key, and with it of a tag's key.
+        # Condition keys are not case-sensitive in IAM, so the key of a tag is not case-sensitive either.
         ({"aws:ResourceTag/Rotation": "enabled"}, True),
         ({"aws:ResourceTag/rotation": "enabled", "aws:ResourceTag/team": "db"}, True),
         ({"aws:ResourceTag/rotation": "Enabled"}, False),
         ({"aws:ResourceTag/rotation": "enabled2"}, False),
         ({"aws:ResourceTag/rotation": ""}, False),
         ({"aws:ResourceTag/team": "enabled"}, False),
-        # A tag that the request would set, and one of the caller's, are no tags of the secret.
+        # A tag in the request and a tag of the caller are not tags of the secret.
         ({"aws:RequestTag/rotation": "enabled"}, False),
         ({"aws:PrincipalTag/rotation": "enabled"}, False),
         ({}, False),
     ],
 )
 def test_a_secret_without_the_required_tag_cannot_be_described(
-    restricted: list[Any], open_to_all: list[Any], tags: dict[str, str], described: bool
+    restricted: list[Any], unrestricted: list[Any], condition_keys: dict[str, str], is_allowed: bool
 ) -> None:
-    assert allowed(restricted, "secretsmanager:DescribeSecret", SECRET, tags) is described
-    assert allowed(open_to_all, "secretsmanager:DescribeSecret", SECRET, tags)
+    assert allowed(restricted, "secretsmanager:DescribeSecret", SECRET, condition_keys) is is_allowed
+    assert allowed(unrestricted, "secretsmanager:DescribeSecret", SECRET, condition_keys)
 
 
 ROLES = [
@@ -241,29 +243,29 @@ ROLES = [
     (TAGGED_ROLE | {"iam:PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"}, False),
     ({}, False),
 ]
-"""The condition keys of a role, and whether the provider may put its policy on it when all is required."""
+"""The condition keys of a role, and whether the provider may put its policy on it if tag and boundary are required."""
 
 
-@pytest.mark.parametrize(("role", "served"), ROLES)
+@pytest.mark.parametrize(("role_keys", "is_allowed"), ROLES)
 def test_no_policy_is_put_on_a_role_without_the_required_tag_and_boundary(
-    restricted: list[Any], open_to_all: list[Any], role: dict[str, str], served: bool
+    restricted: list[Any], unrestricted: list[Any], role_keys: dict[str, str], is_allowed: bool
 ) -> None:
-    assert allowed(restricted, "iam:PutRolePolicy", ROLE, role) is served
-    assert allowed(open_to_all, "iam:PutRolePolicy", ROLE, role)
+    assert allowed(restricted, "iam:PutRolePolicy", ROLE, role_keys) is is_allowed
+    assert allowed(unrestricted, "iam:PutRolePolicy", ROLE, role_keys)
 
 
-@pytest.mark.parametrize(("role", "_"), ROLES)
+@pytest.mark.parametrize(("role_keys", "_"), ROLES)
 @pytest.mark.parametrize(
     "action", ["DeleteRolePolicy", "GetRolePolicy", "GetRole", "ListRolePolicies", "SimulatePrincipalPolicy"]
 )
-def test_removing_a_policy_needs_neither_tag_nor_boundary(
-    restricted: list[Any], role: dict[str, str], action: str, _: bool
+def test_a_policy_can_be_removed_from_a_role_without_the_tag_and_boundary(
+    restricted: list[Any], role_keys: dict[str, str], action: str, _: bool
 ) -> None:
-    assert allowed(restricted, f"iam:{action}", ROLE, role)
+    assert allowed(restricted, f"iam:{action}", ROLE, role_keys)
 
 
 @pytest.mark.parametrize(
-    ("parameters", "role", "served"),
+    ("parameters", "role_keys", "is_allowed"),
     [
         (ROLE_TAG, TAGGED_ROLE, True),
         (ROLE_TAG, BOUNDED_ROLE, False),
@@ -272,24 +274,24 @@ def test_removing_a_policy_needs_neither_tag_nor_boundary(
         (SECRET_TAG, {}, True),
     ],
 )
-def test_each_parameter_stands_for_itself(
-    provider_role: ProviderRole, parameters: dict[str, str], role: dict[str, str], served: bool
+def test_each_parameter_works_without_the_others(
+    provider_role: ProviderRole, parameters: dict[str, str], role_keys: dict[str, str], is_allowed: bool
 ) -> None:
-    assert allowed(provider_role.documents(**parameters), "iam:PutRolePolicy", ROLE, role) is served
+    assert allowed(provider_role.documents(**parameters), "iam:PutRolePolicy", ROLE, role_keys) is is_allowed
 
 
-def test_the_patterns_hold_with_the_tags(provider_role: ProviderRole) -> None:
+def test_the_name_patterns_apply_in_addition_to_the_tags(provider_role: ProviderRole) -> None:
     narrowed = provider_role.documents(**ALL, RoleNamePattern="other-*", SecretNamePattern="other/*")
-    role = TAGGED_ROLE | BOUNDED_ROLE
-    assert not allowed(narrowed, "iam:PutRolePolicy", ROLE, role)
-    assert not allowed(narrowed, "iam:DeleteRolePolicy", ROLE, role)
+    role_keys = TAGGED_ROLE | BOUNDED_ROLE
+    assert not allowed(narrowed, "iam:PutRolePolicy", ROLE, role_keys)
+    assert not allowed(narrowed, "iam:DeleteRolePolicy", ROLE, role_keys)
     assert not allowed(narrowed, "secretsmanager:DescribeSecret", SECRET, {"aws:ResourceTag/rotation": "enabled"})
-    assert allowed(narrowed, "iam:PutRolePolicy", ROLE.replace("rotation-role", "other-role"), role)
+    assert allowed(narrowed, "iam:PutRolePolicy", ROLE.replace("rotation-role", "other-role"), role_keys)
 
 
-def test_tag_and_boundary_do_not_open_the_providers_own_role(
+def test_the_providers_own_role_is_protected_even_with_the_tag_and_boundary(
     provider_role: ProviderRole, restricted: list[Any]
 ) -> None:
-    own = f"arn:aws:iam::{ACCOUNT_ID}:role/{provider_role.stack.physical_id('ProviderRole')}"
-    assert not allowed(restricted, "iam:PutRolePolicy", own, TAGGED_ROLE | BOUNDED_ROLE)
-    assert not allowed(restricted, "iam:DeleteRolePolicy", own, TAGGED_ROLE | BOUNDED_ROLE)
+    own_role = f"arn:aws:iam::{ACCOUNT_ID}:role/{provider_role.stack.physical_id('ProviderRole')}"
+    assert not allowed(restricted, "iam:PutRolePolicy", own_role, TAGGED_ROLE | BOUNDED_ROLE)
+    assert not allowed(restricted, "iam:DeleteRolePolicy", own_role, TAGGED_ROLE | BOUNDED_ROLE)

@@ -1,7 +1,7 @@
-"""The artifact of `sam build` in Lambda's own runtime loop: its handler is found, serves event after event in one
-process, and fails where Lambda has to see a failure.
+"""The artifact of `sam build` in Lambda's own runtime client (awslambdaric).
 
-What the requests lead to in detail is shown elsewhere; here all that stands between Lambda and the handler is real.
+Lambda finds the handler. One process serves several events. An invocation fails if Lambda has to see a failure. Other
+tests cover the results of the requests in detail.
 """
 
 import io
@@ -29,37 +29,37 @@ from tests.support import response_server
 from tests.support.response_server import ResponseServer
 from tests.support.runtime_api import Runtime
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="awslambdaric is for Linux")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="awslambdaric runs only on Linux")
 
 FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{provider.STACK_NAME}"
 OWN_POLICY = "OrdersRotationPolicy-381c2d916b3a"
 ROLE, SUCCESSOR = "orders-rotation", "orders-rotation-2"
 SECRET_VALUE = "sentinel-password"
 
-# The resources of the template that the provider's role speaks of. The function is not among them: it runs here.
-_BESIDE_THE_FUNCTION = ("AWS::IAM::Role", "AWS::IAM::Policy", "AWS::Logs::LogGroup", "AWS::SQS::Queue")
+# The types of the resources around the function. The function itself is not deployed, because the test runs it.
+_TYPES_OF_ROLE_STACK = ("AWS::IAM::Role", "AWS::IAM::Policy", "AWS::Logs::LogGroup", "AWS::SQS::Queue")
 
 
 @dataclass
 class Environment:
-    """An emulated account with the secret and functions of `events/`, and the provider's artifact."""
+    """An emulated account with the secret and the functions of `events/`, and the provider's artifact."""
 
     emulator: Emulator
     responses: ResponseServer
     function: dict[str, Any]
-    """The properties of the built function."""
+    """The properties of the function in the built template."""
     task_root: Path
     variables: dict[str, str]
-    """What a process needs besides Lambda's own variables: credentials, and the way to the emulator."""
+    """The environment variables that are not set by Lambda: credentials and the endpoint of the emulator."""
     folder: Path
 
     @cached_property
     def iam(self) -> Any:
-        """The administrator's client."""
+        """The IAM client of the account's administrator."""
         return self.emulator.client("iam")
 
     def start(self, task_root: Path | None = None) -> Runtime:
-        """A new execution environment; as a context manager it runs."""
+        """Return a new execution environment. It runs while it is used as a context manager."""
         folder = self.folder / f"runtime-{len(list(self.folder.glob('runtime-*')))}"
         folder.mkdir()
         return Runtime(
@@ -71,14 +71,14 @@ class Environment:
             seconds=self.function["Timeout"],
         )
 
-    def event(self, name: str, **more: Any) -> dict[str, Any]:
-        """The request of a file of `events/`, with an answer that goes to this test, at once."""
+    def event(self, name: str, **members: Any) -> dict[str, Any]:
+        """Return the request of a file in `events/`. The test receives the response, without PropagationDelay."""
         request: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
         request["ResourceProperties"]["PropagationDelay"] = "0"
-        return request | {"ResponseURL": self.responses.url} | more
+        return request | {"ResponseURL": self.responses.url} | members
 
     def response(self, runtime: Runtime, event: dict[str, Any]) -> dict[str, Any]:
-        """The one answer to a request whose invocation succeeded."""
+        """Invoke the function, which must succeed, and return the one response that was sent."""
         self.responses.received.clear()
         outcome = runtime.invoke(event)
         assert outcome.kind == "response", outcome
@@ -86,7 +86,7 @@ class Environment:
         return response
 
     def sids(self, role: str) -> list[str]:
-        """The statements of this resource's policy on a role; none where it does not stand there."""
+        """Return the Sids of the resource's own policy on a role. Empty if the role does not have the policy."""
         if OWN_POLICY not in self.iam.list_role_policies(RoleName=role)["PolicyNames"]:
             return []
         document = self.iam.get_role_policy(RoleName=role, PolicyName=OWN_POLICY)["PolicyDocument"]
@@ -99,8 +99,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environmen
     built = provider.build(ROOT, folder / "build")
     template = yaml_parse(built.read_text())
     function = template["Resources"]["RotationRolePolicyFunction"]["Properties"]
-    with response_server.serve(folder) as (place, authority), Emulator(folder / "emulator") as emulator:
-        credentials = as_the_provider(emulator, template)
+    with response_server.serve(folder) as (responses, authority), Emulator(folder / "emulator") as emulator:
+        credentials = provider_credentials(emulator, template)
         populate(emulator)
         bundle = folder / "both-authorities.pem"
         bundle.write_bytes(Path(emulator.environment["SSL_CERT_FILE"]).read_bytes() + authority.read_bytes())
@@ -109,17 +109,17 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environmen
             "AWS_CA_BUNDLE": str(bundle),
             "SSL_CERT_FILE": str(bundle),
         }
-        yield Environment(emulator, place, function, built.parent / function["CodeUri"], variables, folder)
+        yield Environment(emulator, responses, function, built.parent / function["CodeUri"], variables, folder)
 
 
-def as_the_provider(emulator: Emulator, template: dict[str, Any]) -> dict[str, str]:
-    """The credentials that Lambda gives the function: of a session of the template's own role."""
+def provider_credentials(emulator: Emulator, template: dict[str, Any]) -> dict[str, str]:
+    """Return the credentials that Lambda gives the function: those of a session of the template's role."""
     resources = {
-        name: resource for name, resource in template["Resources"].items() if resource["Type"] in _BESIDE_THE_FUNCTION
+        name: resource for name, resource in template["Resources"].items() if resource["Type"] in _TYPES_OF_ROLE_STACK
     }
-    kept = {name: template[name] for name in ("Parameters", "Conditions") if name in template}
+    sections = {name: template[name] for name in ("Parameters", "Conditions") if name in template}
     stack = Stack(emulator, provider.STACK_NAME)
-    stack.create(json.dumps({**kept, "Resources": resources}))
+    stack.create(json.dumps({**sections, "Resources": resources}))
     provider.allow_simulation(emulator, stack)
     role_arn = f"arn:aws:iam::{ACCOUNT_ID}:role/{stack.physical_id('ProviderRole')}"
     session = emulator.client("sts").assume_role(RoleArn=role_arn, RoleSessionName=provider.STACK_NAME)["Credentials"]
@@ -131,7 +131,7 @@ def as_the_provider(emulator: Emulator, template: dict[str, Any]) -> dict[str, s
 
 
 def populate(emulator: Emulator) -> None:
-    """The secret, roles and functions that the events speak of."""
+    """Create the secret, the roles and the functions that the events name."""
     value = json.dumps({"username": "orders", "password": SECRET_VALUE})
     emulator.client("secretsmanager").create_secret(Name="prod/orders", SecretString=value)
     allow = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -141,10 +141,10 @@ def populate(emulator: Emulator) -> None:
         archive.writestr("index.py", Path(rotation_function.__file__).read_text())
     iam, lambda_ = emulator.client("iam"), emulator.client("lambda")
     for name, role in (("rotate-orders", ROLE), ("rotate-orders-2", SUCCESSOR)):
-        made = iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust)
+        role_arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
         lambda_.create_function(
             FunctionName=name,
-            Role=made["Role"]["Arn"],
+            Role=role_arn,
             Runtime="python3.13",
             Handler="index.handler",
             Code={"ZipFile": code.getvalue()},
@@ -152,7 +152,7 @@ def populate(emulator: Emulator) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _clean(environment: Environment) -> None:
+def _remove_own_policies(environment: Environment) -> None:
     environment.responses.clear()
     for role in (ROLE, SUCCESSOR):
         if environment.sids(role):
@@ -161,14 +161,12 @@ def _clean(environment: Environment) -> None:
 
 @pytest.fixture(scope="module")
 def warm(environment: Environment) -> Iterator[Runtime]:
-    """A process that serves the events of several tests."""
+    """A process that serves the events of several tests, as a warm execution environment does."""
     with environment.start() as runtime:
         yield runtime
 
 
-def test_one_process_serves_a_resource_from_its_create_to_its_last_delete(
-    environment: Environment, warm: Runtime
-) -> None:
+def test_one_process_serves_all_requests_of_a_resource(environment: Environment, warm: Runtime) -> None:
     created = environment.response(warm, environment.event("create"))
     assert (created["Status"], created["PhysicalResourceId"]) == ("SUCCESS", f"{ROLE}/{OWN_POLICY}"), created["Reason"]
     assert created["Data"]["RoleName"] == ROLE
@@ -188,19 +186,21 @@ def test_one_process_serves_a_resource_from_its_create_to_its_last_delete(
     assert (cleaned_up["Status"], environment.sids(ROLE)) == ("SUCCESS", [])
     assert environment.sids(SUCCESSOR) == ["RotateSecret", "GeneratePassword"]
 
-    last = environment.event("delete", PhysicalResourceId=replaced["PhysicalResourceId"])
-    assert environment.response(warm, last)["Status"] == "SUCCESS"
+    delete = environment.event("delete", PhysicalResourceId=replaced["PhysicalResourceId"])
+    assert environment.response(warm, delete)["Status"] == "SUCCESS"
     assert environment.sids(SUCCESSOR) == []
 
 
-def test_a_refused_request_is_responded_to_and_is_no_failed_invocation(environment: Environment, warm: Runtime) -> None:
-    response = environment.response(warm, environment.event("create-refused"))
+def test_an_invocation_with_a_rejected_request_succeeds_and_responds_failed(
+    environment: Environment, warm: Runtime
+) -> None:
+    response = environment.response(warm, environment.event("create-wrong-role"))
     assert response["Status"] == "FAILED"
-    assert response["Reason"].startswith('RoleName "somebody-elses-role" is not the execution role of the function')
+    assert response["Reason"].startswith('RoleName "other-role" is not the execution role of the function')
     assert environment.sids(ROLE) == []
 
 
-def test_an_event_that_is_no_request_fails_the_invocation_and_nothing_is_sent(
+def test_an_event_that_is_not_a_request_fails_the_invocation_without_a_response(
     environment: Environment, warm: Runtime
 ) -> None:
     event = environment.event("create")
@@ -212,7 +212,7 @@ def test_an_event_that_is_no_request_fails_the_invocation_and_nothing_is_sent(
     assert environment.sids(ROLE) == []
 
 
-def test_a_response_that_is_not_taken_fails_the_invocation_and_lambdas_next_try_delivers_it(
+def test_a_response_that_cannot_be_delivered_fails_the_invocation_and_a_retry_delivers_it(
     environment: Environment, warm: Runtime
 ) -> None:
     environment.responses.statuses.append(403)
@@ -224,7 +224,7 @@ def test_a_response_that_is_not_taken_fails_the_invocation_and_lambdas_next_try_
     assert environment.response(warm, event)["Status"] == "SUCCESS"
 
 
-def test_a_cold_process_deletes_what_another_one_put(environment: Environment, warm: Runtime) -> None:
+def test_a_new_process_deletes_the_policy_that_another_process_has_put(environment: Environment, warm: Runtime) -> None:
     assert environment.response(warm, environment.event("create"))["Status"] == "SUCCESS"
     with environment.start() as cold:
         response = environment.response(cold, environment.event("delete"))
@@ -232,21 +232,21 @@ def test_a_cold_process_deletes_what_another_one_put(environment: Environment, w
     assert environment.sids(ROLE) == []
 
 
-def test_the_log_is_json_and_holds_neither_a_signature_nor_a_secrets_value(environment: Environment) -> None:
-    create, refused = environment.event("create"), environment.event("create-refused")
-    no_request = environment.event("create")
-    del no_request["StackId"]
+def test_the_log_is_json_without_signatures_and_secret_values(environment: Environment) -> None:
+    create, rejected = environment.event("create"), environment.event("create-wrong-role")
+    invalid = environment.event("create")
+    del invalid["StackId"]
     with environment.start() as runtime:
-        outcomes = [runtime.invoke(event) for event in (create, refused, no_request)]
+        outcomes = [runtime.invoke(event) for event in (create, rejected, invalid)]
         environment.responses.statuses.append(403)
         outcomes.append(runtime.invoke(create))
 
     assert [outcome.kind for outcome in outcomes] == ["response", "response", "error", "error"]
     lines = [json.loads(line) for line in runtime.log.splitlines()]
-    # What the handler said, and what the runtime says of an error that reached it.
-    said = [line.get("message", line.get("errorType")) for line in lines]
+    # The messages of the handler, and the error types that the runtime logs.
+    messages = [line.get("message", line.get("errorType")) for line in lines]
     decisions = ["policy written", "request failed", "InvalidEventError", "policy unchanged", "ResponseDeliveryError"]
-    assert [one for one in said if one in decisions] == decisions
+    assert [message for message in messages if message in decisions] == decisions
     assert all(line["timestamp"] and line["level"] for line in lines)
     # The runtime puts `extra` fields at the top level, where CloudWatch looks for metrics and Logs Insights for fields.
     failed = next(line for line in lines if line.get("status") == "FAILED")
@@ -254,29 +254,29 @@ def test_the_log_is_json_and_holds_neither_a_signature_nor_a_secrets_value(envir
     assert {"Provider", "ErrorCode", "FailedRequests", "stack", "resource"} <= failed.keys()
     assert (by_provider["Dimensions"], by_code["Dimensions"]) == ([["Provider"]], [["Provider", "ErrorCode"]])
     assert "sentinel-signature" in create["ResponseURL"]
-    for unsaid in ("sentinel-signature", SECRET_VALUE):
-        assert unsaid not in runtime.log
-        assert unsaid not in json.dumps([outcome.body for outcome in outcomes])
+    for confidential in ("sentinel-signature", SECRET_VALUE):
+        assert confidential not in runtime.log
+        assert confidential not in json.dumps([outcome.body for outcome in outcomes])
 
 
-def test_the_json_log_of_tests_and_emulator_is_that_of_the_runtime() -> None:
+def test_the_json_log_of_tests_and_emulator_equals_that_of_lambdas_runtime() -> None:
     lambda_runtime_log_utils = pytest.importorskip("awslambdaric.lambda_runtime_log_utils")
     error = ValueError("a value")
     fields = {"status": "FAILED", "_aws": {"Timestamp": 1}, "size": 1.5, "path": Path("a")}
     for exc_info in (None, (type(error), error, None)):
-        arguments = ("name", logging.INFO, "path.py", 1, "said %s", ("ü",), exc_info)
+        arguments = ("name", logging.INFO, "path.py", 1, "message %s", ("ü",), exc_info)
         record = logging.getLogger("name").makeRecord(*arguments, extra=fields)
-        ours = json.loads(json_log.JsonFormatter().format(record))
-        theirs = json.loads(lambda_runtime_log_utils.JsonFormatter().format(record))
-        theirs.pop("location", None)
-        assert ours == theirs
+        emulated = json.loads(json_log.JsonFormatter().format(record))
+        expected = json.loads(lambda_runtime_log_utils.JsonFormatter().format(record))
+        expected.pop("location", None)
+        assert emulated == expected
 
 
 @pytest.mark.parametrize("missing", ["rotation_role_policy", "crhelper"])
-def test_the_handler_and_crhelper_come_from_the_artifact_alone(
+def test_the_handler_and_crhelper_are_loaded_only_from_the_artifact(
     environment: Environment, tmp_path: Path, missing: str
 ) -> None:
-    """Lambda's runtime has neither; without one of them in the artifact the function does not start."""
+    """Lambda's runtime contains neither package. Without one of them in the artifact, the function does not start."""
     shutil.copytree(environment.task_root, tmp_path / "task", ignore=shutil.ignore_patterns(missing))
     with environment.start(tmp_path / "task") as runtime:
         outcome = runtime.outcome()

@@ -1,4 +1,4 @@
-"""The findings of the rules in a template."""
+"""Helper for tests of the lint rules: the findings in a template."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from rotation_role_policy_cli.lint import RULES
 
 
 def findings(template: Any) -> list[str]:
-    """Return the findings as the files with the suffix .findings have them."""
+    """Return the findings in the form of the ``.findings`` files, sorted."""
     cfn = Template("template.yaml", template, ["eu-central-1"])
     assert not cfn.transform()
     matches = [match for rule in RULES for match in rule().matchall("template.yaml", cfn)]

@@ -1,7 +1,7 @@
-"""The rules for cfn-lint: what they find in the templates beside this file, and how they load.
+"""The rules for cfn-lint: their findings in the templates of `templates/`, and how cfn-lint loads them.
 
-A false alarm becomes a test if you drop the template into `templates/good`. A template in `templates/bad` has the
-expected findings beside it, in a file with the suffix ``.findings``: a line ``RULE path/to/element: message`` for each.
+To add a test for a false positive, put the template into `templates/good`. Each template in `templates/bad` has a file
+with the suffix ``.findings`` that contains the expected findings, one ``RULE path/to/element: message`` per line.
 """
 
 import os
@@ -43,14 +43,14 @@ def test_a_good_template_has_no_findings(path: Path) -> None:
 
 @pytest.mark.parametrize("path", templates("bad"), ids=lambda path: path.stem)
 def test_a_bad_template_has_the_expected_findings(path: Path) -> None:
-    found = findings_in(path)
+    actual_findings = findings_in(path)
     expected = path.with_suffix(".findings")
-    assert expected.exists(), f"{expected.name} is missing. Found:\n" + "\n".join(found)
-    assert found == expected.read_text().splitlines()
-    assert found
+    assert expected.exists(), f"{expected.name} is missing. Findings:\n" + "\n".join(actual_findings)
+    assert actual_findings == expected.read_text().splitlines()
+    assert actual_findings
 
 
-def test_each_rule_has_a_bad_template_and_each_file_of_findings_has_its_template() -> None:
+def test_each_rule_has_a_bad_template_and_each_findings_file_has_its_template() -> None:
     files = list((TEMPLATES / "bad").glob("*.findings"))
     assert {path.stem for path in files} == {path.stem for path in templates("bad")}
     lines = [line for path in files for line in path.read_text().splitlines()]
@@ -65,10 +65,10 @@ def test_an_example_without_its_dependencies_has_findings(path: Path) -> None:
     assert rules == ({"E9815", "E9817"} if "VpcConfig" in text else {"E9815"})
 
 
-# --- as users load the rules -----------------------------------------------------------------------------------------
+# --- loading of the rules -----------------------------------------------------------------------------------------
 
 
-def test_each_rule_is_loaded_beside_cfn_lints_own() -> None:
+def test_cfn_lint_loads_each_rule_in_addition_to_its_own() -> None:
     ids = [rule.id for rule in lint.RULES]
     assert ids == [f"E98{number}" for number in range(11, 18)]
     assert set(ids) <= {rule.id for rule in get_rules([lint.__name__], [], [])}
@@ -78,7 +78,7 @@ def test_each_rule_is_loaded_beside_cfn_lints_own() -> None:
 
 
 @pytest.mark.parametrize("rules", ["module", "folder"])
-def test_cfn_lint_raises_the_findings_of_the_rules_that_it_loads(rules: str, tmp_path: Path) -> None:
+def test_cfn_lint_reports_the_findings_of_the_rules_that_it_loads(rules: str, tmp_path: Path) -> None:
     bad = TEMPLATES / "bad" / "misspelt_secret_id.yaml"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     if rules == "module":

@@ -1,4 +1,4 @@
-"""The rules on properties and templates at random: they agree with the provider, and they never crash."""
+"""The rules with random properties and templates: the rules agree with the provider, and never crash."""
 
 import copy
 import json
@@ -62,7 +62,7 @@ def with_policy(properties: Any) -> Any:
 
 
 def as_sent(value: Any) -> Any:
-    """Return properties as CloudFormation sends those of a template: every scalar is a string."""
+    """Return the properties of a template as CloudFormation sends them: every scalar is a string."""
     if isinstance(value, dict):
         return {name: as_sent(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -71,19 +71,19 @@ def as_sent(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=json.dumps)
-def test_no_function_as_the_value_of_a_property_has_findings(function: Any) -> None:
+def test_an_intrinsic_function_as_the_value_of_a_property_has_no_findings(function: Any) -> None:
     for row in PROPERTIES:
-        others = {"RoleName": "r"} if row.name == "VpcConfig" else {}
-        others |= {} if row.name in EXACTLY_ONE_OF else {"SecretId": "db"}
+        other_properties = {"RoleName": "r"} if row.name == "VpcConfig" else {}
+        other_properties |= {} if row.name in EXACTLY_ONE_OF else {"SecretId": "db"}
         values = [function, *([["db", function]] if row.type == "List of String" else [])]
         values += [{member.name: function} for member in row.members]
         for value in values:
-            assert findings(with_policy(copy.deepcopy(others | {row.name: value}))) == []
+            assert findings(with_policy(copy.deepcopy(other_properties | {row.name: value}))) == []
 
 
 @st.composite
 def properties_with_functions(draw: st.DrawFn) -> dict[str, Any]:
-    """Properties that the provider accepts, with functions for some of the values."""
+    """Draw properties that the provider accepts, with intrinsic functions as some of the values."""
     secret = draw(st.sampled_from(EXACTLY_ONE_OF))
     optional = {row.name: well_formed(row) for row in PROPERTIES if row.name not in EXACTLY_ONE_OF}
     properties: dict[str, Any] = draw(st.fixed_dictionaries({secret: well_formed(by_name(secret))}, optional=optional))
@@ -113,8 +113,8 @@ def test_the_rules_agree_with_the_provider_on_literal_properties(properties: dic
     try:
         parse_properties(as_sent(properties))
     except RequestError as error:
-        found = findings(with_policy(properties))
-        assert any(str(error).split(" ", 1)[0] in finding for finding in found)
+        rejected_property = str(error).split(" ", 1)[0]
+        assert any(rejected_property in finding for finding in findings(with_policy(properties)))
     else:
         assert findings(with_policy(properties)) == []
 
@@ -130,62 +130,64 @@ def test_the_rules_agree_with_the_provider_on_the_properties_of_the_events(path:
         assert findings(with_policy(properties)) == []
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the paths of all values in a value."""
+def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the paths of a value and of all values in it."""
     yield path
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, part in inner:
-        yield from places(part, (*path, name))
+        yield from paths(part, (*path, name))
 
 
-def put(value: Any, path: tuple[Any, ...], damage: Any) -> Any:
-    """Return the value with another one at the path."""
+def replace_at(value: Any, path: tuple[Any, ...], replacement: Any) -> Any:
+    """Return a copy of the value in which `replacement` is at the path."""
     if not path:
-        return damage
-    other: Any = dict(value) if isinstance(value, dict) else list(value)
-    other[path[0]] = put(value[path[0]], path[1:], damage)
-    return other
+        return replacement
+    copied: Any = dict(value) if isinstance(value, dict) else list(value)
+    copied[path[0]] = replace_at(value[path[0]], path[1:], replacement)
+    return copied
 
 
 def assert_no_crash(template: Any) -> None:
-    """Run the rules, unless cfn-lint itself can't read the template."""
+    """Run the rules. Nothing is checked if cfn-lint itself cannot read the template."""
     try:
         cfn = Template("template.yaml", copy.deepcopy(template), ["eu-central-1"])
         cfn.transform()
-    except Exception:  # whatever cfn-lint makes of it
+    except Exception:  # cfn-lint documents no exception type
         return
     for rule in lint.RULES:
         list(rule().matchall("template.yaml", cfn))
 
 
-# Every rule has something to read in it.
-WHOLE = json.loads((Path(__file__).parent / "templates" / "good" / "every_rule.json").read_text())
-PLACES = list(places(WHOLE))[1:]
-NO_IFS: list[Any] = [[], ["IsProd", 1], [[], [], []], {}, ["Nowhere", 1, 2]]
-NO_ATTRIBUTES: list[Any] = ["", ".", "Policy", [], ["Policy"], ["Policy", {}], {}, [[], []], 7]
-NO_SUBS: list[Any] = ["${", "${}", "${Policy.}", [], [1, 2], ["${a}"], ["${a}", []], {}, [[]]]
-DAMAGE: list[Any] = [
+# A template with elements for every rule.
+FULL_TEMPLATE = json.loads((Path(__file__).parent / "templates" / "good" / "every_rule.json").read_text())
+PATHS = list(paths(FULL_TEMPLATE))[1:]
+INVALID_IFS: list[Any] = [[], ["IsProd", 1], [[], [], []], {}, ["Nowhere", 1, 2]]
+INVALID_GETATTS: list[Any] = ["", ".", "Policy", [], ["Policy"], ["Policy", {}], {}, [[], []], 7]
+INVALID_SUBS: list[Any] = ["${", "${}", "${Policy.}", [], [1, 2], ["${a}"], ["${a}", []], {}, [[]]]
+INVALID_VALUES: list[Any] = [
     *(None, 7, "", "x", [], [None], {}, {"Ref": []}, {"Ref": "Role"}, {"Fn::If": ["IsProd", [], {}]}),
-    *({"Fn::If": value} for value in NO_IFS),
-    *({"Fn::GetAtt": value} for value in NO_ATTRIBUTES),
-    *({"Fn::Sub": value} for value in NO_SUBS),
+    *({"Fn::If": value} for value in INVALID_IFS),
+    *({"Fn::GetAtt": value} for value in INVALID_GETATTS),
+    *({"Fn::Sub": value} for value in INVALID_SUBS),
 ]
 
 
-@pytest.mark.parametrize("path", PLACES, ids=lambda path: ".".join(map(str, path)))
-def test_no_rule_crashes_on_a_template_with_a_damaged_part(path: tuple[Any, ...]) -> None:
-    for damage in DAMAGE:
-        assert_no_crash(put(WHOLE, path, damage))
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: ".".join(map(str, path)))
+def test_no_rule_crashes_on_a_template_with_an_invalid_value(path: tuple[Any, ...]) -> None:
+    for invalid_value in INVALID_VALUES:
+        assert_no_crash(replace_at(FULL_TEMPLATE, path, invalid_value))
 
 
 @MANY
-@given(st.lists(st.tuples(st.sampled_from(PLACES), JSON | st.sampled_from(DAMAGE)), min_size=1, max_size=3))
-def test_no_rule_crashes_on_a_template_with_several_damaged_parts(damages: list[tuple[tuple[Any, ...], Any]]) -> None:
-    template = WHOLE
-    # From the inside out, so that every path still exists.
-    for path, damage in sorted(damages, key=lambda pair: -len(pair[0])):
+@given(st.lists(st.tuples(st.sampled_from(PATHS), JSON | st.sampled_from(INVALID_VALUES)), min_size=1, max_size=3))
+def test_no_rule_crashes_on_a_template_with_several_invalid_values(
+    replacements: list[tuple[tuple[Any, ...], Any]],
+) -> None:
+    template = FULL_TEMPLATE
+    # Replace the longest paths first, so that every path still exists.
+    for path, invalid_value in sorted(replacements, key=lambda pair: -len(pair[0])):
         try:
-            template = put(template, path, damage)
+            template = replace_at(template, path, invalid_value)
         except (KeyError, IndexError, TypeError):
             continue
     assert_no_crash(template)

@@ -1,4 +1,8 @@
-"""Whatever comes in: an answer or an error at once, nobody else's policy touched, no wildcard of the input granted."""
+"""Invalid input: properties, physical IDs and events at random.
+
+Each event gets one response, or an error without a response. No other policy on the role changes, and no wildcard from
+the input becomes part of a policy.
+"""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +20,7 @@ from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK
 from tests.support.response_server import ResponseServer
 
 MANY = settings(max_examples=8 * settings().max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
-"""These are cheap."""
+"""More examples than usual, because each takes little time."""
 
 HOSTILE = st.sampled_from(
     [
@@ -33,8 +37,8 @@ HOSTILE = st.sampled_from(
         "prod/db\u2028",
         "\ud800",
         "\uff11\uff12",  # digits, but not ASCII
-        "rotation-role/somebody-elses",
-        f"rotation-role/{OWN_POLICY}/somebody-elses",
+        "rotation-role/other-policy",
+        f"rotation-role/{OWN_POLICY}/other-policy",
         f"*/{OWN_POLICY}",
         "arn:aws:iam::aws:role/*",
         f"arn:aws:iam::{ACCOUNT}:role/rotation-*",
@@ -62,10 +66,16 @@ JSON = st.recursive(
 )
 
 VALID = {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db"}
-DECLARED = {"SecretIds": ["prod/db", "other"], "RoleName": "rotation-role", "VpcConfig": {"SubnetIds": ["subnet-1"]}}
+WITH_VPC_CONFIG = {
+    "SecretIds": ["prod/db", "other"],
+    "RoleName": "rotation-role",
+    "VpcConfig": {"SubnetIds": ["subnet-1"]},
+}
 NAMES = st.sampled_from([row.name for row in PROPERTIES]) | TEXT
 DAMAGED_PROPERTIES = st.builds(
-    lambda base, damage: base | damage, st.sampled_from([VALID, DECLARED]), st.dictionaries(NAMES, JSON, max_size=2)
+    lambda properties, damage: properties | damage,
+    st.sampled_from([VALID, WITH_VPC_CONFIG]),
+    st.dictionaries(NAMES, JSON, max_size=2),
 )
 
 EVENT_KEYS = st.sampled_from(
@@ -84,34 +94,34 @@ EVENT_KEYS = st.sampled_from(
         "CrHelperPermission",
     ]
 )
-THEIRS = {
+OTHER_POLICY = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "logs:PutLogEvents", "Resource": "*"}],
 }
 
 
 @pytest.fixture(scope="module")
-def bad_world(_place_for_answers: ResponseServer) -> Iterator[Account]:
-    """One account for all examples of this file: none may change what is not its own."""
+def populated_account(_place_for_answers: ResponseServer) -> Iterator[Account]:
+    """One account for all tests in this file. Its role has another inline policy, which must not change."""
     with connected(_place_for_answers) as account:
         account.function(account.role())
         account.secret()
         account.secret("other", account.key())
         account.client("iam").put_role_policy(
-            RoleName="rotation-role", PolicyName="somebody-elses", PolicyDocument=json.dumps(THEIRS)
+            RoleName="rotation-role", PolicyName="other-policy", PolicyDocument=json.dumps(OTHER_POLICY)
         )
         yield account
 
 
 def serve(account: Account, event: Any) -> dict[str, Any] | None:
-    """The one answer, or None for an event that is refused at once."""
+    """Serve an event. Return the one response, or None if the event is rejected without a response."""
     account.responses.clear()
     account.calls.clear()
     account.slept.clear()
     try:
         custom_resource.handler(event, Context())
-    except InvalidEventError as refused:
-        assert str(refused).isprintable()
+    except InvalidEventError as error:
+        assert str(error).isprintable()
         assert (account.responses.received, account.calls) == ([], [])
         return None
     [response] = account.responses.received
@@ -128,14 +138,17 @@ def serve(account: Account, event: Any) -> dict[str, Any] | None:
     return response
 
 
-def is_ours_and_exact(account: Account, event: Any) -> None:
-    """Nobody else's policy is touched; what is written names what exists, and `*` where the contract does."""
-    known = {
+def check_policies(account: Account, event: Any) -> None:
+    """Check that the other policy is unchanged, and that the own policy names only existing secrets and keys.
+
+    The resource `*` is allowed only for the actions that need it. The own policy is deleted.
+    """
+    existing_arns = {
         *(secret["ARN"] for secret in account.client("secretsmanager").list_secrets()["SecretList"]),
         *(key["KeyArn"] for key in account.client("kms").list_keys()["Keys"]),
     }
     policies = account.policies()
-    assert policies.pop("somebody-elses") == THEIRS
+    assert policies.pop("other-policy") == OTHER_POLICY
     for name, document in policies.items():
         assert name == custom_resource.policy_name(event)
         for statement in document["Statement"]:
@@ -143,7 +156,7 @@ def is_ours_and_exact(account: Account, event: Any) -> None:
             if resources == ["*"]:
                 assert statement["Action"][0].startswith(("secretsmanager:GetRandomPassword", "ec2:"))
             else:
-                assert set(resources) <= known
+                assert set(resources) <= existing_arns
     for name in policies:
         account.client("iam").delete_role_policy(RoleName="rotation-role", PolicyName=name)
 
@@ -151,30 +164,30 @@ def is_ours_and_exact(account: Account, event: Any) -> None:
 @MANY
 @given(properties=DAMAGED_PROPERTIES | JSON, request_type=st.sampled_from(["Create", "Update", "Delete"]))
 @example(properties=VALID, request_type="Create")
-@example(properties=DECLARED, request_type="Update")
-def test_damaged_properties_are_responded_to(bad_world: Account, properties: Any, request_type: str) -> None:
-    more = {} if request_type == "Create" else {"PhysicalResourceId": f"rotation-role/{OWN_POLICY}"}
-    event = bad_world.request(request_type, properties, **more)
-    assert serve(bad_world, event)
-    is_ours_and_exact(bad_world, event)
+@example(properties=WITH_VPC_CONFIG, request_type="Update")
+def test_invalid_properties_get_a_response(populated_account: Account, properties: Any, request_type: str) -> None:
+    physical_id = {} if request_type == "Create" else {"PhysicalResourceId": f"rotation-role/{OWN_POLICY}"}
+    event = populated_account.request(request_type, properties, **physical_id)
+    assert serve(populated_account, event)
+    check_policies(populated_account, event)
 
 
 @MANY
 @given(
     physical_id=TEXT,
     request_type=st.sampled_from(["Update", "Delete"]),
-    properties=st.sampled_from([VALID, DECLARED, {}, {"SecretId": "*", "RoleName": "*"}]),
+    properties=st.sampled_from([VALID, WITH_VPC_CONFIG, {}, {"SecretId": "*", "RoleName": "*"}]),
 )
-def test_a_damaged_physical_id_touches_nobody_elses_policy(
-    bad_world: Account, physical_id: str, request_type: str, properties: Any
+def test_an_invalid_physical_id_changes_no_other_policy(
+    populated_account: Account, physical_id: str, request_type: str, properties: Any
 ) -> None:
-    event = bad_world.request(request_type, properties, PhysicalResourceId=physical_id)
-    response = serve(bad_world, event)
+    event = populated_account.request(request_type, properties, PhysicalResourceId=physical_id)
+    response = serve(populated_account, event)
     if response and physical_id and (request_type == "Delete" or response["Status"] == "FAILED"):
         assert response["PhysicalResourceId"] == physical_id
     if response and request_type == "Delete":
         assert response["Status"] == "SUCCESS"
-    is_ours_and_exact(bad_world, event)
+    check_policies(populated_account, event)
 
 
 @MANY
@@ -186,20 +199,20 @@ def test_a_damaged_physical_id_touches_nobody_elses_policy(
 @example(damage={"LogicalResourceId": "x" * 2000}, removed=set(), request_type="Create")
 @example(damage={"StackId": "\u00fc" * 1000}, removed=set(), request_type="Create")
 @example(damage={"CrHelperPoll": True, "CrHelperData": {"x": "y"}}, removed=set(), request_type="Delete")
-def test_a_damaged_event_is_responded_to_or_refused_at_once(
-    bad_world: Account, damage: dict[str, Any], removed: set[str], request_type: str
+def test_an_invalid_event_gets_a_response_or_is_rejected(
+    populated_account: Account, damage: dict[str, Any], removed: set[str], request_type: str
 ) -> None:
-    whole = bad_world.request(request_type, VALID, PhysicalResourceId=f"rotation-role/{OWN_POLICY}")
-    event = {key: value for key, value in (whole | damage).items() if key not in removed}
-    serve(bad_world, event)
+    valid_event = populated_account.request(request_type, VALID, PhysicalResourceId=f"rotation-role/{OWN_POLICY}")
+    event = {key: value for key, value in (valid_event | damage).items() if key not in removed}
+    serve(populated_account, event)
     if isinstance(event.get("LogicalResourceId"), str) and isinstance(event.get("StackId"), str):
-        is_ours_and_exact(bad_world, event)
+        check_policies(populated_account, event)
 
 
 @MANY
 @given(event=JSON)
-def test_what_is_no_event_is_refused_at_once(bad_world: Account, event: Any) -> None:
-    assert serve(bad_world, event) is None
+def test_a_value_that_is_not_an_event_is_rejected(populated_account: Account, event: Any) -> None:
+    assert serve(populated_account, event) is None
 
 
 @MANY
@@ -212,19 +225,19 @@ def test_what_is_no_event_is_refused_at_once(bad_world: Account, event: Any) -> 
 @example(url="https://localhost/a b")
 @example(url="https://localhost/a\r\nHost: other")
 @example(url="https://localhost/ü")
-def test_a_response_goes_to_one_plain_https_url_or_nowhere(bad_world: Account, url: Any) -> None:
-    event = bad_world.request("Create", VALID, ResponseURL=url)
+def test_a_response_url_is_a_plain_https_url_or_the_event_is_rejected(populated_account: Account, url: Any) -> None:
+    event = populated_account.request("Create", VALID, ResponseURL=url)
     try:
-        taken = validate_event(event)["ResponseURL"]
+        accepted_url = validate_event(event)["ResponseURL"]
     except InvalidEventError:
         return
-    assert taken == url
+    assert accepted_url == url
     assert url.startswith("https://") or url.lower().startswith("https://")
     assert url.isascii()
     assert url.isprintable()
     assert not set(" @") & set(url.split("?")[0].split("/")[2])
 
 
-def test_the_name_of_the_stack_and_resource_alone_decide_the_policys_name() -> None:
+def test_the_name_of_the_policy_depends_only_on_stack_id_and_logical_id() -> None:
     event = {"StackId": STACK_ID, "LogicalResourceId": LOGICAL_ID}
     assert custom_resource.policy_name(event | {"PhysicalResourceId": "x", "ResourceProperties": {}}) == OWN_POLICY

@@ -1,8 +1,8 @@
-"""A model of CloudFormation: many stacks' resources on few roles, and whatever can go wrong with their requests.
+"""A stateful model of CloudFormation: several stacks with resources on a few roles, and requests that meet faults.
 
-After every step each role holds exactly the policies that CloudFormation believes in, with the documents that it was
-told of, and everyone else's; each delivery of a request has brought one answer. At the end nothing is left.
-`make soak` takes thousands of steps.
+After every step, each role has exactly the policies that CloudFormation has recorded, with the recorded documents, and
+the policies of other owners. Each delivery of a request gets one response. In the end, no policy of a resource is left.
+`make soak` runs thousands of steps.
 """
 
 import itertools
@@ -36,110 +36,109 @@ ROLES = ("role-0", "role-1", "role-2")
 SECRETS = ("db", "keyed", "other")
 STACK_NAMES = ("one", "two")
 LOGICAL_IDS = ("Policy", "SecondPolicy")
-MADE_UP_ID = "one_Policy_ABCDEFGH"
-"""What CloudFormation calls a resource that has not said its ID."""
+GENERATED_ID = "one_Policy_ABCDEFGH"
+"""The physical ID that CloudFormation generates if the provider has not returned one."""
 MINUTE = timedelta(minutes=1)
 
 URL = "https://iam.amazonaws.com/"
-LOST = {
+UNKNOWN_OUTCOME = {
     "closed": ConnectionClosedError(endpoint_url=URL),
     "slow": ReadTimeoutError(endpoint_url=URL),
     "unavailable": ClientError(
         {"Error": {"Code": "ServiceFailure"}, "ResponseMetadata": {"HTTPStatusCode": 503}}, "PutRolePolicy"
     ),
 }
-"""What leaves open whether the call was made."""
-PASSING = LOST | {"throttled": error("Throttling"), "two writers": error("ConcurrentModification")}
+"""Errors that leave open whether AWS has served the call."""
+RETRYABLE = UNKNOWN_OUTCOME | {"throttled": error("Throttling"), "two writers": error("ConcurrentModification")}
 FATAL = {"denied": error("AccessDenied"), "invalid": error("MalformedPolicyDocument"), "full": error("LimitExceeded")}
-FOR_EVER = {"throttled for ever": PASSING["throttled"], "closed for ever": PASSING["closed"]}
+PERMANENT = {"always throttled": RETRYABLE["throttled"], "always closed": RETRYABLE["closed"]}
 
 
 @dataclass
 class Resource:
-    """One `Custom::RotationRolePolicy`, as CloudFormation believes it to be."""
+    """One `Custom::RotationRolePolicy`, as CloudFormation has recorded it."""
 
     key: tuple[str, str]
-    """The ID of its stack, and its logical ID."""
+    """The ID of the stack, and the logical ID of the resource."""
     physical_id: str
     properties: dict[str, Any]
     document: Any
     is_kept: bool = False
-    """The document may be another than the properties lead to: a rollback has left what stood there."""
+    """Whether a rollback kept the existing policy, so that the document may differ from that of the properties."""
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """What befalls one delivery: at its `call`-th call to AWS, before that or after it, when the response is lost."""
+class Fault:
+    """A fault in one delivery: before or after the `call`-th call to AWS. After a call, its response is lost."""
 
     kind: str
     call: int = 0
     when: str = "before"
     times: int = 1
     statuses: tuple[int, ...] = ()
-    """The first responses to the answer itself."""
+    """The HTTP status codes of the first attempts to deliver the response."""
     only: str = ""
-    """What the actions of these calls begin with."""
+    """The prefix of the actions that the fault affects, such as ``cloudformation:``."""
 
     @property
-    def passes(self) -> bool:
-        """Whether the request has to succeed nonetheless."""
-        return self.kind in ("none", "delivered twice", *PASSING) or bool(self.only)
+    def is_tolerated(self) -> bool:
+        """Whether the request must succeed despite the fault."""
+        return self.kind in ("none", "delivered twice", *RETRYABLE) or bool(self.only)
 
 
-QUIET = Trouble("none")
+NO_FAULT = Fault("none")
 
 
-class Moments:
-    """`Account.moment` of one delivery: it counts the calls, and `strike`s where `trouble` says."""
+class FaultInjector:
+    """`Account.moment` of one delivery: counts the AWS calls, and calls `inject` at the calls that `fault` names."""
 
-    def __init__(self, trouble: Trouble, strike: Callable[[], None]) -> None:
-        self.trouble = trouble
-        self.strike = strike
+    def __init__(self, fault: Fault, inject: Callable[[], None]) -> None:
+        self.fault = fault
+        self.inject = inject
         self.call = -1
-        self.left = trouble.times
+        self.remaining = fault.times
 
     def __call__(self, when: str, action: str) -> None:
         """`when` is ``before`` or ``after`` the call."""
-        if not action.startswith(self.trouble.only):
+        if not action.startswith(self.fault.only):
             return
         self.call += when == "before"
-        if when == self.trouble.when and self.call >= self.trouble.call and self.left:
-            self.left -= 1
-            self.strike()
+        if when == self.fault.when and self.call >= self.fault.call and self.remaining:
+            self.remaining -= 1
+            self.inject()
 
 
-def troubles(*kinds: str) -> st.SearchStrategy[Trouble]:
-    """Of these kinds, or none."""
+def faults(*kinds: str) -> st.SearchStrategy[Fault]:
+    """Return a strategy for faults of these kinds, or none."""
     return st.sampled_from(("none", *kinds)).flatmap(
         lambda kind: st.builds(
-            Trouble,
+            Fault,
             kind=st.just(kind),
             call=st.integers(0, 9),
             when=st.sampled_from(
                 ["before", "after"]
-                if kind in LOST or kind == "time runs out"
-                else ["after" if kind == "closed for ever" else "before"]
+                if kind in UNKNOWN_OUTCOME or kind == "time runs out"
+                else ["after" if kind == "always closed" else "before"]
             ),
-            times=st.just(1_000_000) if kind in FOR_EVER else st.integers(1, 4 if kind in PASSING else 1),
+            times=st.just(1_000_000) if kind in PERMANENT else st.integers(1, 4 if kind in RETRYABLE else 1),
             statuses=st.sampled_from(((), (), (500,), (429, 503))),
         )
     )
 
 
-LOOKS = "cloudformation:"
-LOOK_TROUBLE = st.builds(
-    Trouble,
-    kind=st.sampled_from([*PASSING, *FOR_EVER, "denied"]),
+STACK_LOOKUP_FAULT = st.builds(
+    Fault,
+    kind=st.sampled_from([*RETRYABLE, *PERMANENT, "denied"]),
     call=st.integers(0, 3),
     times=st.sampled_from([1, 2, 5, 1_000_000]),
-    only=st.just(LOOKS),
+    only=st.just("cloudformation:"),
 )
-"""stack status unavailable: for a while, or to the end."""
-PASSING_TROUBLE = troubles(*PASSING)
-ANY_TROUBLE = troubles(*PASSING, *FATAL, *FOR_EVER, "time runs out", "delivered twice")
+"""Faults of the calls to CloudFormation, temporary or permanent."""
+RETRYABLE_FAULTS = faults(*RETRYABLE)
+ANY_FAULT = faults(*RETRYABLE, *FATAL, *PERMANENT, "time runs out", "delivered twice")
 
 SECRET_IDS = st.sampled_from(SECRETS)
-GOOD = st.fixed_dictionaries(
+VALID = st.fixed_dictionaries(
     {"PropagationDelay": st.sampled_from(["0", "10", 60])},
     optional={
         "PolicyProfile": st.sampled_from(["Strict", "Documented"]),
@@ -148,10 +147,10 @@ GOOD = st.fixed_dictionaries(
         "Triggers": st.dictionaries(st.sampled_from("ab"), st.text(max_size=3), max_size=2),
     },
 ).flatmap(
-    lambda common: st.one_of(
+    lambda optional: st.one_of(
         st.builds(
             lambda secret, number, suffix: (
-                common | {"SecretId": secret, "RotationLambdaARN": f"function-{number}{suffix}"}
+                optional | {"SecretId": secret, "RotationLambdaARN": f"function-{number}{suffix}"}
             ),
             SECRET_IDS,
             st.integers(0, 2),
@@ -159,7 +158,7 @@ GOOD = st.fixed_dictionaries(
         ),
         st.builds(
             lambda secrets, role, subnets: (
-                common | {"SecretIds": secrets, "RoleName": role, "VpcConfig": {"SubnetIds": subnets}}
+                optional | {"SecretIds": secrets, "RoleName": role, "VpcConfig": {"SubnetIds": subnets}}
             ),
             st.lists(SECRET_IDS, min_size=1, max_size=3),
             st.sampled_from(ROLES),
@@ -167,7 +166,7 @@ GOOD = st.fixed_dictionaries(
         ),
     )
 )
-BAD = st.sampled_from(
+INVALID = st.sampled_from(
     [
         {},
         {"SecretId": "nowhere", "RotationLambdaARN": "function-0"},
@@ -181,22 +180,22 @@ BAD = st.sampled_from(
 
 
 CHANGES = (
-    "nothing", "key disabled", "secret gone", "function gone", "function has another role", "role gone", "put denied",
-    "deny",
+    "nothing", "key disabled", "secret deleted", "function deleted", "function has another role", "role deleted",
+    "put denied", "explicit deny",
 )  # fmt: skip
-"""What changes between an Update and its rollback, and is as before when the rollback is over."""
+"""Changes in the account between an Update and its rollback. They are undone after the rollback."""
 
 
-ANSWERED = {
-    "function gone": {"lambda:GetFunctionConfiguration": "ResourceNotFoundException"},
-    "role gone": dict.fromkeys(("iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy"), "NoSuchEntity"),
+ERRORS_BY_CHANGE = {
+    "function deleted": {"lambda:GetFunctionConfiguration": "ResourceNotFoundException"},
+    "role deleted": dict.fromkeys(("iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy"), "NoSuchEntity"),
     "put denied": {"iam:PutRolePolicy": "AccessDenied"},
 }
-"""What AWS answers to which calls after some of these changes."""
+"""The errors of AWS calls after some of these changes: error codes keyed by action."""
 
 
 class Stacks(RuleBasedStateMachine):
-    """CloudFormation, Lambda's deliveries, and the account."""
+    """The state machine: CloudFormation, the deliveries of Lambda, and the account."""
 
     def __init__(self, responses: ResponseServer) -> None:
         super().__init__()
@@ -205,16 +204,16 @@ class Stacks(RuleBasedStateMachine):
         self.cloudformation = self.account.cloudformation
         self.cloudformation.page_size = 4
         self.resources: dict[tuple[str, str], Resource] = {}
-        self.others: dict[str, dict[str, Any]] = {role: {} for role in ROLES}
+        self.other_policies: dict[str, dict[str, Any]] = {role: {} for role in ROLES}
         self.serial = itertools.count(1)
         self.stack_ids = {name: self._new_stack_id(name) for name in STACK_NAMES}
-        self.last: dict[str, Any] | None = None
+        self.last_request: dict[str, Any] | None = None
         self.sent: deque[dict[str, Any]] = deque(maxlen=8)
-        """The Creates and Updates of late, whether they were delivered or not."""
+        """The latest Creates and Updates, delivered or not."""
 
     @initialize(seconds=st.sampled_from([1, 3, 30]))
     def set_up_account(self, seconds: int) -> None:
-        """Roles, functions, secrets; and how fast CloudFormation goes from event to event."""
+        """Create roles, functions and secrets, and set the time between two stack events."""
         self.cloudformation.pace = timedelta(seconds=seconds)
         account = self.account
         for number, role in enumerate(ROLES):
@@ -226,34 +225,34 @@ class Stacks(RuleBasedStateMachine):
         account.secret("superuser", account.key())
 
     def teardown(self) -> None:
-        """Deletes what is left, as the deletion of the stacks does."""
+        """Delete all remaining resources, as if their stacks were deleted."""
         try:
             for key in [*self.resources]:
-                self._delete_resource(key, QUIET)
-            self.nothing_but_what_is_believed_in()
+                self._delete_resource(key, NO_FAULT)
+            self.each_role_has_exactly_the_recorded_policies()
         finally:
             self._exit.close()
 
     # --- deliveries ---
 
-    def _deliver(self, event: dict[str, Any], trouble: Trouble) -> dict[str, Any] | None:
-        """One invocation; its answer, or None where it failed. Never two answers."""
+    def _deliver(self, event: dict[str, Any], fault: Fault) -> dict[str, Any] | None:
+        """Invoke the function. Return its one response, or None if the response could not be delivered."""
         account = self.account
 
-        def strike() -> None:
-            if trouble.kind == "time runs out":
-                self._let_time_run_out()
-            elif trouble.kind == "delivered twice":
+        def inject() -> None:
+            if fault.kind == "time runs out":
+                self._run_out_of_time()
+            elif fault.kind == "delivered twice":
                 account.send_elsewhere(event)
-            elif trouble.kind != "none":
-                if trouble.kind == "slow":
+            elif fault.kind != "none":
+                if fault.kind == "slow":
                     account.slept.append(READ_SECONDS)
-                raise (PASSING | FATAL | FOR_EVER)[trouble.kind]
+                raise (RETRYABLE | FATAL | PERMANENT)[fault.kind]
 
-        account.moment = Moments(trouble, strike)
+        account.moment = FaultInjector(fault, inject)
         account.slept.clear()
         account.responses.clear()
-        account.responses.statuses.extend(trouble.statuses)
+        account.responses.statuses.extend(fault.statuses)
         context = Context()
         try:
             custom_resource.handler(event, context)
@@ -273,40 +272,41 @@ class Stacks(RuleBasedStateMachine):
         assert response["Reason"].isprintable()
         return response
 
-    def _let_time_run_out(self) -> None:
-        """The timer rings while a call hangs."""
+    def _run_out_of_time(self) -> None:
+        """Let the timer of the response deadline expire during an AWS call."""
         resource = custom_resource.resource
         self.account.slept.append(max(0.0, resource.response_deadline - time.monotonic()))
         resource._timer.function()
 
-    def _succeed(self, event: dict[str, Any], trouble: Trouble) -> dict[str, Any]:
-        """The answer to a request that has to succeed."""
-        response = self._deliver(event, trouble)
+    def _succeed(self, event: dict[str, Any], fault: Fault) -> dict[str, Any]:
+        """Deliver a request that must succeed, and return the response."""
+        response = self._deliver(event, fault)
         assert response is not None
         assert response["Status"] == "SUCCESS", response["Reason"]
         return response
 
-    def _deliver_overtaken(
-        self, event: dict[str, Any], at: int, when: str, overtake: Callable[[], None]
+    def _deliver_superseded(
+        self, event: dict[str, Any], call: int, when: str, supersede: Callable[[], None]
     ) -> dict[str, Any] | None:
-        """The answer, where it was given before anything overtook the request."""
+        """Deliver a request that `supersede` supersedes at a call. Return the response if it was sent before that."""
         account = self.account
-        overtaken: list[bool] = []
+        is_superseded = False
 
-        def strike() -> None:
-            overtaken.append(True)
-            before = len(account.slept)
-            overtake()
-            # It took place elsewhere: no call of this delivery took so long.
-            del account.slept[before:]
+        def inject() -> None:
+            nonlocal is_superseded
+            is_superseded = True
+            sleeps_before = len(account.slept)
+            supersede()
+            # The superseding request ran in another process, so its sleeps take no time of this delivery.
+            del account.slept[sleeps_before:]
 
-        account.moment = Moments(Trouble("overtaken", at, when), strike)
+        account.moment = FaultInjector(Fault("superseded", call, when), inject)
         account.slept.clear()
         account.responses.clear()
         custom_resource.handler(event, Context())
         account.moment = lambda _when, _action: None
         [response] = account.responses.received
-        return None if overtaken else response
+        return None if is_superseded else response
 
     # --- requests ---
 
@@ -314,7 +314,7 @@ class Stacks(RuleBasedStateMachine):
         return f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{name}/6b1e1c50-{next(self.serial):04}-11ef"
 
     def _request(
-        self, request_type: str, key: tuple[str, str], status: str, properties: dict[str, Any], **more: Any
+        self, request_type: str, key: tuple[str, str], status: str, properties: dict[str, Any], **members: Any
     ) -> dict[str, Any]:
         stack_id, logical_id = key
         event = self.account.request(
@@ -324,11 +324,11 @@ class Stacks(RuleBasedStateMachine):
             StackId=stack_id,
             LogicalResourceId=logical_id,
             RequestId=str(next(self.serial)),
-            **more,
+            **members,
         )
         if request_type != "Delete":
             self.sent.append(event)
-        self.last = event
+        self.last_request = event
         return event
 
     def _create_request(self, key: tuple[str, str], properties: dict[str, Any]) -> dict[str, Any]:
@@ -338,8 +338,14 @@ class Stacks(RuleBasedStateMachine):
     def _update_request(
         self, resource: Resource, properties: dict[str, Any], physical_id: str, status: str = "UPDATE_IN_PROGRESS"
     ) -> dict[str, Any]:
-        old = {"OldResourceProperties": resource.properties}
-        return self._request("Update", resource.key, status, properties, PhysicalResourceId=physical_id, **old)
+        return self._request(
+            "Update",
+            resource.key,
+            status,
+            properties,
+            PhysicalResourceId=physical_id,
+            OldResourceProperties=resource.properties,
+        )
 
     def _set_resource(self, event: dict[str, Any], status: str, physical_id: str, reason: str = "") -> None:
         stack_id, logical_id, properties = (
@@ -348,21 +354,19 @@ class Stacks(RuleBasedStateMachine):
         self.cloudformation.set_resource(stack_id, logical_id, status, physical_id, properties, reason)
 
     def _clean_up(self, key: tuple[str, str], status: str, physical_id: str, properties: dict[str, Any]) -> None:
-        """The Delete of the clean-up, which has to succeed."""
+        """Send the Delete of a clean-up, which must succeed."""
         stack_id, logical_id = key
         self.cloudformation.begin(stack_id, status)
         self.cloudformation.set_resource(stack_id, logical_id, "DELETE_IN_PROGRESS", physical_id)
-        event = self._request_of_clean_up(key, physical_id, properties)
-        response = self._succeed(event, QUIET)
+        event = self._clean_up_request(key, physical_id, properties)
+        response = self._succeed(event, NO_FAULT)
         assert response["PhysicalResourceId"] == physical_id
         self.cloudformation.set_resource(stack_id, logical_id, "DELETE_COMPLETE", physical_id)
 
-    def _request_of_clean_up(
-        self, key: tuple[str, str], physical_id: str, properties: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Its events have been recorded: those of a clean-up are others."""
+    def _clean_up_request(self, key: tuple[str, str], physical_id: str, properties: dict[str, Any]) -> dict[str, Any]:
+        """Return a Delete. The caller records its stack events, which differ from those of other requests."""
         stack_id, logical_id = key
-        self.last = {
+        self.last_request = {
             "RequestType": "Delete",
             "ResponseURL": self.cloudformation.response_url(self.account.responses.url),
             "StackId": stack_id,
@@ -372,56 +376,58 @@ class Stacks(RuleBasedStateMachine):
             "PhysicalResourceId": physical_id,
             "ResourceProperties": properties,
         }
-        return self.last
+        return self.last_request
 
-    def _standing(self, physical_id: str) -> Any:
+    def _current_document(self, physical_id: str) -> Any:
         role, _, name = physical_id.partition("/")
         return self.account.policies(role).get(name) if name else None
 
-    def _unused(self) -> list[tuple[str, str]]:
+    def _unused_keys(self) -> list[tuple[str, str]]:
         return [key for key in itertools.product(self.stack_ids.values(), LOGICAL_IDS) if key not in self.resources]
 
     def _is_first_of_stack(self, key: tuple[str, str]) -> bool:
         return self.cloudformation.stacks[key[0]].status.startswith(("CREATE_", "ROLLBACK_"))
 
     def _renew_stack(self, stack_id: str) -> None:
-        """A stack that is deleted is created again under its name, with another ID."""
+        """Give the name of a deleted stack a new stack ID, for the next stack of this name."""
         name = stack_id.split("/")[1]
         self.stack_ids[name] = self._new_stack_id(name)
 
     # --- Create ---
 
-    @precondition(lambda self: self._unused())
-    @rule(data=st.data(), properties=GOOD, trouble=st.one_of(ANY_TROUBLE, LOOK_TROUBLE))
-    def create(self, data: st.DataObject, properties: dict[str, Any], trouble: Trouble) -> None:
-        """A resource is created; if that fails, its Delete follows with the ID that the failure gave."""
-        event = self._create_request(data.draw(st.sampled_from(self._unused())), properties)
-        self._finish_create(event, self._deliver(event, trouble), trouble)
+    @precondition(lambda self: self._unused_keys())
+    @rule(data=st.data(), properties=VALID, fault=st.one_of(ANY_FAULT, STACK_LOOKUP_FAULT))
+    def create(self, data: st.DataObject, properties: dict[str, Any], fault: Fault) -> None:
+        """Create a resource. If the Create fails, a Delete follows with the physical ID of the failed response."""
+        event = self._create_request(data.draw(st.sampled_from(self._unused_keys())), properties)
+        self._finish_create(event, self._deliver(event, fault), fault)
 
-    def _finish_create(self, event: dict[str, Any], response: dict[str, Any] | None, trouble: Trouble) -> None:
+    def _finish_create(self, event: dict[str, Any], response: dict[str, Any] | None, fault: Fault) -> None:
         assert response is not None
         if response["Status"] == "SUCCESS":
-            self._believe_in_create(event, response)
+            self._record_create(event, response)
             self.cloudformation.set_status(event["StackId"], "CREATE_COMPLETE")
         else:
-            assert not trouble.passes, response["Reason"]
-            self._roll_create_back(event, response["PhysicalResourceId"])
+            assert not fault.is_tolerated, response["Reason"]
+            self._roll_back_create(event, response["PhysicalResourceId"])
 
-    def _believe_in_create(self, event: dict[str, Any], response: dict[str, Any]) -> None:
+    def _record_create(self, event: dict[str, Any], response: dict[str, Any]) -> None:
         key, physical_id = (event["StackId"], event["LogicalResourceId"]), response["PhysicalResourceId"]
         self._set_resource(event, "CREATE_IN_PROGRESS", physical_id, "Resource creation Initiated")
         self._set_resource(event, "CREATE_COMPLETE", physical_id)
-        self.resources[key] = Resource(key, physical_id, event["ResourceProperties"], self._standing(physical_id))
-        assert self.resources[key].document, "it stands there"
+        self.resources[key] = Resource(
+            key, physical_id, event["ResourceProperties"], self._current_document(physical_id)
+        )
+        assert self.resources[key].document, "the role must have the policy"
 
-    def _roll_create_back(self, event: dict[str, Any], physical_id: str) -> None:
-        """The Delete of a Create that failed."""
+    def _roll_back_create(self, event: dict[str, Any], physical_id: str) -> None:
+        """Send the Delete that follows a failed Create."""
         key, properties = (event["StackId"], event["LogicalResourceId"]), event["ResourceProperties"]
         is_first = self._is_first_of_stack(key)
-        self._set_resource(event, "CREATE_FAILED", physical_id, "it failed")
+        self._set_resource(event, "CREATE_FAILED", physical_id, "failed")
         if is_first:
             delete = self._request("Delete", key, "ROLLBACK_IN_PROGRESS", properties, PhysicalResourceId=physical_id)
-            assert self._succeed(delete, QUIET)["PhysicalResourceId"] == physical_id
+            assert self._succeed(delete, NO_FAULT)["PhysicalResourceId"] == physical_id
             self._set_resource(delete, "DELETE_COMPLETE", physical_id)
             self.cloudformation.set_status(key[0], "ROLLBACK_COMPLETE")
             self._renew_stack(key[0])
@@ -430,80 +436,80 @@ class Stacks(RuleBasedStateMachine):
             self._clean_up(key, "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", physical_id, properties)
             self.cloudformation.set_status(key[0], "UPDATE_ROLLBACK_COMPLETE")
 
-    @precondition(lambda self: self._unused())
-    @rule(data=st.data(), properties=GOOD, statuses=st.sampled_from([(403,), (500,) * 6]))
-    def create_of_which_the_first_answer_is_not_taken(
+    @precondition(lambda self: self._unused_keys())
+    @rule(data=st.data(), properties=VALID, statuses=st.sampled_from([(403,), (500,) * 6]))
+    def create_whose_first_response_is_not_delivered(
         self, data: st.DataObject, properties: dict[str, Any], statuses: tuple[int, ...]
     ) -> None:
-        """The invocation fails, and Lambda delivers the event again."""
-        event = self._create_request(data.draw(st.sampled_from(self._unused())), properties)
-        assert self._deliver(event, Trouble("none", statuses=statuses)) is None
-        self._finish_create(event, self._deliver(event, QUIET), QUIET)
+        """The invocation fails, and Lambda retries it."""
+        event = self._create_request(data.draw(st.sampled_from(self._unused_keys())), properties)
+        assert self._deliver(event, Fault("none", statuses=statuses)) is None
+        self._finish_create(event, self._deliver(event, NO_FAULT), NO_FAULT)
 
-    @precondition(lambda self: self._unused())
-    @rule(data=st.data(), properties=BAD, trouble=PASSING_TROUBLE)
-    def create_of_what_cannot_be(self, data: st.DataObject, properties: dict[str, Any], trouble: Trouble) -> None:
-        """A template with a mistake."""
-        event = self._create_request(data.draw(st.sampled_from(self._unused())), properties)
-        response = self._deliver(event, trouble)
+    @precondition(lambda self: self._unused_keys())
+    @rule(data=st.data(), properties=INVALID, fault=RETRYABLE_FAULTS)
+    def create_with_invalid_properties(self, data: st.DataObject, properties: dict[str, Any], fault: Fault) -> None:
+        """Create a resource with invalid properties."""
+        event = self._create_request(data.draw(st.sampled_from(self._unused_keys())), properties)
+        response = self._deliver(event, fault)
         assert response is not None
         assert response["Status"] == "FAILED"
-        self._roll_create_back(event, response["PhysicalResourceId"])
+        self._roll_back_create(event, response["PhysicalResourceId"])
 
-    @precondition(lambda self: self._unused())
+    @precondition(lambda self: self._unused_keys())
     @rule(
         data=st.data(),
-        first=st.one_of(GOOD, BAD),
-        second=GOOD,
-        trouble=ANY_TROUBLE,
-        clean_up_trouble=st.one_of(st.just(QUIET), LOOK_TROUBLE),
+        first_properties=st.one_of(VALID, INVALID),
+        second_properties=VALID,
+        fault=ANY_FAULT,
+        clean_up_fault=st.one_of(st.just(NO_FAULT), STACK_LOOKUP_FAULT),
     )
-    def create_that_fails_and_is_corrected(
+    def create_that_fails_and_is_repeated_without_rollback(
         self,
         data: st.DataObject,
-        first: dict[str, Any],
-        second: dict[str, Any],
-        trouble: Trouble,
-        clean_up_trouble: Trouble,
+        first_properties: dict[str, Any],
+        second_properties: dict[str, Any],
+        fault: Fault,
+        clean_up_fault: Fault,
     ) -> None:
-        """With ``--disable-rollback``: what failed is deleted when the next operation has created its successor."""
-        key = data.draw(st.sampled_from(self._unused()))
-        event = self._create_request(key, first)
-        response = self._deliver(event, trouble)
+        """With ``--disable-rollback``, the next operation creates the resource again and deletes the failed one."""
+        key = data.draw(st.sampled_from(self._unused_keys()))
+        event = self._create_request(key, first_properties)
+        response = self._deliver(event, fault)
         assert response is not None
         if response["Status"] == "SUCCESS":
-            self._finish_create(event, response, trouble)
+            self._finish_create(event, response, fault)
             return
         failed_id = response["PhysicalResourceId"]
-        self._set_resource(event, "CREATE_FAILED", failed_id, "it failed")
+        self._set_resource(event, "CREATE_FAILED", failed_id, "failed")
         self.cloudformation.set_status(key[0], "CREATE_FAILED")
-        again = self._create_request(key, second)
-        self._believe_in_create(again, self._succeed(again, QUIET))
-        # Else the physical ID is the same, and nothing is to be cleaned up.
+        second_event = self._create_request(key, second_properties)
+        self._record_create(second_event, self._succeed(second_event, NO_FAULT))
+        # With the same physical ID, there is no clean-up.
         if failed_id != self.resources[key].physical_id:
             status = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
             self.cloudformation.begin(key[0], status)
             self.cloudformation.set_resource(*key, "DELETE_IN_PROGRESS", failed_id)
-            self._succeed(self._request_of_clean_up(key, failed_id, first), clean_up_trouble)
+            self._succeed(self._clean_up_request(key, failed_id, first_properties), clean_up_fault)
             self.cloudformation.set_resource(*key, "DELETE_COMPLETE", failed_id)
         self.cloudformation.set_status(key[0], "UPDATE_COMPLETE")
 
-    @precondition(lambda self: self._unused())
-    @rule(data=st.data(), properties=GOOD, at=st.integers(0, 9), when=st.sampled_from(["before", "after"]))
-    def create_that_is_cancelled(self, data: st.DataObject, properties: dict[str, Any], at: int, when: str) -> None:
-        """Another resource fails: the Delete comes while the Create is under way, with an ID that was made up."""
-        event = self._create_request(data.draw(st.sampled_from(self._unused())), properties)
+    @precondition(lambda self: self._unused_keys())
+    @rule(data=st.data(), properties=VALID, call=st.integers(0, 9), when=st.sampled_from(["before", "after"]))
+    def create_that_is_cancelled(self, data: st.DataObject, properties: dict[str, Any], call: int, when: str) -> None:
+        """Another resource fails. A Delete with a generated physical ID arrives while the Create is being served."""
+        event = self._create_request(data.draw(st.sampled_from(self._unused_keys())), properties)
         key = event["StackId"], event["LogicalResourceId"]
         status = "ROLLBACK_IN_PROGRESS" if self._is_first_of_stack(key) else "UPDATE_ROLLBACK_IN_PROGRESS"
 
-        def overtake() -> None:
-            self._set_resource(event, "CREATE_FAILED", MADE_UP_ID, "Resource creation cancelled")
+        def supersede() -> None:
+            self._set_resource(event, "CREATE_FAILED", GENERATED_ID, "Resource creation cancelled")
             self.cloudformation.begin(key[0], status)
-            delete = self._request_of_clean_up(key, MADE_UP_ID, properties)
+            delete = self._clean_up_request(key, GENERATED_ID, properties)
             assert self.account.send_elsewhere(delete)["Status"] == "SUCCESS"
 
-        if self._deliver_overtaken(event, at, when, overtake):
-            overtake()
+        if self._deliver_superseded(event, call, when, supersede):
+            supersede()
         self.cloudformation.set_status(key[0], status.replace("IN_PROGRESS", "COMPLETE"))
         if status == "ROLLBACK_IN_PROGRESS":
             self._renew_stack(key[0])
@@ -516,45 +522,45 @@ class Stacks(RuleBasedStateMachine):
     @precondition(lambda self: self.resources)
     @rule(
         data=st.data(),
-        properties=st.one_of(GOOD, BAD),
-        trouble=st.one_of(ANY_TROUBLE, LOOK_TROUBLE),
-        rolls_back=st.booleans(),
+        properties=st.one_of(VALID, INVALID),
+        fault=st.one_of(ANY_FAULT, STACK_LOOKUP_FAULT),
+        another_resource_fails=st.booleans(),
         change=st.sampled_from(CHANGES),
-        rollback_trouble=st.one_of(ANY_TROUBLE, LOOK_TROUBLE),
+        rollback_fault=st.one_of(ANY_FAULT, STACK_LOOKUP_FAULT),
     )
     def update(
         self,
         data: st.DataObject,
         properties: dict[str, Any],
-        trouble: Trouble,
-        rolls_back: bool,
+        fault: Fault,
+        another_resource_fails: bool,
         change: str,
-        rollback_trouble: Trouble,
+        rollback_fault: Fault,
     ) -> None:
-        """A resource is updated, in place or onto another role. If it fails, or another does, the old comes back."""
+        """Update a resource, in place or with another role. If this or another resource fails, the stack rolls back."""
         resource = self._any_resource(data)
         event = self._update_request(resource, properties, resource.physical_id)
-        response = self._deliver(event, trouble)
+        response = self._deliver(event, fault)
         assert response is not None
         new_id = response["PhysicalResourceId"]
         if response["Status"] == "FAILED":
             assert new_id == resource.physical_id
-            assert self._standing(new_id) == resource.document, "a failed Update changes nothing"
-            self._believed_in()
-            self._roll_back(resource, event, new_id, change, rollback_trouble)
-        elif rolls_back:
+            assert self._current_document(new_id) == resource.document, "a failed Update changes nothing"
+            self._check_policies()
+            self._roll_back(resource, event, new_id, change, rollback_fault)
+        elif another_resource_fails:
             self._set_resource(event, "UPDATE_COMPLETE", new_id)
-            self._roll_back(resource, event, new_id, change, rollback_trouble)
+            self._roll_back(resource, event, new_id, change, rollback_fault)
         else:
-            self._believe_in_update(resource, event, new_id)
+            self._record_update(resource, event, new_id)
 
-    def _believe_in_update(self, resource: Resource, event: dict[str, Any], new_id: str) -> None:
+    def _record_update(self, resource: Resource, event: dict[str, Any], new_id: str) -> None:
         old = replace(resource)
         if new_id != old.physical_id:
             self._set_resource(event, "UPDATE_IN_PROGRESS", new_id, "Requested update required a new physical resource")
         self._set_resource(event, "UPDATE_COMPLETE", new_id)
         resource.physical_id, resource.properties, resource.is_kept = new_id, event["ResourceProperties"], False
-        resource.document = self._standing(new_id)
+        resource.document = self._current_document(new_id)
         assert resource.document
         if new_id != old.physical_id:
             self._clean_up(resource.key, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", old.physical_id, old.properties)
@@ -563,52 +569,57 @@ class Stacks(RuleBasedStateMachine):
     def _roll_back(
         self,
         resource: Resource,
-        forward: dict[str, Any],
-        came: str,
+        update: dict[str, Any],
+        physical_id: str,
         change: str = "nothing",
-        trouble: Trouble = QUIET,
+        fault: Fault = NO_FAULT,
     ) -> None:
-        """The Update of the rollback, with the ID `came`. It succeeds whatever has changed, and whatever befalls it."""
-        key, is_in_place = resource.key, came == resource.physical_id
-        is_untold = change == "role gone" or trouble.kind in (*FOR_EVER, "time runs out") or trouble.only
-        if not is_in_place and (is_untold or change != "nothing"):
-            # If neither IAM nor CloudFormation tells where the old policy stands, it is left over.
-            change, trouble = "nothing" if is_untold else change, QUIET
-        if change != "nothing" and trouble.only and trouble.kind == "denied" and trouble.times > 1:
-            # Who may not ask CloudFormation can't tell a rollback from an update that is refused.
-            trouble = QUIET
+        """Roll back `update`, whose response had `physical_id`. The Update of the rollback must succeed.
+
+        `change` is a change in the account, `fault` a fault of the delivery.
+        """
+        key, is_in_place = resource.key, physical_id == resource.physical_id
+        is_role_unknown = change == "role deleted" or fault.kind in (*PERMANENT, "time runs out") or fault.only
+        if not is_in_place and (is_role_unknown or change != "nothing"):
+            # If neither IAM nor CloudFormation returns the old role, the old policy is left on it. Exclude this case.
+            change, fault = "nothing" if is_role_unknown else change, NO_FAULT
+        if change != "nothing" and fault.only and fault.kind == "denied" and fault.times > 1:
+            # If CloudFormation denies the look-up, the provider cannot recognize a rollback. Exclude this case.
+            fault = NO_FAULT
         if self.cloudformation.stacks[key[0]].status != "UPDATE_ROLLBACK_IN_PROGRESS":
-            self._set_resource(forward, "UPDATE_FAILED", came, "it failed, or was cancelled")
+            self._set_resource(update, "UPDATE_FAILED", physical_id, "failed or cancelled")
             self.cloudformation.set_status(key[0], "UPDATE_ROLLBACK_IN_PROGRESS")
         old = replace(resource)
-        with self._changed(change):
-            event = self._update_request(resource, resource.properties, came, "UPDATE_ROLLBACK_IN_PROGRESS")
-            response = self._succeed(event, trouble)
-            self._end_rollback(resource, event, came, response["PhysicalResourceId"])
-        resource.is_kept = change not in ("nothing", "deny") or not trouble.passes
+        with self._with_change(change):
+            event = self._update_request(resource, resource.properties, physical_id, "UPDATE_ROLLBACK_IN_PROGRESS")
+            response = self._succeed(event, fault)
+            self._end_rollback(resource, event, physical_id, response["PhysicalResourceId"])
+        resource.is_kept = change not in ("nothing", "explicit deny") or not fault.is_tolerated
         if not (resource.is_kept or old.is_kept) and resource.physical_id == old.physical_id:
-            assert resource.document == old.document, "the old properties still lead to it"
+            assert resource.document == old.document, "the old properties still give the old document"
 
-    def _end_rollback(self, resource: Resource, event: dict[str, Any], came: str, new_id: str) -> None:
-        """CloudFormation believes in what the Update answered; the ID that came is cleaned up if it is another."""
+    def _end_rollback(self, resource: Resource, event: dict[str, Any], previous_id: str, new_id: str) -> None:
+        """Record the response of a rollback's Update, and clean up the physical ID of the request if it differs."""
         self._set_resource(event, "UPDATE_COMPLETE", new_id)
-        resource.physical_id, resource.document = new_id, self._standing(new_id)
+        resource.physical_id, resource.document = new_id, self._current_document(new_id)
         assert resource.document
         self.cloudformation.set_status(resource.key[0], "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
-        if came != new_id:
-            self._clean_up(resource.key, "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", came, resource.properties)
+        if previous_id != new_id:
+            self._clean_up(
+                resource.key, "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", previous_id, resource.properties
+            )
         self.cloudformation.set_status(resource.key[0], "UPDATE_ROLLBACK_COMPLETE")
 
     @contextmanager
-    def _changed(self, change: str) -> Iterator[None]:
-        """The account with one of `CHANGES`."""
+    def _with_change(self, change: str) -> Iterator[None]:
+        """Apply one of `CHANGES` to the account for the duration of the block."""
         account, undo = self.account, ExitStack()
         functions, kms = account.client("lambda"), account.client("kms")
         with undo:
             if change == "key disabled":
                 kms.disable_key(KeyId=self.key_id)
                 undo.callback(kms.enable_key, KeyId=self.key_id)
-            elif change == "secret gone":
+            elif change == "secret deleted":
                 secrets = account.client("secretsmanager")
                 for secret in SECRETS:
                     secrets.delete_secret(SecretId=secret)
@@ -623,106 +634,111 @@ class Stacks(RuleBasedStateMachine):
                         FunctionName=f"function-{number}",
                         Role=f"arn:aws:iam::{ACCOUNT}:role/{ROLES[number]}",
                     )
-            elif change in ANSWERED:
-                account.faults |= {action: [error(code)] * 99 for action, code in ANSWERED[change].items()}
+            elif change in ERRORS_BY_CHANGE:
+                account.faults |= {action: [error(code)] * 99 for action, code in ERRORS_BY_CHANGE[change].items()}
                 undo.callback(account.faults.clear)
-            elif change == "deny":
+            elif change == "explicit deny":
                 account.simulate = lambda params: [
-                    {"EvalActionName": one, "EvalResourceName": "*", "EvalDecision": "explicitDeny"}
-                    for one in params["ActionNames"]
+                    {"EvalActionName": action, "EvalResourceName": "*", "EvalDecision": "explicitDeny"}
+                    for action in params["ActionNames"]
                 ]
                 undo.callback(setattr, account, "simulate", simulate_nothing)
             yield
 
     @precondition(lambda self: self.resources)
-    @rule(data=st.data(), properties=st.one_of(GOOD, BAD), at=st.integers(0, 12), is_over=st.booleans())
-    def update_that_is_cancelled(self, data: st.DataObject, properties: dict[str, Any], at: int, is_over: bool) -> None:
-        """Another resource fails: the old properties come back while the Update is under way."""
+    @rule(
+        data=st.data(), properties=st.one_of(VALID, INVALID), call=st.integers(0, 12), rollback_ends_first=st.booleans()
+    )
+    def update_that_is_cancelled(
+        self, data: st.DataObject, properties: dict[str, Any], call: int, rollback_ends_first: bool
+    ) -> None:
+        """Another resource fails. The Update of the rollback arrives while the Update is being served."""
         resource = self._any_resource(data)
-        forward = self._update_request(resource, properties, resource.physical_id)
-        rollback: list[dict[str, Any]] = []
+        update = self._update_request(resource, properties, resource.physical_id)
+        unfinished_rollbacks: list[dict[str, Any]] = []
 
-        def overtake() -> None:
-            self._set_resource(forward, "UPDATE_FAILED", resource.physical_id, "Resource update cancelled")
+        def supersede() -> None:
+            self._set_resource(update, "UPDATE_FAILED", resource.physical_id, "Resource update cancelled")
             self.cloudformation.set_status(resource.key[0], "UPDATE_ROLLBACK_IN_PROGRESS")
             status = "UPDATE_ROLLBACK_IN_PROGRESS"
             event = self._update_request(resource, resource.properties, resource.physical_id, status)
             response = self.account.send_elsewhere(event)
             assert response["Status"] == "SUCCESS", response["Reason"]
             assert response["PhysicalResourceId"] == resource.physical_id
-            if is_over:
+            if rollback_ends_first:
                 self._end_rollback(resource, event, resource.physical_id, resource.physical_id)
             else:
-                rollback.append(event)
+                unfinished_rollbacks.append(event)
 
-        response = self._deliver_overtaken(forward, at, "before", overtake)
-        if rollback:
-            self._end_rollback(resource, rollback[0], resource.physical_id, resource.physical_id)
+        response = self._deliver_superseded(update, call, "before", supersede)
+        if unfinished_rollbacks:
+            self._end_rollback(resource, unfinished_rollbacks[0], resource.physical_id, resource.physical_id)
         elif response:
-            self._roll_back(resource, forward, response["PhysicalResourceId"])
+            self._roll_back(resource, update, response["PhysicalResourceId"])
 
     @precondition(lambda self: self.resources)
     @rule(
         data=st.data(),
-        properties=GOOD,
+        properties=VALID,
         was_served=st.booleans(),
-        starts=st.sampled_from(["before the rollback's Update", "after it", "after the rollback"]),
+        starts=st.sampled_from(["before the rollback's Update", "after the rollback's Update", "after the rollback"]),
         change=st.sampled_from(CHANGES),
     )
-    def update_that_starts_late(
+    def update_that_starts_after_its_cancellation(
         self, data: st.DataObject, properties: dict[str, Any], was_served: bool, starts: str, change: str
     ) -> None:
-        """Lambda starts an Update, or starts it once more, when CloudFormation has cancelled it already."""
+        """Lambda starts or repeats an Update after CloudFormation has cancelled it."""
         resource = self._any_resource(data)
         if properties == resource.properties:
-            # CloudFormation sends no Update without a change.
+            # CloudFormation sends an Update only if the properties change.
             return
         key, own_id = resource.key, resource.physical_id
-        forward = self._update_request(resource, properties, own_id)
+        update = self._update_request(resource, properties, own_id)
         if was_served:
-            assert self._deliver(forward, Trouble("none", statuses=(403,))) is None
-            # What CloudFormation has not heard of is left where nobody can tell it from the function any more.
+            assert self._deliver(update, Fault("none", statuses=(403,))) is None
+            # CloudFormation has not received the physical ID. After a change, the properties may no longer lead to that
+            # role either, so that the policy is left on it. Exclude this case.
             change = "nothing"
-        self._set_resource(forward, "UPDATE_FAILED", own_id, "Resource update cancelled")
+        self._set_resource(update, "UPDATE_FAILED", own_id, "Resource update cancelled")
         self.cloudformation.set_status(key[0], "UPDATE_ROLLBACK_IN_PROGRESS")
         self.cloudformation.now += MINUTE
         if starts == "before the rollback's Update":
-            self._deliver_in_vain(forward)
-        with self._changed(change):
+            self._deliver_superseded_update(update)
+        with self._with_change(change):
             event = self._update_request(resource, resource.properties, own_id, "UPDATE_ROLLBACK_IN_PROGRESS")
-            new_id = self._succeed(event, QUIET)["PhysicalResourceId"]
-            if starts == "after it":
-                self._deliver_in_vain(forward, change)
+            new_id = self._succeed(event, NO_FAULT)["PhysicalResourceId"]
+            if starts == "after the rollback's Update":
+                self._deliver_superseded_update(update, change)
             self._end_rollback(resource, event, own_id, new_id)
-        resource.is_kept = change not in ("nothing", "deny")
+        resource.is_kept = change not in ("nothing", "explicit deny")
         if starts == "after the rollback":
-            self._deliver_in_vain(forward)
+            self._deliver_superseded_update(update)
 
-    def _deliver_in_vain(self, event: dict[str, Any], change: str = "nothing") -> None:
-        response = self._deliver(event, QUIET)
+    def _deliver_superseded_update(self, event: dict[str, Any], change: str = "nothing") -> None:
+        response = self._deliver(event, NO_FAULT)
         assert response is not None
-        # Nobody reads it. What leads nowhere, in a rollback, is answered like the rollback's own Update.
+        # CloudFormation ignores the response. If the properties cannot be served during a rollback, the response is the
+        # same as to the rollback's own Update.
         assert response["Status"] == "FAILED" or change != "nothing"
 
-    # --- the rest ---
+    # --- Delete, and repeated deliveries ---
 
     @precondition(lambda self: self.resources)
-    @rule(data=st.data(), trouble=ANY_TROUBLE)
-    def delete(self, data: st.DataObject, trouble: Trouble) -> None:
-        """A resource is deleted, and its stack with the last one."""
-        self._delete_resource(data.draw(st.sampled_from([*self.resources])), trouble)
+    @rule(data=st.data(), fault=ANY_FAULT)
+    def delete(self, data: st.DataObject, fault: Fault) -> None:
+        """Delete a resource. The stack is deleted with its last resource."""
+        self._delete_resource(data.draw(st.sampled_from([*self.resources])), fault)
 
-    def _delete_resource(self, key: tuple[str, str], trouble: Trouble) -> None:
-        """Tried again by the stack's owner if it fails."""
+    def _delete_resource(self, key: tuple[str, str], fault: Fault) -> None:
+        """Send the Delete of a resource. If the Delete fails, the user repeats it."""
         resource = self.resources.pop(key)
         is_last = not any(stack_id == key[0] for stack_id, _ in self.resources)
         status = "DELETE_IN_PROGRESS" if is_last else "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
-        old = {"PhysicalResourceId": resource.physical_id}
-        event = self._request("Delete", key, status, resource.properties, **old)
-        response = self._deliver(event, trouble)
+        event = self._request("Delete", key, status, resource.properties, PhysicalResourceId=resource.physical_id)
+        response = self._deliver(event, fault)
         if response is None or response["Status"] == "FAILED":
-            assert not trouble.passes
-            response = self._deliver(event, QUIET)
+            assert not fault.is_tolerated
+            response = self._deliver(event, NO_FAULT)
         assert response is not None
         assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", resource.physical_id), response
         self._set_resource(event, "DELETE_COMPLETE", resource.physical_id)
@@ -730,31 +746,31 @@ class Stacks(RuleBasedStateMachine):
         if is_last:
             self._renew_stack(key[0])
 
-    @precondition(lambda self: self.last)
+    @precondition(lambda self: self.last_request)
     @rule()
     def deliver_the_last_request_again(self) -> None:
-        """Lambda delivers some events twice, without any error."""
-        assert self.last is not None
-        self._deliver_again(self.last)
+        """Lambda can deliver an event twice without an error."""
+        assert self.last_request is not None
+        self._deliver_again(self.last_request)
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
     def deliver_an_old_request_again(self, data: st.DataObject) -> None:
-        """A Create or Update has waited long, or is started once more: much may have happened since."""
+        """Lambda can deliver a Create or Update late or repeatedly, after later requests."""
         self.cloudformation.now += MINUTE
         self._deliver_again(data.draw(st.sampled_from([*self.sent])))
 
     def _deliver_again(self, event: dict[str, Any]) -> None:
-        self._deliver(event, QUIET)
+        self._deliver(event, NO_FAULT)
         resource = self.resources.get((event["StackId"], event["LogicalResourceId"]))
         if resource and resource.is_kept and resource.properties == event.get("ResourceProperties"):
-            # The old properties lead to a document again: it is the better one.
-            resource.document = self._standing(resource.physical_id)
+            # The properties can be served again, so the policy may be the current one now.
+            resource.document = self._current_document(resource.physical_id)
             assert resource.document
 
-    @rule(role=st.sampled_from(ROLES), name=st.sampled_from(["theirs", "Policy", "Policy-0123456789ab"]))
-    def somebody_else_puts_a_policy(self, role: str, name: str) -> None:
-        """On the same role, by hand, with a name like ours."""
+    @rule(role=st.sampled_from(ROLES), name=st.sampled_from(["other-policy", "Policy", "Policy-0123456789ab"]))
+    def another_owner_puts_a_policy(self, role: str, name: str) -> None:
+        """Put a policy that no resource owns on a role, with a similar name."""
         statement = {
             "Effect": "Allow",
             "Action": "logs:PutLogEvents",
@@ -763,29 +779,29 @@ class Stacks(RuleBasedStateMachine):
         document = {"Version": "2012-10-17", "Statement": [statement]}
         text = json.dumps(document)
         self.account.client("iam").put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=text)
-        self.others[role][name] = document
+        self.other_policies[role][name] = document
 
-    # --- what holds ---
+    # --- invariants ---
 
-    def _believed_in(self) -> None:
+    def _check_policies(self) -> None:
         for role in ROLES:
-            believed = {
+            recorded = {
                 name: resource.document
                 for resource in self.resources.values()
                 for own_role, name in [resource.physical_id.split("/")]
                 if own_role == role
             }
-            assert self.account.policies(role) == believed | self.others[role]
+            assert self.account.policies(role) == recorded | self.other_policies[role]
 
     @invariant()
-    def nothing_but_what_is_believed_in(self) -> None:
-        """Each role holds the policies that CloudFormation believes in, and everyone else's."""
-        self._believed_in()
+    def each_role_has_exactly_the_recorded_policies(self) -> None:
+        """Each role has the policies that CloudFormation has recorded, and those of other owners, and no others."""
+        self._check_policies()
 
 
-def test_each_role_holds_exactly_what_cloudformation_believes_in(responses: ResponseServer) -> None:
-    class OnThisServer(Stacks):
+def test_each_role_has_exactly_the_policies_that_cloudformation_has_recorded(responses: ResponseServer) -> None:
+    class StacksWithResponseServer(Stacks):
         def __init__(self) -> None:
             super().__init__(responses)
 
-    run_state_machine_as_test(OnThisServer)
+    run_state_machine_as_test(StacksWithResponseServer)

@@ -1,1 +1,1 @@
-"""`make mutants`: does a test notice if a part of the rules is wrong?"""
+"""`make mutants`: mutation tests of the modules with the rules of the contract."""

@@ -1,8 +1,9 @@
-"""`make mutants`: would the tests of a module notice if any part of it were wrong?
+"""`make mutants`: mutation tests.
 
-mutmut makes the mutants: copies of a module, each with one small change. Its own runner leaves out what stands outside
-of functions, and there the table of properties stands; so each is run here, in a copy of this folder, by the tests of
-its module alone. One that they don't notice has to be in `equivalent.toml`, with the reason why nobody could.
+mutmut generates the mutants: copies of a module with one small change each. mutmut's own runner ignores code outside of
+functions, such as the table of properties. Therefore this module runs each mutant in a copy of the repository, with the
+tests of the changed module only. A mutant that no test detects must be listed in `equivalent.toml`, with the reason why
+no test can detect it.
 """
 
 import ast
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 
-# What the tests import, but for the provider itself: every mutant's process is forked with it.
+# The imports of the tests, except the provider. Each mutant runs in a fork that inherits these modules.
 import hypothesis  # noqa: F401
 import ministack.core.iam_evaluator  # noqa: F401
 import moto  # noqa: F401
@@ -45,37 +46,38 @@ WORKERS = 2
 
 @dataclass(frozen=True)
 class Change:
-    """What a mutant is known by, wherever it stands in its module."""
+    """A mutant, identified without line numbers."""
 
     module: str
     place: str
-    """The function, class or constant that the change is in."""
+    """The function, class or constant that is changed."""
     before: str
-    """The lines that changed, without white space at their ends."""
+    """The lines before the change, without leading and trailing white space."""
     after: str
+    """The lines after the change."""
 
     def __str__(self) -> str:
         return f"{self.module}.{self.place}\n  - {self.before}\n  + {self.after}"
 
 
 def mutants(module: str) -> Iterator[tuple[Change, str]]:
-    """Every mutant of a module, and its whole code."""
+    """Yield each mutant of a module: the change, and the full code."""
     path = f"{PACKAGE}/{module}.py"
     source = (ROOT / path).read_text()
-    places = ast.parse(source).body
+    statements = ast.parse(source).body
     tree, mutations, _, _ = create_mutations(path, source)
     for mutation in mutations:
         code = deep_replace(tree, mutation.original_node, mutation.mutated_node).code  # type: ignore[union-attr]
         old, new = source.splitlines(), code.splitlines()
-        first = next(at for at, (one, other) in enumerate(zip(old, new, strict=False)) if one != other)
+        first = next(index for index, (before, after) in enumerate(zip(old, new, strict=False)) if before != after)
         while old[-1] == new[-1] and min(len(old), len(new)) > first:
             del old[-1], new[-1]
-        place = _place(places, first + 1)
+        place = _place(statements, first + 1)
         yield Change(module, place, *(" ".join(line.strip() for line in lines[first:]) for lines in (old, new))), code
 
 
 def _place(statements: list[ast.stmt], line: int) -> str:
-    """The dotted name of what is defined at a line."""
+    """Return the dotted name of the function, class or constant at a line."""
     for statement in statements:
         if statement.lineno <= line <= (statement.end_lineno or 0):
             match statement:
@@ -89,7 +91,7 @@ def _place(statements: list[ast.stmt], line: int) -> str:
 
 
 def run(module: str, code: str, seconds: float) -> str:
-    """What becomes of a module's tests with this code in its place: ``passed``, ``failed`` or ``timed out``."""
+    """Run the tests of a module with this code. Return ``passed``, ``failed`` or ``timed out``."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__"))
@@ -106,36 +108,41 @@ def run(module: str, code: str, seconds: float) -> str:
 
 def _pytest(copy: Path, tests: list[str]) -> None:
     os.chdir(copy)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
     sys.dont_write_bytecode = True
     options = ["-x", "--tb=no", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist"]
     status = pytest.main([*options, f"--basetemp={copy}/.tests", *(f"tests/{name}" for name in tests)])
-    # At once: no thread that a test left behind is waited for.
+    # Exit without waiting for threads that a test has left running.
     os._exit(status)
 
 
 def outcomes(module: str) -> Iterator[tuple[Change, str]]:
-    """Each mutant of a module and what became of its tests."""
+    """Yield each mutant of a module and the result of its tests."""
     source = (ROOT / PACKAGE / f"{module}.py").read_text()
     started = time.monotonic()
     if run(module, source, 600) != "passed":
-        sys.exit(f"The tests of {module} fail without any change.")
+        sys.exit(f"The tests of {module} fail without a change.")
     seconds = 10 + 3 * (time.monotonic() - started)
     if run(module, f"{source}\nraise RuntimeError", seconds) != "failed":
-        sys.exit(f"The tests of {module} do not run what is changed.")
+        sys.exit(f"The tests of {module} do not run the changed code.")
     changes, codes = zip(*mutants(module), strict=True)
     with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("fork")) as pool:
         yield from zip(changes, pool.map(run, repeat(module), codes, repeat(seconds)), strict=True)
 
 
 def main(modules: list[str]) -> int:
-    """Prints the figures. 1 where too many survive, or others than those that are listed with a reason."""
+    """Run the mutants of the modules, print the results, and return the exit status.
+
+    The exit status is 1 if too many mutants survive, or if the survivors differ from `equivalent.toml`.
+    """
     entries = tomllib.loads(EQUIVALENT.read_text())["equivalent"]
-    listed = Counter(Change(entry["module"], *one) for entry in entries if entry["why"] for one in entry["changes"])
-    complaints = [f"listed, but of no module here: {change}" for change in listed if change.module not in TESTS]
-    print("module           mutants  killed  (by time-out)  survived  listed as equivalent", flush=True)
+    listed = Counter(
+        Change(entry["module"], *change) for entry in entries if entry["why"] for change in entry["changes"]
+    )
+    errors = [f"listed for an unknown module: {change}" for change in listed if change.module not in TESTS]
+    print("module                     mutants  killed  (by timeout)  survived  listed as equivalent", flush=True)
     for module in modules:
         results = list(outcomes(module))
         survivors = Counter(change for change, result in results if result == "passed")
@@ -143,14 +150,14 @@ def main(modules: list[str]) -> int:
         expected = Counter({change: times for change, times in listed.items() if change.module == module})
         killed = len(results) - survivors.total()
         share = killed / len(results)
-        figures = f"{len(results):7}  {killed:6}  {timed_out:13}  {survivors.total():8}  {expected.total():20}"
-        print(f"{module:15}  {figures}  {share:.1%} killed", flush=True)
+        counts = f"{len(results):7}  {killed:6}  {timed_out:12}  {survivors.total():8}  {expected.total():20}"
+        print(f"{module:25}  {counts}  {share:.1%} killed", flush=True)
         if share < KILLED_AT_LEAST:
-            complaints.append(f"{module}: less than {KILLED_AT_LEAST:.0%} are killed")
-        complaints += [f"survived, and is not listed: {change}" for change in (survivors - expected).elements()]
-        complaints += [f"listed, but does not survive: {change}" for change in (expected - survivors).elements()]
-    print(*complaints, sep="\n")
-    return 1 if complaints else 0
+            errors.append(f"{module}: the tests detect less than {KILLED_AT_LEAST:.0%} of the mutants")
+        errors += [f"survived, but not listed: {change}" for change in (survivors - expected).elements()]
+        errors += [f"listed, but did not survive: {change}" for change in (expected - survivors).elements()]
+    print(*errors, sep="\n")
+    return 1 if errors else 0
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ class Message(NamedTuple):
     error_code: ErrorCode
 
 
-# The error code of a call that gives none itself.
+# The error code of a call without the argument.
 DEFAULT_CODES = {
     "RequestError": ErrorCode.INVALID_REQUEST,
     "AccessDeniedError": ErrorCode.ACCESS_DENIED,

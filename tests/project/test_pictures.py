@@ -1,4 +1,4 @@
-"""The files that `make docs` makes of real runs are as they would be made now. The README's tables: test_docs.py."""
+"""The files that `make docs` generates from real runs are up to date. test_docs.py covers the README."""
 
 from pathlib import Path
 
@@ -8,5 +8,5 @@ from docs.generate.pages import FILES
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_a_file_is_as_it_would_be_made_now(path: Path) -> None:
+def test_a_generated_file_is_up_to_date(path: Path) -> None:
     assert path.read_text() == FILES[path](), "run `make docs`"

@@ -1,6 +1,6 @@
-"""The SAM template and its artifact: nothing superfluous deployed.
+"""The SAM template and the artifact of the function.
 
-What the provider's role may do is tested in test_provider_role.py.
+test_provider_role.py covers the permissions of the provider's role.
 """
 
 import json
@@ -24,15 +24,15 @@ TEMPLATE = ROOT / "template.yaml"
 
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
-    """The template, its intrinsic functions in their long form."""
+    """The template, with the full form of intrinsic functions such as ``!Ref``."""
     parsed: dict[str, Any] = yaml_parse(TEMPLATE.read_text())
     return parsed
 
 
-def test_the_provider_can_not_be_made_to_put_a_policy_on_its_own_role(template: dict[str, Any]) -> None:
-    keep = template["Resources"]["KeepOwnRole"]["Properties"]
-    assert keep["Roles"] == [{"Ref": "ProviderRole"}]
-    assert keep["PolicyDocument"]["Statement"] == [
+def test_a_deny_keeps_the_provider_from_changing_its_own_role(template: dict[str, Any]) -> None:
+    policy = template["Resources"]["KeepOwnRole"]["Properties"]
+    assert policy["Roles"] == [{"Ref": "ProviderRole"}]
+    assert policy["PolicyDocument"]["Statement"] == [
         {
             "Sid": "KeepOwnRole",
             "Effect": "Deny",
@@ -43,17 +43,17 @@ def test_the_provider_can_not_be_made_to_put_a_policy_on_its_own_role(template: 
     assert template["Resources"]["RotationRolePolicyFunction"]["DependsOn"] == "KeepOwnRole"
 
 
-def test_each_wildcard_has_a_comment_that_says_why() -> None:
+def test_a_comment_explains_each_wildcard() -> None:
     lines = TEMPLATE.read_text().splitlines()
     resources = [number for number, line in enumerate(lines) if re.match(r"\s+Resource: !Sub", line)]
-    # JSON has no comments: theirs stand above the document.
+    # JSON has no comments, so the comment is above the document.
     documents = [number - 1 for number, line in enumerate(lines) if line.strip() == "Fn::Sub:"]
     assert (len(resources), len(documents)) == (5, 2)
     for number in resources + documents:
         assert lines[number - 1].strip().startswith("#"), lines[number]
 
 
-def test_the_provider_can_be_narrowed_and_bounded(template: dict[str, Any]) -> None:
+def test_the_template_has_these_parameters_and_each_is_in_a_group(template: dict[str, Any]) -> None:
     assert set(template["Parameters"]) == {
         "RoleNamePattern", "SecretNamePattern", "RequiredSecretTag", "RequiredRoleTag", "RequiredRoleBoundaryArn",
         "FunctionName", "PermissionsBoundaryArn", "KmsKeyArn", "LogRetentionInDays", "AlarmTopicArn", "Dashboard",
@@ -67,7 +67,7 @@ def test_the_provider_can_be_narrowed_and_bounded(template: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
-    ("parameter", "value", "taken"),
+    ("parameter", "value", "is_valid"),
     [
         ("RoleNamePattern", "service-role/rotation-*", True),
         ("RoleNamePattern", "a,b", True),
@@ -76,9 +76,9 @@ def test_the_provider_can_be_narrowed_and_bounded(template: dict[str, Any]) -> N
         ("SecretNamePattern", "prod/db-??????", True),
         ("SecretNamePattern", "a:b", False),
         *[
-            (name, value, taken)
+            (name, value, is_valid)
             for name in ("RequiredSecretTag", "RequiredRoleTag")
-            for value, taken in (
+            for value, is_valid in (
                 ("", True),
                 ("rotation=enabled", True),
                 ("example.com/team:a=db+1@eu-central_1", True),
@@ -109,14 +109,16 @@ def test_the_provider_can_be_narrowed_and_bounded(template: dict[str, Any]) -> N
         ("AlarmTopicArn", "on-call", False),
     ],
 )
-def test_a_parameter_takes_what_fits_into_its_arn(
-    template: dict[str, Any], parameter: str, value: str, taken: bool
+def test_a_parameter_accepts_only_values_that_are_valid_in_a_policy(
+    template: dict[str, Any], parameter: str, value: str, is_valid: bool
 ) -> None:
     pattern = template["Parameters"][parameter]["AllowedPattern"]
-    assert bool(re.fullmatch(pattern, value)) is taken
+    assert bool(re.fullmatch(pattern, value)) is is_valid
 
 
-def test_the_service_token_is_exported_and_in_a_parameter_under_the_functions_name(template: dict[str, Any]) -> None:
+def test_the_export_and_the_ssm_parameter_of_the_service_token_have_the_functions_name(
+    template: dict[str, Any],
+) -> None:
     arn = {"Fn::GetAtt": ["RotationRolePolicyFunction", "Arn"]}
     name = {"Fn::If": ["HasFunctionName", {"Ref": "FunctionName"}, {"Ref": "AWS::StackName"}]}
     assert template["Resources"]["RotationRolePolicyFunction"]["Properties"]["FunctionName"] == name
@@ -128,7 +130,9 @@ def test_the_service_token_is_exported_and_in_a_parameter_under_the_functions_na
     assert (parameter["Value"], parameter["Name"]) == (arn, {"Fn::Sub": ["/${Name}/service-token", {"Name": name}]})
 
 
-def test_the_log_is_the_functions_own_and_kept_as_long_as_asked_for(template: dict[str, Any]) -> None:
+def test_the_function_has_its_own_log_group_with_the_retention_and_key_of_the_parameters(
+    template: dict[str, Any],
+) -> None:
     function = template["Resources"]["RotationRolePolicyFunction"]["Properties"]
     assert function["LoggingConfig"]["LogGroup"] == {"Ref": "LogGroup"}
     assert template["Resources"]["LogGroup"]["Properties"] == {
@@ -139,14 +143,14 @@ def test_the_log_is_the_functions_own_and_kept_as_long_as_asked_for(template: di
     assert function["Timeout"] >= 60 + custom_resource.UNDO_SECONDS + provider.RESPONSE_SECONDS + 60
 
 
-def test_an_event_is_tried_again_while_somebody_waits_and_kept_when_it_is_given_up(template: dict[str, Any]) -> None:
-    invoked = template["Resources"]["RotationRolePolicyFunction"]["Properties"]["EventInvokeConfig"]
-    assert (invoked["MaximumRetryAttempts"], invoked["MaximumEventAgeInSeconds"]) == (2, 3600)
+def test_lambda_retries_an_event_for_an_hour_and_then_sends_it_to_the_queue(template: dict[str, Any]) -> None:
+    invoke_config = template["Resources"]["RotationRolePolicyFunction"]["Properties"]["EventInvokeConfig"]
+    assert (invoke_config["MaximumRetryAttempts"], invoke_config["MaximumEventAgeInSeconds"]) == (2, 3600)
     queue = {"Type": "SQS", "Destination": {"Fn::GetAtt": ["FailedEvents", "Arn"]}}
-    assert invoked["DestinationConfig"]["OnFailure"] == queue
+    assert invoke_config["DestinationConfig"]["OnFailure"] == queue
 
 
-def test_the_queue_of_lost_events_is_encrypted_and_takes_nothing_without_tls(template: dict[str, Any]) -> None:
+def test_the_queue_of_failed_events_is_encrypted_and_requires_tls(template: dict[str, Any]) -> None:
     queue = template["Resources"]["FailedEvents"]["Properties"]
     assert queue["SqsManagedSseEnabled"] == {"Fn::If": ["HasKmsKey", False, True]}
     assert queue["KmsMasterKeyId"] == {"Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}
@@ -157,19 +161,19 @@ def test_the_queue_of_lost_events_is_encrypted_and_takes_nothing_without_tls(tem
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_there_are_alarms_on_lost_events_and_on_failed_requests(template: dict[str, Any]) -> None:
-    watched = {}
+def test_alarms_watch_failed_events_and_failed_requests(template: dict[str, Any]) -> None:
+    dimensions = {}
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::CloudWatch::Alarm":
             alarm = resource["Properties"]
             assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
-            silent = "ignore" if alarm["Namespace"] == "AWS/SQS" else "notBreaching"
-            assert alarm["TreatMissingData"] == silent
+            missing_data = "ignore" if alarm["Namespace"] == "AWS/SQS" else "notBreaching"
+            assert alarm["TreatMissingData"] == missing_data
             topic = [{"Ref": "AlarmTopicArn"}]
             assert alarm["AlarmActions"] == {"Fn::If": ["HasAlarmTopic", topic, {"Ref": "AWS::NoValue"}]}
             [dimension] = alarm["Dimensions"]
-            watched[alarm["Namespace"], alarm["MetricName"]] = (dimension["Name"], dimension["Value"])
-    assert watched == {
+            dimensions[alarm["Namespace"], alarm["MetricName"]] = (dimension["Name"], dimension["Value"])
+    assert dimensions == {
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): (
             "QueueName",
             {"Fn::GetAtt": ["FailedEvents", "QueueName"]},
@@ -178,60 +182,71 @@ def test_there_are_alarms_on_lost_events_and_on_failed_requests(template: dict[s
     }
 
 
-def test_the_dashboard_shows_the_metrics_that_the_log_makes(template: dict[str, Any]) -> None:
+def test_the_dashboard_shows_all_metrics_that_the_provider_logs(template: dict[str, Any]) -> None:
     dashboard = template["Resources"]["ProviderDashboard"]
     assert template["Conditions"][dashboard["Condition"]] == {"Fn::Equals": [{"Ref": "Dashboard"}, "true"]}
     text = dashboard["Properties"]["DashboardBody"]["Fn::Sub"]
     widgets = json.loads(re.sub(r"\$\{!", "${", re.sub(r"\$\{([^!}]+)\}", r"<\1>", text)))["widgets"]
-    shown = [widget["properties"]["metrics"] for widget in widgets if widget["type"] == "metric"]
+    metrics = [widget["properties"]["metrics"] for widget in widgets if widget["type"] == "metric"]
     counts = {"Requests": 1, "FailedRequests": 1, "Duration": 1, "ColdStarts": 1} | dict.fromkeys(provider.WARNINGS, 0)
-    made = log.emf_metrics("<RotationRolePolicyFunction>", "Role", **counts)
-    of_each, of_kind = made["_aws"]["CloudWatchMetrics"]
-    requests, kinds, duration, warnings, cold_starts, lost = shown
+    logged = log.emf_metrics("<RotationRolePolicyFunction>", "Role", **counts)
+    by_provider, by_error_code = logged["_aws"]["CloudWatchMetrics"]
+    requests, error_codes, duration, warnings, cold_starts, lost_events = metrics
     assert all(second[:4:2] == [".", "."] and second[3] == "." for _, second in (requests, warnings))
-    named = [
+    provider_metrics = [
         *[[*first[:1], name, *first[2:]] for first, second in (requests,) for name in (first[1], second[1])],
         duration[0],
         *cold_starts,
         *[[*first[:1], name, *first[2:]] for first, second in (warnings,) for name in (first[1], second[1])],
     ]
-    for metric in named:
-        assert metric[:4:2] == [of_each["Namespace"], *of_each["Dimensions"][0]]
-        assert metric[3] == made["Provider"]
-    assert [metric[1] for metric in named] == [one["Name"] for one in of_each["Metrics"]]
-    schema = ",".join([of_kind["Namespace"], *of_kind["Dimensions"][0]])
-    [[search]] = kinds
-    name, provider_name = of_kind["Metrics"][0]["Name"], made["Provider"]
+    for metric in provider_metrics:
+        assert metric[:4:2] == [by_provider["Namespace"], *by_provider["Dimensions"][0]]
+        assert metric[3] == logged["Provider"]
+    assert [metric[1] for metric in provider_metrics] == [definition["Name"] for definition in by_provider["Metrics"]]
+    schema = ",".join([by_error_code["Namespace"], *by_error_code["Dimensions"][0]])
+    [[search]] = error_codes
+    name, provider_name = by_error_code["Metrics"][0]["Name"], logged["Provider"]
     assert search["expression"] == (
         f"""SEARCH('{{{schema}}} MetricName="{name}" Provider="{provider_name}"', 'Sum', 300)"""
     )
-    assert lost[0][:4] == ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", "<FailedEvents.QueueName>"]
+    assert lost_events[0][:4] == [
+        "AWS/SQS",
+        "ApproximateNumberOfMessagesVisible",
+        "QueueName",
+        "<FailedEvents.QueueName>",
+    ]
     [alarms] = [widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm"]
-    of_template = [name for name, one in template["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"]
-    assert sorted(alarms) == sorted(f"<{name}.Arn>" for name in of_template)
-    # They lie side by side, none over another, on a grid of 24 columns.
-    places = [
+    logical_ids = [
+        logical_id
+        for logical_id, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    assert sorted(alarms) == sorted(f"<{logical_id}.Arn>" for logical_id in logical_ids)
+    # The widgets do not overlap, on a grid of 24 columns.
+    cells = [
         (x, y)
         for widget in widgets
         for x in range(widget["x"], widget["x"] + widget["width"])
         for y in range(widget["y"], widget["y"] + widget["height"])
     ]
-    assert len(places) == len(set(places))
-    assert max(x for x, _ in places) == 23
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) == 23
 
 
-def test_the_version_is_the_same_wherever_it_stands(template: dict[str, Any]) -> None:
-    released = re.findall(r"^## \[(\S+)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+def test_the_version_is_the_same_in_template_changelog_and_code(template: dict[str, Any]) -> None:
+    released_versions = re.findall(
+        r"^## \[(\S+)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
     assert {
         template["Metadata"]["AWS::ServerlessRepo::Application"]["SemanticVersion"],
         template["Outputs"]["ProviderVersion"]["Value"],
-        released[0],
+        released_versions[0],
     } == {__version__}
     assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
 
 
-def test_the_application_can_be_published(template: dict[str, Any]) -> None:
-    """By the limits of the Serverless Application Repository.
+def test_the_metadata_meets_the_limits_of_the_serverless_application_repository(template: dict[str, Any]) -> None:
+    """Source of the limits:
 
     https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-template-publishing-applications-metadata-properties.html
     """
@@ -245,12 +260,12 @@ def test_the_application_can_be_published(template: dict[str, Any]) -> None:
         assert (ROOT / file).stat().st_size < 5_000_000
 
 
-def test_the_artifact_holds_crhelper_and_the_handler_and_is_built_by_whatever_python_there_is(tmp_path: Path) -> None:
+def test_the_artifact_contains_crhelper_and_the_handler_and_any_python_can_build_it(tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
     for tool in ("make", "sh", "cp", "mkdir"):
         (tools / tool).symlink_to(str(shutil.which(tool)))
-    # The one interpreter that there is, under a name with its version.
+    # The only interpreter on PATH. Its name includes its version.
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     (tools / name).chmod(0o755)
@@ -272,16 +287,16 @@ def test_the_artifact_holds_crhelper_and_the_handler_and_is_built_by_whatever_py
     assert {path.relative_to(deployed) for path in deployed.rglob("*") if path.is_file()} == modules
 
 
-def test_the_runtime_packages_are_crhelper_and_nothing_else() -> None:
+def test_crhelper_is_the_only_runtime_requirement() -> None:
     requirements = (ROOT / "handler" / "requirements.txt").read_text().splitlines()
     assert [line for line in requirements if line and not line.startswith("#")] == ["crhelper==2.0.12"]
 
 
-def test_importing_the_handler_builds_no_session_and_no_client() -> None:
+def test_importing_the_handler_creates_no_session_and_no_client() -> None:
     program = """
 import boto3, botocore.session
-def refuse(*_, **__): raise AssertionError("built at import")
-boto3.Session.__init__ = boto3.client = botocore.session.Session.create_client = refuse
+def fail(*_, **__): raise AssertionError("created at import")
+boto3.Session.__init__ = boto3.client = botocore.session.Session.create_client = fail
 from rotation_role_policy import custom_resource
 assert custom_resource.aws._clients == {} and "_core" not in custom_resource.aws.__dict__
 """

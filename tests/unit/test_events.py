@@ -33,16 +33,18 @@ EXPECTED = {
     "create-customer-managed-key": Expected(OWN_ID, {ROLE: [*ROTATE, "UseSecretKey"]}),
     "create-alternating-users": Expected(OWN_ID, {ROLE: [*ROTATE, "ReadSuperuserSecret", "UseSuperuserKey"]}),
     "create-several-secrets": Expected(OWN_ID, {ROLE: [*ROTATE, "UseSecretKey"]}),
-    "create-declared": Expected(OWN_ID, {ROLE: [*ROTATE, "ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode"]}),
-    "create-refused": Expected("uncreated-OrdersRotationPolicy", {}, status="FAILED"),
+    "create-with-vpc-config": Expected(
+        OWN_ID, {ROLE: [*ROTATE, "ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode"]}
+    ),
+    "create-wrong-role": Expected("uncreated-OrdersRotationPolicy", {}, status="FAILED"),
     "update-in-place": Expected(OWN_ID, {ROLE: GUIDES}, before=("create",)),
     "update-role": Expected(f"{SUCCESSOR}/{OWN_POLICY}", {ROLE: ROTATE, SUCCESSOR: ROTATE}, before=("create",)),
     "update-role-rolled-back": Expected(OWN_ID, {ROLE: ROTATE, SUCCESSOR: ROTATE}, before=("create", "update-role")),
     "delete": Expected(OWN_ID, {}, before=("create",)),
     "delete-replaced": Expected(OWN_ID, {SUCCESSOR: ROTATE}, before=("create", "update-role")),
-    "delete-never-created": Expected("uncreated-OrdersRotationPolicy", {}, before=("create-refused",)),
+    "delete-failed-create": Expected("uncreated-OrdersRotationPolicy", {}, before=("create-wrong-role",)),
     "delete-cancelled-create": Expected("orders-OrdersRotationPolicy-1K5QW0G7Y2Z8X", {}, before=("create",)),
-    "delete-all-gone": Expected(f"gone/{OWN_POLICY}", {}),
+    "delete-missing-role": Expected(f"deleted-role/{OWN_POLICY}", {}),
 }
 
 

@@ -90,7 +90,7 @@ def test_the_events_properties_are_taken_by_both_or_by_none(path: Path) -> None:
     for name in ("ResourceProperties", "OldResourceProperties"):
         if name in event:
             assert by_the_schema(event[name]) == by_the_handler(event[name])
-            assert by_the_schema(event[name]) or path.stem in ("delete-never-created", "create-refused")
+            assert by_the_schema(event[name]) or path.stem in ("delete-failed-create", "create-wrong-role")
 
 
 def well_formed(row: Property) -> st.SearchStrategy[Any]:

@@ -1,4 +1,4 @@
-"""The floor: the calls of the job on bare botocore, the answer over http.client, and nothing else."""
+"""Minimal implementation: the AWS calls with botocore, the response with http.client, and nothing else."""
 
 import http.client
 import json
@@ -14,23 +14,23 @@ session = botocore.session.get_session()
 
 @cache
 def client(service: str) -> Any:
-    """A client, when it is first needed."""
+    """Return a client. It is created on first use."""
     return session.create_client(service)
 
 
 @cache
 def tls() -> ssl.SSLContext:
-    """One for all answers."""
+    """Return the TLS context that all responses share."""
     return ssl.create_default_context()
 
 
 def handler(event: dict[str, Any], _context: Any) -> None:
-    """The entry point."""
+    """Serve one CloudFormation request."""
     properties = event["ResourceProperties"]
     secret = client("secretsmanager").describe_secret(SecretId=properties["SecretId"])
     actions = ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"]
     statements = [
-        {"Effect": "Allow", "Action": [f"secretsmanager:{one}" for one in actions], "Resource": secret["ARN"]},
+        {"Effect": "Allow", "Action": [f"secretsmanager:{action}" for action in actions], "Resource": secret["ARN"]},
         {"Effect": "Allow", "Action": "secretsmanager:GetRandomPassword", "Resource": "*"},
     ]
     if key_id := secret.get("KmsKeyId"):
@@ -40,7 +40,7 @@ def handler(event: dict[str, Any], _context: Any) -> None:
             statements.append({"Effect": "Allow", "Action": actions, "Resource": key["Arn"]})
     function = client("lambda").get_function_configuration(FunctionName=properties["RotationLambdaARN"])
     if function.get("VpcConfig", {}).get("VpcId"):
-        actions = [f"ec2:{one}NetworkInterface" for one in ("Create", "Delete", "Detach")]
+        actions = [f"ec2:{verb}NetworkInterface" for verb in ("Create", "Delete", "Detach")]
         actions.append("ec2:DescribeNetworkInterfaces")
         statements.append({"Effect": "Allow", "Action": actions, "Resource": "*"})
     role = function["Role"].rpartition("/")[2]

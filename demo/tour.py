@@ -15,7 +15,7 @@ from typing import Any
 from demo.report import Report, UnexpectedResultError, expect
 from emulator import provider
 from emulator.server import Emulator
-from emulator.stack import Stack, StackFailed
+from emulator.stack import Stack, StackError
 from rotation_role_policy_cli.exit_status import ExitStatus
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +37,7 @@ def run(report: Report, folder: Path) -> None:
 
     Raises:
         UnexpectedResultError: the result of a step is not the expected one.
-        EmulatorFailed, SamFailed, StackFailed: the emulator, sam or a stack failed.
+        EmulatorError, SamError, StackError: the emulator, sam or a stack failed.
     """
     report.introduction(
         f"This demo shows Custom::RotationRolePolicy from its deployment to its deletion. It runs on this machine, in"
@@ -295,7 +295,7 @@ class _Tour:
         before = self._policy(self.shop)
         try:
             self.shop.update(self._edited(*changes), RotationCode=self.code)
-        except StackFailed as failed:
+        except StackError as failed:
             if reason not in failed.reason:
                 raise UnexpectedResultError("Reason of the refusal", f"... {reason} ...", failed.reason) from failed
             expect("Resource that failed", "RotationRolePolicy", failed.failures[0].logical_id)

@@ -22,7 +22,7 @@ STACK_NAME = "rotation-role-policy"
 _LOG_TAIL_LINES = 20
 
 
-class SamFailed(RuntimeError):
+class SamError(RuntimeError):
     """A sam command failed. The message ends with the last lines of its log."""
 
 
@@ -33,7 +33,7 @@ def build(root: Path, build_dir: Path) -> Path:
         The built template.
 
     Raises:
-        SamFailed: with the end of the log.
+        SamError: with the end of the log.
     """
     build_dir.parent.mkdir(parents=True, exist_ok=True)
     # Not the emulator's environment: pip needs the package index.
@@ -59,7 +59,7 @@ def deploy(
         The stack, with ``ServiceToken`` among its outputs.
 
     Raises:
-        SamFailed: with the end of the log.
+        SamError: with the end of the log.
     """
     command = [
         "sam",
@@ -105,7 +105,7 @@ def save_log(emulator: Emulator, provider: Stack, path: Path) -> None:
 
 def _run(command: list[str], folder: Path, environment: dict[str, str], log: Path) -> None:
     if shutil.which(command[0], path=environment["PATH"]) is None:
-        raise SamFailed(f"{command[0]} is not installed. Run `make install`.")
+        raise SamError(f"{command[0]} is not installed. Run `make install`.")
     process = None
     try:
         with log.open("wb") as output, _signals_held():
@@ -127,7 +127,7 @@ def _run(command: list[str], folder: Path, environment: dict[str, str], log: Pat
         raise
     if status:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
-        raise SamFailed(f"{command[0]} {command[1]} ended with status {status}. The end of {log}:\n{tail}")
+        raise SamError(f"{command[0]} {command[1]} ended with status {status}. The end of {log}:\n{tail}")
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def sam_settings(folder: Path) -> dict[str, str]:
     return {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(home), "TMPDIR": str(temporary)}
 
 
-class EmulatorFailed(RuntimeError):
+class EmulatorError(RuntimeError):
     """The server did not start. The message ends with the last lines of its log."""
 
 
@@ -113,7 +113,7 @@ class Emulator:
         """Start the server and wait until it is ready.
 
         Raises:
-            EmulatorFailed: the server ended, or was not ready within `timeout` seconds.
+            EmulatorError: the server ended, or was not ready within `timeout` seconds.
         """
         if self._warden is not None:
             raise RuntimeError("The emulator is already running.")
@@ -237,14 +237,14 @@ class Emulator:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if server.poll() is not None:
-                raise EmulatorFailed(f"MiniStack ended with status {server.returncode}:\n{self.log_tail()}")
+                raise EmulatorError(f"MiniStack ended with status {server.returncode}:\n{self.log_tail()}")
             try:
                 # The status is 503, which is an OSError too, until the server is ready.
                 with opener.open(f"{self.endpoint_url}/_ministack/ready", timeout=5):
                     return
             except OSError:
                 time.sleep(0.05)
-        raise EmulatorFailed(f"MiniStack was not ready within {timeout:g} s:\n{self.log_tail()}")
+        raise EmulatorError(f"MiniStack was not ready within {timeout:g} s:\n{self.log_tail()}")
 
     def _aws_settings(self) -> dict[str, str]:
         """Return the variables that both clients and the server need."""

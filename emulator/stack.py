@@ -27,7 +27,7 @@ class Failure(NamedTuple):
     reason: str
 
 
-class StackFailed(Exception):
+class StackError(Exception):
     """A stack operation did not succeed. `failures` are in order of time, so that the first is the cause."""
 
     def __init__(self, name: str, status: str, failures: list[Failure]) -> None:
@@ -57,19 +57,19 @@ class Stack:
         self._cloudformation = emulator.client("cloudformation")
 
     def create(self, template: str, **parameters: str) -> None:
-        """Create the stack. `template` is its text. Raises `StackFailed`."""
+        """Create the stack. `template` is its text. Raises `StackError`."""
         created = self._cloudformation.create_stack(**self._request(template, parameters))
         self.id = created["StackId"]
         self._wait("CREATE_COMPLETE", known=set())
 
     def update(self, template: str, **parameters: str) -> None:
-        """Update the stack. `template` is its text. Raises `StackFailed`, even if the rollback has succeeded."""
+        """Update the stack. `template` is its text. Raises `StackError`, even if the rollback has succeeded."""
         known = {event["EventId"] for event in self.events()}
         self._cloudformation.update_stack(**self._request(template, parameters))
         self._wait("UPDATE_COMPLETE", known)
 
     def delete(self) -> None:
-        """Delete the stack. Raises `StackFailed`."""
+        """Delete the stack. Raises `StackError`."""
         known = {event["EventId"] for event in self.events()}
         self._cloudformation.delete_stack(StackName=self.name)
         self._wait("DELETE_COMPLETE", known)
@@ -116,10 +116,10 @@ class Stack:
         deadline = time.monotonic() + self._timeout
         while (status := self.status).endswith("_IN_PROGRESS"):
             if time.monotonic() > deadline:
-                raise StackFailed(self.name, f"still {status} after {self._timeout:g} s", self._failures(known))
+                raise StackError(self.name, f"still {status} after {self._timeout:g} s", self._failures(known))
             time.sleep(_POLL_SECONDS)
         if status != wanted:
-            raise StackFailed(self.name, status, self._failures(known))
+            raise StackError(self.name, status, self._failures(known))
 
     def _failures(self, known: set[str]) -> list[Failure]:
         return [

@@ -1,4 +1,4 @@
-"""Fixtures: a clean environment, a place for answers, a moto account."""
+"""Fixtures: a clean environment, a server for responses, an AWS account in moto."""
 
 import os
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from moto import mock_aws
 
 from emulator.lambda_runtime import json_log
 from rotation_role_policy.aws import transport
-from tests.support import response_server as answers_module
+from tests.support import response_server
 from tests.support.account import REGION, Account, connected
 from tests.support.response_server import ResponseServer
 
-# `make test` makes the same few examples each time, `make soak` many new ones.
+# `make test` runs the same few examples each time, `make soak` many new ones.
 settings.register_profile(
     "default",
     max_examples=25,
@@ -28,7 +28,7 @@ settings.load_profile("default")
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_real_account() -> None:
-    """No test reads the user's own AWS settings, let alone calls a real account."""
+    """Keep the tests from the user's own AWS settings and accounts."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= {
@@ -43,34 +43,34 @@ def _no_real_account() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _lambda_log() -> None:
-    """The log that the Lambda runtime sets up."""
+    """Set up the log, as the Lambda runtime does."""
     json_log.install()
 
 
 @pytest.fixture(scope="session")
-def _place_for_answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ResponseServer]:
-    with answers_module.serve(tmp_path_factory.mktemp("answers")) as (responses, authority):
+def _shared_responses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ResponseServer]:
+    with response_server.serve(tmp_path_factory.mktemp("responses")) as (responses, authority):
         transport.ssl_context.cache_clear()
         os.environ["SSL_CERT_FILE"] = str(authority)
         yield responses
 
 
 @pytest.fixture
-def responses(_place_for_answers: ResponseServer) -> ResponseServer:
-    """The place that answers are put, empty."""
-    _place_for_answers.clear()
-    return _place_for_answers
+def responses(_shared_responses: ResponseServer) -> ResponseServer:
+    """The server that receives responses, empty."""
+    _shared_responses.clear()
+    return _shared_responses
 
 
 @pytest.fixture(scope="module")
-def shared_account(_place_for_answers: ResponseServer) -> Iterator[Account]:
-    """An AWS account for all the tests of a module, which only look at it."""
+def shared_account(_shared_responses: ResponseServer) -> Iterator[Account]:
+    """An AWS account for all tests of a module, which only read it."""
     with mock_aws(config={"lambda": {"use_docker": False}}):
-        yield Account(_place_for_answers)
+        yield Account(_shared_responses)
 
 
 @pytest.fixture
 def account(responses: ResponseServer) -> Iterator[Account]:
-    """An empty AWS account, and the provider connected to it."""
+    """An empty AWS account, with the provider connected to it."""
     with connected(responses) as account:
         yield account

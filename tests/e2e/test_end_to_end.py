@@ -22,7 +22,7 @@ import pytest
 
 from demo import rotation_function
 from emulator.server import ACCOUNT_ID, REGION
-from emulator.stack import Stack, StackFailed
+from emulator.stack import Stack, StackError
 from rotation_role_policy import __version__
 from rotation_role_policy_cli import permissions
 from tests import ROOT
@@ -183,7 +183,7 @@ def test_a_role_that_does_not_match_the_pattern_fails_the_create_and_the_stack_r
     account: EmulatedAccount, name: str
 ) -> None:
     resources = one_secret(name) | {"Role": role(name.replace("e2e-", "other-"))}
-    with pytest.raises(StackFailed) as failed:
+    with pytest.raises(StackError) as failed:
         create(account, name, resources)
     assert failed.value.status == "ROLLBACK_COMPLETE"
     assert failed.value.reason.startswith("AWS denies the provider iam:GetRolePolicy on ")
@@ -199,7 +199,7 @@ def test_the_provider_cannot_put_a_policy_on_its_own_role(account: EmulatedAccou
     iam.put_role_policy(RoleName=own_role, PolicyName="any-role", PolicyDocument=document)
     try:
         policy = rotation_policy(SecretId={"Ref": "Secret"}, RoleName=own_role, VpcConfig={}, AccessCheck="Off")
-        with pytest.raises(StackFailed, match="AWS denies the provider iam:PutRolePolicy"):
+        with pytest.raises(StackError, match="AWS denies the provider iam:PutRolePolicy"):
             create(account, name, {"Secret": secret(name), "Policy": policy})
     finally:
         iam.delete_role_policy(RoleName=own_role, PolicyName="any-role")
@@ -208,7 +208,7 @@ def test_the_provider_cannot_put_a_policy_on_its_own_role(account: EmulatedAccou
 
 def test_a_secret_that_does_not_match_the_pattern_fails_the_create(account: EmulatedAccount, name: str) -> None:
     account.client("secretsmanager").create_secret(Name=f"other/{name}", SecretString="{}")
-    with pytest.raises(StackFailed, match="AWS denies the provider secretsmanager:DescribeSecret"):
+    with pytest.raises(StackError, match="AWS denies the provider secretsmanager:DescribeSecret"):
         create(account, name, one_secret(name, SecretId=f"other/{name}"))
 
 
@@ -232,7 +232,7 @@ def test_each_permission_of_the_provider_is_needed(account: EmulatedAccount, nam
                     # The secret has the full ARN of its key.
                     assert own_policy(account, create(account, name, resources))
                 else:
-                    with pytest.raises(StackFailed, match=f"AWS denies the provider {statement['Action']}"):
+                    with pytest.raises(StackError, match=f"AWS denies the provider {statement['Action']}"):
                         create(account, name, resources)
                 Stack(account.emulator, name).delete()
         finally:
@@ -271,14 +271,14 @@ def test_with_required_tags_both_the_secret_and_the_role_need_the_tag(account: E
             (["Role"], "secretsmanager:DescribeSecret", "RequiredSecretTag"),
             (["Secret"], "iam:PutRolePolicy", "RequiredRoleTag"),
         ):
-            with pytest.raises(StackFailed) as failed:
+            with pytest.raises(StackError) as failed:
                 create(account, name, tagged(one_secret(name), *tagged_ids))
             assert failed.value.status == "ROLLBACK_COMPLETE"
             assert re.search(f"AWS denies the provider {denied_action}.*{parameter}", failed.value.reason)
             Stack(account.emulator, name).delete()
 
         wrong_value = tagged(one_secret(name), "Secret", "Role", tag=TAG | {"Value": "Enabled"})
-        with pytest.raises(StackFailed, match="RequiredSecretTag"):
+        with pytest.raises(StackError, match="RequiredSecretTag"):
             create(account, name, wrong_value)
         Stack(account.emulator, name).delete()
 
@@ -304,7 +304,7 @@ def test_a_policy_can_be_removed_after_the_secret_and_the_role_have_lost_tag_and
 
 def test_with_a_required_boundary_a_role_without_it_gets_no_policy(account: EmulatedAccount, name: str) -> None:
     with provider_parameters(account, RequiredRoleBoundaryArn=BOUNDARY):
-        with pytest.raises(StackFailed) as failed:
+        with pytest.raises(StackError) as failed:
             create(account, name, one_secret(name))
         assert failed.value.status == "ROLLBACK_COMPLETE"
         assert re.search("AWS denies the provider iam:PutRolePolicy.*RequiredRoleBoundaryArn", failed.value.reason)
@@ -319,7 +319,7 @@ def test_a_failed_update_rolls_back_after_the_secret_or_the_role_has_lost_the_ta
     stack = create(account, name, one_secret(name))
     policies_before = account.policies(name)
     with provider_parameters(account, **required):
-        with pytest.raises(StackFailed, match=next(iter(required))) as failed:
+        with pytest.raises(StackError, match=next(iter(required))) as failed:
             stack.update(template(**one_secret(name, PolicyProfile="Documented")))
         assert failed.value.status == "UPDATE_ROLLBACK_COMPLETE"
         assert account.policies(name) == policies_before
@@ -448,7 +448,7 @@ def test_a_failed_update_reports_the_reason_and_rolls_back_with_the_policy_uncha
 ) -> None:
     stack = create(account, name, one_secret(name))
     policies_before = account.policies(name)
-    with pytest.raises(StackFailed) as failed:
+    with pytest.raises(StackError) as failed:
         stack.update(template(**one_secret(name, **invalid_properties)))
     assert failed.value.status == "UPDATE_ROLLBACK_COMPLETE"
     assert failed.value.reason.startswith(reason)
@@ -456,7 +456,7 @@ def test_a_failed_update_reports_the_reason_and_rolls_back_with_the_policy_uncha
 
 
 def test_a_stack_whose_create_fails_rolls_back(account: EmulatedAccount, name: str) -> None:
-    with pytest.raises(StackFailed, match="PolicyProfile") as failed:
+    with pytest.raises(StackError, match="PolicyProfile") as failed:
         create(account, name, one_secret(name, PolicyProfile="Loose"))
     assert failed.value.status == "ROLLBACK_COMPLETE"
 
@@ -507,7 +507,7 @@ def test_an_explicit_deny_on_the_role_fails_the_create(account: EmulatedAccount,
     deny = {"Effect": "Deny", "Action": "secretsmanager:PutSecretValue", "Resource": "*"}
     document = {"Version": "2012-10-17", "Statement": [deny]}
     resources["Role"]["Properties"]["Policies"].append({"PolicyName": "guardrail", "PolicyDocument": document})
-    with pytest.raises(StackFailed, match=r"secretsmanager:PutSecretValue on .* is blocked by an explicit deny"):
+    with pytest.raises(StackError, match=r"secretsmanager:PutSecretValue on .* is blocked by an explicit deny"):
         create(account, name, resources)
     Stack(account.emulator, name).delete()
 

@@ -182,6 +182,7 @@ def make_task_root(folder: Path, *, compiled: bool) -> None:
     shutil.copytree(Path(crhelper.__file__).parent, folder / "crhelper", ignore=no_bytecode)
     for module in ("plain", "minimal", "measured"):
         shutil.copy(ROOT / "benchmarks" / f"{module}.py", folder)
+    shutil.copy(ROOT / "emulator" / "lambda_runtime" / "json_log.py", folder)
     if compiled:
         compileall.compile_dir(folder, quiet=1)
 

@@ -54,6 +54,8 @@ def main() -> None:
     module, events, result = sys.argv[1:]
     with open(events) as file:
         requests: list[dict[str, Any]] = json.load(file)
+    # The Lambda runtime formats the log of all implementations.
+    importlib.import_module("json_log").install()
     handler = importlib.import_module(module).handler
     measurements = []
     for request in requests:

@@ -190,8 +190,8 @@ def create(number: int, url: str, start: Connection, outcome: Connection) -> Non
 
 def invocations(resources: int, url: str) -> Iterator[Connection]:
     """The outcomes of as many Creates, which begin when this is first asked for one."""
-    for service in ("secretsmanager", "lambda", "iam", "cloudformation"):
-        custom_resource.aws._client(service)
+    aws = custom_resource.aws
+    _ = aws.secretsmanager, aws.lambda_, aws.iam, aws.cloudformation
     gc.freeze()
     fork = get_context("fork")
     waits, start = fork.Pipe(duplex=False)

@@ -41,12 +41,11 @@ MADE_UP_ID = "one_Policy_ABCDEFGH"
 MINUTE = timedelta(minutes=1)
 
 URL = "https://iam.amazonaws.com/"
+_UNAVAILABLE: Any = {"Error": {"Code": "ServiceFailure"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
 LOST = {
     "closed": ConnectionClosedError(endpoint_url=URL),
     "slow": ReadTimeoutError(endpoint_url=URL),
-    "unavailable": ClientError(
-        {"Error": {"Code": "ServiceFailure"}, "ResponseMetadata": {"HTTPStatusCode": 503}}, "PutRolePolicy"
-    ),
+    "unavailable": ClientError(_UNAVAILABLE, "PutRolePolicy"),
 }
 """What leaves open whether the call was made."""
 PASSING = LOST | {"throttled": error("Throttling"), "two writers": error("ConcurrentModification")}

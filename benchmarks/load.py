@@ -191,8 +191,8 @@ def create(number: int, url: str, start: Connection, outcome: Connection) -> Non
 
 def invocations(resources: int, url: str) -> Iterator[Connection]:
     """Yield the outcome of each Create. The Creates start when the first outcome is requested."""
-    for service in ("secretsmanager", "lambda", "iam", "cloudformation"):
-        custom_resource.aws._client(service)
+    aws = custom_resource.aws
+    _ = aws.secretsmanager, aws.lambda_, aws.iam, aws.cloudformation
     gc.freeze()
     fork = get_context("fork")
     wait_end, start_end = fork.Pipe(duplex=False)

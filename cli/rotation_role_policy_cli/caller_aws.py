@@ -1,15 +1,22 @@
 """Calls to AWS with the credentials of the user who runs the command."""
 
+from __future__ import annotations
+
 import os
 import time
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import botocore.session
 
 from rotation_role_policy import arn
-from rotation_role_policy.aws.client import Aws
+from rotation_role_policy.aws.client import CLIENT_CONFIG, Aws, Client, Parameters, Response, iam_action
+
+if TYPE_CHECKING:
+    from types_boto3_rds import RDSClient
+    from types_boto3_ssm import SSMClient
+    from types_boto3_sts import STSClient
 
 PATIENCE_SECONDS = 30.0
 """How long each call is retried after throttling or a connection error."""
@@ -20,6 +27,8 @@ class CallerAws(Aws):
 
     `profile` and `region` are those of the AWS CLI; None stands for the environment's. `progress` is called with each
     action, such as ``iam:GetRole``, before the call.
+
+    The first use of a client raises botocore's own errors for a missing profile or region.
     """
 
     def __init__(self, profile: str | None, region: str | None, progress: Callable[[str], None]) -> None:
@@ -29,26 +38,41 @@ class CallerAws(Aws):
         self._region = region or os.environ.get("AWS_REGION")
         self._progress = progress
 
-    def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Return the response to an operation, as `Aws.call` does.
+    @cached_property
+    def rds(self) -> RDSClient:
+        """The client of RDS."""
+        return self._configure(self._session.client("rds", config=CLIENT_CONFIG))
 
-        Raises what `Aws.call` raises, and botocore's own errors for a missing profile or region.
-        """
-        self._progress(f"{service}:{operation}")
+    @cached_property
+    def ssm(self) -> SSMClient:
+        """The client of Systems Manager."""
+        return self._configure(self._session.client("ssm", config=CLIENT_CONFIG))
+
+    @cached_property
+    def sts(self) -> STSClient:
+        """The client of STS."""
+        return self._configure(self._session.client("sts", config=CLIENT_CONFIG))
+
+    def call(
+        self, method: Callable[Parameters, Response], *args: Parameters.args, **parameters: Parameters.kwargs
+    ) -> Response:
+        """Call AWS and return the response, as `Aws.call` does."""
+        self._progress(iam_action(method))
         self.begin_request(time.monotonic() + PATIENCE_SECONDS)
-        return super().call(service, operation, **parameters)
+        return super().call(method, *args, **parameters)
 
     @cached_property
     def caller(self) -> arn.Arn:
         """The ARN of the user's identity. Its partition and account are those of the provider."""
-        return arn.parse(self.call("sts", "GetCallerIdentity")["Arn"])
+        return arn.parse(self.call(self.sts.get_caller_identity)["Arn"])
 
     @cached_property
-    def _session(self) -> botocore.session.Session:
+    def _botocore_session(self) -> botocore.session.Session:
         session = botocore.session.Session(profile=self._profile)
         if self._region:
             session.set_config_variable("region", self._region)
         return session
 
-    def _configure(self, client: Any) -> None:
+    def _configure(self, client: Client) -> Client:
         """Leave the client as it is: botocore knows the user's proxies and certificate authorities."""
+        return client

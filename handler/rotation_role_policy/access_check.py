@@ -9,10 +9,12 @@ Sources: contract, section 6, https://docs.aws.amazon.com/IAM/latest/APIReferenc
 https://github.com/aws/aws-cli/issues/10525
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws, is_throttling
@@ -20,6 +22,9 @@ from rotation_role_policy.errors import AwsApiError, ErrorCode, RequestError, qu
 from rotation_role_policy.policy import Caller, Document, Grant, grants, via_service
 from rotation_role_policy.policy_grammar import as_list
 from rotation_role_policy.state import Secret, State
+
+if TYPE_CHECKING:
+    from types_boto3_iam.type_defs import ContextEntryTypeDef, EvaluationResultTypeDef
 
 MAX_ATTEMPTS = 3
 """Attempts at a simulation that fails. `PolicyEvaluation` is an HTTP 500 that retries do not help."""
@@ -138,18 +143,17 @@ def _run(aws: Aws, role_arn: str, document: str, simulation: Simulation) -> list
         AwsApiError: the simulator failed.
     """
     try:
-        results = list(
-            aws.paginate(
-                "SimulatePrincipalPolicy",
-                "EvaluationResults",
-                max_attempts=MAX_ATTEMPTS,
-                PolicySourceArn=role_arn,
-                PolicyInputList=[document],
-                ActionNames=simulation.actions,
-                ResourceArns=simulation.resources,
-                ContextEntries=[_context_entry(key, value) for key, value in simulation.context.items()],
+        with aws.max_attempts(MAX_ATTEMPTS):
+            pages = list(
+                aws.paginate(
+                    aws.iam.simulate_principal_policy,
+                    PolicySourceArn=role_arn,
+                    PolicyInputList=[document],
+                    ActionNames=simulation.actions,
+                    ResourceArns=simulation.resources,
+                    ContextEntries=[_context_entry(key, value) for key, value in simulation.context.items()],
+                )
             )
-        )
     except AwsApiError as error:
         if error.code == "NoSuchEntity":
             raise role_not_found(role_arn) from error
@@ -161,6 +165,7 @@ def _run(aws: Aws, role_arn: str, document: str, simulation: Simulation) -> list
         # are not documented.
         single_actions = (simulation._replace(actions=[action]) for action in simulation.actions)
         return [warning for single in single_actions for warning in _run(aws, role_arn, document, single)]
+    results = [result for page in pages for result in page.get("EvaluationResults", [])]
     return [warning for result in results for warning in _warnings(role_arn, simulation, result)]
 
 
@@ -169,24 +174,25 @@ def _not_simulated(simulation: Simulation, error: AwsApiError, suffix: str = "")
     return AccessWarning(tuple(simulation.actions), tuple(simulation.resources), reason)
 
 
-def _context_entry(key: str, value: str | bool) -> dict[str, Any]:
+def _context_entry(key: str, value: str | bool) -> ContextEntryTypeDef:
     if isinstance(value, bool):
         return {"ContextKeyName": key, "ContextKeyType": "boolean", "ContextKeyValues": [str(value).lower()]}
     return {"ContextKeyName": key, "ContextKeyType": "string", "ContextKeyValues": [value]}
 
 
-def _warnings(role_arn: str, simulation: Simulation, result: dict[str, Any]) -> Iterator[AccessWarning]:
+def _warnings(role_arn: str, simulation: Simulation, result: EvaluationResultTypeDef) -> Iterator[AccessWarning]:
     """Yield the warnings of one result. Raises `RequestError` if the action is certainly blocked on a resource."""
     # A result without resource-specific results is about all resources. Its resource name can be a pattern of an ARN.
     name = result.get("EvalResourceName")
     name = name if name in simulation.resources else simulation.resources[0]
-    overall = {**result, "EvalResourceDecision": result["EvalDecision"], "EvalResourceName": name}
+    overall: dict[str, Any] = {**result, "EvalResourceDecision": result["EvalDecision"], "EvalResourceName": name}
     # The effect of SCPs and the missing context keys may be only in the overall result.
     defaults = {
         "OrganizationsDecisionDetail": result.get("OrganizationsDecisionDetail"),
         "MissingContextValues": result.get("MissingContextValues"),
     }
-    for resource_result in result.get("ResourceSpecificResults") or [overall]:
+    resource_results: list[Any] = result.get("ResourceSpecificResults") or [overall]
+    for resource_result in resource_results:
         decision = defaults | resource_result
         if decision["EvalResourceDecision"] == "allowed":
             continue

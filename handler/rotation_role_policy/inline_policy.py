@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AwsApiError, ErrorCode, RequestError, quoted, role_not_found
@@ -17,23 +17,24 @@ ROLE_LIMIT = 10_240
 def read(aws: Aws, role_name: str, policy_name: str) -> Document | None:
     """Return the document of the role's policy with this name; None if the policy or the role does not exist."""
     try:
-        response = aws.call("iam", "GetRolePolicy", RoleName=role_name, PolicyName=policy_name)
+        response = aws.call(aws.iam.get_role_policy, RoleName=role_name, PolicyName=policy_name)
     except AwsApiError as error:
         if error.code == "NoSuchEntity":
             return None
         raise
-    document: Document = response["PolicyDocument"]
-    return document
+    # botocore decodes the document.
+    return cast(Document, response["PolicyDocument"])
 
 
 def read_others(aws: Aws, role_name: str, policy_name: str) -> dict[str, Document]:
     """Return the role's other inline policies: documents by name. Raises `RequestError` if the role does not exist."""
     try:
-        names = list(aws.paginate("ListRolePolicies", "PolicyNames", RoleName=role_name))
+        pages = list(aws.paginate(aws.iam.list_role_policies, RoleName=role_name))
     except AwsApiError as error:
         if error.code == "NoSuchEntity":
             raise role_not_found(role_name) from error
         raise
+    names = [name for page in pages for name in page.get("PolicyNames", [])]
     # A policy can be deleted between the two calls.
     documents = {name: read(aws, role_name, name) for name in names if name != policy_name}
     return {name: document for name, document in documents.items() if document}
@@ -57,7 +58,7 @@ def put(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
     """
     try:
         text = json.dumps(document)
-        aws.call_on_role("PutRolePolicy", RoleName=role_name, PolicyName=policy_name, PolicyDocument=text)
+        aws.call_on_role(aws.iam.put_role_policy, RoleName=role_name, PolicyName=policy_name, PolicyDocument=text)
     except AwsApiError as error:
         if error.code == "NoSuchEntity":
             raise role_not_found(role_name) from error
@@ -79,7 +80,7 @@ def put(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
 def delete(aws: Aws, role_name: str, policy_name: str) -> bool:
     """Delete the policy with this name. Returns False if the policy or the role does not exist."""
     try:
-        aws.call("iam", "DeleteRolePolicy", RoleName=role_name, PolicyName=policy_name)
+        aws.call(aws.iam.delete_role_policy, RoleName=role_name, PolicyName=policy_name)
     except AwsApiError as error:
         # A role that only AWS can modify cannot have the policy, because the provider could not have put it there.
         if error.code in ("NoSuchEntity", "UnmodifiableEntity"):

@@ -4,9 +4,11 @@
 (`keys`), and one GetFunctionConfiguration call, or in declared mode one GetRole call.
 """
 
+from __future__ import annotations
+
 import logging
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws, what_limits
@@ -15,6 +17,13 @@ from rotation_role_policy.keys import Keys
 from rotation_role_policy.policy_grammar import as_list, matches
 from rotation_role_policy.properties import Properties
 from rotation_role_policy.state import Role, Secret, State
+
+if TYPE_CHECKING:
+    from types_boto3_lambda.type_defs import (
+        FunctionConfigurationResponseTypeDef,
+        GetFunctionConfigurationRequestTypeDef,
+    )
+    from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
 logger = logging.getLogger(__name__)
 
@@ -82,23 +91,23 @@ def find_function(aws: Aws, properties: Properties, account: str) -> Function:
         for secret_id in properties.secret_ids:
             # One secret that reports its function is enough.
             with suppress(AwsApiError, AccessDeniedError):
-                secrets.append(aws.call("secretsmanager", "DescribeSecret", SecretId=secret_id))
+                secrets.append(aws.call(aws.secretsmanager.describe_secret, SecretId=secret_id))
     return _get_function(aws, properties, secrets, account)
 
 
 def describe_role(aws: Aws, role_name: str) -> Role:
     """Return the role with this name. Raises `AwsApiError` if it does not exist."""
-    role = aws.call("iam", "GetRole", RoleName=role_name)["Role"]
+    role = aws.call(aws.iam.get_role, RoleName=role_name)["Role"]
     return Role(role["RoleName"], role["Arn"])
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
-def _describe_secret(aws: Aws, property_name: str, secret_id: str) -> dict[str, Any]:
+def _describe_secret(aws: Aws, property_name: str, secret_id: str) -> DescribeSecretResponseTypeDef:
     subject = f"{property_name} {quoted(secret_id)}"
     try:
-        secret = aws.call("secretsmanager", "DescribeSecret", SecretId=secret_id)
+        secret = aws.call(aws.secretsmanager.describe_secret, SecretId=secret_id)
     except AccessDeniedError as error:
         # AWS also denies a name that does not exist, because there is no ARN to match SecretNamePattern, and no tag.
         raise AccessDeniedError(
@@ -124,7 +133,7 @@ def _describe_secret(aws: Aws, property_name: str, secret_id: str) -> dict[str, 
     return secret
 
 
-def _check_not_managed(property_name: str, secret_id: str, secret: dict[str, Any]) -> None:
+def _check_not_managed(property_name: str, secret_id: str, secret: DescribeSecretResponseTypeDef) -> None:
     # https://docs.aws.amazon.com/secretsmanager/latest/userguide/service-linked-secrets.html
     if owner := secret.get("OwningService"):
         raise RequestError(
@@ -141,7 +150,7 @@ _DATABASE_TAGS = {
 """By lower-case name, because the case varies."""
 
 
-def _superuser_secret(keys: Keys, secret: dict[str, Any]) -> Secret:
+def _superuser_secret(keys: Keys, secret: DescribeSecretResponseTypeDef) -> Secret:
     key_arn = keys.customer_managed_key_arn("SuperuserSecretId", secret)
     tags = _tags(secret)
     if secret.get("OwningService") != "rds":
@@ -157,14 +166,16 @@ def _superuser_secret(keys: Keys, secret: dict[str, Any]) -> Secret:
     return Secret(secret["ARN"], key_arn, tags, managed_by_rds=True, database_arns=database_arns)
 
 
-def _tags(secret: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def _tags(secret: DescribeSecretResponseTypeDef) -> tuple[tuple[str, str], ...]:
     return tuple((tag["Key"], tag.get("Value", "")) for tag in secret.get("Tags", ()))
 
 
 # --- function and role ------------------------------------------------------------------------------------------------
 
 
-def _get_function(aws: Aws, properties: Properties, secrets: list[dict[str, Any]], account: str) -> Function:
+def _get_function(
+    aws: Aws, properties: Properties, secrets: list[DescribeSecretResponseTypeDef], account: str
+) -> Function:
     """Return the rotation function: inspected, or as declared."""
     if properties.subnet_ids is not None:
         return Function("", _declared_role(aws, str(properties.role_name)), bool(properties.subnet_ids))
@@ -175,17 +186,19 @@ def _get_function(aws: Aws, properties: Properties, secrets: list[dict[str, Any]
 
 
 def _function_configuration(
-    aws: Aws, properties: Properties, secrets: list[dict[str, Any]], account: str
-) -> tuple[dict[str, Any], Role]:
+    aws: Aws, properties: Properties, secrets: list[DescribeSecretResponseTypeDef], account: str
+) -> tuple[FunctionConfigurationResponseTypeDef, Role]:
     """Return the configuration of the rotation function, and its execution role."""
     function_id = _function_id(properties, secrets)
     subject = f"RotationLambdaARN {quoted(function_id)}"
     if not properties.rotation_lambda_arn:
         subject = f"{properties.secret_property} reports the rotation function {quoted(function_id)}"
     name, qualifier = arn.split_qualifier(function_id)
-    parameters: dict[str, Any] = {"FunctionName": name} | ({"Qualifier": qualifier} if qualifier else {})
+    parameters: GetFunctionConfigurationRequestTypeDef = {"FunctionName": name}
+    if qualifier:
+        parameters["Qualifier"] = qualifier
     try:
-        configuration = aws.call("lambda", "GetFunctionConfiguration", **parameters)
+        configuration = aws.call(aws.lambda_.get_function_configuration, **parameters)
     except AwsApiError as error:
         if error.code == "ResourceNotFoundException":
             raise RequestError(
@@ -208,7 +221,7 @@ def _function_configuration(
     return configuration, role
 
 
-def _function_id(properties: Properties, secrets: list[dict[str, Any]]) -> str:
+def _function_id(properties: Properties, secrets: list[DescribeSecretResponseTypeDef]) -> str:
     """Return the function's name or ARN: `RotationLambdaARN`, else the function that the secrets report."""
     if properties.rotation_lambda_arn:
         return properties.rotation_lambda_arn
@@ -224,13 +237,13 @@ def _function_id(properties: Properties, secrets: list[dict[str, Any]]) -> str:
             f"{property_name}: the secrets report different rotation functions, or different versions of one:"
             f" {quoted(reported[0])} and {quoted(reported[1])}. Give RotationLambdaARN.",
         )
-    return str(reported[0])
+    return reported[0]
 
 
 def _declared_role(aws: Aws, role_id: str) -> Role:
     """Return the role with this name or ARN, and check that Lambda can assume it."""
     try:
-        description = aws.call_on_role("GetRole", RoleName=arn.role_name(role_id))["Role"]
+        description = aws.call_on_role(aws.iam.get_role, RoleName=arn.role_name(role_id))["Role"]
     except AwsApiError as error:
         if error.code == "NoSuchEntity":
             raise RequestError(
@@ -245,7 +258,8 @@ def _declared_role(aws: Aws, role_id: str) -> Role:
             f"RoleName {quoted(role_id)} is not the ARN of the role with this name, which is {quoted(role.arn)}. Use"
             f" this ARN, or the name.",
         )
-    if not _lambda_can_assume(description["AssumeRolePolicyDocument"]):
+    # botocore decodes the document.
+    if not _lambda_can_assume(cast(dict[str, Any], description["AssumeRolePolicyDocument"])):
         raise RequestError(
             f"RoleName {quoted(role.name)}: Lambda cannot assume this role. Allow sts:AssumeRole to the service"
             f" principal lambda.amazonaws.com in the role's trust policy.",

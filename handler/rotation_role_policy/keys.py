@@ -3,12 +3,17 @@
 Source: contract, section 5, "Which key".
 """
 
+from __future__ import annotations
+
 import logging
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, ErrorCode, RequestError, quoted
+
+if TYPE_CHECKING:
+    from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +25,7 @@ class Keys:
         self._aws = aws
         self._resolved: dict[str, str | None] = {}
 
-    def customer_managed_key_arn(self, property_name: str, secret: dict[str, Any]) -> str | None:
+    def customer_managed_key_arn(self, property_name: str, secret: DescribeSecretResponseTypeDef) -> str | None:
         """Return the full ARN of a secret's customer managed key; None if the secret uses the AWS managed key.
 
         Args:
@@ -41,7 +46,7 @@ class Keys:
 
     def _describe(self, subject: str, key_id: str, key_arn: str) -> str | None:
         try:
-            key = self._aws.call("kms", "DescribeKey", KeyId=key_arn)["KeyMetadata"]
+            key = self._aws.call(self._aws.kms.describe_key, KeyId=key_arn)["KeyMetadata"]
         except AccessDeniedError as error:
             if not arn.KEY.fullmatch(key_id):
                 raise
@@ -65,7 +70,7 @@ class Keys:
                 f" key, or encrypt the secret with another key.",
                 ErrorCode.RESOURCE_CONFLICT,
             )
-        return None if key["KeyManager"] == "AWS" else str(key["Arn"])
+        return None if key["KeyManager"] == "AWS" else key["Arn"]
 
 
 def _arn_in_account_of(secret_arn: str, key_id: str) -> str:

@@ -41,12 +41,11 @@ GENERATED_ID = "one_Policy_ABCDEFGH"
 MINUTE = timedelta(minutes=1)
 
 URL = "https://iam.amazonaws.com/"
+_UNAVAILABLE: Any = {"Error": {"Code": "ServiceFailure"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
 UNKNOWN_OUTCOME = {
     "closed": ConnectionClosedError(endpoint_url=URL),
     "slow": ReadTimeoutError(endpoint_url=URL),
-    "unavailable": ClientError(
-        {"Error": {"Code": "ServiceFailure"}, "ResponseMetadata": {"HTTPStatusCode": 503}}, "PutRolePolicy"
-    ),
+    "unavailable": ClientError(_UNAVAILABLE, "PutRolePolicy"),
 }
 """Errors that leave open whether AWS has served the call."""
 RETRYABLE = UNKNOWN_OUTCOME | {"throttled": error("Throttling"), "two writers": error("ConcurrentModification")}

@@ -292,12 +292,21 @@ def test_crhelper_is_the_only_runtime_requirement() -> None:
     assert [line for line in requirements if line and not line.startswith("#")] == ["crhelper==2.0.12"]
 
 
+def test_importing_the_handler_imports_no_types_that_lambda_lacks() -> None:
+    program = """
+import sys
+from rotation_role_policy import custom_resource
+assert not [name for name in sys.modules if name.startswith(("types_boto3", "mypy", "typing_extensions"))]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "handler")})
+
+
 def test_importing_the_handler_creates_no_session_and_no_client() -> None:
     program = """
 import boto3, botocore.session
 def fail(*_, **__): raise AssertionError("created at import")
-boto3.Session.__init__ = boto3.client = botocore.session.Session.create_client = fail
+boto3.Session.__init__ = boto3.client = botocore.session.Session.__init__ = fail
 from rotation_role_policy import custom_resource
-assert custom_resource.aws._clients == {} and "_core" not in custom_resource.aws.__dict__
+assert not {"_session", "cloudformation", "iam", "kms", "lambda_", "secretsmanager"} & vars(custom_resource.aws).keys()
 """
     subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "handler")})

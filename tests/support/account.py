@@ -1,5 +1,7 @@
 """An AWS account in moto, with what a rotation needs, and CloudFormation's requests to the provider."""
 
+from __future__ import annotations
+
 import io
 import json
 import os
@@ -10,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import boto3
@@ -19,7 +21,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from rotation_role_policy import custom_resource
-from rotation_role_policy.aws.client import Aws
+from rotation_role_policy.aws.client import Aws, Client, Parameters, Response, iam_action
 from rotation_role_policy.cloudformation.provider import CustomResource
 from rotation_role_policy_cli.caller_aws import CallerAws
 from tests.support.fake_cloudformation import FakeCloudFormation
@@ -35,12 +37,15 @@ OWN_POLICY = "DatabaseRotationPolicy-697baaecb2ba"
 Trouble = BaseException | Callable[[], Any]
 """What is raised, or what else happens at that moment."""
 
-_SESSION = botocore.session.get_session()
+BOTOCORE_SESSION = botocore.session.get_session()
+SESSION = boto3.Session(botocore_session=BOTOCORE_SESSION)
+"""One for all tests: it reads botocore's data once."""
 
 
 @cache
 def _client(service: str) -> Any:
-    return boto3.Session(botocore_session=_SESSION).client(service, region_name=REGION)
+    make: Any = SESSION.client
+    return make(service, region_name=REGION)
 
 
 @dataclass
@@ -246,26 +251,22 @@ def _next_trouble(troubles: list[Trouble] | None) -> None:
 class WatchedAws(Aws):
     """`Aws` that notes its calls in a `Account`, fails where the world says so, and answers simulations from it."""
 
-    # One for all tests: it reads botocore's data once.
-    _session = _SESSION
+    _botocore_session, _session = BOTOCORE_SESSION, SESSION
 
     def __init__(self, account: Account) -> None:
         super().__init__()
         self._world = account
 
-    def _client(self, service: str) -> Any:
-        is_new = service not in self._clients
-        client = super()._client(service)
-        if is_new:
-            watch(self._world, client, service)
+    def _configure(self, client: Client) -> Client:
+        """Watch a new client. Moto answers in place of botocore's own transport, so that this stays."""
+        watch(self._world, client)
         return client
 
-    def _configure(self, client: Any) -> None:
-        """Moto answers in botocore's own place."""
 
-
-def watch(account: Account, client: Any, service: str) -> None:
+def watch(account: Account, client: Any) -> None:
     """Notes the calls of a botocore client in `account`, and has them fail where it says so."""
+
+    service = client.meta.service_model.service_name
 
     def note(params: dict[str, Any], model: Any, **_: Any) -> None:
         action = f"{service}:{model.name}"
@@ -301,16 +302,17 @@ def watched_caller_aws(account: Account) -> type[CallerAws]:
 
     class WatchedCallerAws(CallerAws):
         @cached_property
-        def _session(self) -> Any:
-            # One for all tests, where nothing about it is the test's own: it reads botocore's data once.
-            own = self._profile or self._region or "AWS_DEFAULT_REGION" not in os.environ
-            return CallerAws._session.func(self) if own else _SESSION  # type: ignore[attr-defined]
+        def _botocore_session(self) -> botocore.session.Session:
+            # The shared one, unless the test chooses the profile or the region.
+            is_own = self._profile or self._region or "AWS_DEFAULT_REGION" not in os.environ
+            return super()._botocore_session if is_own else BOTOCORE_SESSION
 
-        def _client(self, service: str) -> Any:
-            is_new = service not in self._clients
-            client = super()._client(service)
-            if is_new:
-                watch(account, client, service)
+        @cached_property
+        def _session(self) -> boto3.Session:
+            return SESSION if self._botocore_session is BOTOCORE_SESSION else super()._session
+
+        def _configure(self, client: Client) -> Client:
+            watch(account, client)
             return client
 
     return WatchedCallerAws
@@ -323,10 +325,14 @@ class AlteredAws(WatchedAws):
         super().__init__(account)
         self._alter = alter
 
-    def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+    def call(
+        self, method: Callable[Parameters, Response], *args: Parameters.args, **parameters: Parameters.kwargs
+    ) -> Response:
         """As `Aws.call`."""
-        response = super().call(service, operation, **parameters)
-        return self._alter[operation](response) if operation in self._alter else response
+        response: Any = super().call(method, *args, **parameters)
+        if alter := self._alter.get(iam_action(method).split(":")[1]):
+            response = alter(response)
+        return cast(Response, response)
 
 
 def managed_secret(account: Account, **more: Any) -> AlteredAws:

@@ -354,9 +354,11 @@ def test_an_action_that_the_simulator_does_not_take_at_all_is_a_warning(account:
     assert warnings[0].reason == 'the policy simulator failed (InvalidInput: "Invalid Entity Arn")'
 
 
-UNAVAILABLE = ClientError(
-    {"Error": {"Code": "PolicyEvaluation", "Message": "down"}, "ResponseMetadata": {"HTTPStatusCode": 500}}, "Operation"
-)
+_UNAVAILABLE_RESPONSE: Any = {
+    "Error": {"Code": "PolicyEvaluation", "Message": "down"},
+    "ResponseMetadata": {"HTTPStatusCode": 500},
+}
+UNAVAILABLE = ClientError(_UNAVAILABLE_RESPONSE, "SimulatePrincipalPolicy")
 
 
 @pytest.mark.parametrize(

@@ -400,7 +400,7 @@ def test_declared_mode_wants_a_role_that_lambda_can_assume(account: Account, sta
     [("eu-central-1", "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn"), ("us-gov-west-1", "amazonaws.com")],
 )
 def test_the_dns_suffix_is_that_of_the_secrets_partition(account: Account, region: str, suffix: str) -> None:
-    partition = WatchedAws(account)._session.get_partition_for_region(region)
+    partition = WatchedAws(account)._botocore_session.get_partition_for_region(region)
     assert WatchedAws(account).dns_suffix(partition) == suffix
 
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 from rotation_role_policy import access_check, arn, inline_policy, inspection, policy
 from rotation_role_policy.attributes import attributes
@@ -176,11 +177,12 @@ def _managed_policies(aws: CallerAws, role_name: str, notes: list[str]) -> dict[
     """Read the managed policies of a role: documents keyed by their names in words."""
     documents: dict[str, Document] = {}
     try:
-        for attached in aws.paginate("ListAttachedRolePolicies", "AttachedPolicies", RoleName=role_name):
-            policy_arn = attached["PolicyArn"]
-            version = aws.call("iam", "GetPolicy", PolicyArn=policy_arn)["Policy"]["DefaultVersionId"]
-            described = aws.call("iam", "GetPolicyVersion", PolicyArn=policy_arn, VersionId=version)
-            documents[f"the managed policy {policy_arn}"] = described["PolicyVersion"]["Document"]
+        pages = aws.paginate(aws.iam.list_attached_role_policies, RoleName=role_name)
+        for policy_arn in (policy["PolicyArn"] for page in pages for policy in page.get("AttachedPolicies", [])):
+            version = aws.call(aws.iam.get_policy, PolicyArn=policy_arn)["Policy"]["DefaultVersionId"]
+            described = aws.call(aws.iam.get_policy_version, PolicyArn=policy_arn, VersionId=version)
+            # botocore decodes the document.
+            documents[f"the managed policy {policy_arn}"] = cast(Document, described["PolicyVersion"]["Document"])
     except (AccessDeniedError, AwsApiError) as failure:
         notes.append(f"Not all managed policies of the role were inspected: {_cause(failure)}.")
     return documents

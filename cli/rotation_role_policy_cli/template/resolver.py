@@ -4,11 +4,13 @@ References to parameters, pseudo parameters, mappings, conditions, exports and r
 resolved to the values that they have now. Any other reference raises `TemplateError`; nothing is guessed.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rotation_role_policy.errors import AwsApiError, quoted_text
 from rotation_role_policy.properties import PROPERTIES
@@ -16,7 +18,10 @@ from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.file import TemplateError
-from rotation_role_policy_cli.template.stack import Stack, StackResource, pages
+from rotation_role_policy_cli.template.stack import Stack, StackResource
+
+if TYPE_CHECKING:
+    from types_boto3_rds.type_defs import DBClusterTypeDef, DBInstanceTypeDef
 
 _NO_VALUE = object()
 """The value of `AWS::NoValue`: the property, or the item of a list, is left out."""
@@ -187,8 +192,9 @@ class Template:
         logical_id, attribute = argument.split(".", 1) if isinstance(argument, str) else map(self._value, argument)
         resource = self._stack_resource(logical_id)
         if resource.type == "AWS::CloudFormation::Stack" and attribute.startswith("Outputs."):
-            nested = self._aws.call("cloudformation", "DescribeStacks", StackName=resource.physical_id)["Stacks"][0]
-            outputs = {output["OutputKey"]: output["OutputValue"] for output in nested.get("Outputs", ())}
+            response = self._aws.call(self._aws.cloudformation.describe_stacks, StackName=resource.physical_id)
+            nested = response["Stacks"][0]
+            outputs = {output["OutputKey"]: output["OutputValue"] for output in nested.get("Outputs", [])}
             output_key = attribute.removeprefix("Outputs.")
             if output_key not in outputs:
                 raise TemplateError(f"the nested stack {logical_id} has no output {output_key}.")
@@ -241,9 +247,10 @@ class Template:
 
     def _import_value(self, argument: Any) -> str:
         name = self._value(argument)
-        for export in pages(self._aws, "ListExports", "Exports"):
-            if export["Name"] == name:
-                return str(export["Value"])
+        for page in self._aws.paginate(self._aws.cloudformation.list_exports):
+            for export in page["Exports"]:
+                if export["Name"] == name:
+                    return export["Value"]
         raise TemplateError(f"{self._aws.region()} has no export {quoted_text(name)}.")
 
     def _condition(self, condition: Any) -> bool:
@@ -275,14 +282,14 @@ class Template:
 
     def _ssm(self, name: str) -> str:
         try:
-            parameter = self._aws.call("ssm", "GetParameter", Name=name)["Parameter"]
+            parameter = self._aws.call(self._aws.ssm.get_parameter, Name=name)["Parameter"]
         except AwsApiError as failure:
             if failure.code in ("ParameterNotFound", "ParameterVersionNotFound"):
                 raise TemplateError(f"{self._aws.region()} has no SSM parameter {quoted_text(name)}.") from failure
             raise
         if parameter["Type"] == "SecureString":
             raise TemplateError(f"preview does not read the SSM parameter {quoted_text(name)}: it is a SecureString.")
-        return str(parameter["Value"])
+        return parameter["Value"]
 
 
 @contextmanager
@@ -338,7 +345,7 @@ def _function_arn(aws: CallerAws, name: str) -> str:
 
 def _role_arn(aws: CallerAws, name: str) -> str:
     # The ARN has the role's path, the name does not.
-    return str(aws.call("iam", "GetRole", RoleName=name)["Role"]["Arn"])
+    return aws.call(aws.iam.get_role, RoleName=name)["Role"]["Arn"]
 
 
 def _key_arn(aws: CallerAws, key_id: str) -> str:
@@ -349,14 +356,20 @@ def _itself(_: CallerAws, physical_id: str) -> str:
     return physical_id
 
 
-def _master_user_secret(operation: str, key: str, parameter: str) -> Callable[[CallerAws, str], str]:
-    def resolve(aws: CallerAws, name: str) -> str:
-        [database] = aws.call("rds", operation, **{parameter: name})[key]
-        if "MasterUserSecret" not in database:
-            raise TemplateError(f"RDS does not manage the master user password of {name}: it has no MasterUserSecret.")
-        return str(database["MasterUserSecret"]["SecretArn"])
+def _cluster_secret_arn(aws: CallerAws, name: str) -> str:
+    [cluster] = aws.call(aws.rds.describe_db_clusters, DBClusterIdentifier=name)["DBClusters"]
+    return _master_user_secret_arn(cluster, name)
 
-    return resolve
+
+def _instance_secret_arn(aws: CallerAws, name: str) -> str:
+    [instance] = aws.call(aws.rds.describe_db_instances, DBInstanceIdentifier=name)["DBInstances"]
+    return _master_user_secret_arn(instance, name)
+
+
+def _master_user_secret_arn(database: DBClusterTypeDef | DBInstanceTypeDef, name: str) -> str:
+    if "MasterUserSecret" not in database:
+        raise TemplateError(f"RDS does not manage the master user password of {name}: it has no MasterUserSecret.")
+    return database["MasterUserSecret"]["SecretArn"]
 
 
 _ATTRIBUTES: dict[tuple[str, str], Callable[[CallerAws, str], str]] = {
@@ -366,12 +379,8 @@ _ATTRIBUTES: dict[tuple[str, str], Callable[[CallerAws, str], str]] = {
     ("AWS::KMS::Key", "KeyId"): _itself,
     ("AWS::Lambda::Alias", "AliasArn"): _itself,
     ("AWS::Lambda::Function", "Arn"): _function_arn,
-    ("AWS::RDS::DBCluster", "MasterUserSecret.SecretArn"): _master_user_secret(
-        "DescribeDBClusters", "DBClusters", "DBClusterIdentifier"
-    ),
-    ("AWS::RDS::DBInstance", "MasterUserSecret.SecretArn"): _master_user_secret(
-        "DescribeDBInstances", "DBInstances", "DBInstanceIdentifier"
-    ),
+    ("AWS::RDS::DBCluster", "MasterUserSecret.SecretArn"): _cluster_secret_arn,
+    ("AWS::RDS::DBInstance", "MasterUserSecret.SecretArn"): _instance_secret_arn,
     ("AWS::SecretsManager::Secret", "Id"): _itself,
     ("AWS::Serverless::Function", "Arn"): _function_arn,
 }

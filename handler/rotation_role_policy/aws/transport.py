@@ -19,7 +19,7 @@ CONNECT_SECONDS = 3
 READ_SECONDS = 10
 
 
-class ConnectionFailedError(HTTPClientError):  # type: ignore[misc]  # botocore has no types
+class ConnectionFailedError(HTTPClientError):
     """There was no response, or only a part of it."""
 
     fmt = "{error}"
@@ -48,7 +48,7 @@ def _pool() -> urllib3.PoolManager:
     )
 
 
-def _send(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+def _send(request: AWSPreparedRequest, **_event: Any) -> AWSResponse:
     """Send a prepared request and return the response. Raises `ConnectionFailedError` if there is none."""
     try:
         http_response = _pool().urlopen(
@@ -62,7 +62,8 @@ def _send(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
             preload_content=False,
             decode_content=False,
         )
-        response = AWSResponse(request.url, http_response.status, http_response.headers, http_response)
+        headers: Any = http_response.headers  # as botocore does, whatever its types say
+        response = AWSResponse(request.url, http_response.status, headers, http_response)
         # Read to the end, so that the connection can be reused.
         _ = response.content
     except urllib3.exceptions.HTTPError as error:

@@ -5,17 +5,22 @@ not report the status, the functions return an unknown status instead of raising
 reason. Source: contract, section 4, "Rollback" and "Superseded requests".
 """
 
+from __future__ import annotations
+
 import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.cloudformation.request import signed_at
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
+
+if TYPE_CHECKING:
+    from types_boto3_cloudformation.type_defs import StackEventTypeDef, StackResourceDetailTypeDef
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +68,8 @@ def get_status(aws: Aws, event: Mapping[str, Any], seconds: float = LOOKUP_SECON
     try:
         with aws.time_limit(seconds):
             # A stack ID, unlike a name, also finds a deleted stack.
-            [stack] = aws.call("cloudformation", "DescribeStacks", StackName=event["StackId"])["Stacks"]
-        return StackStatus(str(stack["StackStatus"]), stack.get("LastUpdatedTime") or stack.get("CreationTime"))
+            [stack] = aws.call(aws.cloudformation.describe_stacks, StackName=event["StackId"])["Stacks"]
+        return StackStatus(stack["StackStatus"], stack.get("LastUpdatedTime") or stack.get("CreationTime"))
     except (RequestError, ValueError, LookupError) as error:
         log_unavailable(error)
         return StackStatus(can_retry=not _is_permanent(error))
@@ -119,7 +124,7 @@ def current_physical_id(aws: Aws, event: Mapping[str, Any]) -> str | None:
     try:
         # Two thirds of the time are kept for the Delete itself.
         with aws.time_limit(min(DELETE_LOOKUP_SECONDS, (aws.deadline - time.monotonic()) / 3)):
-            return str(_describe_resource(aws, event).get("PhysicalResourceId", ""))
+            return _describe_resource(aws, event).get("PhysicalResourceId", "")
     except RequestError as error:
         log_unavailable(error)
         # ValidationError: the stack or the resource does not exist.
@@ -137,60 +142,53 @@ def previous_physical_id(aws: Aws, event: Mapping[str, Any]) -> str:
                 if is_event_of_stack(stack_event, event) and stack_event["ResourceStatus"] == "UPDATE_IN_PROGRESS":
                     break
                 physical_id = stack_event.get("PhysicalResourceId")
-                is_other_id = physical_id and physical_id != event["PhysicalResourceId"]
-                if is_other_id and is_event_of_resource(stack_event, event):
-                    return str(physical_id)
+                if (
+                    physical_id
+                    and physical_id != event["PhysicalResourceId"]
+                    and is_event_of_resource(stack_event, event)
+                ):
+                    return physical_id
     except RequestError as error:
         log_unavailable(error)
     return ""
 
 
-def _describe_resource(aws: Aws, event: Mapping[str, Any]) -> dict[str, Any]:
-    stack_id, logical_id = event["StackId"], event["LogicalResourceId"]
-    response = aws.call("cloudformation", "DescribeStackResource", StackName=stack_id, LogicalResourceId=logical_id)
-    detail: dict[str, Any] = response["StackResourceDetail"]
-    return detail
+def _describe_resource(aws: Aws, event: Mapping[str, Any]) -> StackResourceDetailTypeDef:
+    return aws.call(
+        aws.cloudformation.describe_stack_resource,
+        StackName=event["StackId"],
+        LogicalResourceId=event["LogicalResourceId"],
+    )["StackResourceDetail"]
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-def events_since(aws: Aws, event: Mapping[str, Any], stack_status: StackStatus | None) -> Iterator[dict[str, Any]]:
+def events_since(aws: Aws, event: Mapping[str, Any], stack_status: StackStatus | None) -> Iterator[StackEventTypeDef]:
     """Yield the stack's events since the request was sent, newest first.
 
     While the operation of the request continues, only the newest page. It shows whether this resource was cancelled
     just now, and in a stack of hundreds of resources there are many more events.
     """
     sent = signed_at(event)
-    for page, is_last in _event_pages(aws, event["StackId"]):
-        for stack_event in page:
+    for page in aws.paginate(aws.cloudformation.describe_stack_events, StackName=event["StackId"]):
+        for stack_event in page["StackEvents"]:
             if sent and stack_event["Timestamp"] < sent + TOLERANCE:
                 return
             yield stack_event
-        if sent and not is_last:
+        if sent and page.get("NextToken"):
             stack_status = stack_status or get_status(aws, event)
             if stack_status.is_forward_operation_of(sent):
                 return
 
 
-def _events(aws: Aws, stack_id: str) -> Iterator[dict[str, Any]]:
+def _events(aws: Aws, stack_id: str) -> Iterator[StackEventTypeDef]:
     """Yield all events of the stack, newest first."""
-    for page, _ in _event_pages(aws, stack_id):
-        yield from page
+    for page in aws.paginate(aws.cloudformation.describe_stack_events, StackName=stack_id):
+        yield from page["StackEvents"]
 
 
-def _event_pages(aws: Aws, stack_id: str) -> Iterator[tuple[list[dict[str, Any]], bool]]:
-    """Yield the pages of the stack's events, newest first, each with whether it is the last. One call per page."""
-    token: dict[str, Any] = {}
-    while True:
-        page = aws.call("cloudformation", "DescribeStackEvents", StackName=stack_id, **token)
-        yield page["StackEvents"], "NextToken" not in page
-        if "NextToken" not in page:
-            return
-        token = {"NextToken": page["NextToken"]}
-
-
-def event_properties(stack_event: Mapping[str, Any]) -> Any:
+def event_properties(stack_event: StackEventTypeDef) -> Any:
     """Return the resource properties in a stack event; None if there are none, as in a clean-up."""
     try:
         return json.loads(stack_event["ResourceProperties"])
@@ -198,12 +196,12 @@ def event_properties(stack_event: Mapping[str, Any]) -> Any:
         return None
 
 
-def is_event_of_stack(stack_event: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
+def is_event_of_stack(stack_event: StackEventTypeDef, event: Mapping[str, Any]) -> bool:
     """Return whether a stack event is about the stack itself. A nested stack is a resource of its parent."""
     return bool(stack_event.get("PhysicalResourceId") == event["StackId"])
 
 
-def is_event_of_resource(stack_event: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
+def is_event_of_resource(stack_event: StackEventTypeDef, event: Mapping[str, Any]) -> bool:
     """Return whether a stack event is about the request's resource."""
     return bool(stack_event.get("LogicalResourceId") == event["LogicalResourceId"])
 

@@ -9,8 +9,10 @@ https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/173
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.cloudformation.stack import (
@@ -24,6 +26,9 @@ from rotation_role_policy.cloudformation.stack import (
     log_unavailable,
 )
 from rotation_role_policy.errors import ErrorCode, RequestError
+
+if TYPE_CHECKING:
+    from types_boto3_cloudformation.type_defs import StackEventTypeDef
 
 # CloudFormation's own properties, which an event can show in another form than the request.
 _CLOUDFORMATION_PROPERTIES = ("ServiceToken", "ServiceTimeout")
@@ -91,7 +96,7 @@ def _check_stack_status(event: Mapping[str, Any], stack_status: StackStatus) -> 
 
 def _superseding_events(
     aws: Aws, event: Mapping[str, Any], physical_id: str, stack_status: StackStatus | None
-) -> list[dict[str, Any]]:
+) -> list[StackEventTypeDef]:
     """Return the stack event that shows that the request is superseded, and the older ones; empty if none does.
 
     The newest event that decides either way counts.
@@ -104,7 +109,7 @@ def _superseding_events(
     return []
 
 
-def _supersedes(stack_event: Mapping[str, Any], event: Mapping[str, Any], physical_id: str) -> bool | None:
+def _supersedes(stack_event: StackEventTypeDef, event: Mapping[str, Any], physical_id: str) -> bool | None:
     """Return whether an event after the request shows that CloudFormation has moved on; None if it shows neither."""
     status = stack_event["ResourceStatus"]
     if is_event_of_stack(stack_event, event):
@@ -129,7 +134,7 @@ def _supersedes(stack_event: Mapping[str, Any], event: Mapping[str, Any], physic
     return False if is_same else None if stack_event.get("ResourceStatusReason") else True
 
 
-def _outcome(stack_event: Mapping[str, Any], event: Mapping[str, Any]) -> str:
+def _outcome(stack_event: StackEventTypeDef, event: Mapping[str, Any]) -> str:
     """Return the outcome of the request that a later event shows: ``accepted``, ``abandoned``, or empty."""
     status = stack_event["ResourceStatus"]
     if is_event_of_stack(stack_event, event):

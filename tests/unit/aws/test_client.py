@@ -3,6 +3,7 @@
 import math
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from botocore.parsers import ResponseParserError
 from samtranslator.yaml_helper import yaml_parse
 
 from rotation_role_policy.aws import client as aws_module
-from rotation_role_policy.aws.client import _CONFIG, Aws
+from rotation_role_policy.aws.client import iam_action
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, DeadlineExceededError
 from tests import ROOT
 from tests.support.account import Account, WatchedAws, error
@@ -72,9 +73,9 @@ def aws(account: Account) -> WatchedAws:
     return aws
 
 
-def role_name(aws: WatchedAws) -> Any:
+def role_name(aws: WatchedAws) -> str:
     """The name that GetRole answers."""
-    return aws.call("iam", "GetRole", RoleName="rotation-role")["Role"]["RoleName"]
+    return aws.call(aws.iam.get_role, RoleName="rotation-role")["Role"]["RoleName"]
 
 
 @pytest.mark.parametrize("fault", PASSING, ids=name)
@@ -214,7 +215,7 @@ def test_throttling_does_not_count_for_another_service(
     role_name(aws)
     bounds.clear()
     account.faults["secretsmanager:DescribeSecret"] = [error("ThrottlingException")]
-    aws.call("secretsmanager", "DescribeSecret", SecretId="prod/db")
+    aws.call(aws.secretsmanager.describe_secret, SecretId="prod/db")
     assert bounds == [(0, 4)]
 
 
@@ -281,25 +282,74 @@ def test_a_call_that_was_turned_away_is_in_no_doubt(aws: WatchedAws, account: Ac
 
 def test_botocore_itself_does_not_try_again(aws: WatchedAws) -> None:
     role_name(aws)
-    assert aws._clients["iam"].meta.config.retries["total_max_attempts"] == 1
-    assert (_CONFIG.connect_timeout, _CONFIG.read_timeout) == (3, 10)
+    config: Any = aws.iam.meta.config
+    assert config.retries["total_max_attempts"] == 1
+    assert (config.connect_timeout, config.read_timeout) == (3, 10)
 
 
-def test_all_pages_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_action_of_a_method_is_that_of_iam(aws: WatchedAws) -> None:
+    methods: list[Callable[..., Any]] = [
+        aws.iam.get_role,
+        aws.lambda_.get_function_configuration,
+        aws.secretsmanager.describe_secret,
+        aws.kms.describe_key,
+        aws.cloudformation.describe_stack_resource,
+    ]
+    assert [iam_action(method) for method in methods] == [
+        "iam:GetRole",
+        "lambda:GetFunctionConfiguration",
+        "secretsmanager:DescribeSecret",
+        "kms:DescribeKey",
+        "cloudformation:DescribeStackResource",
+    ]
+
+
+def test_a_client_is_built_once(aws: WatchedAws) -> None:
+    assert aws.iam is aws.iam
+
+
+@pytest.mark.parametrize("fault", [error("ConcurrentModification"), ReadTimeoutError(endpoint_url=URL)], ids=name)
+def test_a_limit_of_attempts_counts_each_failure_but_throttling(
+    aws: WatchedAws, account: Account, fault: Exception
+) -> None:
+    account.faults["iam:GetRole"] = [fault, error("Throttling"), fault, error("Throttling"), fault, fault]
+    with aws.max_attempts(3), pytest.raises(AwsApiError, match=name(fault)):
+        role_name(aws)
+    assert len(account.calls) == 5
+
+
+def test_a_limit_of_attempts_ends_with_its_block(aws: WatchedAws, account: Account) -> None:
+    account.faults["iam:GetRole"] = [error("ConcurrentModification")] * 4
+    with aws.max_attempts(1), pytest.raises(AwsApiError):
+        role_name(aws)
+    assert role_name(aws) == "rotation-role"
+
+
+def test_all_pages_of_iam_are_read(aws: WatchedAws, account: Account) -> None:
     pages: list[dict[str, Any]] = [
         {"PolicyNames": ["a", "b"], "IsTruncated": True, "Marker": "one"},
         {"IsTruncated": True, "Marker": "two"},
         {"PolicyNames": ["c"], "IsTruncated": False},
     ]
-    calls: list[Any] = []
-
-    def call(self: Aws, *names: str, max_attempts: float, **parameters: str) -> dict[str, Any]:
-        calls.append((names, parameters))
-        return pages[len(calls) - 1]
-
-    monkeypatch.setattr(Aws, "call", call)
-    assert list(Aws().paginate("ListRolePolicies", "PolicyNames", RoleName="r")) == ["a", "b", "c"]
-    assert calls == [
-        (("iam", "ListRolePolicies"), {"RoleName": "r"} | marker)
-        for marker in ({}, {"Marker": "one"}, {"Marker": "two"})
+    responses = iter(pages)
+    account.api_responses["iam:ListRolePolicies"] = lambda _: next(responses)
+    assert list(aws.paginate(aws.iam.list_role_policies, RoleName="r")) == pages
+    assert account.calls == [
+        ("iam:ListRolePolicies", {"RoleName": "r"} | marker) for marker in ({}, {"Marker": "one"}, {"Marker": "two"})
     ]
+
+
+def test_all_pages_of_cloudformation_are_read(aws: WatchedAws, account: Account) -> None:
+    pages: list[dict[str, Any]] = [{"StackEvents": [], "NextToken": "one"}, {"StackEvents": []}]
+    responses = iter(pages)
+    account.api_responses["cloudformation:DescribeStackEvents"] = lambda _: next(responses)
+    assert list(aws.paginate(aws.cloudformation.describe_stack_events, StackName="s")) == pages
+    assert account.calls == [
+        ("cloudformation:DescribeStackEvents", {"StackName": "s"} | token) for token in ({}, {"NextToken": "one"})
+    ]
+
+
+def test_a_page_is_requested_only_when_it_is_needed(aws: WatchedAws, account: Account) -> None:
+    account.api_responses["cloudformation:ListExports"] = lambda _: {"Exports": [], "NextToken": "more"}
+    next(aws.paginate(aws.cloudformation.list_exports))
+    assert len(account.calls) == 1

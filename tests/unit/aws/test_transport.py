@@ -95,16 +95,16 @@ def iam(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def call(aws: Aws) -> Any:
     """One call, with little time to try it again."""
-    aws._client("iam")
+    get_role = aws.iam.get_role
     aws.deadline = time.monotonic() + 0.3
-    return aws.call("iam", "GetRole", RoleName="r")
+    return aws.call(get_role, RoleName="r")
 
 
 def test_calls_share_a_connection_and_are_signed(iam: Iam) -> None:
     aws = Aws()
     for _ in range(3):
         aws.deadline = time.monotonic() + 60
-        assert aws.call("iam", "GetRole", RoleName="r")["Role"]["RoleName"] == "r"
+        assert aws.call(aws.iam.get_role, RoleName="r")["Role"]["RoleName"] == "r"
     assert iam.connections == 1
     assert all(signed.startswith("AWS4-HMAC-SHA256 Credential=testing/") for signed, _ in iam.requests)
     assert iam.requests[0][1] == b"Action=GetRole&Version=2010-05-08&RoleName=r"
@@ -116,7 +116,7 @@ def test_the_certificate_authorities_are_read_once(iam: Iam, monkeypatch: pytest
     for _ in range(3):
         aws = Aws()
         aws.deadline = time.monotonic() + 60
-        aws.call("iam", "GetRole", RoleName="r")
+        aws.call(aws.iam.get_role, RoleName="r")
     assert create.call_count == 1
     assert transport.ssl_context().verify_mode == ssl.CERT_REQUIRED
     assert transport.ssl_context().check_hostname

@@ -1,30 +1,34 @@
 """References in a template: each intrinsic function with values, and references that cannot be resolved."""
 
 import re
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from rotation_role_policy import arn
+from rotation_role_policy.aws.client import Parameters, Response, iam_action
 from rotation_role_policy.errors import AwsApiError
 from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.template.file import TemplateError, load
 from rotation_role_policy_cli.template.resolver import Template
 from rotation_role_policy_cli.template.stack import Stack
-from tests.support.account import ACCOUNT, REGION, STACK_ID
+from tests.support.account import ACCOUNT, REGION, SESSION, STACK_ID
 
 ARN = f"arn:aws:{{}}:{REGION}:{ACCOUNT}:"
 SECRET_ARN = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:db-AbCdEf"
 DATABASE_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:rds!db-1-AbCdEf"
 
 
-class KnownAws:
+class KnownAws(CallerAws):
     """An account in which these calls have these answers."""
 
-    caller = arn.Arn("aws", "sts", "", ACCOUNT, "assumed-role/admin/me")
+    _session = SESSION
 
     def __init__(self) -> None:
+        super().__init__(None, REGION, progress=lambda _: None)
         nested = {"Outputs": [{"OutputKey": "SecretId", "OutputValue": "nested/db"}]}
         self.stack = {
             "StackId": STACK_ID,
@@ -70,11 +74,23 @@ class KnownAws:
             ("DescribeDBClusters", "cluster-1"): {"DBClusters": [owner]},
         }
 
-    def call(self, service: str, operation: str, **parameters: Any) -> Any:
+    def call(
+        self,
+        method: Callable[Parameters, Response],
+        *args: Parameters.args,  # noqa: ARG002  # always empty
+        **parameters: Parameters.kwargs,
+    ) -> Response:
+        action = iam_action(method)
+        operation = action.split(":")[1]
         key = parameters.get("NextToken", "") if operation.startswith("List") else next(iter(parameters.values()))
-        if (operation, key) not in self.responses:
-            raise AwsApiError(f"{service}:{operation}", "ParameterNotFound", "no")
-        return self.responses[operation, key]
+        response = self.responses.get((operation, str(key)))
+        if response is None:
+            raise AwsApiError(action, "ParameterNotFound", "no")
+        return cast(Response, response)
+
+    @cached_property
+    def caller(self) -> arn.Arn:
+        return arn.Arn("aws", "sts", "", ACCOUNT, "assumed-role/admin/me")
 
     def region(self) -> str:
         return REGION
@@ -129,7 +145,7 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
     """What `SecretId` is, in a template with this YAML for its value."""
     file = tmp_path / "template.yaml"
     file.write_text(BODY.replace("VALUE", value))
-    aws = cast(CallerAws, KnownAws())
+    aws = KnownAws()
     template = Template(aws, load(file), parameters, Stack(aws, "database") if deployed else None)
     assert template.logical_ids == ["Policy"]
     resource = template.resource("Policy")
@@ -313,7 +329,7 @@ def test_references_that_do_not_affect_the_policy_need_not_be_resolved(
 ) -> None:
     file = tmp_path / "template.yaml"
     file.write_text(BODY.partition("      ServiceToken")[0] + f"      {properties}\n")
-    aws = cast(CallerAws, KnownAws())
+    aws = KnownAws()
     assert Template(aws, load(file), {}, Stack(aws, "database")).resource("Policy").properties == seen
 
 
@@ -321,7 +337,7 @@ def test_references_that_do_not_affect_the_policy_need_not_be_resolved(
 def test_properties_that_are_not_an_object_are_an_error(tmp_path: Path, properties: str) -> None:
     file = tmp_path / "template.yaml"
     file.write_text(BODY.partition("    Properties:")[0] + f"    Properties: {properties}\n")
-    aws = cast(CallerAws, KnownAws())
+    aws = KnownAws()
     if properties == "[]":
         assert Template(aws, load(file), {}, None).resource("Policy").properties == {}
         return
@@ -338,6 +354,6 @@ Resources:
   Fn::ForEach::Others: {ours.replace("Custom::RotationRolePolicy", "AWS::SNS::Topic")}
   Fn::Transform: {{ Name: AWS::Include }}
 """)
-    messages = Template(cast(CallerAws, KnownAws()), load(file), {}, None).unexpanded
+    messages = Template(KnownAws(), load(file), {}, None).unexpanded
     assert [message.split(" is not ")[0] for message in messages] == ["Fn::ForEach::Ours", "Fn::Transform"]
     assert "--template-stage Processed" in messages[0]

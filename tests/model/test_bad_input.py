@@ -101,9 +101,9 @@ OTHER_POLICY = {
 
 
 @pytest.fixture(scope="module")
-def populated_account(_place_for_answers: ResponseServer) -> Iterator[Account]:
+def populated_account(_shared_responses: ResponseServer) -> Iterator[Account]:
     """One account for all tests in this file. Its role has another inline policy, which must not change."""
-    with connected(_place_for_answers) as account:
+    with connected(_shared_responses) as account:
         account.function(account.role())
         account.secret()
         account.secret("other", account.key())

@@ -256,7 +256,7 @@ def run(resources: int, rate: float, other_policies: int) -> bool:
         print(f"  FAILED: {reason}")
     criteria = {
         "no Create fails": not failed and written == resources,
-        f"the calls to IAM take at most {ALLOWANCE} times what the rate requires": iam_seconds
+        f"the calls to IAM take at most {ALLOWANCE} times the time that the rate requires": iam_seconds
         <= ALLOWANCE * required_seconds,
         f"at most {THROTTLED_PER_ADMITTED} calls are throttled per admitted call": throttled_per_call
         <= THROTTLED_PER_ADMITTED,

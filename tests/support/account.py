@@ -32,14 +32,14 @@ REGION = "eu-central-1"
 STACK_ID = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/database/6b1e1c50-0000-11ef-8e9a-0a1b2c3d4e5f"
 LOGICAL_ID = "DatabaseRotationPolicy"
 OWN_POLICY = "DatabaseRotationPolicy-697baaecb2ba"
-"""`<LogicalResourceId>-<12 hex digits>` of the two above, reckoned by hand: `sha256sum` says the digits."""
+"""`<LogicalResourceId>-<12 hex digits>` of the two above, computed by hand: `sha256sum` prints the digits."""
 
 Trouble = BaseException | Callable[[], Any]
-"""What is raised, or what else happens at that moment."""
+"""An exception to raise, or a function to call."""
 
 BOTOCORE_SESSION = botocore.session.get_session()
 SESSION = boto3.Session(botocore_session=BOTOCORE_SESSION)
-"""One for all tests: it reads botocore's data once."""
+"""Shared by all tests, so that botocore's data is read once."""
 
 
 @cache
@@ -57,57 +57,57 @@ class Context:
     aws_request_id: str = "11111111-2222-3333-4444-555555555555"
     log_stream_name: str = "2026/01/01/[$LATEST]0123"
     milliseconds: int = 600_000
-    """What is left of the invocation when it begins."""
+    """The remaining time of the invocation when it begins."""
     begun: float = field(default_factory=lambda: time.monotonic())
 
     def get_remaining_time_in_millis(self) -> int:
-        """As Lambda's own."""
+        """Return the remaining time, as Lambda's context object does."""
         return self.milliseconds - int(1000 * (time.monotonic() - self.begun))
 
 
 def simulate_nothing(_: dict[str, Any]) -> list[dict[str, Any]]:
-    """No EvaluationResults."""
+    """Return no EvaluationResults."""
     return []
 
 
 @dataclass
 class Account:
-    """The account, and what the provider did in it."""
+    """The account, and the calls that the provider made in it."""
 
     responses: ResponseServer
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """The provider's calls to AWS in their order: ``("secretsmanager:DescribeSecret", parameters)``."""
     faults: dict[str, list[Trouble]] = field(default_factory=dict)
-    """For an action, the trouble of its next calls, before AWS is called."""
+    """By action: the trouble of its next calls, before AWS is called."""
     lost: dict[str, list[Trouble]] = field(default_factory=dict)
-    """For an action, the trouble of its next calls, when AWS was called and its response is lost."""
+    """By action: the trouble of its next calls, after AWS was called. The response is lost."""
     moment: Callable[[str, str], None] = lambda _when, _action: None
-    """Called ``before`` and ``after`` each call, with its action: more trouble, wherever it falls."""
+    """Called ``before`` and ``after`` each call, with its action. Can cause trouble at any call."""
     cloudformation: FakeCloudFormation = field(default_factory=FakeCloudFormation)
     simulate: Callable[[dict[str, Any]], list[dict[str, Any]]] = simulate_nothing
-    """The EvaluationResults of a SimulatePrincipalPolicy, from its parameters."""
+    """Returns the EvaluationResults of a SimulatePrincipalPolicy for its parameters."""
     api_responses: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
-    """For an action, its response from its parameters, in place of moto's."""
+    """By action: returns the response for the parameters, in place of moto."""
     slept: list[float] = field(default_factory=list)
 
     def client(self, service: str) -> Any:
-        """A client of the test's own: what it does is not counted."""
+        """Return a client for the test itself. Its calls are not recorded."""
         return _client(service)
 
     # --- the account ---
 
-    def secret(self, name: str = "prod/db", key: str | None = None, **more: Any) -> str:
-        """A new secret's ARN."""
+    def secret(self, name: str = "prod/db", key: str | None = None, **parameters: Any) -> str:
+        """Create a secret, and return its ARN."""
         key_id = {"KmsKeyId": key} if key else {}
-        created = self.client("secretsmanager").create_secret(Name=name, SecretString="{}", **key_id, **more)
+        created = self.client("secretsmanager").create_secret(Name=name, SecretString="{}", **key_id, **parameters)
         return str(created["ARN"])
 
     def key(self) -> str:
-        """A new customer managed key's ARN."""
+        """Create a customer managed key, and return its ARN."""
         return str(self.client("kms").create_key()["KeyMetadata"]["Arn"])
 
     def role(self, name: str = "rotation-role", path: str = "/", service: str = "lambda.amazonaws.com") -> str:
-        """A new role's ARN; `service` may assume it."""
+        """Create a role that `service` can assume, and return its ARN."""
         trust = {
             "Version": "2012-10-17",
             "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}],
@@ -116,7 +116,7 @@ class Account:
         return str(role["Role"]["Arn"])
 
     def function(self, role_arn: str, name: str = "rotate-db", vpc: dict[str, Any] | None = None) -> str:
-        """A new function's ARN."""
+        """Create a Lambda function, and return its ARN."""
         code = io.BytesIO()
         with zipfile.ZipFile(code, "w") as archive:
             archive.writestr("index.py", "def handler(event, context): pass")
@@ -132,7 +132,7 @@ class Account:
         return ":".join(created["FunctionArn"].split(":")[:7])
 
     def vpc(self) -> dict[str, Any]:
-        """A VpcConfig with a real subnet and security group."""
+        """Create a subnet and a security group, and return a VpcConfig with them."""
         ec2 = self.client("ec2")
         vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
@@ -140,7 +140,7 @@ class Account:
         return {"SubnetIds": [subnet], "SecurityGroupIds": [group]}
 
     def policies(self, role: str = "rotation-role") -> dict[str, Any]:
-        """The inline policies of a role: documents by name."""
+        """Return the inline policies of a role: documents by name."""
         iam = self.client("iam")
         names = iam.list_role_policies(RoleName=role)["PolicyNames"]
         return {name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names}
@@ -148,17 +148,17 @@ class Account:
     # --- requests ---
 
     def request(
-        self, request_type: str, properties: Any, *, stack_status: str | None = None, **more: Any
+        self, request_type: str, properties: Any, *, stack_status: str | None = None, **members: Any
     ) -> dict[str, Any]:
-        """An event as CloudFormation sends it now, for this world's place for answers.
+        """Return an event as CloudFormation sends it now. The response goes to `responses`.
 
-        The stack has `stack_status`; by default it is in the middle of what the request is for.
+        The stack has the status `stack_status`. By default, the operation of the request is in progress.
         """
         in_progress = f"{request_type.upper()}_IN_PROGRESS"
-        stack_id, logical_id = more.get("StackId", STACK_ID), more.get("LogicalResourceId", LOGICAL_ID)
-        # A test may damage them.
+        stack_id, logical_id = members.get("StackId", STACK_ID), members.get("LogicalResourceId", LOGICAL_ID)
+        # A test can replace these IDs with invalid values.
         if isinstance(stack_id, str) and stack_id.startswith("arn:") and isinstance(logical_id, str):
-            physical_id = more.get("PhysicalResourceId", "")
+            physical_id = members.get("PhysicalResourceId", "")
             self.cloudformation.begin(stack_id, stack_status or in_progress)
             self.cloudformation.set_resource(stack_id, logical_id, in_progress, physical_id, properties)
         return {
@@ -169,11 +169,11 @@ class Account:
             "ResourceType": "Custom::RotationRolePolicy",
             "LogicalResourceId": LOGICAL_ID,
             "ResourceProperties": properties,
-            **more,
+            **members,
         }
 
     def send(self, event: Any, context: Context | None = None) -> dict[str, Any]:
-        """Has the provider serve `event` and gives the one answer that arrived."""
+        """Let the provider serve `event`, and return the one response that arrived."""
         self.responses.received.clear()
         self.calls.clear()
         custom_resource.handler(event, context or Context())
@@ -181,7 +181,7 @@ class Account:
         return response
 
     def send_elsewhere(self, event: Any) -> dict[str, Any]:
-        """As `send`, but in another execution environment: this one can be in the middle of a request."""
+        """As `send`, but in another execution environment, so that this one can be serving a request."""
         resource = CustomResource()
         resource.create(custom_resource.create)
         resource.update(custom_resource.update)
@@ -194,32 +194,32 @@ class Account:
         return self.responses.received.pop()
 
     def create(self, **properties: Any) -> dict[str, Any]:
-        """The answer to a Create."""
+        """Return the response to a Create."""
         return self.send(self.request("Create", properties))
 
     def update(self, physical_id: str, **properties: Any) -> dict[str, Any]:
-        """The answer to an Update."""
+        """Return the response to an Update."""
         return self.send(self.request("Update", properties, PhysicalResourceId=physical_id, OldResourceProperties={}))
 
     def update_in_rollback(self, physical_id: str, **properties: Any) -> dict[str, Any]:
-        """The answer to an Update of a rollback, with the old properties."""
+        """Return the response to an Update of a rollback, with the old properties."""
         status = "UPDATE_ROLLBACK_IN_PROGRESS"
         return self.send(self.request("Update", properties, stack_status=status, PhysicalResourceId=physical_id))
 
     def delete(self, physical_id: str, **properties: Any) -> dict[str, Any]:
-        """The answer to a Delete."""
+        """Return the response to a Delete."""
         return self.send(self.request("Delete", properties, PhysicalResourceId=physical_id))
 
     def actions(self) -> list[str]:
-        """The provider's calls in serving the last event."""
+        """Return the actions of the calls that the provider made for the last event."""
         return [action for action, _ in self.calls]
 
 
 @contextmanager
 def connected(responses: ResponseServer) -> Iterator[Account]:
-    """An empty AWS account, and the provider connected to it.
+    """Yield an empty AWS account that the provider is connected to.
 
-    Nobody sleeps: the clock goes on by as much, and `Account.slept` says how long it was.
+    `time.sleep` does not wait. It moves the clock forward and adds the seconds to `Account.slept`.
     """
     with mock_aws(config={"lambda": {"use_docker": False}}):
         account = Account(responses)
@@ -236,7 +236,7 @@ def connected(responses: ResponseServer) -> Iterator[Account]:
 
 
 def error(code: str, message: str = "no", operation: str = "Operation") -> ClientError:
-    """An error of AWS's, for `Account.faults`."""
+    """Return an error of AWS, for `Account.faults`."""
     return ClientError({"Error": {"Code": code, "Message": message}}, operation)
 
 
@@ -249,22 +249,22 @@ def _next_trouble(troubles: list[Trouble] | None) -> None:
 
 
 class WatchedAws(Aws):
-    """`Aws` that notes its calls in a `Account`, fails where the world says so, and answers simulations from it."""
+    """`Aws` that records its calls in an `Account`, and fails and responds as the account specifies."""
 
     _botocore_session, _session = BOTOCORE_SESSION, SESSION
 
     def __init__(self, account: Account) -> None:
         super().__init__()
-        self._world = account
+        self._account = account
 
     def _configure(self, client: Client) -> Client:
-        """Watch a new client. Moto answers in place of botocore's own transport, so that this stays."""
-        watch(self._world, client)
+        """Watch a new client. It keeps botocore's own transport, in whose place moto responds."""
+        watch(self._account, client)
         return client
 
 
 def watch(account: Account, client: Any) -> None:
-    """Notes the calls of a botocore client in `account`, and has them fail where it says so."""
+    """Record the calls of a client in `account`, and let them fail and respond as the account specifies."""
 
     service = client.meta.service_model.service_name
 
@@ -287,7 +287,7 @@ def watch(account: Account, client: Any) -> None:
             # Moto has no stack with a custom resource.
             return SimpleNamespace(status_code=200), account.cloudformation.respond(model.name, parameters)
         if model.name == "SimulatePrincipalPolicy":
-            # Moto has none: the world says what comes back.
+            # Moto has no policy simulator.
             results = account.simulate(parameters)
             return SimpleNamespace(status_code=200), {"EvaluationResults": results, "IsTruncated": False}
         return None
@@ -298,7 +298,7 @@ def watch(account: Account, client: Any) -> None:
 
 
 def watched_caller_aws(account: Account) -> type[CallerAws]:
-    """In place of `CallerAws`: it is watched, and answered, as the provider is."""
+    """Return a replacement for `CallerAws` that is watched as the provider is."""
 
     class WatchedCallerAws(CallerAws):
         @cached_property
@@ -319,7 +319,7 @@ def watched_caller_aws(account: Account) -> type[CallerAws]:
 
 
 class AlteredAws(WatchedAws):
-    """`WatchedAws` whose responses say more than moto can: `alter` has a function for an operation's response."""
+    """`WatchedAws` with responses that moto does not give: `alter` maps an operation to a function of its response."""
 
     def __init__(self, account: Account, **alter: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         super().__init__(account)
@@ -328,15 +328,15 @@ class AlteredAws(WatchedAws):
     def call(
         self, method: Callable[Parameters, Response], *args: Parameters.args, **parameters: Parameters.kwargs
     ) -> Response:
-        """As `Aws.call`."""
+        """Call AWS and return the altered response."""
         response: Any = super().call(method, *args, **parameters)
         if alter := self._alter.get(iam_action(method).split(":")[1]):
             response = alter(response)
         return cast(Response, response)
 
 
-def managed_secret(account: Account, **more: Any) -> AlteredAws:
-    """AWS in which the secret named ``managed`` has `more` in its DescribeSecret, such as ``OwningService="rds"``."""
+def managed_secret(account: Account, **members: Any) -> AlteredAws:
+    """Return AWS where DescribeSecret of the secret ``managed`` has `members`, such as ``OwningService="rds"``."""
     return AlteredAws(
-        account, DescribeSecret=lambda response: response | more if response["Name"] == "managed" else response
+        account, DescribeSecret=lambda response: response | members if response["Name"] == "managed" else response
     )

@@ -1,7 +1,7 @@
-"""CloudFormation as the provider sees it: the status, events and resources of stacks, which a test lets happen.
+"""CloudFormation as the provider sees it: the status, events and resources of stacks. A test sets them.
 
-The forms are those of recorded events of real stacks: `ResourceProperties` is a JSON string, a Create begins without a
-physical ID, a Delete of the clean-up has no properties.
+The events have the form of recorded events of real stacks: `ResourceProperties` is a JSON string, a Create begins
+without a physical ID, and a Delete of the clean-up has no properties.
 """
 
 import json
@@ -24,24 +24,24 @@ class FakeStack:
     created: datetime | None = None
     updated: datetime | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
-    """The oldest first."""
+    """Oldest first."""
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By logical ID, as DescribeStackResource shows them."""
+    """By logical ID, as DescribeStackResource returns them."""
 
 
 @dataclass
 class FakeCloudFormation:
-    """The stacks of an account. Time passes from event to event alone, by `pace`."""
+    """The stacks of an account. Each event moves the time forward by `pace`."""
 
     now: datetime = datetime(2026, 1, 1, 12, 0, 0, 700_000, UTC)
     pace: timedelta = timedelta(seconds=3)
     page_size: int = 100
     stacks: dict[str, FakeStack] = field(default_factory=dict)
 
-    # --- what happens ---
+    # --- set by a test ---
 
     def set_status(self, stack_id: str, status: str) -> None:
-        """The stack gets this status."""
+        """Set the status of the stack."""
         self.now += self.pace
         stack = self.stacks.setdefault(stack_id, FakeStack())
         stack.status = status
@@ -52,7 +52,7 @@ class FakeCloudFormation:
         self._record(stack_id, stack_id.split("/")[1], "AWS::CloudFormation::Stack", status, stack_id)
 
     def begin(self, stack_id: str, status: str) -> None:
-        """The stack gets this status, unless it is in the middle of it."""
+        """Set the status of the stack, unless it has this status already."""
         if stack_id not in self.stacks or self.stacks[stack_id].status != status:
             self.set_status(stack_id, status)
 
@@ -65,21 +65,21 @@ class FakeCloudFormation:
         properties: Any = None,
         reason: str = "",
     ) -> None:
-        """A custom resource gets this status. Without `properties` it is an event of a clean-up."""
+        """Set the status of a custom resource. Without `properties`, it is an event of a clean-up."""
         self.now += self.pace
         stack = self.stacks[stack_id]
         known = stack.resources.get(logical_id)
         if properties is not None or known is None or known["PhysicalResourceId"] == physical_id:
             stack.resources[logical_id] = {"ResourceStatus": status, "PhysicalResourceId": physical_id}
-        more = {"ResourceStatusReason": reason} if reason else {}
+        members = {"ResourceStatusReason": reason} if reason else {}
         resource_type = CLEAN_UP_TYPE
         if properties is not None:
-            more["ResourceProperties"] = json.dumps(properties)
+            members["ResourceProperties"] = json.dumps(properties)
             resource_type = "Custom::RotationRolePolicy"
-        self._record(stack_id, logical_id, resource_type, status, physical_id, **more)
+        self._record(stack_id, logical_id, resource_type, status, physical_id, **members)
 
     def _record(
-        self, stack_id: str, logical_id: str, resource_type: str, status: str, physical_id: str, **more: str
+        self, stack_id: str, logical_id: str, resource_type: str, status: str, physical_id: str, **members: str
     ) -> None:
         self.stacks[stack_id].events.append(
             {
@@ -89,19 +89,19 @@ class FakeCloudFormation:
                 "ResourceStatus": status,
                 "PhysicalResourceId": physical_id,
                 "Timestamp": self.now,
-                **more,
+                **members,
             }
         )
 
     def response_url(self, url: str) -> str:
-        """`url` as CloudFormation signs it now, shortly after the event that it recorded."""
+        """Return `url` as CloudFormation signs it now, shortly after the last event."""
         sent = self.now + timedelta(milliseconds=200)
         return f"{url}&X-Amz-Date={sent:%Y%m%dT%H%M%SZ}&X-Amz-Expires=7200"
 
-    # --- what it tells ---
+    # --- API ---
 
     def respond(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The response to an operation. Raises `ClientError` for what it does not know."""
+        """Return the response to an operation. Raises `ClientError` for an unknown stack, resource or operation."""
         stack = self.stacks.get(parameters["StackName"])
         if stack is None:
             raise _validation_error(f"Stack with id {parameters['StackName']} does not exist")
@@ -113,8 +113,8 @@ class FakeCloudFormation:
             newest_first = stack.events[::-1]
             begin = int(parameters.get("NextToken", 0))
             end = begin + self.page_size
-            more = {"NextToken": str(end)} if end < len(newest_first) else {}
-            return {"StackEvents": newest_first[begin:end], **more}
+            token = {"NextToken": str(end)} if end < len(newest_first) else {}
+            return {"StackEvents": newest_first[begin:end], **token}
         resource = stack.resources.get(parameters["LogicalResourceId"])
         if operation != "DescribeStackResource" or resource is None:
             raise _validation_error(f"Resource {parameters['LogicalResourceId']} does not exist")

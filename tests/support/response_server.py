@@ -1,4 +1,4 @@
-"""A stand-in for the place that CloudFormation has an answer put: an HTTPS server that keeps what arrives."""
+"""An HTTPS server for the ResponseURL of a request. It keeps the responses that arrive."""
 
 import json
 import ssl
@@ -13,7 +13,7 @@ import trustme
 
 
 class ResponseServer:
-    """What arrived, oldest first. `statuses` are the responses of the next requests; 200 when there are no more."""
+    """The responses that arrived, oldest first. `statuses` are the HTTP statuses of the next requests, then 200."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -21,11 +21,11 @@ class ResponseServer:
         self.sizes: list[int] = []
         self.content_types: list[str | None] = []
         self.paths: list[str] = []
-        """With the query."""
+        """Including the query."""
         self.statuses: list[int] = []
 
     def clear(self) -> None:
-        """Forgets what arrived."""
+        """Forget the responses that arrived."""
         self.received.clear()
         self.sizes.clear()
         self.content_types.clear()
@@ -35,7 +35,7 @@ class ResponseServer:
 
 @contextmanager
 def serve(folder: Path) -> Iterator[tuple[ResponseServer, Path]]:
-    """The server, and the file of the certificate authority that its clients have to trust."""
+    """Yield the server, and the file of the certificate authority that its clients must trust."""
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
     bundle = folder / "ca.pem"

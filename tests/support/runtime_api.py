@@ -3,9 +3,9 @@
     with Runtime(task_root, "module.handler", folder, environment, function_arn=function_arn) as runtime:
         outcome = runtime.invoke({"RequestType": "Create"})
 
-The client is awslambdaric, started as AWS starts it in its images. It finds what Lambda's runtime brings, boto3 and
-the client itself, and of the function what its task root has: nothing of this checkout or of the environment that the
-tests run in.
+The client is awslambdaric, started as AWS starts it in its images. It can import what
+Lambda's runtime contains (boto3 and the client itself) and the files of the task root. It cannot import anything else
+from this checkout or from the environment of the tests.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
@@ -30,14 +30,14 @@ from typing import Any, NamedTuple, Self
 
 _VERSION = "/2018-06-01/runtime"
 _OUTCOME_SECONDS = 30
-"""For which a test waits for an outcome; each comes within one."""
+"""Time limit for an outcome. Normally it takes less than a second."""
 
 _DISTRIBUTIONS = ("awslambdaric", "boto3")
-"""What /var/runtime has in Lambda, with all that they require."""
+"""The distributions in /var/runtime of Lambda. Their requirements are there too."""
 
 
 class Outcome(NamedTuple):
-    """What the runtime reported: ``response`` or ``error`` of an invocation, or ``init/error``."""
+    """The report of the runtime: ``response`` or ``error`` of an invocation, or ``init/error``."""
 
     kind: str
     error_type: str
@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
 
 
 class RuntimeApi:
-    """The HTTP server, at ``address``, that a runtime asks for events and tells what became of them."""
+    """The HTTP server, at ``address``, from which a runtime gets events and to which it reports outcomes."""
 
     def __init__(self) -> None:
         self.outcomes: queue.Queue[Outcome] = queue.Queue()
@@ -65,14 +65,14 @@ class RuntimeApi:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Whoever still waits for an event.
+        # Release a client that still waits for an event.
         self._events.put(None)
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
     def put(self, event: Any, function_arn: str, seconds: float) -> None:
-        """Has the runtime that asks next serve `event`; it may take so many seconds."""
+        """Let the next runtime that asks serve `event`, with a timeout of `seconds`."""
         headers = {
             "Lambda-Runtime-Aws-Request-Id": str(uuid.uuid4()),
             "Lambda-Runtime-Deadline-Ms": str(int((time.time() + seconds) * 1000)),
@@ -85,27 +85,27 @@ class RuntimeApi:
         api = self
 
         class Handler(BaseHTTPRequestHandler):
-            # The client keeps its connection.
+            # The client reuses its connection.
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
                 if self.path != f"{_VERSION}/invocation/next":
-                    self._answer(404)
+                    self._respond(404)
                 elif event := api._events.get():
-                    self._answer(200, *event)
+                    self._respond(200, *event)
                 else:
-                    # Nobody is there any more to be answered.
+                    # The test has ended.
                     self.close_connection = True
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 kind = re.fullmatch(rf"{_VERSION}/(?:invocation/[0-9a-f-]+/(response|error)|(init/error))", self.path)
-                self._answer(202 if kind else 404)
+                self._respond(202 if kind else 404)
                 if kind:
                     error_type = self.headers["Lambda-Runtime-Function-Error-Type"] or ""
                     api.outcomes.put(Outcome(kind[1] or kind[2], error_type, json.loads(body)))
 
-            def _answer(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
+            def _respond(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
                 self.send_response(status)
                 for name, value in (headers or {}).items():
                     self.send_header(name, value)
@@ -120,10 +120,10 @@ class RuntimeApi:
 
 
 class Runtime:
-    """One execution environment: its first event is a cold start, the further ones find it warm.
+    """One execution environment: the first event is a cold start, the next events are warm starts.
 
     Args:
-        task_root: the function's code, what Lambda has at /var/task.
+        task_root: the function's code, which Lambda has at /var/task.
         handler: as the function's configuration names it.
         folder: for the runtime's own files and its log. Give each its own.
         environment: added to the variables that Lambda sets.
@@ -167,23 +167,23 @@ class Runtime:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Lambda, too, ends an environment like this.
+        # Lambda ends an environment in the same way.
         self._process.kill()
         self._process.wait()
         self._api.__exit__(kind, error, trace)
 
     @property
     def log(self) -> str:
-        """All that the process wrote to stdout and stderr."""
+        """The output of the process on stdout and stderr."""
         return self._log.read_text()
 
     def invoke(self, event: Any) -> Outcome:
-        """Has the process serve `event`, and gives what it reported."""
+        """Let the process serve `event`, and return the outcome."""
         self._api.put(event, self._function_arn, self._seconds)
         return self.outcome()
 
     def outcome(self) -> Outcome:
-        """The next thing that the process reports."""
+        """Return the next outcome that the process reports."""
         try:
             return self._api.outcomes.get(timeout=_OUTCOME_SECONDS)
         except queue.Empty:
@@ -191,10 +191,10 @@ class Runtime:
 
 
 def _lambdas_environment(task_root: Path, handler: str, function_arn: str) -> dict[str, str]:
-    """https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, and nothing of the caller's own."""
+    """https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, without the variables of the caller."""
     name = function_arn.rpartition(":")[2]
     region = function_arn.split(":")[3]
-    # Where Python itself was built with a shared library.
+    # Needed if Python was built with a shared library.
     inherited = {key: os.environ[key] for key in ("LD_LIBRARY_PATH",) if key in os.environ}
     return inherited | {
         "_HANDLER": handler,
@@ -219,7 +219,7 @@ def _lambdas_environment(task_root: Path, handler: str, function_arn: str) -> di
 
 
 def _link_distributions(folder: Path) -> None:
-    """Fills `folder` with links to the installed files of `_DISTRIBUTIONS` and of what they require."""
+    """Fill `folder` with links to the installed files of `_DISTRIBUTIONS` and of their requirements."""
     folder.mkdir()
     for distribution in _required(_DISTRIBUTIONS):
         for file in distribution.files or ():
@@ -230,14 +230,14 @@ def _link_distributions(folder: Path) -> None:
 
 
 def _required(names: tuple[str, ...]) -> Iterator[metadata.Distribution]:
-    """The installed distributions of these names, and those that they require without an extra."""
-    seen: set[str] = set()
+    """Yield the installed distributions with these names, and those that they require without an extra."""
+    visited: set[str] = set()
     waiting = list(names)
     while waiting:
         name = waiting.pop()
-        if name in seen:
+        if name in visited:
             continue
-        seen.add(name)
+        visited.add(name)
         distribution = metadata.distribution(name)
         yield distribution
         for requirement in distribution.requires or ():

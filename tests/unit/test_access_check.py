@@ -1,4 +1,4 @@
-"""The access check: which verdicts of the simulator refuse, and what is asked of it.
+"""The access check: which results of the simulator are errors, and which simulations are requested.
 
 The results are in the forms that AWS documents for SimulatePrincipalPolicy, in the aggregate form of 2026 and in the
 older one, which emulators still have.
@@ -23,9 +23,9 @@ from tests.unit.test_policy import CLUSTER, KEY, SECOND, SECRET, SUPERUSER, SUPE
 Results = list[dict[str, Any]]
 
 
-def check(account: Account, given: State, profile: str = "Strict") -> list[AccessWarning]:
-    """The warnings of the check of the document of `given`."""
-    return access_check.check_access(WatchedAws(account), given, policy.document(given, profile))
+def check(account: Account, inspected: State, profile: str = "Strict") -> list[AccessWarning]:
+    """Return the warnings of the access check for the document of this state."""
+    return access_check.check_access(WatchedAws(account), inspected, policy.document(inspected, profile))
 
 
 def aggregate(**odd: dict[str, Any]) -> Callable[[dict[str, Any]], Results]:
@@ -37,11 +37,11 @@ def aggregate(**odd: dict[str, Any]) -> Callable[[dict[str, Any]], Results]:
     def simulate(params: dict[str, Any]) -> Results:
         results = []
         for action in params["ActionNames"]:
-            more = odd.get(action.partition(":")[2], {})
-            decision = more.get("EvalDecision", "allowed")
+            members = odd.get(action.partition(":")[2], {})
+            decision = members.get("EvalDecision", "allowed")
             below = {
                 name: value
-                for name, value in more.items()
+                for name, value in members.items()
                 if name not in ("EvalDecision", "OrganizationsDecisionDetail")
             }
             specific = [
@@ -50,7 +50,7 @@ def aggregate(**odd: dict[str, Any]) -> Callable[[dict[str, Any]], Results]:
             ]
             results.append(
                 {"EvalActionName": action, "EvalResourceName": "*", "EvalDecision": "allowed"}
-                | more
+                | members
                 | {"ResourceSpecificResults": specific}
             )
         return results
@@ -59,7 +59,7 @@ def aggregate(**odd: dict[str, Any]) -> Callable[[dict[str, Any]], Results]:
 
 
 def old_form(odd: dict[tuple[str, str], dict[str, Any]]) -> Callable[[dict[str, Any]], Results]:
-    """A simulator with one result for each action and resource. All is allowed but `odd`."""
+    """Return a simulator with one result for each action and resource. Everything except `odd` is allowed."""
 
     def simulate(params: dict[str, Any]) -> Results:
         return [
@@ -119,7 +119,7 @@ AN_SCP = (
 
 
 @pytest.mark.parametrize(
-    ("why", "said"),
+    ("why", "reason"),
     [
         (BY_SCP, AN_SCP),
         (BY_SCP | {"EvalDecision": "explicitDeny"}, AN_SCP),
@@ -147,14 +147,14 @@ AN_SCP = (
     ],
 )
 @pytest.mark.parametrize("form", ["aggregate", "old"])
-def test_what_is_not_certain_is_a_warning(account: Account, why: dict[str, Any], said: str, form: str) -> None:
+def test_what_is_not_certain_is_a_warning(account: Account, why: dict[str, Any], reason: str, form: str) -> None:
     if form == "aggregate":
         account.simulate = aggregate(PutSecretValue=why)
     else:
         account.simulate = old_form({("secretsmanager:PutSecretValue", SECRET): why})
     [warning] = check(account, state())
-    assert warning == AccessWarning(("secretsmanager:PutSecretValue",), (SECRET,), said)
-    assert str(warning) == f'secretsmanager:PutSecretValue on "{SECRET}": {said}'
+    assert warning == AccessWarning(("secretsmanager:PutSecretValue",), (SECRET,), reason)
+    assert str(warning) == f'secretsmanager:PutSecretValue on "{SECRET}": {reason}'
 
 
 def test_a_context_key_can_be_missing_at_the_top_or_at_one_resource(account: Account) -> None:
@@ -180,7 +180,7 @@ def test_what_is_allowed_though_a_context_key_is_missing_is_no_warning(account: 
 
 
 def test_a_call_of_lambdas_own_has_no_source_function_and_lacks_none(account: Account) -> None:
-    # The policy that stands on the role already denies by this key.
+    # The existing policy on the role already denies by this key.
     account.simulate = aggregate(
         CreateNetworkInterface=BY_BOUNDARY | {"MissingContextValues": ["lambda:sourceFunctionArn"]}
     )
@@ -188,14 +188,20 @@ def test_a_call_of_lambdas_own_has_no_source_function_and_lacks_none(account: Ac
         check(account, state(in_vpc=True))
 
 
-def test_only_what_the_policy_grants_is_asked_for(account: Account) -> None:
+def test_only_the_grants_of_the_policy_are_simulated(account: Account) -> None:
     superuser = Secret(SUPERUSER, SUPERUSER_KEY, managed_by_rds=True, database_arns=(CLUSTER,))
-    given = state(Secret(SECRET, KEY), Secret(SECOND, None), superuser=superuser, in_vpc=True)
-    check(account, given)
-    asked = [(params["ActionNames"], params["ResourceArns"]) for _, params in account.calls]
-    granted = [one for one in policy.document(given, "Strict")["Statement"] if one["Effect"] == "Allow"]
-    assert asked == [
-        (one["Action"], one["Resource"] if isinstance(one["Resource"], list) else [one["Resource"]]) for one in granted
+    inspected = state(Secret(SECRET, KEY), Secret(SECOND, None), superuser=superuser, in_vpc=True)
+    check(account, inspected)
+    simulated = [(params["ActionNames"], params["ResourceArns"]) for _, params in account.calls]
+    granted = [
+        statement for statement in policy.document(inspected, "Strict")["Statement"] if statement["Effect"] == "Allow"
+    ]
+    assert simulated == [
+        (
+            statement["Action"],
+            statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]],
+        )
+        for statement in granted
     ]
 
 
@@ -219,24 +225,26 @@ def test_the_aggregate_of_all_resources_does_not_blame_the_one_that_is_allowed(a
 
 
 def test_the_simulation_is_of_the_new_policy_on_the_role_with_the_context_of_the_real_calls(account: Account) -> None:
-    given = state(Secret(SECRET, KEY), in_vpc=True)
-    check(account, given)
+    inspected = state(Secret(SECRET, KEY), in_vpc=True)
+    check(account, inspected)
     assert {action for action, _ in account.calls} == {"iam:SimulatePrincipalPolicy"}
-    granted = [one for one in policy.document(given, "Strict")["Statement"] if one["Effect"] == "Allow"]
+    granted = [
+        statement for statement in policy.document(inspected, "Strict")["Statement"] if statement["Effect"] == "Allow"
+    ]
     for _, params in account.calls:
-        assert params["PolicySourceArn"] == given.role.arn
+        assert params["PolicySourceArn"] == inspected.role.arn
         [document] = params["PolicyInputList"]
         assert json.loads(document)["Statement"] == granted
     common = {
         "aws:PrincipalAccount": ("string", "123456789012"),
-        "aws:PrincipalArn": ("string", given.role.arn),
+        "aws:PrincipalArn": ("string", inspected.role.arn),
         "aws:PrincipalIsAWSService": ("boolean", "false"),
         "aws:RequestedRegion": ("string", "eu-central-1"),
         "aws:SecureTransport": ("boolean", "true"),
         "aws:ViaAWSService": ("boolean", "false"),
     }
     owner = {"aws:ResourceAccount": ("string", "123456789012")}
-    from_code = {"lambda:SourceFunctionArn": ("string", given.function_arn)}
+    from_code = {"lambda:SourceFunctionArn": ("string", inspected.function_arn)}
     through_secrets_manager = {
         "aws:ViaAWSService": ("boolean", "true"),
         "kms:EncryptionContext:SecretARN": ("string", SECRET),
@@ -258,14 +266,14 @@ def test_a_declared_function_has_no_arn_yet(account: Account) -> None:
 
 def test_each_secret_is_simulated_with_its_own_tags(account: Account) -> None:
     tags = (("Team", "orders"), ("team", "ignored: IAM knows no case of keys"), ("aws:x", ""))
-    given = state(
+    inspected = state(
         Secret(SECRET, KEY, tags),
         Secret(SECOND, KEY),
         Secret(f"{SECOND[:-6]}UvWxYz", KEY, tags),
         superuser=Secret(SUPERUSER, SUPERUSER_KEY, (("role", "superuser"),)),
     )
-    check(account, given)
-    asked = [
+    check(account, inspected)
+    simulated = [
         (params["ResourceArns"], {key: value for key, (_, value) in context(params).items() if "Tag/" in key})
         for _, params in account.calls
     ]
@@ -276,7 +284,7 @@ def test_each_secret_is_simulated_with_its_own_tags(account: Account) -> None:
         "secretsmanager:ResourceTag/aws:x": "",
     }
     of_superuser = {"aws:ResourceTag/role": "superuser", "secretsmanager:ResourceTag/role": "superuser"}
-    assert asked == [
+    assert simulated == [
         ([SECRET, f"{SECOND[:-6]}UvWxYz"], of_team),
         ([SECOND], {}),
         (["*"], {}),
@@ -288,7 +296,7 @@ def test_each_secret_is_simulated_with_its_own_tags(account: Account) -> None:
 
 
 def context(params: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """The context of a simulation: type and value by key."""
+    """Return the context of a simulation: type and value by key."""
     return {
         entry["ContextKeyName"]: (entry["ContextKeyType"], *entry["ContextKeyValues"])
         for entry in params["ContextEntries"]
@@ -297,48 +305,50 @@ def context(params: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 def test_each_secret_under_a_key_is_simulated_in_its_own_encryption_context(account: Account) -> None:
     check(account, state(Secret(SECRET, KEY), Secret(SECOND, KEY), superuser=Secret(SUPERUSER, SUPERUSER_KEY)))
-    asked = [
+    simulated = [
         (params["ActionNames"], *params["ResourceArns"], context(params)["kms:EncryptionContext:SecretARN"][1])
         for _, params in account.calls
         if params["ActionNames"][0].startswith("kms:")
     ]
     both = ["kms:Decrypt", "kms:GenerateDataKey"]
-    assert asked == [(both, KEY, SECRET), (both, KEY, SECOND), (["kms:Decrypt"], SUPERUSER_KEY, SUPERUSER)]
+    assert simulated == [(both, KEY, SECRET), (both, KEY, SECOND), (["kms:Decrypt"], SUPERUSER_KEY, SUPERUSER)]
 
 
 def test_a_superuser_secret_under_the_same_key_is_simulated_for_what_it_is_granted_alone(account: Account) -> None:
-    # A boundary that is right: the superuser secret is never written.
+    # Such a boundary is correct, because the superuser secret is never written.
     def simulate(params: dict[str, Any]) -> Results:
         of_superuser = context(params).get("kms:EncryptionContext:SecretARN", ("", ""))[1] == SUPERUSER
         odd = {"GenerateDataKey": BY_BOUNDARY} if of_superuser else {}
         return aggregate(**odd)(params)
 
     account.simulate = simulate
-    given = state(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY))
-    assert check(account, given) == []
-    asked = [
+    inspected = state(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY))
+    assert check(account, inspected) == []
+    simulated = [
         (params["ActionNames"], context(params)["kms:EncryptionContext:SecretARN"][1])
         for _, params in account.calls
         if params["ResourceArns"] == [KEY]
     ]
-    assert asked == [(["kms:Decrypt", "kms:GenerateDataKey"], SECRET), (["kms:Decrypt"], SUPERUSER)]
+    assert simulated == [(["kms:Decrypt", "kms:GenerateDataKey"], SECRET), (["kms:Decrypt"], SUPERUSER)]
 
 
 def test_actions_that_the_simulator_does_not_take_together_are_tried_apart(account: Account) -> None:
-    asked: list[list[str]] = []
+    simulated: list[list[str]] = []
     verdicts = old_form({("ec2:DetachNetworkInterface", "*"): BY_BOUNDARY})
 
     def simulate(params: dict[str, Any]) -> Results:
         if len(params["ActionNames"]) > 1 and params["ActionNames"][0].startswith("ec2:"):
             raise error("InvalidInput", "Invalid Input Actions: [...] require different authorization information.")
-        asked.append(params["ActionNames"])
+        simulated.append(params["ActionNames"])
         return verdicts(params)
 
     account.simulate = simulate
     with pytest.raises(RequestError, match=r"ec2:DetachNetworkInterface on .* permissions boundary"):
         check(account, state(in_vpc=True))
-    assert [name for names in asked for name in names] == [
-        name for one in policy.document(state(in_vpc=True), "Documented")["Statement"] for name in one["Action"]
+    assert [name for names in simulated for name in names] == [
+        name
+        for statement in policy.document(state(in_vpc=True), "Documented")["Statement"]
+        for name in statement["Action"]
     ]
 
 
@@ -362,19 +372,19 @@ UNAVAILABLE = ClientError(_UNAVAILABLE_RESPONSE, "SimulatePrincipalPolicy")
 
 
 @pytest.mark.parametrize(
-    ("trouble", "said"),
+    ("trouble", "reason"),
     [
         (UNAVAILABLE, 'PolicyEvaluation: "down"'),
         (ReadTimeoutError(endpoint_url="https://iam"), "ReadTimeoutError: "),
         (error("ServiceFailure", "down"), 'ServiceFailure: "down"'),
     ],
 )
-def test_a_simulator_that_cannot_response_is_a_warning_after_a_few_tries(
-    account: Account, trouble: Exception, said: str
+def test_a_simulator_that_fails_is_a_warning_after_a_few_attempts(
+    account: Account, trouble: Exception, reason: str
 ) -> None:
     account.faults["iam:SimulatePrincipalPolicy"] = [trouble] * 1000
     [warning] = check(account, state(Secret(SECRET, KEY), in_vpc=True))
-    assert said in warning.reason
+    assert reason in warning.reason
     assert warning.reason.endswith("no further grant was simulated")
     assert len(account.calls) <= access_check.MAX_ATTEMPTS
     assert sum(account.slept) < 5

@@ -1,4 +1,4 @@
-"""Create, Update and Delete: identity, ownership, what each writes, and what each costs in AWS calls."""
+"""Create, Update and Delete: identity, ownership, what each writes, and which AWS calls it makes."""
 
 import hashlib
 import json
@@ -21,13 +21,13 @@ PROPERTIES = {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db"}
 
 @pytest.fixture
 def secret(account: Account) -> str:
-    """A secret's ARN, with a rotation function ``rotate-db`` under the role ``rotation-role``."""
+    """Create a secret and the rotation function ``rotate-db`` with ``rotation-role``. Return the secret's ARN."""
     account.function(account.role())
     return account.secret()
 
 
 def foreign_policy(account: Account, name: str = "somebody-elses", role: str = "rotation-role") -> dict[str, Any]:
-    """A policy on the role that this resource did not put there."""
+    """Put a policy on the role that is not the resource's own, and return its document."""
     document = {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Action": "logs:PutLogEvents", "Resource": "*"}],
@@ -45,12 +45,12 @@ def test_the_policy_is_named_after_one_resource_of_one_stack(account: Account) -
 
 
 def test_a_long_logical_id_is_cut_so_that_the_name_fits_128_characters(account: Account) -> None:
-    one, other = (
+    first, second = (
         custom_resource.policy_name(account.request("Create", {}, LogicalResourceId="A" * 250 + last)) for last in "xy"
     )
-    assert len(one) == len(other) == 128
-    assert one.startswith("A" * 115 + "-")
-    assert one != other
+    assert len(first) == len(second) == 128
+    assert first.startswith("A" * 115 + "-")
+    assert first != second
 
 
 # --- Create ---
@@ -171,7 +171,7 @@ def test_a_changed_policy_is_given_time_to_propagate(
 def test_the_propagation_delay_leaves_time_to_response(account: Account, secret: str) -> None:
     event = account.request("Create", PROPERTIES | {"PropagationDelay": "60"})
     assert account.send(event, Context(milliseconds=80_000))["Status"] == "SUCCESS"
-    # 15 seconds for the answer, 21 to take a policy back, 10 to ask whether anybody waits.
+    # 15 seconds for the response, 21 to roll back, 10 to look up whether the request is superseded.
     assert sum(account.slept) == pytest.approx(80 - 15 - 65 / 3 - 10, abs=1)
 
 
@@ -205,7 +205,7 @@ def test_a_create_on_a_role_out_of_reach_does_not_strand_the_stack(account: Acco
 
 
 def test_a_refused_request_writes_nothing_and_keeps_the_names_of_others(account: Account, secret: str) -> None:
-    theirs = foreign_policy(account)
+    foreign_document = foreign_policy(account)
     for properties in (
         {"SecretId": "prod/db", "RotationLambda": "rotate-db"},
         {"SecretId": "nowhere", "RotationLambdaARN": "rotate-db"},
@@ -215,7 +215,7 @@ def test_a_refused_request_writes_nothing_and_keeps_the_names_of_others(account:
         response = account.create(**properties)
         assert response["Status"] == "FAILED"
         assert len(response["Reason"]) <= 240
-        assert account.policies() == {"somebody-elses": theirs}
+        assert account.policies() == {"somebody-elses": foreign_document}
 
 
 def test_a_response_that_cloudformation_would_not_take_is_refused_before_anything_is_written(account: Account) -> None:
@@ -327,7 +327,7 @@ CLOSED = ConnectionClosedError(endpoint_url="https://iam.amazonaws.com/")
 
 @pytest.fixture
 def successor(account: Account) -> None:
-    """A rotation function ``rotate-db-2`` under the role ``successor``."""
+    """Create a rotation function ``rotate-db-2`` with the role ``successor``."""
     account.function(account.role("successor"), "rotate-db-2")
 
 
@@ -423,7 +423,7 @@ def test_a_request_that_is_throttled_to_the_end_is_responded_to_in_time(
 
 
 def time_runs_out(account: Account) -> Callable[[], None]:
-    """Takes until the timer has answered, as a call does that hangs."""
+    """Wait until the timer has responded, as a call that hangs does."""
 
     def until_answered() -> None:
         account.slept.append(custom_resource.resource.response_deadline - time.monotonic())
@@ -463,7 +463,7 @@ def test_when_time_runs_out_at_the_write_it_is_rolled_back(
     account.create(**PROPERTIES)
     before = account.policies()
     for changed in (DOCUMENTED, SUCCESSOR):
-        # An Update asks CloudFormation before it writes, too.
+        # An Update also looks up the stack before it writes.
         account.lost[action] = [time_runs_out(account)]
         if action == "cloudformation:DescribeStackEvents":
             account.lost[action].insert(0, lambda: None)
@@ -476,11 +476,11 @@ def test_when_time_runs_out_at_the_write_it_is_rolled_back(
 # --- superseded ---
 
 MADE_UP_ID = "database_DatabaseRotationPolicy_1ABCDEFG"
-"""What CloudFormation calls a resource that has not said its ID."""
+"""The physical ID that CloudFormation makes up for a resource that did not return one."""
 
 
 def cancel_create(account: Account, stack_status: str) -> None:
-    """Another resource fails, or the stack is deleted: the Create is cancelled."""
+    """Cancel the Create, because another resource failed or the stack is deleted."""
     account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_FAILED", MADE_UP_ID, PROPERTIES, "cancelled")
     account.cloudformation.set_status(STACK_ID, stack_status)
 
@@ -502,7 +502,7 @@ def cancel_create(account: Account, stack_status: str) -> None:
 def test_a_create_that_its_delete_overtakes_leaves_no_policy(
     account: Account, secret: str, status: str, moment: str
 ) -> None:
-    theirs = foreign_policy(account)
+    foreign_document = foreign_policy(account)
 
     def cancel() -> None:
         cancel_create(account, status)
@@ -514,7 +514,7 @@ def test_a_create_that_its_delete_overtakes_leaves_no_policy(
     response = account.send(create)
     assert response["Status"] == "FAILED"
     assert response["Reason"].startswith("CloudFormation no longer waits for this request: since then, the ")
-    assert account.policies() == {"somebody-elses": theirs}
+    assert account.policies() == {"somebody-elses": foreign_document}
 
 
 @pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "DELETE_COMPLETE"])
@@ -567,13 +567,13 @@ def test_a_create_that_starts_after_an_update_of_its_resource_leaves_what_the_up
 
 
 def fail_update(account: Account, properties: dict[str, Any]) -> None:
-    """Another resource fails: the Update of ours is cancelled, and the stack rolls back."""
+    """Cancel the Update, because another resource failed. The stack rolls back."""
     account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_FAILED", OWN_ID, properties, "cancelled")
     account.cloudformation.set_status(STACK_ID, "UPDATE_ROLLBACK_IN_PROGRESS")
 
 
 def roll_back(account: Account, physical_id: str = OWN_ID) -> dict[str, Any]:
-    """The request of the rollback."""
+    """Return the request of the rollback."""
     status = "UPDATE_ROLLBACK_IN_PROGRESS"
     return account.request("Update", PROPERTIES, stack_status=status, PhysicalResourceId=physical_id)
 
@@ -616,7 +616,7 @@ def test_a_forward_update_that_starts_late_writes_nothing_and_leaves_nothing(
     before = account.policies()
     forward = account.request("Update", changed, PhysicalResourceId=OWN_ID)
     if served_before:
-        # Lambda runs an event again if the answer was not taken.
+        # Lambda runs an event again if the response was not delivered.
         account.responses.statuses.append(403)
         with pytest.raises(ResponseDeliveryError):
             custom_resource.handler(forward, Context())
@@ -681,7 +681,7 @@ def test_a_superseded_update_leaves_the_document_that_the_rollback_put(account: 
 
     def overtake() -> None:
         fail_update(account, DOCUMENTED)
-        # The rollback leads to another document than the one that stood before.
+        # The document of the rollback differs from the former document.
         account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=account.key())
         assert account.send_elsewhere(roll_back(account))["Status"] == "SUCCESS"
 
@@ -777,43 +777,43 @@ def test_the_response_is_in_time_where_cloudformation_waits_a_shorter_time(
 
 
 def disable_key(account: Account) -> None:
-    """The secret's key can't be used any more."""
+    """Disable the secret's key."""
     key_arn = account.client("secretsmanager").describe_secret(SecretId="prod/db")["KmsKeyId"]
     account.client("kms").disable_key(KeyId=key_arn.rpartition("/")[2])
 
 
 def delete_secret(account: Account) -> None:
-    """The secret is scheduled for deletion."""
+    """Schedule the secret for deletion."""
     account.client("secretsmanager").delete_secret(SecretId="prod/db")
 
 
 def remove_secret(account: Account) -> None:
-    """The secret is gone."""
+    """Delete the secret without a recovery window."""
     account.client("secretsmanager").delete_secret(SecretId="prod/db", ForceDeleteWithoutRecovery=True)
 
 
 def delete_function(account: Account) -> None:
-    """The function is gone."""
+    """Delete the rotation function."""
     account.client("lambda").delete_function(FunctionName="rotate-db")
 
 
 def deny_put(account: Account) -> None:
-    """The role has lost the tag or boundary that the provider demands."""
+    """Deny the provider access, as if the role had lost the required tag or boundary."""
     account.faults["iam:PutRolePolicy"] = [error("AccessDenied")] * 9
 
 
 def fill_role(account: Account) -> None:
-    """The role has no room left."""
+    """Let the role be full."""
     account.faults["iam:PutRolePolicy"] = [error("LimitExceeded")] * 9
 
 
 def throttle_secrets_manager(account: Account) -> None:
-    """Hundreds of resources are rolled back at the same time."""
+    """Throttle the calls, as if hundreds of resources were rolled back at the same time."""
     account.faults["secretsmanager:DescribeSecret"] = [error("ThrottlingException")] * 10_000
 
 
 def lose_every_put(account: Account) -> None:
-    """IAM does not answer."""
+    """Let IAM not respond."""
     account.lost["iam:PutRolePolicy"] = [CLOSED] * 10_000
 
 
@@ -851,7 +851,7 @@ def test_a_rollback_succeeds_whatever_has_changed_meanwhile(
     capsys.readouterr()
     response = account.send(roll_back(account, physical_id))
     assert response["Status"] == "SUCCESS", response["Reason"]
-    # The old policy still stands on the old role: that is what CloudFormation has to believe in again.
+    # The old policy still exists on the old role, so the response must have its physical ID.
     assert response["PhysicalResourceId"] == OWN_ID
     if not (in_place and served):
         assert account.policies() == before
@@ -885,7 +885,7 @@ def test_a_rollback_writes_even_what_seems_to_stand_there(account: Account, secr
     account.update(OWN_ID, **DOCUMENTED)
     fail_update(account, DOCUMENTED)
     old = policy_document(account, PROPERTIES)
-    # IAM is eventually consistent: it still returns what was there before the Update.
+    # IAM is eventually consistent. It still returns the document from before the Update.
     account.api_responses["iam:GetRolePolicy"] = lambda _: {"PolicyDocument": json.dumps(old)}
     assert account.send(roll_back(account))["Status"] == "SUCCESS"
     del account.api_responses["iam:GetRolePolicy"]
@@ -893,7 +893,7 @@ def test_a_rollback_writes_even_what_seems_to_stand_there(account: Account, secr
 
 
 def policy_document(account: Account, properties: dict[str, Any]) -> Any:
-    """The document that these properties lead to."""
+    """Return the document for these properties."""
     state = inspection.inspect(WatchedAws(Account(account.responses)), parse_properties(properties), ACCOUNT)
     return policy.document(state, parse_properties(properties).policy_profile)
 
@@ -905,7 +905,7 @@ def test_a_rollback_onto_a_third_role_leaves_no_policy_on_the_first(
     account.create(**PROPERTIES)
     new_id = account.update(OWN_ID, **SUCCESSOR)["PhysicalResourceId"]
     fail_update(account, SUCCESSOR)
-    # Somebody has given the function another role, outside CloudFormation.
+    # The function was given another role outside CloudFormation.
     account.client("lambda").update_function_configuration(FunctionName="rotate-db", Role=account.role("third"))
     account.faults["iam:DeleteRolePolicy"] = [error("AccessDenied")] if denied else []
     response = account.send(roll_back(account, new_id))
@@ -994,7 +994,7 @@ def test_when_time_runs_out_in_a_rollback_the_response_is_what_stands(
         assert response["Data"]["RoleName"] == "rotation-role"
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         assert [line["RollbackWarnings"] for line in lines if line["message"] == "sending response"] == [1]
-        # What was written is what the old properties lead to: it stays.
+        # The written document is that of the old properties, so it stays.
         assert (account.policies() == before) is (action != "iam:PutRolePolicy")
     assert account.policies()[OWN_POLICY] == policy_document(account, PROPERTIES)
 
@@ -1018,12 +1018,12 @@ def test_a_duplicate_that_comes_to_its_end_late_leaves_what_the_other_delivery_p
     account: Account, secret: str, masked: bool, triggered: bool
 ) -> None:
     properties = PROPERTIES | {"Triggers": {"Key": "secret"}}
-    shown = PROPERTIES | {"Triggers": {"Key": "****"}} if masked else properties
+    reported = PROPERTIES | {"Triggers": {"Key": "****"}} if masked else properties
     create = account.request("Create", properties)
 
     def answered() -> None:
         assert account.send_elsewhere(create)["Status"] == "SUCCESS"
-        account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_COMPLETE", OWN_ID, shown)
+        account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_COMPLETE", OWN_ID, reported)
         account.cloudformation.set_status(STACK_ID, "CREATE_COMPLETE")
         if triggered:
             newer = PROPERTIES | {"Triggers": {"Key": "other"}}
@@ -1076,10 +1076,10 @@ def test_a_rollback_is_told_by_cloudformations_second_word(account: Account, sec
     fail_update(account, DOCUMENTED)
     event = roll_back(account)
     remove_secret(account)
-    told = iter(["UPDATE_IN_PROGRESS"])
+    statuses = iter(["UPDATE_IN_PROGRESS"])
 
     def respond(_: Any) -> dict[str, Any]:
-        return {"Stacks": [{"StackStatus": next(told, "UPDATE_ROLLBACK_IN_PROGRESS")}]}
+        return {"Stacks": [{"StackStatus": next(statuses, "UPDATE_ROLLBACK_IN_PROGRESS")}]}
 
     account.api_responses["cloudformation:DescribeStacks"] = respond
     assert account.send(event)["Status"] == "SUCCESS"
@@ -1176,12 +1176,12 @@ def test_a_role_that_does_not_come_is_refused_after_a_quarter_of_a_minute(accoun
 
 
 def test_a_delete_by_its_own_id_makes_exactly_one_call(account: Account, secret: str) -> None:
-    theirs = foreign_policy(account)
+    foreign_document = foreign_policy(account)
     physical_id = account.create(**PROPERTIES)["PhysicalResourceId"]
     account.slept.clear()
     assert account.delete(physical_id, **PROPERTIES)["Status"] == "SUCCESS"
     assert account.calls == [("iam:DeleteRolePolicy", {"RoleName": "rotation-role", "PolicyName": OWN_POLICY})]
-    assert account.policies() == {"somebody-elses": theirs}
+    assert account.policies() == {"somebody-elses": foreign_document}
     assert account.slept == []
 
 
@@ -1227,12 +1227,12 @@ FOREIGN_IDS = [
 def test_a_delete_by_another_id_finds_its_own_policy_through_the_properties(
     account: Account, secret: str, physical_id: str, by_role: bool
 ) -> None:
-    theirs = foreign_policy(account)
+    foreign_document = foreign_policy(account)
     account.create(**PROPERTIES)
     properties = {"SecretId": "prod/db", "RoleName": "rotation-role"} if by_role else PROPERTIES
     response = account.delete(physical_id, **properties)
     assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", physical_id)
-    assert account.policies() == {"somebody-elses": theirs}
+    assert account.policies() == {"somebody-elses": foreign_document}
 
 
 @pytest.mark.parametrize(
@@ -1301,12 +1301,12 @@ def test_where_cloudformation_does_not_tell_a_create_that_put_nothing_has_nothin
 
 
 def test_no_policy_that_somebody_else_put_there_is_ever_touched(account: Account, secret: str) -> None:
-    theirs = {name: foreign_policy(account, name) for name in ("a", f"{OWN_POLICY}x", LOGICAL_ID)}
+    foreign_documents = {name: foreign_policy(account, name) for name in ("a", f"{OWN_POLICY}x", LOGICAL_ID)}
     physical_id = account.create(**PROPERTIES)["PhysicalResourceId"]
     account.update(physical_id, **PROPERTIES, PolicyProfile="Documented")
     account.delete("rotation-role/a", **PROPERTIES)
     account.delete(physical_id, **PROPERTIES)
-    assert account.policies() == theirs
+    assert account.policies() == foreign_documents
 
 
 def test_the_same_resource_in_another_stack_has_a_policy_of_its_own(account: Account, secret: str) -> None:
@@ -1355,7 +1355,9 @@ def test_each_response_is_a_metric_of_the_provider_by_which_failures_are_counted
     account.create(SecretId="nowhere")
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     responses = [line for line in lines if line["message"] == "sending response"]
-    assert [(one["Requests"], one["FailedRequests"], one["ColdStarts"], one.get("ErrorCode")) for one in responses] == [
+    assert [
+        (line["Requests"], line["FailedRequests"], line["ColdStarts"], line.get("ErrorCode")) for line in responses
+    ] == [
         (1, 0, 1, None),
         (1, 1, 0, "NotFound"),
     ]
@@ -1376,21 +1378,21 @@ def test_each_response_is_a_metric_of_the_provider_by_which_failures_are_counted
         "Dimensions": [["Provider", "ErrorCode"]],
         "Metrics": [{"Name": "FailedRequests", "Unit": "Count"}],
     }
-    assert [one["_aws"]["CloudWatchMetrics"] for one in responses] == [[of_each], [of_each, of_failed]]
-    for one in responses:
-        assert abs(one["_aws"]["Timestamp"] / 1000 - time.time()) < 60
-        assert one["Provider"] == "provider"
-        # The clock of these tests goes only where somebody sleeps.
-        assert one["Duration"] >= 0
+    assert [line["_aws"]["CloudWatchMetrics"] for line in responses] == [[of_each], [of_each, of_failed]]
+    for line in responses:
+        assert abs(line["_aws"]["Timestamp"] / 1000 - time.time()) < 60
+        assert line["Provider"] == "provider"
+        # The clock of these tests moves only with `time.sleep`.
+        assert line["Duration"] >= 0
 
 
 def test_a_key_that_was_taken_unseen_is_warned_of(
     account: Account, secret: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    theirs = f"arn:aws:kms:{REGION}:999999999999:key/11111111-1111-1111-1111-111111111111"
-    account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=theirs)
+    key_arn = f"arn:aws:kms:{REGION}:999999999999:key/11111111-1111-1111-1111-111111111111"
+    account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=key_arn)
     account.faults["kms:DescribeKey"] = [error("AccessDeniedException")]
-    assert account.create(**PROPERTIES)["Data"]["KmsKeyArns"] == theirs
+    assert account.create(**PROPERTIES)["Data"]["KmsKeyArns"] == key_arn
     [warning] = [line for line in map(json.loads, capsys.readouterr().out.splitlines()) if line["level"] == "WARNING"]
     assert warning["message"] == "key not inspected: kms:DescribeKey is denied"
-    assert warning["key"] == theirs
+    assert warning["key"] == key_arn

@@ -1,4 +1,4 @@
-"""Every request of `events/`, served: what it answers and what stands on the roles afterwards."""
+"""Each request in `events/`: the response, and the policies on the roles afterwards."""
 
 import json
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ ROLE, SUCCESSOR = "orders-rotation", "orders-rotation-2"
 
 @dataclass
 class Expected:
-    """What an event leads to, in an account where `before` were served before it."""
+    """The outcome of an event in an account where the events `before` were served first."""
 
     physical_id: str
     sids: dict[str, list[str]]
-    """The statements of this resource's policy by role; a role without the policy is left out."""
+    """The Sids of the resource's policy, by role. Roles without the policy are omitted."""
     before: tuple[str, ...] = ()
     status: str = "SUCCESS"
 
@@ -49,14 +49,14 @@ EXPECTED = {
 
 
 def event(name: str, account: Account) -> dict[str, Any]:
-    """The request of a file, with an answer that goes to this world."""
+    """Return the request in a file. The response goes to this account."""
     request: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
     return request | {"ResponseURL": account.responses.url}
 
 
 @pytest.fixture
 def orders(account: Account) -> Account:
-    """The account that the events speak of."""
+    """Return the account that the events refer to."""
     account.secret("prod/orders")
     account.secret("prod/payments", account.key())
     account.secret("prod/superuser", account.key())
@@ -79,13 +79,13 @@ def test_an_event_is_served(orders: Account, name: str) -> None:
 
     assert response["Status"] == expected.status, response["Reason"]
     assert response["PhysicalResourceId"] == expected.physical_id
-    found = {
+    sids = {
         role: [statement.get("Sid", "") for statement in document["Statement"]]
         for role in (ROLE, SUCCESSOR)
         for policy, document in orders.policies(role).items()
         if policy == OWN_POLICY
     }
-    assert found == expected.sids
+    assert sids == expected.sids
 
 
 @pytest.mark.parametrize("name", EXPECTED)

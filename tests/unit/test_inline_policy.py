@@ -1,4 +1,4 @@
-"""The inline policy on the role: measured as IAM measures it, put and deleted by name."""
+"""The inline policy on the role: its size as IAM counts it, and put and delete by name."""
 
 import json
 
@@ -16,7 +16,7 @@ DOCUMENT: Document = {
 
 
 def document_of(characters: int) -> str:
-    """A policy of so many characters, white space not counted, in IAM's own count."""
+    """Return a policy document of this number of characters, as IAM counts them."""
     statement = '{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::%s"}'
     text = f'{{"Version": "2012-10-17",\n  "Statement": [{statement}]}}'
     fixed = sum(not character.isspace() for character in text % "")
@@ -25,7 +25,7 @@ def document_of(characters: int) -> str:
 
 @pytest.fixture
 def aws(account: Account) -> WatchedAws:
-    """AWS with the role ``rotation-role``."""
+    """Return AWS with the role ``rotation-role``."""
     account.role()
     return WatchedAws(account)
 
@@ -74,11 +74,11 @@ def test_white_space_does_not_count() -> None:
 def test_the_limit_is_10240_characters_of_all_inline_policies_together(
     aws: WatchedAws, account: Account, room: int, fits: bool
 ) -> None:
-    theirs = inline_policy.ROLE_LIMIT - inline_policy.size(DOCUMENT) - room
+    other_size = inline_policy.ROLE_LIMIT - inline_policy.size(DOCUMENT) - room
     iam = account.client("iam")
-    iam.put_role_policy(RoleName="rotation-role", PolicyName="a", PolicyDocument=document_of(theirs - 4000))
+    iam.put_role_policy(RoleName="rotation-role", PolicyName="a", PolicyDocument=document_of(other_size - 4000))
     iam.put_role_policy(RoleName="rotation-role", PolicyName="b", PolicyDocument=document_of(4000))
-    # What stands there under its own name is replaced: it does not count.
+    # The policy with the own name is replaced, so its size does not count.
     iam.put_role_policy(RoleName="rotation-role", PolicyName="own", PolicyDocument=document_of(5000))
     others = inline_policy.read_others(aws, "rotation-role", "own")
     assert list(others) == ["a", "b"]

@@ -1,4 +1,4 @@
-"""The situation: what DescribeSecret, DescribeKey, GetFunctionConfiguration and GetRole say, and what they cost."""
+"""The state from DescribeSecret, DescribeKey, GetFunctionConfiguration and GetRole, and the calls that it takes."""
 
 import json
 from typing import Any
@@ -17,13 +17,13 @@ ALIAS_OF_AWS_MANAGED_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/aws/secretsman
 
 
 def look(account: Account, **properties: Any) -> State:
-    """The situation of these properties; `account.calls` are the calls that it took."""
+    """Return the state for these properties. `account.calls` are the calls that it took."""
     account.calls.clear()
     return inspect(WatchedAws(account), parse_properties(properties), ACCOUNT)
 
 
 def refusal(account: Account, **properties: Any) -> str:
-    """Why these properties are refused."""
+    """Return the error message for these properties."""
     with pytest.raises(RequestError) as refused:
         look(account, **properties)
     assert len(str(refused.value)) <= 240
@@ -32,7 +32,7 @@ def refusal(account: Account, **properties: Any) -> str:
 
 @pytest.fixture
 def function(account: Account) -> str:
-    """A rotation function's ARN; its role is ``rotation-role``."""
+    """Create a rotation function with the role ``rotation-role``, and return its ARN."""
     return account.function(account.role())
 
 
@@ -100,7 +100,7 @@ def test_an_rds_managed_superuser_names_its_database_by_a_tag_of_any_case(
     assert superuser
     assert superuser.database_arns == (database,)
 
-    # The tags of a secret that RDS does not manage are anybody's.
+    # Any user can set the tags of a secret that RDS does not manage.
     superuser = inspect(managed_secret(account, Tags=tags), declared, ACCOUNT).superuser_secret
     assert superuser
     assert (superuser.managed_by_rds, superuser.database_arns) == (False, ())
@@ -152,9 +152,9 @@ def test_a_key_that_serves_several_secrets_is_described_once(account: Account, f
 
 
 def test_a_bare_key_id_is_a_key_of_the_secrets_own_account(account: Account, function: str) -> None:
-    theirs = f"arn:aws:secretsmanager:{REGION}:999999999999:secret:managed-AbCdEf"
+    secret_arn = f"arn:aws:secretsmanager:{REGION}:999999999999:secret:managed-AbCdEf"
     account.secret("managed")
-    aws = managed_secret(account, ARN=theirs, KmsKeyId="alias/mine")
+    aws = managed_secret(account, ARN=secret_arn, KmsKeyId="alias/mine")
     with pytest.raises(RequestError):
         inspect(aws, parse_properties({"SecretId": "managed", "RotationLambdaARN": function}), ACCOUNT)
     assert account.calls[-1][1] == {"KeyId": f"arn:aws:kms:{REGION}:999999999999:alias/mine"}
@@ -190,17 +190,17 @@ def test_a_reason_shows_names_and_arns_in_full(account: Account) -> None:
     role = account.role("r" * 64, path="/a/path/of/its/own/" + "deep/" * 20)
     function = account.function(role, "rotate-" + "f" * 50)
     account.client("kms").disable_key(KeyId=key.rpartition("/")[2])
-    for properties, shown in (
+    for properties, name_in_reason in (
         ({"SecretId": secret}, key),
         ({"SecretId": name, "RoleName": f"{role}x"}, f"{role}x"),
         ({"SecretId": f"{name}x"}, f"{name}x"),
     ):
         with pytest.raises(RequestError) as refused:
             look(account, **properties, RotationLambdaARN=function)
-        assert f'"{shown}"' in str(refused.value)
-    said = f"something went wrong with {secret}"
-    account.faults["secretsmanager:DescribeSecret"] = [error("InternalServiceError", said)]
-    with pytest.raises(AwsApiError, match=said):
+        assert f'"{name_in_reason}"' in str(refused.value)
+    message = f"something went wrong with {secret}"
+    account.faults["secretsmanager:DescribeSecret"] = [error("InternalServiceError", message)]
+    with pytest.raises(AwsApiError, match=message):
         look(account, SecretId=secret, RotationLambdaARN=function)
 
 
@@ -210,10 +210,10 @@ def test_a_key_that_does_not_exist_is_refused(account: Account, function: str) -
 
 
 def test_a_full_key_arn_is_taken_unseen_where_describe_key_is_denied(account: Account, function: str) -> None:
-    theirs = f"arn:aws:kms:{REGION}:999999999999:key/11111111-1111-1111-1111-111111111111"
-    account.secret(key=theirs)
+    key_arn = f"arn:aws:kms:{REGION}:999999999999:key/11111111-1111-1111-1111-111111111111"
+    account.secret(key=key_arn)
     account.faults["kms:DescribeKey"] = [error("AccessDeniedException")]
-    assert look(account, SecretId="prod/db", RotationLambdaARN=function).secrets[0].key_arn == theirs
+    assert look(account, SecretId="prod/db", RotationLambdaARN=function).secrets[0].key_arn == key_arn
 
 
 @pytest.mark.parametrize("spelling", ["alias/theirs", f"arn:aws:kms:{REGION}:999999999999:alias/theirs", "1111-2222"])
@@ -243,12 +243,12 @@ def test_a_secret_that_reports_no_function_needs_one(account: Account) -> None:
 
 
 def test_secrets_that_report_different_functions_need_one(account: Account, function: str) -> None:
-    other = account.function(account.role("other"), "other")
-    for name, arn in (("a", function), ("b", other)):
+    other_function = account.function(account.role("other"), "other")
+    for name, arn in (("a", function), ("b", other_function)):
         account.secret(name)
         account.client("secretsmanager").rotate_secret(SecretId=name, RotationLambdaARN=arn)
     assert "Give RotationLambdaARN" in refusal(account, SecretIds=["a", "b"])
-    assert look(account, SecretIds=["a", "b"], RotationLambdaARN=other).role.name == "other"
+    assert look(account, SecretIds=["a", "b"], RotationLambdaARN=other_function).role.name == "other"
     account.secret("c")
     assert look(account, SecretIds=["c", "a"]).function_arn == function
 
@@ -314,11 +314,11 @@ def test_a_role_in_a_path_is_known_by_its_name_and_its_arn(account: Account) -> 
 
 
 @pytest.mark.parametrize(
-    "other", ["other", f"arn:aws:iam::{ACCOUNT}:role/other", "arn:aws:iam::999999999999:role/rotation-role"]
+    "other_role", ["other", f"arn:aws:iam::{ACCOUNT}:role/other", "arn:aws:iam::999999999999:role/rotation-role"]
 )
-def test_a_role_that_is_not_the_functions_is_refused(account: Account, function: str, other: str) -> None:
+def test_a_role_that_is_not_the_functions_is_refused(account: Account, function: str, other_role: str) -> None:
     account.secret()
-    reason = refusal(account, SecretId="prod/db", RotationLambdaARN=function, RoleName=other)
+    reason = refusal(account, SecretId="prod/db", RotationLambdaARN=function, RoleName=other_role)
     assert reason.startswith("RoleName ")
     assert 'is not the execution role of the function, which is "rotation-role".' in reason
 

@@ -23,7 +23,7 @@ GUIDE = ROOT / "tests" / "guide"
 def state(
     *secrets: Secret, superuser: Secret | None = None, in_vpc: bool = False, dns_suffix: str = "amazonaws.com"
 ) -> State:
-    """A situation with these secrets, or with one under the AWS managed key."""
+    """Return a state with these secrets, by default with one secret under the AWS managed key."""
     return State(
         secrets=secrets or (Secret(SECRET, None),),
         superuser_secret=superuser,
@@ -164,9 +164,9 @@ COMBINATIONS = list(itertools.product(SECRETS, SUPERUSERS, VPC))
 
 @pytest.mark.parametrize(("secrets", "superuser", "in_vpc"), COMBINATIONS)
 def test_strict_is_exactly_the_statements_of_the_contract(secrets: str, superuser: str, in_vpc: bool) -> None:
-    (given, of_secrets), (given_superuser, of_superuser) = SECRETS[secrets], SUPERUSERS[superuser]
+    (inspected_secrets, of_secrets), (inspected_superuser, of_superuser) = SECRETS[secrets], SUPERUSERS[superuser]
 
-    document = policy.document(state(*given, superuser=given_superuser, in_vpc=in_vpc), "Strict")
+    document = policy.document(state(*inspected_secrets, superuser=inspected_superuser, in_vpc=in_vpc), "Strict")
 
     assert document == {"Version": "2012-10-17", "Statement": [*of_secrets, *of_superuser, *VPC[in_vpc]]}
     assert json.loads(json.dumps(document)) == document
@@ -174,22 +174,22 @@ def test_strict_is_exactly_the_statements_of_the_contract(secrets: str, superuse
 
 @pytest.mark.parametrize(("secrets", "superuser", "in_vpc"), COMBINATIONS)
 def test_documented_grants_the_same_without_sid_condition_and_deny(secrets: str, superuser: str, in_vpc: bool) -> None:
-    (given, of_secrets), (given_superuser, of_superuser) = SECRETS[secrets], SUPERUSERS[superuser]
-    granted = [one for one in [*of_secrets, *of_superuser, *VPC[in_vpc]] if one["Effect"] == "Allow"]
+    (inspected_secrets, of_secrets), (inspected_superuser, of_superuser) = SECRETS[secrets], SUPERUSERS[superuser]
+    granted = [statement for statement in [*of_secrets, *of_superuser, *VPC[in_vpc]] if statement["Effect"] == "Allow"]
 
-    document = policy.document(state(*given, superuser=given_superuser, in_vpc=in_vpc), "Documented")
+    document = policy.document(state(*inspected_secrets, superuser=inspected_superuser, in_vpc=in_vpc), "Documented")
 
-    plain = [{name: one[name] for name in ("Effect", "Action", "Resource")} for one in granted]
+    plain = [{name: statement[name] for name in ("Effect", "Action", "Resource")} for statement in granted]
     assert document == {"Version": "2012-10-17", "Statement": plain}
 
 
 def guide(name: str) -> list[dict[str, Any]]:
-    """The guide's statements, with the ARNs of this module for its placeholders."""
+    """Return the guide's statements, with the ARNs of this module in place of the placeholders."""
     text = (GUIDE / f"{name}.json").read_text()
     for placeholder, arn in (("SeparateSecretARN", SUPERUSER), ("SecretARN", SECRET), ("KMSKeyARN", KEY)):
         text = text.replace(f'"{placeholder}"', f'"{arn}"')
-    found = json.loads(text)
-    return list(found.get("Statement", [found]))
+    statements = json.loads(text)
+    return list(statements.get("Statement", [statements]))
 
 
 IN_ANY_ORDER = {
@@ -211,12 +211,12 @@ IN_ANY_ORDER = {
 
 @pytest.mark.parametrize("case", IN_ANY_ORDER)
 def test_documented_is_the_guides_own_policy(case: str) -> None:
-    given, expected = IN_ANY_ORDER[case]
+    inspected, expected = IN_ANY_ORDER[case]
 
     def by_action(statement: dict[str, Any]) -> str:
         return str(statement["Action"])
 
-    statements = policy.document(given, "Documented")["Statement"]
+    statements = policy.document(inspected, "Documented")["Statement"]
     assert sorted(statements, key=by_action) == sorted(expected, key=by_action)
 
 

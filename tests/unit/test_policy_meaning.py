@@ -20,8 +20,8 @@ FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:rotate-db"
 PROFILES = ("Strict", "Documented")
 
 
-def decision(given: State, profile: str, action: str, resource: str, **context: Any) -> str:
-    """``Allow``, ``Deny`` or ``ImplicitDeny``. `context` is the request's context keys."""
+def decision(inspected: State, profile: str, action: str, resource: str, **context: Any) -> str:
+    """Return ``Allow``, ``Deny`` or ``ImplicitDeny``. `context` has the context keys of the request."""
     request = EvalContext(
         principal_arn="arn:aws:sts::123456789012:assumed-role/rotation-role/rotate-db",
         principal_type="AssumedRole",
@@ -31,11 +31,11 @@ def decision(given: State, profile: str, action: str, resource: str, **context: 
         region="eu-central-1",
         service_context={key.lower(): value for key, value in context.items()},
     )
-    return str(evaluate(request, [parse_policy_document(policy.document(given, profile))]).decision)
+    return str(evaluate(request, [parse_policy_document(policy.document(inspected, profile))]).decision)
 
 
 def through_secrets_manager(secret: str, suffix: str = "amazonaws.com") -> dict[str, str]:
-    """The context of a KMS call that Secrets Manager makes for its caller."""
+    """Return the context of a KMS call that Secrets Manager makes for its caller."""
     return {
         "kms:EncryptionContext:SecretARN": secret,
         "kms:EncryptionContext:SecretVersionId": "11111111-2222-3333-4444-555555555555",

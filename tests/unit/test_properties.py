@@ -1,4 +1,4 @@
-"""What a template may say, and what it is told where it may not."""
+"""Which properties are valid, and the error messages for those that are not."""
 
 from typing import Any
 
@@ -24,9 +24,9 @@ def test_the_defaults_are_the_contracts() -> None:
     assert declared.propagation_delay == 10
 
 
-@pytest.mark.parametrize(("given", "expected"), [("0", 0), ("60", 60), (7, 7), (7.0, 7), ("60.0", 60)])
-def test_a_number_may_come_as_a_string_and_with_a_fraction_of_nothing(given: Any, expected: int) -> None:
-    assert parse_properties({"SecretId": "db", "PropagationDelay": given}).propagation_delay == expected
+@pytest.mark.parametrize(("value", "expected"), [("0", 0), ("60", 60), (7, 7), (7.0, 7), ("60.0", 60)])
+def test_a_number_may_come_as_a_string_and_with_a_fraction_of_nothing(value: Any, expected: int) -> None:
+    assert parse_properties({"SecretId": "db", "PropagationDelay": value}).propagation_delay == expected
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,9 @@ def test_a_secret_may_be_a_full_arn_a_partial_arn_or_a_name(secret_id: str) -> N
     assert parse_properties({"SecretId": "db", "SuperuserSecretId": secret_id}).superuser_secret_id == secret_id
 
 
-@pytest.mark.parametrize(("name", "given"), [("SecretId", "db"), ("SecretIds", ["db"])])
-def test_a_secret_is_told_by_the_property_that_named_it(name: str, given: Any) -> None:
-    assert parse_properties({name: given}).secret_property == name
+@pytest.mark.parametrize(("name", "value"), [("SecretId", "db"), ("SecretIds", ["db"])])
+def test_a_secret_is_told_by_the_property_that_named_it(name: str, value: Any) -> None:
+    assert parse_properties({name: value}).secret_property == name
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_role_may_be_a_name_or_an_arn_with_a_path(role: str) -> None:
 
 
 def test_a_role_with_a_long_path_and_a_wrong_name_is_refused_at_once() -> None:
-    # By a pattern that tries every way to cut the path, in more than the age of the universe.
+    # A pattern with exponential backtracking would never end.
     role = f"arn:aws:iam::123456789012:role/{'a/' * 240}?"
     with pytest.raises(RequestError, match="Give a role's name"):
         parse_properties({"SecretId": "db", "RoleName": role})
@@ -97,7 +97,7 @@ def test_a_vpc_config_is_that_of_a_lambda_function(vpc_config: Any, subnets: tup
 
 DB: dict[str, Any] = {"SecretId": "db"}
 REFUSED: list[tuple[Any, str]] = [
-    # The last words that a reason must have, so that they stand in its last 240 characters.
+    # The words that must be in the last 240 characters of the reason.
     ([], "ResourceProperties is not an object"),
     ({}, "Exactly one of SecretId and SecretIds is required, but neither is given."),
     ({"SecretId": "a", "SecretIds": ["b"]}, "Exactly one of SecretId and SecretIds is required, but both are given."),

@@ -24,7 +24,7 @@ COMBINATIONS = list(
 
 @pytest.fixture(scope="module")
 def arns(shared_account: Account) -> dict[str, str]:
-    """The full ARNs of the account's keys and secrets by name; each secret's key is spelt as its name says."""
+    """Return the full ARNs of the account's keys and secrets by name. A secret's name says how its key is given."""
     account = shared_account
     key, own_key = account.key(), account.key()
     account.client("kms").create_alias(AliasName="alias/mine", TargetKeyId=key)
@@ -49,8 +49,8 @@ def arns(shared_account: Account) -> dict[str, str]:
     return arns
 
 
-def expected(arns: dict[str, str], names: list[str], superuser: str, where: str) -> list[dict[str, Any]]:
-    """The statements of `Strict`."""
+def expected(arns: dict[str, str], names: list[str], superuser: str, function: str) -> list[dict[str, Any]]:
+    """Return the statements of `Strict`."""
     secrets = [arns[name] for name in names]
     resource = secrets if len(secrets) > 1 else secrets[0]
     statements = [rotate(resource), PASSWORD]
@@ -69,12 +69,12 @@ def expected(arns: dict[str, str], names: list[str], superuser: str, where: str)
             statements.append({"Sid": "DescribeSuperuserSecret", **describe})
             database = {"Effect": "Allow", "Action": ["rds:DescribeDBClusters"], "Resource": CLUSTER}
             statements.append({"Sid": "DescribeSuperuserDatabase", **database})
-    return statements + ([MANAGE, KEEP] if where == "inside" else [])
+    return statements + ([MANAGE, KEEP] if function == "inside" else [])
 
 
 @pytest.fixture(scope="module")
 def aws(shared_account: Account) -> AlteredAws:
-    """The account as the provider sees it."""
+    """Return the account as the provider sees it."""
     tags = [{"Key": "aws:rds:primaryDBClusterArn", "Value": CLUSTER}]
     return managed_secret(shared_account, OwningService="rds", Tags=tags)
 
@@ -83,24 +83,24 @@ def aws(shared_account: Account) -> AlteredAws:
 def test_the_whole_document_follows_from_the_properties_and_what_aws_says(
     aws: AlteredAws, arns: dict[str, str], combination: tuple[str, ...]
 ) -> None:
-    spelling, superuser, count, where, mode, profile = combination
+    spelling, superuser, count, function, mode, profile = combination
     names = [f"{spelling}-{number}" for number in ("1", "2")][: int(count)]
     properties: dict[str, Any] = {"SecretId": names[0]} if count == "1" else {"SecretIds": names}
     if superuser != "none":
         properties["SuperuserSecretId"] = superuser
     if mode == "inspected":
-        properties["RotationLambdaARN"] = where
+        properties["RotationLambdaARN"] = function
     else:
-        subnets = ["subnet-0123456789abcdef0"] if where == "inside" else []
-        properties |= {"RoleName": where, "VpcConfig": {"SubnetIds": subnets}}
+        subnets = ["subnet-0123456789abcdef0"] if function == "inside" else []
+        properties |= {"RoleName": function, "VpcConfig": {"SubnetIds": subnets}}
 
     document = policy.document(inspect(aws, parse_properties(properties), ACCOUNT), profile)
 
-    statements = expected(arns, names, superuser, where)
+    statements = expected(arns, names, superuser, function)
     if profile == "Documented":
         statements = [
-            {name: one[name] for name in ("Effect", "Action", "Resource")}
-            for one in statements
-            if one["Effect"] == "Allow"
+            {name: statement[name] for name in ("Effect", "Action", "Resource")}
+            for statement in statements
+            if statement["Effect"] == "Allow"
         ]
     assert document == {"Version": "2012-10-17", "Statement": statements}

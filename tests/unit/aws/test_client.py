@@ -1,4 +1,4 @@
-"""The way to AWS: what is tried again, for how long, and what a failure is called."""
+"""Calls to AWS: which errors are retried, for how long, and how errors are reported."""
 
 import math
 import re
@@ -27,13 +27,13 @@ URL = "https://iam.amazonaws.com/"
 TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
 
 
-def answered(status: int, code: str = "") -> ClientError:
-    """An answer of AWS's with an HTTP status."""
+def response_error(status: int, code: str = "") -> ClientError:
+    """Return an error response of AWS with an HTTP status."""
     response: Any = {"Error": {"Code": code or str(status)}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(response, "PutRolePolicy")
 
 
-PASSING = [
+TRANSIENT = [
     error("Throttling"),
     error("ThrottlingException"),
     error("RequestLimitExceeded"),
@@ -41,32 +41,37 @@ PASSING = [
     error("ConcurrentModification"),
     error("EntityTemporarilyUnmodifiable"),
     error("RequestTimeout"),
-    answered(429),
-    answered(500, "ServiceFailure"),
-    answered(502),
-    answered(503, "ServiceUnavailable"),
+    response_error(429),
+    response_error(500, "ServiceFailure"),
+    response_error(502),
+    response_error(503, "ServiceUnavailable"),
     ConnectionClosedError(endpoint_url=URL),
     EndpointConnectionError(endpoint_url=URL, error="reset"),
     ConnectTimeoutError(endpoint_url=URL),
     ReadTimeoutError(endpoint_url=URL),
     ResponseParserError("not XML"),
 ]
-"""What is over a little later."""
+"""Errors after which the same call can succeed a little later."""
 
-FINAL = [error("NoSuchEntity"), error("LimitExceeded"), error("MalformedPolicyDocument"), answered(400, "InvalidInput")]
-"""What would be the same however often it is tried."""
+PERMANENT = [
+    error("NoSuchEntity"),
+    error("LimitExceeded"),
+    error("MalformedPolicyDocument"),
+    response_error(400, "InvalidInput"),
+]
+"""Errors that retries do not help."""
 
-NO_ANSWER = PASSING[8:]
+NO_RESPONSE = TRANSIENT[8:]
 
 
 def name(fault: Exception) -> str:
-    """How a test's parameter is called."""
+    """Return the ID of a test's parameter."""
     return fault.response["Error"]["Code"] if isinstance(fault, ClientError) else type(fault).__name__
 
 
 @pytest.fixture
 def aws(account: Account) -> WatchedAws:
-    """A minute in which to make calls."""
+    """Return `Aws` with a deadline in a minute."""
     account.role()
     aws = WatchedAws(account)
     aws.deadline = time.monotonic() + 60
@@ -74,19 +79,21 @@ def aws(account: Account) -> WatchedAws:
 
 
 def role_name(aws: WatchedAws) -> str:
-    """The name that GetRole answers."""
+    """Return the name in the response of GetRole."""
     return aws.call(aws.iam.get_role, RoleName="rotation-role")["Role"]["RoleName"]
 
 
-@pytest.mark.parametrize("fault", PASSING, ids=name)
-def test_what_passes_is_tried_again_until_it_has(aws: WatchedAws, account: Account, fault: Exception) -> None:
+@pytest.mark.parametrize("fault", TRANSIENT, ids=name)
+def test_a_transient_error_is_retried_until_the_call_succeeds(
+    aws: WatchedAws, account: Account, fault: Exception
+) -> None:
     account.faults["iam:GetRole"] = [fault] * 4
     assert role_name(aws) == "rotation-role"
     assert len(account.slept) == 4
 
 
-@pytest.mark.parametrize("fault", PASSING, ids=name)
-def test_what_does_not_pass_is_tried_for_as_long_as_there_is_time(
+@pytest.mark.parametrize("fault", TRANSIENT, ids=name)
+def test_an_error_that_persists_is_retried_until_the_deadline(
     aws: WatchedAws, account: Account, fault: Exception
 ) -> None:
     account.faults["iam:GetRole"] = [fault] * 1000
@@ -95,8 +102,8 @@ def test_what_does_not_pass_is_tried_for_as_long_as_there_is_time(
     assert 60 - 10 <= sum(account.slept) < 60
 
 
-@pytest.mark.parametrize("fault", FINAL, ids=name)
-def test_what_is_final_is_not_tried_again(aws: WatchedAws, account: Account, fault: Exception) -> None:
+@pytest.mark.parametrize("fault", PERMANENT, ids=name)
+def test_a_permanent_error_is_not_retried(aws: WatchedAws, account: Account, fault: Exception) -> None:
     account.faults["iam:GetRole"] = [fault]
     with pytest.raises(AwsApiError, match=name(fault)):
         role_name(aws)
@@ -104,7 +111,9 @@ def test_what_is_final_is_not_tried_again(aws: WatchedAws, account: Account, fau
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "AccessDeniedException"])
-def test_a_denied_call_is_not_tried_again_and_names_the_action(aws: WatchedAws, account: Account, code: str) -> None:
+def test_a_denied_call_is_not_retried_and_the_reason_names_the_action(
+    aws: WatchedAws, account: Account, code: str
+) -> None:
     account.faults["iam:GetRole"] = [error(code)]
     with pytest.raises(AccessDeniedError, match=r'iam:GetRole on "rotation-role"'):
         role_name(aws)
@@ -112,7 +121,7 @@ def test_a_denied_call_is_not_tried_again_and_names_the_action(aws: WatchedAws, 
 
 
 @pytest.mark.parametrize(
-    ("operation", "named"),
+    ("operation", "limits_named"),
     [
         ("secretsmanager:DescribeSecret", ["SecretNamePattern", "RequiredSecretTag"]),
         ("secretsmanager:ListSecretVersionIds", ["SecretNamePattern", "RequiredSecretTag"]),
@@ -125,7 +134,9 @@ def test_a_denied_call_is_not_tried_again_and_names_the_action(aws: WatchedAws, 
         ("cloudformation:DescribeStacks", []),
     ],
 )
-def test_a_denied_call_names_what_can_deny_it_and_no_other_parameter(operation: str, named: list[str]) -> None:
+def test_the_reason_of_a_denied_call_names_the_limits_that_apply_to_the_action(
+    operation: str, limits_named: list[str]
+) -> None:
     name_of_64 = "n" * 64
     denied = aws_module._to_request_error(error("AccessDenied"), operation, {"Name": name_of_64}, in_doubt=False)
     assert isinstance(denied, AccessDeniedError)
@@ -133,19 +144,21 @@ def test_a_denied_call_names_what_can_deny_it_and_no_other_parameter(operation: 
     assert reason.startswith(f'AWS denies the provider {operation} on "{name_of_64}". Check SCPs')
     assert "the provider's permissions boundary" in reason
     limits = re.findall(r"\b(?:Role|Secret|Required)[A-Z]\w+|the key's policy", reason.split("Check", 1)[1])
-    assert limits == named
-    # Where a reason is cut, its end stays.
-    assert all(limit in reason[-240:] for limit in named)
+    assert limits == limits_named
+    # A reason that is too long is cut from the start.
+    assert all(limit in reason[-240:] for limit in limits_named)
 
 
-def test_each_parameter_that_a_reason_names_is_one_of_the_template() -> None:
-    named = set(re.findall(r"[A-Z]\w+", " ".join(aws_module._LIMITED_BY.values())))
-    assert named == {name for name in TEMPLATE["Parameters"] if name.startswith(("RoleName", "SecretName", "Required"))}
+def test_each_parameter_that_a_reason_names_exists_in_the_template() -> None:
+    limits_named = set(re.findall(r"[A-Z]\w+", " ".join(aws_module._LIMITED_BY.values())))
+    assert limits_named == {
+        name for name in TEMPLATE["Parameters"] if name.startswith(("RoleName", "SecretName", "Required"))
+    }
 
 
 @pytest.fixture
 def bounds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
-    """The bounds of each random pause. Each takes the longest."""
+    """Record the bounds of each random pause. Each pause is the longest possible."""
     drawn: list[tuple[float, float]] = []
 
     def longest(low: float, high: float) -> float:
@@ -164,23 +177,23 @@ def test_pauses_after_other_errors_double_up_to_ten_seconds(
     aws: WatchedAws, account: Account, bounds: list[tuple[float, float]], code: str
 ) -> None:
     aws.begin_request(math.inf)
-    account.faults["iam:GetRole"] = [answered(500 if code == "500" else 409, code)] * 6
+    account.faults["iam:GetRole"] = [response_error(500 if code == "500" else 409, code)] * 6
     role_name(aws)
     assert bounds == [(0, 1), (0, 2), (0, 4), (0, 8), (0, 10), (0, 10)]
     assert account.slept == [1, 2, 4, 8, 10, 10]
 
 
 @OTHER_FAULT
-def test_pauses_after_other_errors_start_anew_with_each_call_whatever_was_throttled(
+def test_pauses_after_other_errors_start_again_with_each_call_despite_throttling(
     aws: WatchedAws, account: Account, bounds: list[tuple[float, float]], code: str
 ) -> None:
     aws.begin_request(math.inf)
-    other = answered(500 if code == "500" else 409, code)
-    account.faults["iam:GetRole"] = [other, error("Throttling"), other]
+    fault = response_error(500 if code == "500" else 409, code)
+    account.faults["iam:GetRole"] = [fault, error("Throttling"), fault]
     role_name(aws)
     assert bounds == [(0, 1), (0, 4), (0, 2)]
     bounds.clear()
-    account.faults["iam:GetRole"] = [other]
+    account.faults["iam:GetRole"] = [fault]
     role_name(aws)
     assert bounds == [(0.5, 1.5), (0, 1)], "the interval, and the first pause"
 
@@ -193,8 +206,8 @@ def test_pauses_after_throttling_grow_with_the_request(
     role_name(aws)
     assert bounds == [(0, 4), (2, 16)]
     bounds.clear()
-    # A call that succeeds says little: hundreds of others still wait.
-    account.faults["iam:GetRole"] = [answered(429)] * 4
+    # The count stays after a call that succeeds, because hundreds of other requests still wait.
+    account.faults["iam:GetRole"] = [response_error(429)] * 4
     role_name(aws)
     assert bounds == [(0.5, 1.5), (10, 26), (16, 26), (16, 26), (16, 26)]
     assert account.slept == [4, 16, 1.5, 26, 26, 26, 26]
@@ -232,7 +245,7 @@ def test_throttling_does_not_count_for_the_next_request(
 
 
 @pytest.mark.parametrize(("seconds", "pause"), [(1000, 26), (200, 20), (100, 10), (30, 4)])
-def test_a_throttled_request_pauses_for_a_tenth_of_its_time_left_but_for_its_first_pauses(
+def test_a_throttled_request_pauses_for_a_tenth_of_the_remaining_time_except_for_the_first_pauses(
     aws: WatchedAws, account: Account, bounds: list[tuple[float, float]], seconds: int, pause: float
 ) -> None:
     aws.begin_request(math.inf)
@@ -245,7 +258,7 @@ def test_a_throttled_request_pauses_for_a_tenth_of_its_time_left_but_for_its_fir
     assert account.slept == [1.5, pytest.approx(pause, abs=0.1)]
 
 
-def test_the_interval_of_a_throttled_request_does_not_take_it_past_its_deadline(
+def test_the_interval_of_a_throttled_request_does_not_exceed_the_deadline(
     aws: WatchedAws, account: Account, bounds: list[tuple[float, float]]
 ) -> None:
     account.faults["iam:GetRole"] = [error("Throttling")]
@@ -256,15 +269,15 @@ def test_the_interval_of_a_throttled_request_does_not_take_it_past_its_deadline(
     assert account.slept == [pytest.approx(0.1, abs=0.05)]
 
 
-def test_after_the_deadline_no_call_is_begun(aws: WatchedAws, account: Account) -> None:
+def test_no_call_begins_after_the_deadline(aws: WatchedAws, account: Account) -> None:
     aws.deadline = time.monotonic()
     with pytest.raises(DeadlineExceededError, match="ran out of time"):
         role_name(aws)
     assert account.calls == []
 
 
-@pytest.mark.parametrize("fault", NO_ANSWER, ids=name)
-def test_a_call_without_a_response_is_in_doubt_however_it_ends(
+@pytest.mark.parametrize("fault", NO_RESPONSE, ids=name)
+def test_a_call_that_once_got_no_response_is_in_doubt_regardless_of_the_last_error(
     aws: WatchedAws, account: Account, fault: Exception
 ) -> None:
     account.faults["iam:GetRole"] = [fault, error("Throttling"), error("NoSuchEntity")]
@@ -273,14 +286,14 @@ def test_a_call_without_a_response_is_in_doubt_however_it_ends(
     assert failed.value.in_doubt
 
 
-def test_a_call_that_was_turned_away_is_in_no_doubt(aws: WatchedAws, account: Account) -> None:
+def test_a_call_that_aws_rejected_is_not_in_doubt(aws: WatchedAws, account: Account) -> None:
     account.faults["iam:GetRole"] = [error("Throttling"), error("ConcurrentModification"), error("NoSuchEntity")]
     with pytest.raises(AwsApiError) as failed:
         role_name(aws)
     assert not failed.value.in_doubt
 
 
-def test_botocore_itself_does_not_try_again(aws: WatchedAws) -> None:
+def test_botocore_itself_does_not_retry(aws: WatchedAws) -> None:
     role_name(aws)
     config: Any = aws.iam.meta.config
     assert config.retries["total_max_attempts"] == 1

@@ -1,4 +1,4 @@
-"""The connections: verified, reused, with one TLS context; behind a proxy they are botocore's own."""
+"""Connections are verified and reused, with one TLS context. Behind a proxy, botocore's own transport is used."""
 
 import ssl
 import time
@@ -22,7 +22,7 @@ ROLE = b"""<GetRoleResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><G
 
 
 class Iam(ThreadingHTTPServer):
-    """IAM's endpoint, which knows one role."""
+    """IAM's endpoint with one role."""
 
     daemon_threads = True
 
@@ -66,13 +66,13 @@ AUTHORITY = trustme.CA()
 
 @pytest.fixture
 def host() -> str:
-    """Whose certificate the server has."""
+    """Return the host name in the certificate of the server."""
     return "localhost"
 
 
 @pytest.fixture
 def iam(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Iam]:
-    """The server, whose authority is trusted."""
+    """Start the server. Its certificate authority is trusted."""
     bundle = tmp_path / "ca.pem"
     AUTHORITY.cert_pem.write_to_path(str(bundle))
     server = Iam(AUTHORITY, host)
@@ -81,7 +81,7 @@ def iam(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    # Says where there is no proxy, and so is no proxy itself.
+    # A list of hosts without a proxy does not count as a proxy.
     monkeypatch.setenv("no_proxy", "localhost")
     transport.ssl_context.cache_clear()
     transport._pool.cache_clear()
@@ -94,7 +94,7 @@ def iam(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def call(aws: Aws) -> Any:
-    """One call, with little time to try it again."""
+    """Make one call, with little time for retries."""
     get_role = aws.iam.get_role
     aws.deadline = time.monotonic() + 0.3
     return aws.call(get_role, RoleName="r")
@@ -122,12 +122,12 @@ def test_the_certificate_authorities_are_read_once(iam: Iam, monkeypatch: pytest
     assert transport.ssl_context().check_hostname
 
 
-def test_a_server_of_an_authority_that_is_not_trusted_gets_no_request(
+def test_a_server_with_an_untrusted_certificate_gets_no_request(
     iam: Iam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = tmp_path / "other.pem"
-    trustme.CA().cert_pem.write_to_path(str(other))
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(other))
+    other_bundle = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(other_bundle))
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(other_bundle))
     transport.ssl_context.cache_clear()
     with pytest.raises(AwsApiError, match="unable to get local issuer certificate"):
         call(Aws())
@@ -135,13 +135,13 @@ def test_a_server_of_an_authority_that_is_not_trusted_gets_no_request(
 
 
 @pytest.mark.parametrize("host", ["other.example"])
-def test_a_server_of_another_name_gets_no_request(iam: Iam) -> None:
+def test_a_server_with_a_certificate_for_another_host_gets_no_request(iam: Iam) -> None:
     with pytest.raises(AwsApiError, match="CERTIFICATE_VERIFY_FAILED"):
         call(Aws())
     assert iam.requests == []
 
 
-def test_a_server_that_says_nothing_leaves_the_call_in_doubt(iam: Iam, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_to_a_server_that_does_not_respond_is_in_doubt(iam: Iam, monkeypatch: pytest.MonkeyPatch) -> None:
     iam.silent_seconds = 0.5
     monkeypatch.setattr(transport, "READ_SECONDS", 0.1)
     with pytest.raises(AwsApiError, match="Read timed out") as failed:
@@ -149,13 +149,13 @@ def test_a_server_that_says_nothing_leaves_the_call_in_doubt(iam: Iam, monkeypat
     assert failed.value.in_doubt
 
 
-def test_connections_and_responses_are_waited_for_no_longer_than_this(iam: Iam) -> None:
+def test_connections_time_out_after_3_seconds_and_responses_after_10(iam: Iam) -> None:
     timeout = transport._pool().connection_pool_kw["timeout"]
     assert (timeout.connect_timeout, timeout.read_timeout) == (3, 10)
 
 
-def test_behind_a_proxy_botocore_keeps_its_own_way(iam: Iam, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Nobody listens there.
+def test_behind_a_proxy_botocore_uses_its_own_transport(iam: Iam, monkeypatch: pytest.MonkeyPatch) -> None:
+    # No process listens on this port.
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
     with pytest.raises(AwsApiError, match="ProxyConnectionError"):

@@ -11,14 +11,14 @@ from rotation_role_policy_cli.options import PropertyOption, is_option, option_n
 
 
 def properties(*arguments: str) -> dict[str, Any]:
-    """The properties that a command line sets."""
+    """Return the properties that a command line sets."""
     command = click.Command("test", params=list(property_options()), callback=lambda **values: properties_from(values))
-    given: dict[str, Any] = command.main(list(arguments), standalone_mode=False)
-    return given
+    parsed: dict[str, Any] = command.main(list(arguments), standalone_mode=False)
+    return parsed
 
 
 def names(option: PropertyOption) -> set[str]:
-    """The names of the properties that an option sets."""
+    """Return the names of the properties that an option sets."""
     rows = [option.row, option.parent, option.plural]
     return {row.name for row in rows if row}
 

@@ -13,8 +13,8 @@ DOCUMENT = policy.document(state(Secret(SECRET, KEY)), "Strict")
 READ = "secretsmanager:GetSecretValue"
 
 
-def found(action: Any = READ, resource: Any = "*", **more: Any) -> list[OverlyPermissiveGrant]:
-    statement = {"Effect": "Allow", "Action": action, "Resource": resource} | more
+def findings(action: Any = READ, resource: Any = "*", **members: Any) -> list[OverlyPermissiveGrant]:
+    statement = {"Effect": "Allow", "Action": action, "Resource": resource} | members
     statement = {name: value for name, value in statement.items() if value is not None}
     return find_overly_permissive(DOCUMENT, {"it": {"Version": "2012-10-17", "Statement": statement}})
 
@@ -42,7 +42,7 @@ def found(action: Any = READ, resource: Any = "*", **more: Any) -> list[OverlyPe
     ],
 )  # fmt: skip
 def test_a_statement_that_grants_more_is_found(statement: dict[str, Any], actions: list[str], pattern: str) -> None:
-    assert found(**statement) == [OverlyPermissiveGrant("it", tuple(actions), pattern, is_conditional=False)]
+    assert findings(**statement) == [OverlyPermissiveGrant("it", tuple(actions), pattern, is_conditional=False)]
 
 
 @pytest.mark.parametrize(
@@ -63,22 +63,22 @@ def test_a_statement_that_grants_more_is_found(statement: dict[str, Any], action
     ],
 )
 def test_a_statement_that_does_not_grant_more_is_not_found(statement: dict[str, Any]) -> None:
-    assert found(**statement) == []
+    assert findings(**statement) == []
 
 
 def test_a_grant_with_a_condition_is_marked() -> None:
     condition = {"StringEquals": {"aws:PrincipalTag/team": "db"}}
-    assert found(Condition=condition) == [OverlyPermissiveGrant("it", (READ,), "*", is_conditional=True)]
-    assert found(READ, SECRET, Condition=condition) == []
+    assert findings(Condition=condition) == [OverlyPermissiveGrant("it", (READ,), "*", is_conditional=True)]
+    assert findings(READ, SECRET, Condition=condition) == []
 
 
 def test_another_condition_on_the_same_key_is_overly_permissive_and_the_same_is_not() -> None:
     [own] = [statement["Condition"] for statement in DOCUMENT["Statement"] if "Condition" in statement]
-    other = {"StringLike": {"kms:ViaService": "secretsmanager.*"}}
-    assert found("kms:Decrypt", KEY, Condition=other) == [
+    other_condition = {"StringLike": {"kms:ViaService": "secretsmanager.*"}}
+    assert findings("kms:Decrypt", KEY, Condition=other_condition) == [
         OverlyPermissiveGrant("it", ("kms:Decrypt",), KEY, is_conditional=True)
     ]
-    assert found("kms:Decrypt", KEY, Condition=own) == []
+    assert findings("kms:Decrypt", KEY, Condition=own) == []
 
 
 def test_each_policy_and_each_pattern_is_one_finding() -> None:
@@ -86,8 +86,8 @@ def test_each_policy_and_each_pattern_is_one_finding() -> None:
         {"Effect": "Allow", "Action": READ, "Resource": "*"},
         {"Effect": "Allow", "Action": "secretsmanager:Put*", "Resource": "arn:aws:secretsmanager:*"},
     ]
-    others = {"a": {"Statement": statements}, "b": {"Statement": statements[:1]}, "c": {}}
-    assert [(grant.policy, grant.actions, grant.resource) for grant in find_overly_permissive(DOCUMENT, others)] == [
+    policies = {"a": {"Statement": statements}, "b": {"Statement": statements[:1]}, "c": {}}
+    assert [(grant.policy, grant.actions, grant.resource) for grant in find_overly_permissive(DOCUMENT, policies)] == [
         ("a", (READ,), "*"),
         ("a", ("secretsmanager:Put*",), "arn:aws:secretsmanager:*"),
         ("b", (READ,), "*"),

@@ -1,4 +1,4 @@
-"""`rotation-role-policy preview`: what the provider would do, found out with read calls."""
+"""`rotation-role-policy preview`: the result is that of the provider, from read calls only."""
 
 import json
 import logging
@@ -24,34 +24,34 @@ BY_HAND = ["--secret-id", "prod/db", "--rotation-lambda", "rotate-db"]
 PROPERTIES = {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db"}
 
 
-class Shown(NamedTuple):
-    """What a command came to."""
+class CommandResult(NamedTuple):
+    """The exit status and the output of a command."""
 
     status: int
     out: str
     err: str
 
 
-Preview = Callable[..., Shown]
+Preview = Callable[..., CommandResult]
 
 
 @pytest.fixture
 def preview(account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Preview]:
-    """Runs the command in the account. Whatever it calls has to be a call that only reads."""
+    """Return a function that runs the command in the account, and checks that all its calls are read calls."""
 
     monkeypatch.setattr(caller_aws, "CallerAws", watched_caller_aws(account))
     monkeypatch.setenv("COLUMNS", "100")
     called: list[str] = []
 
-    def run(*arguments: str) -> Shown:
+    def run(*arguments: str) -> CommandResult:
         capsys.readouterr()
         account.calls.clear()
-        # The provider's own log, which ran in this process too.
+        # Without the log of the provider, which runs in this process too.
         monkeypatch.setattr(logging.getLogger(), "handlers", [])
         status = main.main(["preview", *arguments])
         called.extend(account.actions())
         out, err = capsys.readouterr()
-        return Shown(status, out, err)
+        return CommandResult(status, out, err)
 
     yield run
     assert [action for action in called if not re.fullmatch(r"\w+:(Describe|Get|List|Simulate)\w+", action)] == []
@@ -60,7 +60,7 @@ def preview(account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 @pytest.fixture
 def secret(account: Account) -> str:
-    """A secret under the AWS managed key, and a function that rotates it."""
+    """Create a secret under the AWS managed key and its rotation function, and return the secret's ARN."""
     account.function(account.role())
     return account.secret()
 
@@ -73,35 +73,35 @@ def test_the_json_is_the_document_that_the_provider_then_writes(preview: Preview
     account.secret(key=account.key())
     account.secret("prod/other")
     account.secret("prod/superuser", key=account.key())
-    shown = preview(*BY_HAND, "--secret-id", "prod/other", "--superuser-secret-id", "prod/superuser", "--json")
+    result = preview(*BY_HAND, "--secret-id", "prod/other", "--superuser-secret-id", "prod/superuser", "--json")
     account.create(
         SecretIds=["prod/db", "prod/other"], RotationLambdaARN="rotate-db", SuperuserSecretId="prod/superuser"
     )
-    assert (json.loads(shown.out), shown.status, shown.err) == (account.policies()[OWN_POLICY], 2, "")
+    assert (json.loads(result.out), result.status, result.err) == (account.policies()[OWN_POLICY], 2, "")
 
 
 def test_a_declared_function_and_the_documented_profile_are_previewed_too(preview: Preview, account: Account) -> None:
     account.role()
     account.secret()
     declared = ["--secret-id", "prod/db", "--role", "rotation-role", "--policy-profile", "Documented"]
-    for given, subnets in (("subnet-1,subnet-2", ["subnet-1", "subnet-2"]), ("none", [])):
-        shown = preview(*declared, "--vpc", given, "--json")
+    for subnet_option, subnets in (("subnet-1,subnet-2", ["subnet-1", "subnet-2"]), ("none", [])):
+        result = preview(*declared, "--vpc", subnet_option, "--json")
         account.create(
             SecretId="prod/db",
             RoleName="rotation-role",
             PolicyProfile="Documented",
             VpcConfig={"SubnetIds": subnets},
         )
-        assert json.loads(shown.out) == account.policies()[OWN_POLICY]
+        assert json.loads(result.out) == account.policies()[OWN_POLICY]
 
 
 def test_a_policy_that_is_up_to_date_is_unchanged(preview: Preview, account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
-    shown = preview(*BY_HAND)
-    assert (shown.status, shown.err) == (0, "")
-    assert "Unchanged: the role has this policy." in shown.out
-    assert f"policy      {OWN_POLICY}\n" in shown.out
-    assert "Changes\n\n  None.\n" in shown.out
+    result = preview(*BY_HAND)
+    assert (result.status, result.err) == (0, "")
+    assert "Unchanged: the role has this policy." in result.out
+    assert f"policy      {OWN_POLICY}\n" in result.out
+    assert "Changes\n\n  None.\n" in result.out
 
 
 def test_a_secret_under_another_key_shows_as_a_difference(preview: Preview, account: Account, secret: str) -> None:
@@ -109,11 +109,11 @@ def test_a_secret_under_another_key_shows_as_a_difference(preview: Preview, acco
     account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=first)
     account.create(**PROPERTIES)
     account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=second)
-    shown = preview(*BY_HAND)
-    changed = re.findall(r"^  ([-+]) +(.+)$", shown.out, re.MULTILINE)
+    result = preview(*BY_HAND)
+    changed = re.findall(r"^  ([-+]) +(.+)$", result.out, re.MULTILINE)
     assert changed == [("-", f'"Resource": "{first}",'), ("+", f'"Resource": "{second}",')]
-    assert shown.status == 2
-    assert "The policy would change." in shown.out
+    assert result.status == 2
+    assert "The policy would change." in result.out
 
 
 def test_the_policy_to_compare_with_can_be_named(preview: Preview, account: Account, secret: str) -> None:
@@ -127,9 +127,9 @@ def test_the_policy_of_another_resource_on_the_same_role_is_not_compared(
 ) -> None:
     account.secret("prod/other")
     account.create(SecretId="prod/other", RotationLambdaARN="rotate-db")
-    shown = preview(*BY_HAND)
-    assert "(does not exist yet)" in shown.out
-    assert "No other policy on the role grants more of this." in shown.out
+    result = preview(*BY_HAND)
+    assert "(does not exist yet)" in result.out
+    assert "No other policy on the role grants more of this." in result.out
 
 
 # --- the page ---
@@ -208,7 +208,7 @@ def test_only_a_terminal_shows_the_progress(preview: Preview, secret: str, monke
 @pytest.mark.parametrize(
     ("shell", "status", "message"),
     [
-        # The output fits into the buffer: it is at its flush that nobody is there.
+        # The output fits into the buffer, so the error occurs at the flush.
         ("{ $COMMAND; echo $? >&2; } | true", "141", ""),
         ("$COMMAND > /dev/full; echo $? >&2", "1", "error: The output cannot be written: No space left on device.\n"),
         ("$COMMAND >&-; echo $? >&2", "0", ""),
@@ -259,26 +259,26 @@ def test_overly_permissive_policies_on_the_role_are_shown(preview: Preview, acco
 def test_a_note_says_what_could_not_be_inspected(preview: Preview, account: Account, secret: str) -> None:
     account.faults["iam:ListAttachedRolePolicies"] = [error("AccessDenied")]
     account.faults["iam:SimulatePrincipalPolicy"] = [error("AccessDenied")]
-    shown = preview(*BY_HAND)
-    notes = " ".join(shown.out.split("Note: ", 1)[1].split())
+    result = preview(*BY_HAND)
+    notes = " ".join(result.out.split("Note: ", 1)[1].split())
     assert "Not all managed policies of the role were inspected: AWS denies you iam:ListAttachedRolePolicies." in notes
     assert "The access check was not made: AWS denies you iam:SimulatePrincipalPolicy." in notes
-    assert shown.status == 2
+    assert result.status == 2
 
 
 def test_a_note_says_which_key_could_not_be_inspected(preview: Preview, account: Account, secret: str) -> None:
-    theirs = f"arn:aws:kms:{REGION}:999999999999:key/11111111-1111-1111-1111-111111111111"
-    account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=theirs)
+    key_arn = f"arn:aws:kms:{REGION}:999999999999:key/11111111-1111-1111-1111-111111111111"
+    account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=key_arn)
     account.faults["kms:DescribeKey"] = [error("AccessDeniedException")]
     out = " ".join(preview(*BY_HAND).out.split())
-    assert f"Note: key not inspected: kms:DescribeKey is denied ({theirs})." in out
+    assert f"Note: key not inspected: kms:DescribeKey is denied ({key_arn})." in out
 
 
 # --- what the provider would refuse ---
 
 
 def deny(simulation: dict[str, Any]) -> list[dict[str, Any]]:
-    """The results of a simulation in which an explicit deny blocks everything."""
+    """Return the results of a simulation in which an explicit deny blocks everything."""
     return [
         {"EvalActionName": action, "EvalResourceName": "*", "EvalDecision": "explicitDeny"}
         for action in simulation["ActionNames"]
@@ -289,10 +289,10 @@ def test_access_that_would_be_blocked_is_a_refusal_below_the_policy(
     preview: Preview, account: Account, secret: str
 ) -> None:
     account.simulate = deny
-    shown = preview(*BY_HAND)
-    assert shown.status == 1
-    assert "RotateSecret: " in shown.out
-    assert "Refused: AccessCheck: role" in shown.out
+    result = preview(*BY_HAND)
+    assert result.status == 1
+    assert "RotateSecret: " in result.out
+    assert "Refused: AccessCheck: role" in result.out
     as_json = preview(*BY_HAND, "--json")
     assert (as_json.status, as_json.err.count("\n")) == (1, 1)
     assert as_json.err.startswith('error: AccessCheck: role "rotation-role"')
@@ -306,9 +306,9 @@ def test_a_role_that_is_full_is_refused_as_the_provider_refuses_it(
     document = json.dumps(text)
     account.client("iam").put_role_policy(RoleName="rotation-role", PolicyName="theirs", PolicyDocument=document)
     assert inline_policy.size(text) < inline_policy.ROLE_LIMIT
-    shown = preview(*BY_HAND)
-    assert (shown.status, "Refused: The role" in shown.out) == (1, True)
-    assert account.create(**PROPERTIES)["Reason"] in " ".join(shown.out.split())
+    result = preview(*BY_HAND)
+    assert (result.status, "Refused: The role" in result.out) == (1, True)
+    assert account.create(**PROPERTIES)["Reason"] in " ".join(result.out.split())
 
 
 def test_the_access_check_comes_before_the_write_as_it_does_in_the_provider(
@@ -319,9 +319,9 @@ def test_the_access_check_comes_before_the_write_as_it_does_in_the_provider(
         RoleName="rotation-role", PolicyName="theirs", PolicyDocument=json.dumps(text)
     )
     account.simulate = deny
-    shown = preview(*BY_HAND)
-    assert (shown.status, "Refused: AccessCheck: role" in shown.out) == (1, True)
-    assert account.create(**PROPERTIES)["Reason"] in " ".join(shown.out.split())
+    result = preview(*BY_HAND)
+    assert (result.status, "Refused: AccessCheck: role" in result.out) == (1, True)
+    assert account.create(**PROPERTIES)["Reason"] in " ".join(result.out.split())
 
 
 def test_more_secrets_than_a_response_has_room_for_are_refused(preview: Preview, account: Account, secret: str) -> None:
@@ -329,9 +329,9 @@ def test_more_secrets_than_a_response_has_room_for_are_refused(preview: Preview,
     for name in names:
         account.secret(name)
     arguments = [argument for name in names for argument in ("--secret-id", name)]
-    shown = preview(*arguments, "--rotation-lambda", "rotate-db")
-    assert shown.status == 1
-    assert "SecretIds: 45 secrets are too many for one resource" in shown.out
+    result = preview(*arguments, "--rotation-lambda", "rotate-db")
+    assert result.status == 1
+    assert "SecretIds: 45 secrets are too many for one resource" in result.out
 
 
 # --- errors ---
@@ -361,10 +361,10 @@ def test_an_error_is_one_line_that_says_what_to_do(
     preview: Preview, account: Account, secret: str, arguments: list[str], faults: dict[str, Exception], message: str
 ) -> None:
     account.faults |= {action: [fault] for action, fault in faults.items()}
-    shown = preview(*arguments)
-    assert (shown.status, shown.out) == (1, "")
-    assert shown.err.startswith(f"error: {message}")
-    assert shown.err.count("\n") == 1
+    result = preview(*arguments)
+    assert (result.status, result.out) == (1, "")
+    assert result.err.startswith(f"error: {message}")
+    assert result.err.count("\n") == 1
 
 
 def test_without_a_region_the_error_says_how_to_give_it(
@@ -390,8 +390,8 @@ def test_throttled_calls_are_retried_for_a_limited_time(preview: Preview, accoun
     assert preview(*BY_HAND).status == 2
     account.faults["iam:ListRolePolicies"] = [error("Throttling", "Rate exceeded")] * 1000
     account.slept.clear()
-    shown = preview(*BY_HAND)
-    assert (shown.status, "failed with Throttling" in shown.err) == (1, True)
+    result = preview(*BY_HAND)
+    assert (result.status, "failed with Throttling" in result.err) == (1, True)
     assert sum(account.slept) <= PATIENCE_SECONDS
 
 
@@ -412,8 +412,8 @@ def test_a_missing_ca_bundle_is_one_line_too(preview: Preview, secret: str, monk
         raise OSError("Could not find a suitable TLS CA certificate bundle, invalid path: /nowhere")
 
     monkeypatch.setattr(outcome, "preview", fail)
-    shown = preview(*BY_HAND)
-    assert (shown.status, shown.err) == (
+    result = preview(*BY_HAND)
+    assert (result.status, result.err) == (
         1,
         "error: Could not find a suitable TLS CA certificate bundle, invalid path: /nowhere\n",
     )
@@ -455,10 +455,10 @@ def test_an_internal_error_is_one_line_too(
 def test_a_usage_error_has_status_1_because_2_means_a_change(
     preview: Preview, arguments: list[str], message: str
 ) -> None:
-    shown = preview(*arguments)
-    assert shown.status == 1
-    assert shown.err.startswith(f"error: {message}")
-    assert shown.err.count("\n") == 1
+    result = preview(*arguments)
+    assert result.status == 1
+    assert result.err.startswith(f"error: {message}")
+    assert result.err.count("\n") == 1
 
 
 def test_the_help_says_what_the_exit_status_means(capsys: pytest.CaptureFixture[str]) -> None:
@@ -476,7 +476,7 @@ def test_the_help_says_what_the_exit_status_means(capsys: pytest.CaptureFixture[
 
 @pytest.fixture
 def template(tmp_path: Path) -> Callable[[str], str]:
-    """Writes a template with these resources and gives its path."""
+    """Return a function that writes a template with these resources and returns its path."""
 
     def write(text: str) -> str:
         path = tmp_path / "template.yaml"
@@ -505,18 +505,18 @@ def test_a_template_needs_no_stack_if_its_parameters_resolve_all_references(
     preview: Preview, account: Account, secret: str, template: Callable[[str], str]
 ) -> None:
     file = template(FUNCTION)
-    shown = preview("--template", file)
-    assert (shown.status, shown.err) == (2, "")
-    assert shown.out.startswith(f"{LOGICAL_ID} (Strict)\n")
+    result = preview("--template", file)
+    assert (result.status, result.err) == (2, "")
+    assert result.out.startswith(f"{LOGICAL_ID} (Strict)\n")
     account.secret("prod/other")
-    other = preview("--template", file, "--parameter", "SecretName=prod/other", "--json")
+    other_result = preview("--template", file, "--parameter", "SecretName=prod/other", "--json")
     account.create(SecretId="prod/other", RotationLambdaARN="rotate-db")
-    assert json.loads(other.out) == {LOGICAL_ID: account.policies()[OWN_POLICY]}
+    assert json.loads(other_result.out) == {LOGICAL_ID: account.policies()[OWN_POLICY]}
     single = preview("--template", file, "--parameter", "SecretName=prod/other", "--json", "--resource", LOGICAL_ID)
     assert json.loads(single.out) == account.policies()[OWN_POLICY]
     # Several parameters after one option.
     both = preview("--template", file, "--parameter", "SecretName=prod/db", "SecretName=prod/other", "--json")
-    assert both.out == other.out
+    assert both.out == other_result.out
 
 
 def test_with_its_stack_the_resources_own_policy_is_compared(
@@ -529,9 +529,9 @@ def test_with_its_stack_the_resources_own_policy_is_compared(
     resources: list[dict[str, Any]] = []
     account.api_responses["cloudformation:DescribeStacks"] = lambda _: {"Stacks": [described]}
     account.api_responses["cloudformation:ListStackResources"] = lambda _: {"StackResourceSummaries": resources}
-    shown = preview("--template", file, "--stack", "database")
-    assert (shown.status, shown.err) == (0, "")
-    assert f"policy      {OWN_POLICY}\n" in shown.out
+    result = preview("--template", file, "--stack", "database")
+    assert (result.status, result.err) == (0, "")
+    assert f"policy      {OWN_POLICY}\n" in result.out
     former = f"{other_role.rpartition('/')[2]}/{OWN_POLICY}"
     resources.append({"LogicalResourceId": LOGICAL_ID, "ResourceType": TYPE, "PhysicalResourceId": former})
     # The new role already has the policy. The former role loses its policy only after the update.
@@ -556,10 +556,10 @@ def test_what_fails_in_one_resource_does_not_hide_the_others(
     Type: AWS::SecretsManager::Secret
 """
     )
-    shown = preview("--template", template(text))
-    assert shown.status == 1
-    assert shown.out.startswith(f"{LOGICAL_ID} (Strict)\n")
-    assert shown.err == "error: Second: SecretId: the resource Secret is not known without the stack. Give --stack.\n"
+    result = preview("--template", template(text))
+    assert result.status == 1
+    assert result.out.startswith(f"{LOGICAL_ID} (Strict)\n")
+    assert result.err == "error: Second: SecretId: the resource Secret is not known without the stack. Give --stack.\n"
     assert preview("--template", template(text), "--resource", LOGICAL_ID).status == 2
 
 
@@ -585,9 +585,9 @@ def test_a_template_that_cannot_be_used_is_one_line_too(
     message: str,
 ) -> None:
     account.faults["cloudformation:DescribeStacks"] = [error("ValidationError", "does not exist")]
-    shown = preview("--template", template(text), *arguments)
-    assert (shown.status, shown.out, shown.err.count("\n")) == (1, "", 1)
-    assert message in shown.err
+    result = preview("--template", template(text), *arguments)
+    assert (result.status, result.out, result.err.count("\n")) == (1, "", 1)
+    assert message in result.err
 
 
 def test_a_missing_template_is_one_line_too(preview: Preview) -> None:
@@ -606,9 +606,9 @@ Conditions:
 def test_a_resource_whose_condition_is_false_is_left_out(
     preview: Preview, secret: str, template: Callable[[str], str]
 ) -> None:
-    shown = preview("--template", template(CONDITIONAL))
-    assert (shown.status, shown.err) == (0, "")
-    assert shown.out == ("Nothing to preview: the template's conditions exclude every Custom::RotationRolePolicy.\n\n")
+    result = preview("--template", template(CONDITIONAL))
+    assert (result.status, result.err) == (0, "")
+    assert result.out == ("Nothing to preview: the template's conditions exclude every Custom::RotationRolePolicy.\n\n")
     assert preview("--template", template(CONDITIONAL), "--json").out == "{}\n"
 
 
@@ -620,10 +620,10 @@ def test_a_policy_that_the_update_would_remove_is_shown(
 ) -> None:
     account.create(**PROPERTIES)
     deployed(account, {LOGICAL_ID: f"rotation-role/{OWN_POLICY}", "Failed": "uncreated-Failed"})
-    shown = preview("--template", template(text), "--stack", "database")
-    assert (shown.status, shown.err) == (2, "")
+    result = preview("--template", template(text), "--stack", "database")
+    assert (result.status, result.err) == (2, "")
     removed = f"{LOGICAL_ID} will be removed, and with it the policy {OWN_POLICY} on the role rotation-role."
-    assert " ".join(shown.out.split()) == removed
+    assert " ".join(result.out.split()) == removed
     assert (
         preview("--template", template(text), "--stack", "database", "--json").out
         == f'{{\n  "{LOGICAL_ID}": null\n}}\n'
@@ -631,7 +631,7 @@ def test_a_policy_that_the_update_would_remove_is_shown(
 
 
 def deployed(account: Account, physical_ids: dict[str, str]) -> None:
-    """There is the stack ``database`` with these resources of ours."""
+    """Deploy the stack ``database`` with these `Custom::RotationRolePolicy` resources."""
     stack = {"StackId": STACK_ID, "StackName": "database", "StackStatus": "UPDATE_COMPLETE"}
     resources = [
         {"LogicalResourceId": name, "ResourceType": TYPE, "PhysicalResourceId": physical_id}
@@ -645,9 +645,9 @@ def test_loops_are_an_error_beside_the_other_resources(
     preview: Preview, secret: str, template: Callable[[str], str]
 ) -> None:
     loop = '  Fn::ForEach::More: [Name, [A], { "P${Name}": { Type: Custom::RotationRolePolicy } }]\n'
-    shown = preview("--template", template(FUNCTION + loop))
-    assert (shown.status, shown.out.startswith(f"{LOGICAL_ID} (Strict)")) == (1, True)
-    assert shown.err.startswith(
+    result = preview("--template", template(FUNCTION + loop))
+    assert (result.status, result.out.startswith(f"{LOGICAL_ID} (Strict)")) == (1, True)
+    assert result.err.startswith(
         "error: Fn::ForEach::More is not expanded, and the resources that it creates are not previewed. Preview the"
     )
 
@@ -674,9 +674,9 @@ def test_a_policy_that_only_reads_the_secret_or_has_wildcards_is_not_compared(
     account.client("iam").put_role_policy(
         RoleName="rotation-role", PolicyName="Other-0123456789ab", PolicyDocument=document
     )
-    shown = preview("--secret-id", "prod/super", "--rotation-lambda", "rotate-db")
-    assert "(does not exist yet)" in shown.out
-    assert 'the inline policy "Other-0123456789ab" allows secretsmanager:* on *' in shown.out
+    result = preview("--secret-id", "prod/super", "--rotation-lambda", "rotate-db")
+    assert "(does not exist yet)" in result.out
+    assert 'the inline policy "Other-0123456789ab" allows secretsmanager:* on *' in result.out
 
 
 def test_of_several_likely_policies_the_equal_one_is_compared_and_otherwise_none(
@@ -684,16 +684,16 @@ def test_of_several_likely_policies_the_equal_one_is_compared_and_otherwise_none
 ) -> None:
     account.create(**PROPERTIES)
     iam = account.client("iam")
-    other = account.policies()[OWN_POLICY] | {"Id": "other"}
+    document = account.policies()[OWN_POLICY] | {"Id": "other"}
     second = {"RoleName": "rotation-role", "PolicyName": "Second-0123456789ab"}
-    iam.put_role_policy(**second, PolicyDocument=json.dumps(other))
+    iam.put_role_policy(**second, PolicyDocument=json.dumps(document))
     assert preview(*BY_HAND).status == 0
     iam.put_role_policy(
-        RoleName="rotation-role", PolicyName=OWN_POLICY, PolicyDocument=json.dumps(other | {"Id": "another"})
+        RoleName="rotation-role", PolicyName=OWN_POLICY, PolicyDocument=json.dumps(document | {"Id": "another"})
     )
-    shown = " ".join(preview(*BY_HAND).out.split())
-    assert "(does not exist yet)" in shown
-    assert f"Note: Several policies may be this resource's: {OWN_POLICY}, Second-0123456789ab. Give --stack" in shown
+    page = " ".join(preview(*BY_HAND).out.split())
+    assert "(does not exist yet)" in page
+    assert f"Note: Several policies may be this resource's: {OWN_POLICY}, Second-0123456789ab. Give --stack" in page
 
 
 def test_a_policy_that_somebody_else_wrote_is_compared_completely(
@@ -725,25 +725,26 @@ def test_policies_of_the_same_update_count_together(
     Properties: {{ SecretIds: {json.dumps(names)}, RotationLambdaARN: rotate-db }}
 """
     text = "Resources:" + "".join(resource.replace("Name", f"Policy{number}") for number in range(6))
-    shown = preview("--template", template(text), "--json")
-    assert shown.status == 1
-    assert len(json.loads(shown.out)) == 6
-    refused = re.findall(r"error: (Policy\d): The role \"rotation-role\" is full", shown.err)
-    # Each has 2,600 characters or so: IAM takes three.
+    result = preview("--template", template(text), "--json")
+    assert result.status == 1
+    assert len(json.loads(result.out)) == 6
+    refused = re.findall(r"error: (Policy\d): The role \"rotation-role\" is full", result.err)
+    # Each policy has about 2,600 characters, so three fit.
     assert refused == ["Policy3", "Policy4", "Policy5"]
 
 
 def test_a_note_says_that_the_provider_may_not_describe_secrets_of_other_accounts(
     preview: Preview, account: Account, secret: str
 ) -> None:
-    theirs = f"arn:aws:secretsmanager:{REGION}:999999999999:secret:theirs-AbCdEf"
+    secret_arn = f"arn:aws:secretsmanager:{REGION}:999999999999:secret:theirs-AbCdEf"
     own = {"ARN": secret, "Name": "prod/db"}
     account.api_responses["secretsmanager:DescribeSecret"] = lambda parameters: (
-        {"ARN": theirs, "Name": "theirs"} if parameters["SecretId"] == theirs else own
+        {"ARN": secret_arn, "Name": "theirs"} if parameters["SecretId"] == secret_arn else own
     )
-    out = " ".join(preview(*BY_HAND, "--superuser-secret-id", theirs).out.split())
+    out = " ".join(preview(*BY_HAND, "--superuser-secret-id", secret_arn).out.split())
     assert (
-        f"Note: The provider may describe only secrets of its own account, and {theirs} is in another account." in out
+        f"Note: The provider may describe only secrets of its own account, and {secret_arn} is in another account."
+        in out
     )
 
 

@@ -49,14 +49,14 @@ def test_the_command_prints_what_the_table_makes(capsys: pytest.CaptureFixture[s
 
 def test_it_is_a_schema_and_tells_of_every_property() -> None:
     jsonschema.Draft7Validator.check_schema(schema.schema())
-    told = json.loads(schema.text())
-    assert told["$schema"] == VALIDATOR.META_SCHEMA["$schema"]
+    parsed_schema = json.loads(schema.text())
+    assert parsed_schema["$schema"] == VALIDATOR.META_SCHEMA["$schema"]
     assert not re.search(r"`|\]\(", schema.text()), "Markdown"
     for row in PROPERTIES:
-        assert told["properties"][row.name]["description"].startswith(re.split(r"[`\[]", row.description)[0])
-        assert told["properties"][row.name].get("default") == row.default
+        assert parsed_schema["properties"][row.name]["description"].startswith(re.split(r"[`\[]", row.description)[0])
+        assert parsed_schema["properties"][row.name].get("default") == row.default
         for member in row.members:
-            assert told["properties"][row.name]["properties"][member.name]["description"] == member.description
+            assert parsed_schema["properties"][row.name]["properties"][member.name]["description"] == member.description
 
 
 def test_its_patterns_are_read_by_javascript_too() -> None:
@@ -100,7 +100,7 @@ def well_formed(row: Property) -> st.SearchStrategy[Any]:
     if row.type == "Integer":
         number = st.integers(row.minimum, row.maximum)
         padded = st.tuples(number, st.integers(1, 9)).map(lambda both: f"{both[0]:0{both[1]}}")
-        return number | number.map(float) | number.map(str) | number.map(lambda one: f"{one}.0") | padded
+        return number | number.map(float) | number.map(str) | number.map(lambda integer: f"{integer}.0") | padded
     if row.type == "Boolean":
         return st.sampled_from([True, False, "true", "false"])
     if row.type == "Object":
@@ -128,10 +128,10 @@ def nearly(value: Any) -> st.SearchStrategy[Any]:
             st.sampled_from([[value], {"Ref": value}, value.lower(), value + "\n", value * 60]),
         )
     if isinstance(value, list):
-        spoilt = nearly(value[0]).map(lambda one: [*value[1:], one]) if value else st.just([""])
+        spoilt = nearly(value[0]).map(lambda item: [*value[1:], item]) if value else st.just([""])
         return spoilt | st.sampled_from([[], [*value, None], ",".join(map(str, value))])
     if isinstance(value, dict):
-        return st.dictionaries(TEXT | st.just("Subnets"), JSON, max_size=1).map(lambda more: value | more)
+        return st.dictionaries(TEXT | st.just("Subnets"), JSON, max_size=1).map(lambda members: value | members)
     if isinstance(value, bool):
         return st.sampled_from([int(value), float(value), str(value), None])
     if isinstance(value, int | float):

@@ -23,7 +23,7 @@ DATABASE_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:rds!db-1-Ab
 
 
 class KnownAws(CallerAws):
-    """An account in which these calls have these answers."""
+    """An account with fixed responses to these calls."""
 
     _session = SESSION
 
@@ -53,7 +53,7 @@ class KnownAws(CallerAws):
             "FunctionRole": ("IAM::Role", "made-by-sam"),
             "Unfinished": ("SecretsManager::Secret", ""),
         }
-        half = [
+        summaries = [
             {"LogicalResourceId": name, "ResourceType": f"AWS::{kind}", "PhysicalResourceId": physical_id}
             for name, (kind, physical_id) in resources.items()
         ]
@@ -61,8 +61,8 @@ class KnownAws(CallerAws):
         self.responses: dict[tuple[str, str], Any] = {
             ("DescribeStacks", "database"): {"Stacks": [self.stack]},
             ("DescribeStacks", "nested-id"): {"Stacks": [nested]},
-            ("ListStackResources", ""): {"StackResourceSummaries": half[:4], "NextToken": "more"},
-            ("ListStackResources", "more"): {"StackResourceSummaries": half[4:]},
+            ("ListStackResources", ""): {"StackResourceSummaries": summaries[:4], "NextToken": "more"},
+            ("ListStackResources", "more"): {"StackResourceSummaries": summaries[4:]},
             ("ListExports", ""): {"Exports": [{"Name": "other", "Value": "x"}], "NextToken": "more"},
             ("ListExports", "more"): {"Exports": [{"Name": "shared-db", "Value": "exported/db"}]},
             ("GetRole", "role-1"): {"Role": {"Arn": f"arn:aws:iam::{ACCOUNT}:role/path/role-1"}},
@@ -142,7 +142,7 @@ Resources:
 
 
 def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters: str) -> Any:
-    """What `SecretId` is, in a template with this YAML for its value."""
+    """Return the value of `SecretId` in a template with this YAML."""
     file = tmp_path / "template.yaml"
     file.write_text(BODY.replace("VALUE", value))
     aws = KnownAws()
@@ -164,7 +164,7 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
         ("!Ref Number", "3"),
         ("!Ref Flag", "true"),
         ("!Join ['', [1, false]]", "1false"),
-        # Not what it was when the stack was last deployed.
+        # The current value, not that of the last deployment.
         ("!Ref Kept", "in ssm now"),
         ("!Ref Ssm", "ssm/db"),
         ("!Ref Secret", SECRET_ARN),
@@ -308,7 +308,7 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("properties", "seen"),
+    ("properties", "expected"),
     [
         # The provider checks its type, but not its members.
         ("Triggers: { a: !GetAtt Nobody.Arn }", {"Triggers": {}}),
@@ -325,12 +325,12 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     ],
 )
 def test_references_that_do_not_affect_the_policy_need_not_be_resolved(
-    tmp_path: Path, properties: str, seen: dict[str, Any]
+    tmp_path: Path, properties: str, expected: dict[str, Any]
 ) -> None:
     file = tmp_path / "template.yaml"
     file.write_text(BODY.partition("      ServiceToken")[0] + f"      {properties}\n")
     aws = KnownAws()
-    assert Template(aws, load(file), {}, Stack(aws, "database")).resource("Policy").properties == seen
+    assert Template(aws, load(file), {}, Stack(aws, "database")).resource("Policy").properties == expected
 
 
 @pytest.mark.parametrize("properties", ["!If [IsYes, {}, {}]", "{ 'Fn::Transform': { Name: x } }", "[]", "text"])
@@ -346,12 +346,12 @@ def test_properties_that_are_not_an_object_are_an_error(tmp_path: Path, properti
 
 
 def test_loops_and_includes_that_may_create_such_resources_are_reported(tmp_path: Path) -> None:
-    ours = "[Name, [A], { 'P${Name}': { Type: Custom::RotationRolePolicy } }]"
+    loop = "[Name, [A], { 'P${Name}': { Type: Custom::RotationRolePolicy } }]"
     file = tmp_path / "template.yaml"
     file.write_text(f"""
 Resources:
-  Fn::ForEach::Ours: {ours}
-  Fn::ForEach::Others: {ours.replace("Custom::RotationRolePolicy", "AWS::SNS::Topic")}
+  Fn::ForEach::Ours: {loop}
+  Fn::ForEach::Others: {loop.replace("Custom::RotationRolePolicy", "AWS::SNS::Topic")}
   Fn::Transform: {{ Name: AWS::Include }}
 """)
     messages = Template(KnownAws(), load(file), {}, None).unexpanded

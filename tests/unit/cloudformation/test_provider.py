@@ -1,4 +1,4 @@
-"""The answer: what counts as a request, what is sent, how it is delivered."""
+"""Which events are requests, which response is sent, and how it is delivered."""
 
 import http.client
 import json
@@ -34,7 +34,7 @@ from tests.support.response_server import ResponseServer
 
 
 class Served:
-    """A `CustomResource` whose Create does what a test wants, and requests to it."""
+    """A `CustomResource` whose functions return `result`, and requests to it."""
 
     def __init__(self, responses: ResponseServer) -> None:
         self.responses = responses
@@ -49,26 +49,26 @@ class Served:
         self.events.append(event)
         return self.result() if callable(self.result) else self.result
 
-    def request(self, **more: Any) -> dict[str, Any]:
-        """A Create, with `more` over it."""
-        return Account(self.responses).request("Create", {"SecretId": "db"}, **more)
+    def request(self, **members: Any) -> dict[str, Any]:
+        """Return a Create with these members."""
+        return Account(self.responses).request("Create", {"SecretId": "db"}, **members)
 
-    def send(self, context: Context | None = None, **more: Any) -> dict[str, Any]:
-        """The one answer to a request."""
-        self.resource(self.request(**more), context or Context())
+    def send(self, context: Context | None = None, **members: Any) -> dict[str, Any]:
+        """Send a request, and return the one response."""
+        self.resource(self.request(**members), context or Context())
         [response] = self.responses.received
         return response
 
 
 @pytest.fixture
 def served(responses: ResponseServer, monkeypatch: pytest.MonkeyPatch) -> Served:
-    """A resource of which nobody sleeps."""
+    """Return a resource whose calls to `time.sleep` do not wait."""
     monkeypatch.setattr(time, "sleep", lambda _: None)
     return Served(responses)
 
 
 def failing(error: Exception) -> Any:
-    """A handler that fails."""
+    """Return a function that raises the error."""
 
     def fail() -> None:
         raise error
@@ -207,15 +207,15 @@ def test_a_plain_https_url_is(served: Served, url: str) -> None:
 
 @pytest.mark.parametrize("request_type", ["Create", "Delete"])
 def test_ids_leave_a_quarter_of_the_response_to_its_reason(served: Served, request_type: str) -> None:
-    def answer_bytes(stack_id: str) -> int:
-        """Of an answer that has nothing to say."""
+    def response_bytes(stack_id: str) -> int:
+        """Return the size of a response with an empty reason."""
         names = {"StackId": stack_id, "RequestId": request["RequestId"], "LogicalResourceId": LOGICAL_ID}
-        said = {"Status": "FAILED", "Reason": "", "PhysicalResourceId": physical_id, **names, "Data": {}}
-        return len(json.dumps(said))
+        response = {"Status": "FAILED", "Reason": "", "PhysicalResourceId": physical_id, **names, "Data": {}}
+        return len(json.dumps(response))
 
     request = served.request(RequestType=request_type, PhysicalResourceId="p" * 100)
     physical_id = f"uncreated-{LOGICAL_ID}" if request_type == "Create" else "p" * 100
-    longest = "s" * (3072 - answer_bytes(""))
+    longest = "s" * (3072 - response_bytes(""))
     assert validate_event(request | {"StackId": longest})["StackId"] == longest
     with pytest.raises(InvalidEventError, match="its IDs are too long for a response"):
         validate_event(request | {"StackId": longest + "s"})
@@ -229,7 +229,7 @@ def test_a_create_brings_no_physical_id(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "problem"),
     [
         ({"RequestId": None}, "RequestId is missing or not an ASCII string"),
         ({"RequestType": "create"}, "RequestType is not Create, Update or Delete"),
@@ -238,10 +238,10 @@ def test_a_create_brings_no_physical_id(served: Served) -> None:
         ({"StackId": "s" * 4000}, "its IDs are too long for a response"),
     ],
 )
-def test_what_is_wrong_with_an_event_is_said_in_full(served: Served, damage: dict[str, Any], said: str) -> None:
+def test_the_error_for_an_invalid_event_names_the_problem(served: Served, damage: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidEventError) as refused:
         validate_event(served.request(**damage))
-    assert str(refused.value) == f"the event is not a CloudFormation request: {said}"
+    assert str(refused.value) == f"the event is not a CloudFormation request: {problem}"
     with pytest.raises(InvalidEventError) as refused:
         validate_event("Create")
     assert str(refused.value) == "the event is not an object, so it is not a CloudFormation request"
@@ -253,7 +253,7 @@ def test_the_handler_gets_the_whole_request_and_nothing_else(served: Served) -> 
     assert served.events == [request]
 
 
-# --- the answer ---
+# --- the response ---
 
 
 def test_the_response_is_what_cloudformation_wants_where_it_wants_it(served: Served) -> None:
@@ -326,11 +326,11 @@ def test_each_response_counts_a_request_and_perhaps_a_failed_one(
     assert [line["message"] for line in lines] == ["sending response", "request failed", "sending response"]
     assert (lines[1]["error_code"], lines[1]["reason"], lines[1]["aws"]) == ("InvalidRequest", "no", None)
     counted = [lines[0], lines[2]]
-    assert [(one["Provider"], one["Requests"], one["FailedRequests"]) for one in counted] == [
+    assert [(line["Provider"], line["Requests"], line["FailedRequests"]) for line in counted] == [
         ("the-provider", 1, 0),
         ("the-provider", 1, 1),
     ]
-    assert [(one["status"], one["reason"], one["physical_id"]) for one in counted] == [
+    assert [(line["status"], line["reason"], line["physical_id"]) for line in counted] == [
         ("SUCCESS", "", "role/policy"),
         ("FAILED", "no", f"uncreated-{LOGICAL_ID}"),
     ]
@@ -378,9 +378,9 @@ def test_a_response_says_how_long_it_took_in_milliseconds(
     log.configure()
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    given = provider.SingleResponse(served.request(), Context(), 200.0, is_cold_start=False)
+    response = provider.SingleResponse(served.request(), Context(), 200.0, is_cold_start=False)
     clock[0] = 102.5
-    given.send("SUCCESS", "", "role/policy", {})
+    response.send("SUCCESS", "", "role/policy", {})
     [line] = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert line["Duration"] == 2500
 
@@ -464,7 +464,7 @@ def test_the_size_of_a_response_is_told_before_it_is_sent(served: Served) -> Non
     served.result = with_data
     served.send()
     [size] = served.responses.sizes
-    # So many more characters, of one byte each, fill it.
+    # This many characters of one byte fill the response.
     longest = {"A": "ü" * 500 + "x" * (response_module.RESPONSE_LIMIT - size)}
     response_module.check_response_size(served.request(), "SecretIds", 50, "role/policy", longest)
     with pytest.raises(RequestError) as refused:
@@ -513,7 +513,7 @@ class Tries:
         return outcome
 
     def send(self, seconds: float) -> None:
-        """With so many seconds left."""
+        """Send with this number of seconds remaining."""
         response_module.send("https://localhost/", b"{}", time.monotonic() + seconds)
 
 
@@ -553,12 +553,12 @@ def test_what_is_refused_once_is_refused_for_good(
     ]
 
 
-@pytest.mark.parametrize(("left", "timeout"), [(60, 10), (5, 5), (0.5, 1)])
+@pytest.mark.parametrize(("seconds", "timeout"), [(60, 10), (5, 5), (0.5, 1)])
 def test_a_try_takes_ten_seconds_or_what_is_left(
-    served: Served, monkeypatch: pytest.MonkeyPatch, left: float, timeout: float
+    served: Served, monkeypatch: pytest.MonkeyPatch, seconds: float, timeout: float
 ) -> None:
     tries = Tries(monkeypatch, 200)
-    tries.send(left)
+    tries.send(seconds)
     assert tries.timeouts == [pytest.approx(timeout, abs=0.1)]
 
 
@@ -598,7 +598,7 @@ def test_a_host_that_takes_the_connection_and_says_nothing_does_not_hang(
 
 
 @pytest.mark.parametrize(
-    ("request_type", "given", "answered"),
+    ("request_type", "members", "answered"),
     [
         ("Create", {}, f"uncreated-{LOGICAL_ID}"),
         ("Update", {"PhysicalResourceId": "given"}, "given"),
@@ -606,7 +606,7 @@ def test_a_host_that_takes_the_connection_and_says_nothing_does_not_hang(
     ],
 )
 def test_when_time_runs_out_the_one_response_is_failed_with_a_usable_id(
-    responses: ResponseServer, request_type: str, given: dict[str, str], answered: str
+    responses: ResponseServer, request_type: str, members: dict[str, str], answered: str
 ) -> None:
     served = Served(responses)
     late = threading.Event()
@@ -616,17 +616,17 @@ def test_when_time_runs_out_the_one_response_is_failed_with_a_usable_id(
         return "role/policy"
 
     served.result = slow
-    # The timer rings after three quarters of such a short time.
+    # The timer fires after three quarters of such a short time.
     threading.Timer(1.0, late.set).start()
     started = time.monotonic()
-    response = served.send(Context(milliseconds=700), RequestType=request_type, **given)
+    response = served.send(Context(milliseconds=700), RequestType=request_type, **members)
     assert time.monotonic() - started >= 0.9, "the handler went on to its end"
     assert (response["Status"], response["PhysicalResourceId"]) == ("FAILED", answered)
     assert response["Reason"].startswith("The provider function ran out of time")
 
 
 @pytest.mark.parametrize(
-    ("milliseconds", "declared", "left", "kept"),
+    ("milliseconds", "declared", "seconds", "kept"),
     [
         (100_000, {}, 100, 15),
         (100_000, {"ServiceTimeout": "50"}, 50, 12.5),
@@ -641,13 +641,13 @@ def test_when_time_runs_out_the_one_response_is_failed_with_a_usable_id(
     ],
 )
 def test_fifteen_seconds_are_kept_for_the_response_or_a_quarter_of_a_short_time(
-    served: Served, milliseconds: int, declared: Any, left: float, kept: float
+    served: Served, milliseconds: int, declared: Any, seconds: float, kept: float
 ) -> None:
     begun = time.monotonic()
     served.send(Context(milliseconds=milliseconds), ResourceProperties=declared)
-    assert served.resource.deadline - begun == pytest.approx(left, abs=0.5)
+    assert served.resource.deadline - begun == pytest.approx(seconds, abs=0.5)
     assert served.resource.deadline - served.resource.response_deadline == pytest.approx(kept, abs=0.1)
-    assert served.resource._timer.interval == pytest.approx(left - kept, abs=0.5)
+    assert served.resource._timer.interval == pytest.approx(seconds - kept, abs=0.5)
     assert served.resource._timer.daemon
 
 

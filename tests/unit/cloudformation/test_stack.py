@@ -1,4 +1,4 @@
-"""What the provider reads from CloudFormation: is the stack rolling back, has a request been superseded."""
+"""Whether the stack is rolling back, and whether a request is superseded, as CloudFormation reports them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ NEW = OLD | {"SecretId": "prod/other"}
 
 @pytest.fixture
 def cloudformation(account: Account) -> FakeCloudFormation:
-    """With a stack whose resource was created a while ago."""
+    """Return CloudFormation with a stack whose resource was created a while ago."""
     fake = account.cloudformation
     fake.set_status(STACK_ID, "CREATE_IN_PROGRESS")
     fake.set_resource(STACK_ID, LOGICAL_ID, "CREATE_IN_PROGRESS", "", OLD)
@@ -31,7 +31,7 @@ def cloudformation(account: Account) -> FakeCloudFormation:
 
 @pytest.fixture
 def forward(account: Account, cloudformation: FakeCloudFormation) -> dict[str, Any]:
-    """An Update, sent a moment ago."""
+    """Return an Update that was sent a moment ago."""
     return account.request("Update", NEW, PhysicalResourceId=OWN_ID)
 
 
@@ -39,7 +39,7 @@ def reason_superseded(account: Account, event: dict[str, Any], physical_id: str 
     """Return why the request is superseded; empty if it is not."""
     aws = WatchedAws(account)
     reasons = []
-    # Whether the status was asked for already, or is asked for if need be.
+    # The result is the same, whether or not the status was looked up before.
     for status in (stack.get_status(aws, event), None):
         account.calls.clear()
         try:
@@ -63,7 +63,7 @@ def reason_superseded(account: Account, event: dict[str, Any], physical_id: str 
         ("UPDATE_ROLLBACK_IN_PROGRESS", True),
         ("ROLLBACK_IN_PROGRESS", True),
         ("IMPORT_ROLLBACK_IN_PROGRESS", True),
-        # The next Update is already another operation's.
+        # The next Update belongs to another operation.
         ("UPDATE_ROLLBACK_COMPLETE", False),
         ("", False),
     ],
@@ -117,14 +117,14 @@ def test_a_rollbacks_own_update_is_not_superseded(account: Account, forward: dic
 def test_a_rollback_that_begins_in_the_second_of_its_request_is_not_superseded(
     account: Account, cloudformation: FakeCloudFormation
 ) -> None:
-    # A signature has whole seconds: the request seems to be older than the events before it.
+    # A signature has whole seconds, so the request seems to be older than the events before it.
     cloudformation.pace = timedelta(milliseconds=50)
     cloudformation.now = datetime(2026, 1, 1, 13, 0, 0, 100_000, UTC)
     account.request("Update", NEW, PhysicalResourceId=OWN_ID)
     cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_FAILED", OWN_ID, NEW, "it failed")
     own = account.request("Update", OLD, stack_status="UPDATE_ROLLBACK_IN_PROGRESS", PhysicalResourceId=OWN_ID)
     assert reason_superseded(account, own) == ""
-    # Nor is it where CloudFormation does not show the last events yet.
+    # The same applies if CloudFormation does not report the last events yet.
     del cloudformation.stacks[STACK_ID].events[-1]
     assert reason_superseded(account, own) == ""
 
@@ -154,7 +154,7 @@ def test_another_delivery_that_was_responded_to_does_not_supersede(account: Acco
     fake.set_status(STACK_ID, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
     fake.set_resource(STACK_ID, LOGICAL_ID, "DELETE_IN_PROGRESS", OWN_ID)
     assert reason_superseded(account, forward, NEW_ID) == ""
-    # The function has got another role since: nobody would delete the policy there.
+    # The function has another role since then, on which the policy would never be deleted.
     assert "UPDATE_COMPLETE" in reason_superseded(account, forward, f"third/{OWN_POLICY}")
 
 
@@ -167,7 +167,7 @@ def test_a_request_is_superseded_when_its_resource_was_taken_out_of_the_template
 
 
 @pytest.mark.parametrize(
-    ("shown", "is_same"),
+    ("reported", "is_same"),
     [
         (NEW | {"PropagationDelay": 10, "VpcConfig": {"x": True}}, True),
         (NEW | {"ServiceToken": "{{resolve:ssm:/rotation-role-policy/service-token}}", "ServiceTimeout": 60}, True),
@@ -176,9 +176,9 @@ def test_a_request_is_superseded_when_its_resource_was_taken_out_of_the_template
     ],
 )
 def test_an_event_shows_a_requests_properties_in_whatever_form(
-    account: Account, forward: dict[str, Any], shown: dict[str, Any], is_same: bool
+    account: Account, forward: dict[str, Any], reported: dict[str, Any], is_same: bool
 ) -> None:
-    account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", OWN_ID, shown)
+    account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", OWN_ID, reported)
     assert (reason_superseded(account, forward) == "") is is_same
 
 
@@ -269,7 +269,7 @@ def test_the_previous_physical_id_is_that_before_the_operation(account: Account,
     fake.set_status(STACK_ID, "UPDATE_ROLLBACK_IN_PROGRESS")
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", NEW_ID, OLD)
     assert stack.previous_physical_id(aws, replaced) == OWN_ID
-    # What another operation has replaced is gone.
+    # The resource of a former operation no longer exists.
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", OWN_ID, OLD)
     fake.set_status(STACK_ID, "UPDATE_IN_PROGRESS")
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", OWN_ID, NEW)
@@ -301,7 +301,7 @@ def test_the_status_of_a_resource_tells_what_cloudformation_believes(
     account.cloudformation.page_size = 1
     account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, status, physical_id, OLD)
     account.cloudformation.set_resource(STACK_ID, "Other", "UPDATE_IN_PROGRESS", "other", {})
-    # That of another physical ID, in the clean-up.
+    # An event of another physical ID, in the clean-up.
     account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "DELETE_IN_PROGRESS", "old/id")
     assert stack.get_resource_status(WatchedAws(account), forward) == expected
 

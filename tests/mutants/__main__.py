@@ -37,8 +37,8 @@ TESTS = {
     "policy": ["unit/test_policy.py", "unit/test_policy_meaning.py", f"{_PAGE}[policy.md]"],
     "inline_policy": ["unit/test_inline_policy.py"],
     "cloudformation/provider": ["unit/cloudformation/test_provider.py"],
-    "cloudformation/request": ["unit/cloudformation/test_provider.py"],
-    "cloudformation/response": ["unit/cloudformation/test_provider.py"],
+    "cloudformation/request": ["unit/cloudformation/test_request.py", "unit/cloudformation/test_stack.py"],
+    "cloudformation/response": ["unit/cloudformation/test_response.py", "unit/cloudformation/test_provider.py"],
 }
 KILLED_AT_LEAST = 0.95
 WORKERS = 2

@@ -98,11 +98,17 @@ def test_the_limit_is_10240_characters_of_all_inline_policies_together(
 
 def test_what_fills_a_role_is_measured_when_iam_has_refused_it(aws: WatchedAws, account: Account) -> None:
     inline_policy.put(aws, "rotation-role", "theirs", json.loads(document_of(10_200)))
+    # The current document of the policy does not count, because the new one replaces it.
+    inline_policy.put(aws, "rotation-role", "own", json.loads(document_of(120)))
     assert "iam:ListRolePolicies" not in account.actions()
     account.faults["iam:PutRolePolicy"] = [error("LimitExceeded")]
     own = inline_policy.size(DOCUMENT)
-    with pytest.raises(RequestError, match=f"would have {10_200 + own:,} characters, and IAM allows 10,240"):
+    with pytest.raises(RequestError) as refused:
         inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
+    assert str(refused.value) == (
+        f'The role "rotation-role" is full: with this policy ({own} characters), its inline policies would have'
+        f" {10_200 + own:,} characters, and IAM allows 10,240. Move other inline policies to a managed policy."
+    )
 
 
 @pytest.mark.parametrize("code", ["", "AccessDenied", "ServiceFailure"])

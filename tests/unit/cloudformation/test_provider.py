@@ -1,10 +1,8 @@
-"""Which events are requests, which response is sent, and how it is delivered."""
+"""One response to each request: its content, its log, and its time."""
 
-import http.client
 import json
 import logging
 import os
-import socket
 import threading
 import time
 from typing import Any
@@ -19,7 +17,6 @@ from rotation_role_policy.aws import transport
 from rotation_role_policy.cloudformation import provider
 from rotation_role_policy.cloudformation import response as response_module
 from rotation_role_policy.cloudformation.provider import CustomResource
-from rotation_role_policy.cloudformation.request import validate_event
 from rotation_role_policy.errors import (
     AccessDeniedError,
     AwsApiError,
@@ -31,50 +28,7 @@ from rotation_role_policy.errors import (
 )
 from tests.support.account import LOGICAL_ID, STACK_ID, Account, Context
 from tests.support.response_server import ResponseServer
-
-
-class Served:
-    """A `CustomResource` whose functions return `result`, and requests to it."""
-
-    def __init__(self, responses: ResponseServer) -> None:
-        self.responses = responses
-        self.resource = CustomResource()
-        self.result: Any = "role/policy"
-        self.events: list[Any] = []
-        self.resource.create(self._serve)
-        self.resource.update(self._serve)
-        self.resource.delete(self._serve)
-
-    def _serve(self, event: Any, _: Any) -> Any:
-        self.events.append(event)
-        return self.result() if callable(self.result) else self.result
-
-    def request(self, **members: Any) -> dict[str, Any]:
-        """Return a Create with these members."""
-        return Account(self.responses).request("Create", {"SecretId": "db"}, **members)
-
-    def send(self, context: Context | None = None, **members: Any) -> dict[str, Any]:
-        """Send a request, and return the one response."""
-        self.resource(self.request(**members), context or Context())
-        [response] = self.responses.received
-        return response
-
-
-@pytest.fixture
-def served(responses: ResponseServer, monkeypatch: pytest.MonkeyPatch) -> Served:
-    """Return a resource whose calls to `time.sleep` do not wait."""
-    monkeypatch.setattr(time, "sleep", lambda _: None)
-    return Served(responses)
-
-
-def failing(error: Exception) -> Any:
-    """Return a function that raises the error."""
-
-    def fail() -> None:
-        raise error
-
-    return fail
-
+from tests.support.served import Served, failing
 
 # --- crhelper ---
 
@@ -120,137 +74,6 @@ def test_nothing_is_carried_over_between_warm_invocations(served: Served) -> Non
     response = served.send()
     assert response["Data"] == {}
     assert response["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
-
-
-# --- requests ---
-
-
-@pytest.mark.parametrize("missing", ["RequestType", "ResponseURL", "StackId", "RequestId", "LogicalResourceId"])
-@pytest.mark.parametrize("value", [None, "", 7, ["x"]])
-def test_an_event_that_is_no_request_is_refused_at_once_and_says_what_is_missing(
-    served: Served, missing: str, value: Any
-) -> None:
-    with pytest.raises(InvalidEventError, match=f"{missing} is missing or not an ASCII string"):
-        served.resource(served.request(**{missing: value}), Context())
-    without = served.request()
-    del without[missing]
-    with pytest.raises(InvalidEventError, match=missing):
-        served.resource(without, Context())
-    assert served.events == []
-    assert served.responses.received == []
-
-
-@pytest.mark.parametrize(
-    "event",
-    [None, [], "Create", {}, {"RequestType": "Create"}, {"Records": [{"body": "{}"}]}, {"Step": "createSecret"}],
-)
-def test_an_event_of_another_kind_is_refused_at_once(served: Served, event: Any) -> None:
-    with pytest.raises(InvalidEventError):
-        served.resource(event, Context())
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://localhost/x",
-        "https://",
-        "https:///path",
-        "https://[x/",
-        "file:///etc/passwd",
-        "localhost/x",
-        "ftp://localhost",
-    ],
-)
-def test_a_response_goes_to_an_https_url_with_a_host_or_nowhere(served: Served, url: str) -> None:
-    with pytest.raises(InvalidEventError, match="ResponseURL is not an https URL with a host"):
-        served.resource(served.request(ResponseURL=url), Context())
-    assert served.events == []
-
-
-def test_other_request_types_and_ids_that_are_no_text_are_refused_at_once(served: Served) -> None:
-    with pytest.raises(InvalidEventError, match="RequestType is not Create, Update or Delete"):
-        served.resource(served.request(RequestType="create"), Context())
-    for physical_id in ({}, {"PhysicalResourceId": 7}):
-        with pytest.raises(InvalidEventError, match="PhysicalResourceId"):
-            served.resource(served.request(RequestType="Delete", **physical_id), Context())
-
-
-@pytest.mark.parametrize("name", ["StackId", "RequestId", "LogicalResourceId"])
-@pytest.mark.parametrize("value", ["with\nline", "\u00fc", "\ud800", "\x7f"])
-def test_ids_are_printable_ascii(served: Served, name: str, value: str) -> None:
-    with pytest.raises(InvalidEventError, match=f"{name} is missing or not an ASCII string"):
-        served.resource(served.request(**{name: value}), Context())
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://user@localhost/",
-        "https://user:password@localhost/",
-        "https://localhost:0/",
-        "https://localhost:99999/",
-        "https://localhost:x/",
-        "https://localhost/a b",
-        "https://localhost/a\r\nHost:other",
-        "https://localhost/\u00fc",
-    ],
-)
-def test_a_url_that_could_be_another_request_is_no_place_for_a_response(served: Served, url: str) -> None:
-    with pytest.raises(InvalidEventError, match="ResponseURL is"):
-        served.resource(served.request(ResponseURL=url), Context())
-
-
-@pytest.mark.parametrize("url", ["https://localhost", "https://localhost:443/x?y=z", "HTTPS://localhost:1/"])
-def test_a_plain_https_url_is(served: Served, url: str) -> None:
-    assert validate_event(served.request(ResponseURL=url))["ResponseURL"] == url
-
-
-@pytest.mark.parametrize("request_type", ["Create", "Delete"])
-def test_ids_leave_a_quarter_of_the_response_to_its_reason(served: Served, request_type: str) -> None:
-    def response_bytes(stack_id: str) -> int:
-        """Return the size of a response with an empty reason."""
-        names = {"StackId": stack_id, "RequestId": request["RequestId"], "LogicalResourceId": LOGICAL_ID}
-        response = {"Status": "FAILED", "Reason": "", "PhysicalResourceId": physical_id, **names, "Data": {}}
-        return len(json.dumps(response))
-
-    request = served.request(RequestType=request_type, PhysicalResourceId="p" * 100)
-    physical_id = f"uncreated-{LOGICAL_ID}" if request_type == "Create" else "p" * 100
-    longest = "s" * (3072 - response_bytes(""))
-    assert validate_event(request | {"StackId": longest})["StackId"] == longest
-    with pytest.raises(InvalidEventError, match="its IDs are too long for a response"):
-        validate_event(request | {"StackId": longest + "s"})
-
-
-def test_a_create_brings_no_physical_id(served: Served) -> None:
-    served.result = failing(RequestError("no"))
-    response = served.send(PhysicalResourceId="given")
-    assert response["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
-    assert "PhysicalResourceId" not in served.events[0]
-
-
-@pytest.mark.parametrize(
-    ("damage", "problem"),
-    [
-        ({"RequestId": None}, "RequestId is missing or not an ASCII string"),
-        ({"RequestType": "create"}, "RequestType is not Create, Update or Delete"),
-        ({"ResponseURL": "http://x"}, "ResponseURL is not an https URL with a host"),
-        ({"RequestType": "Delete"}, "PhysicalResourceId is missing or not a string"),
-        ({"StackId": "s" * 4000}, "its IDs are too long for a response"),
-    ],
-)
-def test_the_error_for_an_invalid_event_names_the_problem(served: Served, damage: dict[str, Any], problem: str) -> None:
-    with pytest.raises(InvalidEventError) as refused:
-        validate_event(served.request(**damage))
-    assert str(refused.value) == f"the event is not a CloudFormation request: {problem}"
-    with pytest.raises(InvalidEventError) as refused:
-        validate_event("Create")
-    assert str(refused.value) == "the event is not an object, so it is not a CloudFormation request"
-
-
-def test_the_handler_gets_the_whole_request_and_nothing_else(served: Served) -> None:
-    request = served.request(RequestType="Update", PhysicalResourceId="given", OldResourceProperties={"SecretId": "x"})
-    served.resource(request | {"Extra": "x", "CrHelperPoll": True}, Context())
-    assert served.events == [request]
 
 
 # --- the response ---
@@ -456,145 +279,7 @@ def test_the_response_is_sent_as_the_url_was_signed_for(served: Served) -> None:
     assert served.responses.content_types == [""]
 
 
-def test_the_size_of_a_response_is_told_before_it_is_sent(served: Served) -> None:
-    def with_data() -> str:
-        served.resource.Data["A"] = "ü" * 500
-        return "role/policy"
-
-    served.result = with_data
-    served.send()
-    [size] = served.responses.sizes
-    # This many characters of one byte fill the response.
-    longest = {"A": "ü" * 500 + "x" * (response_module.RESPONSE_LIMIT - size)}
-    response_module.check_response_size(served.request(), "SecretIds", 50, "role/policy", longest)
-    with pytest.raises(RequestError) as refused:
-        response_module.check_response_size(
-            served.request(), "SecretIds", 50, "role/policy", longest | {"A": longest["A"] + "x"}
-        )
-    assert str(refused.value) == (
-        "SecretIds: 50 secrets are too many for one resource. The response would have 4,097 bytes, and CloudFormation"
-        " accepts 4,096. Distribute the secrets over several resources."
-    )
-    assert refused.value.error_code == "ServiceLimitExceeded"
-
-
-# --- delivery ---
-
-
-@pytest.mark.parametrize("statuses", [[500], [503, 503], [429, 500]])
-def test_a_response_that_is_turned_away_for_now_is_sent_again(served: Served, statuses: list[int]) -> None:
-    served.responses.statuses = statuses
-    assert served.send()["Status"] == "SUCCESS"
-
-
-@pytest.mark.parametrize("statuses", [[403], [404], [500] * 6])
-def test_a_response_that_is_not_taken_fails_the_invocation(served: Served, statuses: list[int]) -> None:
-    served.responses.statuses = [*statuses]
-    with pytest.raises(ResponseDeliveryError):
-        served.resource(served.request(), Context())
-    assert served.responses.received == []
-    assert served.responses.statuses == [], "tried as often as it may be, and no more"
-
-
-class Tries:
-    """`cloudformation._put` for `send`: what each try comes to, and how long it may take."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *outcomes: int | Exception) -> None:
-        self.outcomes = [*outcomes]
-        self.timeouts: list[float] = []
-        monkeypatch.setattr(response_module, "_put", self._put)
-
-    def _put(self, url: str, body: bytes, timeout: float) -> int:
-        assert (url, body) == ("https://localhost/", b"{}")
-        self.timeouts.append(timeout)
-        outcome = self.outcomes.pop(0)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    def send(self, seconds: float) -> None:
-        """Send with this number of seconds remaining."""
-        response_module.send("https://localhost/", b"{}", time.monotonic() + seconds)
-
-
-@pytest.mark.parametrize("status", [200, 201, 299])
-def test_a_2xx_is_a_response_that_is_taken(served: Served, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
-    Tries(monkeypatch, status).send(60)
-
-
-@pytest.mark.parametrize(
-    "for_now",
-    [199, 300, 399, 429, 500, 599, ConnectionResetError(), TimeoutError(), http.client.BadStatusLine("")],
-)
-def test_whatever_may_pass_is_tried_again(
-    served: Served, monkeypatch: pytest.MonkeyPatch, for_now: int | Exception
-) -> None:
-    Tries(monkeypatch, for_now, for_now, 200).send(60)
-    tries = Tries(monkeypatch, *[for_now] * 6)
-    with pytest.raises(ResponseDeliveryError) as undelivered:
-        tries.send(60)
-    problem = type(for_now).__name__ if isinstance(for_now, Exception) else f"HTTP {for_now}"
-    assert str(undelivered.value) == f"the response could not be delivered to CloudFormation: {problem}"
-    assert tries.outcomes == []
-
-
-@pytest.mark.parametrize("status", [400, 403, 428, 430, 499])
-def test_what_is_refused_once_is_refused_for_good(
-    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int
-) -> None:
-    log.configure()
-    tries = Tries(monkeypatch, 500, status)
-    with pytest.raises(ResponseDeliveryError, match=f"HTTP {status}"):
-        tries.send(60)
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(line["message"], line["attempt"], line["problem"]) for line in lines] == [
-        ("response not delivered", 1, "HTTP 500"),
-        ("response not delivered", 2, f"HTTP {status}"),
-    ]
-
-
-@pytest.mark.parametrize(("seconds", "timeout"), [(60, 10), (5, 5), (0.5, 1)])
-def test_a_try_takes_ten_seconds_or_what_is_left(
-    served: Served, monkeypatch: pytest.MonkeyPatch, seconds: float, timeout: float
-) -> None:
-    tries = Tries(monkeypatch, 200)
-    tries.send(seconds)
-    assert tries.timeouts == [pytest.approx(timeout, abs=0.1)]
-
-
-def test_a_host_that_cannot_be_reached_fails_the_invocation_within_its_time(served: Served) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    with pytest.raises(ResponseDeliveryError):
-        served.resource(served.request(ResponseURL=f"https://localhost:{port}/"), Context())
-
-
-def test_pauses_between_tries_grow_and_end_with_the_time_that_is_left(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
-    served.responses.statuses = [500] * 6
-    with pytest.raises(ResponseDeliveryError):
-        served.resource(served.request(), Context())
-    assert pauses == [0.5, 1, 2, 4, 8]
-
-    pauses.clear()
-    served.responses.statuses = [500] * 6
-    with pytest.raises(ResponseDeliveryError):
-        served.resource(served.request(), Context(milliseconds=3000))
-    assert pauses == [0.5, 1, 2]
-
-
-def test_a_host_that_takes_the_connection_and_says_nothing_does_not_hang(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(response_module, "_ATTEMPT_TIMEOUT", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"https://localhost:{silent.getsockname()[1]}/"
-        with pytest.raises(ResponseDeliveryError, match="no response was delivered"):
-            served.resource(served.request(ResponseURL=url), Context(milliseconds=2600))
+# --- timeouts ---
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,142 @@
+"""Which events are CloudFormation requests."""
+
+import json
+from typing import Any
+
+import pytest
+
+from rotation_role_policy.cloudformation.request import validate_event
+from rotation_role_policy.errors import (
+    InvalidEventError,
+    RequestError,
+)
+from tests.support.account import LOGICAL_ID, Context
+from tests.support.served import Served, failing
+
+
+@pytest.mark.parametrize("missing", ["RequestType", "ResponseURL", "StackId", "RequestId", "LogicalResourceId"])
+@pytest.mark.parametrize("value", [None, "", 7, ["x"]])
+def test_an_event_that_is_no_request_is_refused_at_once_and_says_what_is_missing(
+    served: Served, missing: str, value: Any
+) -> None:
+    with pytest.raises(InvalidEventError, match=f"{missing} is missing or not an ASCII string"):
+        served.resource(served.request(**{missing: value}), Context())
+    without = served.request()
+    del without[missing]
+    with pytest.raises(InvalidEventError, match=missing):
+        served.resource(without, Context())
+    assert served.events == []
+    assert served.responses.received == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [None, [], "Create", {}, {"RequestType": "Create"}, {"Records": [{"body": "{}"}]}, {"Step": "createSecret"}],
+)
+def test_an_event_of_another_kind_is_refused_at_once(served: Served, event: Any) -> None:
+    with pytest.raises(InvalidEventError):
+        served.resource(event, Context())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost/x",
+        "https://",
+        "https:///path",
+        "https://[x/",
+        "file:///etc/passwd",
+        "localhost/x",
+        "ftp://localhost",
+    ],
+)
+def test_a_response_goes_to_an_https_url_with_a_host_or_nowhere(served: Served, url: str) -> None:
+    with pytest.raises(InvalidEventError, match="ResponseURL is not an https URL with a host"):
+        served.resource(served.request(ResponseURL=url), Context())
+    assert served.events == []
+
+
+def test_other_request_types_and_ids_that_are_no_text_are_refused_at_once(served: Served) -> None:
+    with pytest.raises(InvalidEventError, match="RequestType is not Create, Update or Delete"):
+        served.resource(served.request(RequestType="create"), Context())
+    for physical_id in ({}, {"PhysicalResourceId": 7}):
+        with pytest.raises(InvalidEventError, match="PhysicalResourceId"):
+            served.resource(served.request(RequestType="Delete", **physical_id), Context())
+
+
+@pytest.mark.parametrize("name", ["StackId", "RequestId", "LogicalResourceId"])
+@pytest.mark.parametrize("value", ["with\nline", "\u00fc", "\ud800", "\x7f"])
+def test_ids_are_printable_ascii(served: Served, name: str, value: str) -> None:
+    with pytest.raises(InvalidEventError, match=f"{name} is missing or not an ASCII string"):
+        served.resource(served.request(**{name: value}), Context())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user@localhost/",
+        "https://user:password@localhost/",
+        "https://localhost:0/",
+        "https://localhost:99999/",
+        "https://localhost:x/",
+        "https://localhost/a b",
+        "https://localhost/a\r\nHost:other",
+        "https://localhost/\u00fc",
+    ],
+)
+def test_a_url_that_could_be_another_request_is_no_place_for_a_response(served: Served, url: str) -> None:
+    with pytest.raises(InvalidEventError, match="ResponseURL is"):
+        served.resource(served.request(ResponseURL=url), Context())
+
+
+@pytest.mark.parametrize("url", ["https://localhost", "https://localhost:443/x?y=z", "HTTPS://localhost:1/"])
+def test_a_plain_https_url_is(served: Served, url: str) -> None:
+    assert validate_event(served.request(ResponseURL=url))["ResponseURL"] == url
+
+
+@pytest.mark.parametrize("request_type", ["Create", "Delete"])
+def test_ids_leave_a_quarter_of_the_response_to_its_reason(served: Served, request_type: str) -> None:
+    def response_bytes(stack_id: str) -> int:
+        """Return the size of a response with an empty reason."""
+        names = {"StackId": stack_id, "RequestId": request["RequestId"], "LogicalResourceId": LOGICAL_ID}
+        response = {"Status": "FAILED", "Reason": "", "PhysicalResourceId": physical_id, **names, "Data": {}}
+        return len(json.dumps(response))
+
+    request = served.request(RequestType=request_type, PhysicalResourceId="p" * 100)
+    physical_id = f"uncreated-{LOGICAL_ID}" if request_type == "Create" else "p" * 100
+    longest = "s" * (3072 - response_bytes(""))
+    assert validate_event(request | {"StackId": longest})["StackId"] == longest
+    with pytest.raises(InvalidEventError, match="its IDs are too long for a response"):
+        validate_event(request | {"StackId": longest + "s"})
+
+
+def test_a_create_brings_no_physical_id(served: Served) -> None:
+    served.result = failing(RequestError("no"))
+    response = served.send(PhysicalResourceId="given")
+    assert response["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
+    assert "PhysicalResourceId" not in served.events[0]
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        ({"RequestId": None}, "RequestId is missing or not an ASCII string"),
+        ({"RequestType": "create"}, "RequestType is not Create, Update or Delete"),
+        ({"ResponseURL": "http://x"}, "ResponseURL is not an https URL with a host"),
+        ({"RequestType": "Delete"}, "PhysicalResourceId is missing or not a string"),
+        ({"StackId": "s" * 4000}, "its IDs are too long for a response"),
+    ],
+)
+def test_the_error_for_an_invalid_event_names_the_problem(served: Served, damage: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidEventError) as refused:
+        validate_event(served.request(**damage))
+    assert str(refused.value) == f"the event is not a CloudFormation request: {problem}"
+    with pytest.raises(InvalidEventError) as refused:
+        validate_event("Create")
+    assert str(refused.value) == "the event is not an object, so it is not a CloudFormation request"
+
+
+def test_the_handler_gets_the_whole_request_and_nothing_else(served: Served) -> None:
+    request = served.request(RequestType="Update", PhysicalResourceId="given", OldResourceProperties={"SecretId": "x"})
+    served.resource(request | {"Extra": "x", "CrHelperPoll": True}, Context())
+    assert served.events == [request]

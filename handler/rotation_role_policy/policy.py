@@ -9,7 +9,7 @@ Source: contract, section 5.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
@@ -23,9 +23,11 @@ Document = dict[str, Any]
 class Caller(Enum):
     """Who makes the calls that a statement allows, with the credentials of the execution role."""
 
-    FUNCTION_CODE = "the code of the rotation function"
-    SECRETS_MANAGER = "Secrets Manager, on behalf of the code"
-    LAMBDA = "the Lambda service"
+    FUNCTION_CODE = auto()
+    SECRETS_MANAGER = auto()
+    """On behalf of the function's code."""
+    LAMBDA = auto()
+    """The Lambda service itself."""
 
 
 class Grant(NamedTuple):

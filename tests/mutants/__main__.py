@@ -34,7 +34,15 @@ EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 _PAGE = "project/test_docs.py::test_the_generated_parts_of_a_page_are_up_to_date"
 TESTS = {
     "properties": ["unit/test_properties.py", f"{_PAGE}[properties.md]"],
-    "policy": ["unit/test_policy.py", "unit/test_policy_meaning.py", f"{_PAGE}[policy.md]"],
+    "policy": [
+        *(
+            "unit/test_policy.py",
+            "unit/test_policy_meaning.py",
+            "unit/test_policy_summary.py",
+            "unit/test_access_check.py",
+        ),
+        f"{_PAGE}[policy.md]",
+    ],
     "inline_policy": ["unit/test_inline_policy.py"],
     "cloudformation/provider": ["unit/cloudformation/test_provider.py"],
     "cloudformation/request": ["unit/cloudformation/test_request.py", "unit/cloudformation/test_stack.py"],

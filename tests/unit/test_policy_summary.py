@@ -18,8 +18,13 @@ SUPERUSER = Secret(ARN.format("secretsmanager", "secret:superuser-AbCdEf"), ARN.
 
 @pytest.mark.parametrize(
     ("secrets", "superuser", "in_vpc", "profile"),
-    product(
-        [SECRETS[:1], SECRETS[1:2], SECRETS[1:3], SECRETS], [None, SUPERUSER], [True, False], ["Strict", "Documented"]
+    list(
+        product(
+            [SECRETS[:1], SECRETS[1:2], SECRETS[1:3], SECRETS],
+            [None, SUPERUSER],
+            [True, False],
+            ["Strict", "Documented"],
+        )
     ),
 )
 def test_a_document_is_summarized_as_the_state_that_it_was_built_from(

@@ -1,1 +1,1 @@
-"""What the README has from the code: tables, and pictures of real runs. `make docs` writes it, a test compares it."""
+"""Generates parts of the documentation: tables from the code, diagrams and pictures from real runs (`make docs`)."""

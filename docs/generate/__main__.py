@@ -1,4 +1,4 @@
-"""`make docs`: write the generated parts of the README and the generated files."""
+"""`make docs`: write the generated parts of the pages, and the generated files."""
 
 from docs.generate.pages import write
 

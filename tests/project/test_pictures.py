@@ -1,4 +1,4 @@
-"""The files that `make docs` generates from real runs are up to date. test_docs.py covers the README."""
+"""The files that `make docs` generates from real runs are up to date. test_docs.py covers the pages."""
 
 from pathlib import Path
 

@@ -315,10 +315,18 @@ class _Tour:
 
     def _expect_resources(self, policy: dict[str, Any], key: str) -> None:
         """Check that the statements have exactly the ARNs of the secret and of the key."""
-        wanted = {"RotateSecret": self._secret()["ARN"], "GeneratePassword": "*", "UseSecretKey": self._key(key)}
-        expect("Statements of the policy", list(wanted), [statement["Sid"] for statement in policy["Statement"]])
+        expected_resources = {
+            "RotateSecret": self._secret()["ARN"],
+            "GeneratePassword": "*",
+            "UseSecretKey": self._key(key),
+        }
+        expect(
+            "Statements of the policy",
+            list(expected_resources),
+            [statement["Sid"] for statement in policy["Statement"]],
+        )
         for statement in policy["Statement"]:
-            expect(f"Resource of {statement['Sid']}", wanted[statement["Sid"]], statement["Resource"])
+            expect(f"Resource of {statement['Sid']}", expected_resources[statement["Sid"]], statement["Resource"])
 
     def _reasons(self, key: str) -> dict[str, str]:
         metadata = self.kms.describe_key(KeyId=self._key(key))["KeyMetadata"]

@@ -111,14 +111,14 @@ class Stack:
         stack: dict[str, Any] = self._cloudformation.describe_stacks(StackName=self.id)["Stacks"][0]
         return stack
 
-    def _wait(self, wanted: str, known: set[str]) -> None:
+    def _wait(self, expected_status: str, known: set[str]) -> None:
         """Wait for the end of an operation. `known` are the IDs of the events before it."""
         deadline = time.monotonic() + self._timeout
         while (status := self.status).endswith("_IN_PROGRESS"):
             if time.monotonic() > deadline:
                 raise StackError(self.name, f"still {status} after {self._timeout:g} s", self._failures(known))
             time.sleep(_POLL_SECONDS)
-        if status != wanted:
+        if status != expected_status:
             raise StackError(self.name, status, self._failures(known))
 
     def _failures(self, known: set[str]) -> list[Failure]:

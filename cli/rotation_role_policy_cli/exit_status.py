@@ -48,7 +48,10 @@ def run(command: Callable[[], int], *, is_debug: bool) -> int:
     except Exception as error:
         if is_debug:
             raise
-        return _fail(f"Internal error: {type(error).__name__}: {error}. Run with --debug to see the traceback.")
+        return _fail(
+            f"Internal error: {type(error).__name__}: {error}. To see the traceback, run"
+            " `rotation-role-policy --debug preview ...`."
+        )
 
 
 def _fail(message: str) -> int:

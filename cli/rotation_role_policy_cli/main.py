@@ -68,14 +68,14 @@ _EPILOG = f"""\
 Exit status:
   {ExitStatus.UNCHANGED}  unchanged: the role already has this policy
   {ExitStatus.WOULD_CHANGE}  the policy would be created, changed or removed
-  {ExitStatus.ERROR}  error, or the provider would refuse, for any resource of a template
+  {ExitStatus.ERROR}  an error, or the provider would refuse a resource
 
 \b
 Permissions. Preview uses your own credentials and makes only read calls:
   required     {_lines(*permissions.REQUIRED)}
   optional     {_lines(*permissions.OPTIONAL)}
   for --stack  {_lines(*permissions.FOR_STACK)}
-  for templates with such references
+  for references to exports, SSM parameters and databases
                {_lines(*permissions.FOR_REFERENCES)}
 """
 
@@ -111,7 +111,8 @@ _template_option = partial(click.option, cls=SectionOption, section=TEMPLATE_SEC
     "--json",
     "as_json",
     is_flag=True,
-    help="Print only the document, as JSON. For a template: documents by logical ID.",
+    help="Print only the document, as JSON. For a template without --resource: documents keyed by logical ID; null if"
+    " the policy would be removed.",
 )
 @click.pass_context
 def preview_command(
@@ -131,7 +132,7 @@ def preview_command(
 ) -> int:
     """Show the policy that the provider would put on the execution role, before you deploy it.
 
-    The page has each statement with its reason, what is left out and why, the difference to the policy that the role
+    The page has each statement with its reason, what is left out and why, the difference from the policy that the role
     has, and other policies on the role that are overly permissive.
 
     \b
@@ -143,19 +144,19 @@ def preview_command(
     check_combination(context)
     # Importing these takes time: see the top.
     from rotation_role_policy_cli.caller_aws import CallerAws
-    from rotation_role_policy_cli.preview import outcome
+    from rotation_role_policy_cli.preview import command
     from rotation_role_policy_cli.render import make_console, progress, show_error
 
     with progress() as report:
         aws = CallerAws(profile, region, report)
         if template:
-            result = outcome.preview_template(aws, template, dict(parameters + more_parameters), stack, resource)
+            result = command.preview_template(aws, template, dict(parameters + more_parameters), stack, resource)
         else:
-            result = outcome.preview_properties(aws, properties_from(options), policy_name)
+            result = command.preview_properties(aws, properties_from(options), policy_name)
     if as_json:
-        outcome.show_documents(make_console(), result, is_single=not template or resource is not None)
+        command.show_documents(make_console(), result, is_single=not template or resource is not None)
     else:
-        outcome.show_pages(make_console(), result)
+        command.show_pages(make_console(), result)
     for error in [*result.errors, *(result.refusals if as_json else [])]:
         show_error(error)
     return result.status

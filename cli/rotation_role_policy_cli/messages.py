@@ -29,7 +29,7 @@ _REMEDIES = {
 def message(error: Exception) -> str:
     """Return one line for one of the `EXPECTED_ERRORS`: what is wrong, and what to do if that is known."""
     if isinstance(error, AccessDeniedError):
-        # AWS's own message mostly says who may not do what on what.
+        # AWS's own message usually names the caller, the action and the resource.
         if "not authorized to perform" in error.message:
             text = f"AWS denies the call: {error.message}"
         else:

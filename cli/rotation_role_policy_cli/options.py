@@ -91,7 +91,7 @@ class PropertyOption(SectionOption):
 
 
 def is_option(row: Property) -> bool:
-    """Whether a property has an option: CloudFormation's own do not, nor those that do not affect the policy."""
+    """Return whether a property has an option: it affects the policy, and is not CloudFormation's own."""
     return row.affects_policy and row.type != "CloudFormation"
 
 

@@ -21,7 +21,7 @@ FUNCTION = "rotate-orders"
 
 @contextmanager
 def example_account() -> Iterator[Account]:
-    """The account, the same in every run and on every machine."""
+    """Yield an account that is the same in every run and on every machine."""
     settings = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
@@ -45,7 +45,7 @@ def example_account() -> Iterator[Account]:
 
 
 def put_inline_policy(account: Account, name: str, action: str, resource: str) -> None:
-    """One more policy on the function's role."""
+    """Put one more inline policy on the function's role."""
     statement = {"Effect": "Allow", "Action": action, "Resource": resource}
     document = json.dumps({"Version": "2012-10-17", "Statement": statement})
     account.client("iam").put_role_policy(RoleName="orders-rotation", PolicyName=name, PolicyDocument=document)

@@ -1,4 +1,4 @@
-"""The README's tables, as Markdown, each from the one table in the code."""
+"""The tables of the documentation, as Markdown, each from its one table in the code."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -28,11 +28,11 @@ _HAS_IT_ALL = State(
     in_vpc=True,
     dns_suffix="amazonaws.com",
 )
-"""From which a policy follows with a statement of each kind, in each of its forms."""
+"""A state for which the policy has a statement of each type, in each of its forms."""
 
 
 def properties() -> str:
-    """Of PROPERTIES, the members of an Object below it."""
+    """Return the table of the properties, with the members of an Object below it."""
     rows = []
     for row in PROPERTIES:
         rows.append(_property(row.name, row))
@@ -43,7 +43,7 @@ def properties() -> str:
 def _property(path: str, row: Property) -> list[str]:
     shape = row.type_description or row.type
     if row.allowed_values:
-        shape = " or ".join(f"`{one}`" for one in row.allowed_values)
+        shape = " or ".join(f"`{value}`" for value in row.allowed_values)
     elif row.type == "Integer":
         shape = f"Integer, {row.minimum} to {row.maximum}"
     default = f"`{row.default}`" if isinstance(row.default, str) else "" if row.default is None else str(row.default)
@@ -51,23 +51,25 @@ def _property(path: str, row: Property) -> list[str]:
 
 
 def attributes() -> str:
-    """Of ATTRIBUTES."""
-    return _table(["`Fn::GetAtt`", "value"], [[f"`{one.name}`", one.description] for one in ATTRIBUTES])
+    """Return the table of the attributes."""
+    return _table(
+        ["`Fn::GetAtt`", "value"], [[f"`{attribute.name}`", attribute.description] for attribute in ATTRIBUTES]
+    )
 
 
 def statements() -> str:
-    """Of STATEMENTS, the actions from a policy that has them all."""
+    """Return the table of the statements."""
     rows = []
-    for kind, built in policy.statements_by_type(_HAS_IT_ALL, "Strict"):
-        # One kind has a statement for an instance, and another for a cluster.
+    for statement_type, built in policy.statements_by_type(_HAS_IT_ALL, "Strict"):
+        # One type has a statement for an instance, and another for a cluster.
         forms = dict.fromkeys(_actions(statement) for statement in built)
-        sid = f"`{kind.sid}`" + (" (Deny)" if built[0]["Effect"] == "Deny" else "")
-        rows.append([sid, " or ".join(forms), kind.resource, kind.when, kind.reason])
+        sid = f"`{statement_type.sid}`" + (" (Deny)" if built[0]["Effect"] == "Deny" else "")
+        rows.append([sid, " or ".join(forms), statement_type.resource, statement_type.when, statement_type.reason])
     return _table(["`Sid`", "actions", "resource", "when", "why"], rows)
 
 
 def _actions(statement: policy.Statement) -> str:
-    """Such as `kms:` Decrypt, GenerateDataKey."""
+    """Return the actions as Markdown, such as `kms:` Decrypt, GenerateDataKey."""
     services, names = zip(*(action.split(":") for action in as_list(statement["Action"])), strict=True)
     if len(names) == 1:
         return f"`{services[0]}:{names[0]}`"
@@ -108,7 +110,7 @@ def _escaped(text: str) -> str:
 
 
 def rules() -> str:
-    """Of the rules for cfn-lint."""
+    """Return the table of the lint rules."""
     return _table(["rule", "finds"], [[f"`{rule.id}`", rule.shortdesc] for rule in lint.RULES])
 
 

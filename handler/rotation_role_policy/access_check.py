@@ -5,7 +5,8 @@ explicit deny, and a permissions boundary that does not allow the action, if no 
 denial is a warning. The simulator evaluates SCPs without the context of the real calls, and does not report the context
 keys that it lacks for them, so a denial by an SCP alone proves nothing.
 
-Sources: contract, section 6, https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html,
+Sources: docs/policy.md, "The access check",
+https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html,
 https://github.com/aws/aws-cli/issues/10525
 """
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from types_boto3_iam.type_defs import ContextEntryTypeDef, EvaluationResultTypeDef
 
 MAX_ATTEMPTS = 3
-"""Attempts at a simulation that fails. `PolicyEvaluation` is an HTTP 500 that retries do not help."""
+"""Attempts at a simulation that fails. `PolicyEvaluation` is an HTTP 500 that retries do not fix."""
 
 _SOURCE_FUNCTION = "lambda:SourceFunctionArn"
 """Context key of calls that the code of a Lambda function makes.
@@ -43,12 +44,12 @@ class Simulation(NamedTuple):
     resources: list[str]
     context: Context
     absent_keys: frozenset[str] = frozenset()
-    """Context keys that the real call does not have either, in lower case. A result without them is certain."""
+    """Context keys that the real call also lacks, in lower case. A result without them is certain."""
 
 
 @dataclass(frozen=True)
 class AccessWarning:
-    """A grant that the simulator could neither prove effective nor prove blocked."""
+    """A grant that the simulator could not decide."""
 
     actions: tuple[str, ...]
     resources: tuple[str, ...]
@@ -84,7 +85,7 @@ def check_access(aws: Aws, state: State, document: Document) -> list[AccessWarni
         except AwsApiError as error:
             if is_throttling(error.code):
                 raise
-            # The other simulations would most likely fail too, after as many attempts.
+            # The other simulations would most likely fail too.
             return [*warnings, _not_simulated(simulation, error, "; no further grant was simulated")]
     return warnings
 

@@ -1,6 +1,6 @@
 """The attributes that `Fn::GetAtt` returns, as one table.
 
-The documentation (docs/properties.md) and the lint rules are derived from `ATTRIBUTES`. Source: contract, section 3.
+The documentation (docs/properties.md) and the lint rules are derived from `ATTRIBUTES`. Source: docs/properties.md.
 """
 
 from collections.abc import Callable

@@ -2,7 +2,7 @@
 
 A Create or Update makes a plan (`cloudformation.plan`), applies it, and waits until IAM is consistent. Each delivery of
 a request gives the same result. If the response cannot be delivered, see `cloudformation.response`.
-Source: contract, section 4.
+Source: docs/guarantees.md.
 """
 
 import logging
@@ -17,7 +17,7 @@ from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.cloudformation import existing_policy, stack
 from rotation_role_policy.cloudformation.existing_policy import ExistingPolicy
 from rotation_role_policy.cloudformation.plan import Plan, make_plan
-from rotation_role_policy.cloudformation.policy_in_use import is_planned_policy_in_use, is_policy_of_successor
+from rotation_role_policy.cloudformation.policy_in_use import is_planned_policy_in_use, is_policy_of_later_create
 from rotation_role_policy.cloudformation.provider import CustomResource
 from rotation_role_policy.cloudformation.response import fit_attributes
 from rotation_role_policy.cloudformation.stack import StackStatus
@@ -46,7 +46,7 @@ def handler(event: Any, context: Any) -> None:
 
 
 def create(event: Mapping[str, Any], context: Any) -> str:
-    """Put the policy, and return the physical ID. A repeated delivery finds the policy and responds the same."""
+    """Put the policy, and return the physical ID. A repeated delivery gives the same response."""
     _begin_request(event)
     try:
         return _apply(event, make_plan(aws, event, _account(context)))
@@ -61,9 +61,9 @@ def create(event: Mapping[str, Any], context: Any) -> str:
 def update(event: Mapping[str, Any], context: Any) -> str:
     """Put the policy on the role of the new properties, and return the physical ID.
 
-    Another role is a replacement: the response has a new physical ID, and CloudFormation later sends a Delete for the
-    old one. A failed Update responds with the physical ID of the request. An Update of a rollback does not fail: if it
-    cannot be served, the existing policy stays.
+    If the role changes, CloudFormation replaces the resource: the response has a new physical ID, and CloudFormation
+    later sends a Delete for the old one. A failed Update responds with the physical ID of the request. An Update of a
+    rollback does not fail: if it cannot be served, the existing policy stays.
     """
     _begin_request(event)
     _prepare_for_timeout(event, context)
@@ -78,7 +78,7 @@ def delete(event: Mapping[str, Any], context: Any) -> str:
     if role_name := identity.role_name_of(physical_id, name):
         _log_deletion(role_name, name, inline_policy.delete(aws, role_name, name))
     else:
-        _delete_if_found(event, context)
+        _find_and_delete_policy(event, context)
     return physical_id
 
 
@@ -115,7 +115,7 @@ def _serve_update(event: Mapping[str, Any], context: Any, status: StackStatus) -
 def _apply(event: Mapping[str, Any], plan: Plan, status: StackStatus | None = None) -> str:
     """Put the planned policy on the role, if it differs, and return the physical ID.
 
-    `status` is the stack's at the beginning of an Update; None for a Create.
+    `status` is the stack's status when the Update began; None for a Create.
     """
     if status is not None and status.can_retry:
         status = _get_stack_status(event)
@@ -155,7 +155,7 @@ def _check_access(plan: Plan) -> None:
 def _write(event: Mapping[str, Any], plan: Plan, current: Document | None, *, is_rollback: bool) -> None:
     """Put the document and wait. If anything fails, `current` is restored before the failure is sent.
 
-    In a rollback, a write with unknown outcome is not undone: either document is acceptable, and time is short.
+    In a rollback, a write with unknown outcome is not undone: both documents are valid, and little time is left.
     """
     name = policy_name(event)
     try:
@@ -256,8 +256,9 @@ def _get_stack_status(event: Mapping[str, Any]) -> StackStatus:
 def _retry_stack_status(event: Mapping[str, Any]) -> StackStatus:
     """Look up the status of the stack of an Update that cannot be served, for as long as there is time.
 
-    If CloudFormation does not respond, a rollback is assumed, because a failed Update would strand it. If
-    CloudFormation denies the look-up, nothing is assumed, because it would deny each of them.
+    If CloudFormation does not respond, a rollback is assumed, because a failed Update would leave the stack
+    in UPDATE_ROLLBACK_FAILED. If
+    CloudFormation denies the look-up, nothing is assumed, because every look-up would be denied.
     """
     aws.deadline = resource.response_deadline - resource.undo_seconds * 2 / 3
     status = stack.get_status(aws, event, seconds=math.inf)
@@ -266,7 +267,7 @@ def _retry_stack_status(event: Mapping[str, Any]) -> StackStatus:
 
 
 def _delete_previous_policy(event: Mapping[str, Any], physical_id: str) -> None:
-    """Delete the policy from before the update, if a rolled-back replacement leads to a third role.
+    """Delete the policy from before the update, if a rolled-back replacement puts the policy on a third role.
 
     The function can get another role during the update. CloudFormation deletes only the policy of the physical ID in
     the request. A failure does not fail the rollback.
@@ -324,8 +325,8 @@ def _prepare_for_timeout(event: Mapping[str, Any], context: Any) -> None:
 # --- Delete -----------------------------------------------------------------------------------------------------------
 
 
-def _delete_if_found(event: Mapping[str, Any], context: Any) -> None:
-    """Delete the policy for a physical ID that does not name it: of a Create that was cancelled or failed.
+def _find_and_delete_policy(event: Mapping[str, Any], context: Any) -> None:
+    """Find and delete the policy of a Create that was cancelled or failed, whose physical ID does not name the policy.
 
     A failed look-up does not fail the Delete. Mostly there is nothing to delete, and the stack must not be stuck.
     """
@@ -340,7 +341,7 @@ def _delete_if_found(event: Mapping[str, Any], context: Any) -> None:
         )
         return
     name = policy_name(event)
-    if is_policy_of_successor(aws, event, identity.physical_id(role_name, name)):
+    if is_policy_of_later_create(aws, event, identity.physical_id(role_name, name)):
         logger.info("nothing to delete: the policy is in use", extra={"role": role_name, "policy": name})
         return
     try:

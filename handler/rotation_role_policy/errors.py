@@ -3,7 +3,7 @@
 A message is the reason that a user reads in the stack's events. It names the property and its value, what is wrong, and
 what to do. ARNs and names of AWS resources are shown in full, so that the user can copy them. The main point comes
 last, within the last 240 characters where values allow, because a reason that is too long is cut at its start.
-Source: contract, section 7.
+Source: docs/errors.md.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The name of a resource's own policy, and its physical ID.
 
 Both depend only on the stack and the logical ID, so each delivery of a request leads to the same policy, and no two
-resources share one. Source: contract, section 4.
+resources share one. Source: docs/guarantees.md.
 """
 
 import hashlib

@@ -202,7 +202,7 @@ def _function_configuration(
     except AwsApiError as error:
         if error.code == "ResourceNotFoundException":
             raise RequestError(
-                f"{subject}: the function does not exist in {aws.region()}. Correct it, or give RoleName and"
+                f"{subject}: the function does not exist in {aws.region()}. Correct the name, or give RoleName and"
                 f" VpcConfig for a function that is created later.",
                 ErrorCode.NOT_FOUND,
             ) from error

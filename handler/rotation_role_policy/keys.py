@@ -1,6 +1,6 @@
 """The KMS key of a secret: which key it is, and whether the customer manages it.
 
-Source: contract, section 5, "Which key".
+Source: docs/policy.md, "Which KMS key".
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Keys:
         except AccessDeniedError as error:
             if not arn.KEY.fullmatch(key_id):
                 raise
-            # A key of another account, whose key policy need not allow DescribeKey. Its ARN is all that is needed.
+            # As for a key of another account, whose key policy need not allow DescribeKey. The ARN is all that is
+            # needed.
             logger.warning("key not inspected: kms:DescribeKey is denied", extra={"key": key_id, "aws": error.message})
             return key_id
         except AwsApiError as error:

@@ -39,7 +39,8 @@ def emf_metrics(provider: str, error_code: str, **values: float) -> dict[str, An
             ``ErrorCode``.
         values: the metrics by name. All are counts, except ``Duration`` in milliseconds.
 
-    Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    Source:
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
     directives = [_directive(["Provider"], list(values))]
     dimensions = {"Provider": provider}

@@ -1,10 +1,11 @@
 """The policy document for a state: the table of statements, and the functions that build them.
 
 One function builds each type of statement, in the order of the table `STATEMENTS`, which is the order of the document.
-The module is pure: it makes no AWS call. For the rule for KMS keys see `use_secret_key`. The grants are those of the
-AWS user guide, "Lambda rotation function execution role permissions for AWS Secrets Manager":
+The module is pure: it may import only `arn`, `policy_grammar` and `state` (pyproject.toml, importlinter). For the rule
+for KMS keys see `use_secret_key`. The grants are those of the AWS user guide, "Lambda rotation function execution role
+permissions for AWS Secrets Manager":
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-required-permissions-function.html
-Source: contract, section 5.
+Source: docs/policy.md.
 """
 
 from collections.abc import Callable, Iterator
@@ -225,7 +226,7 @@ STATEMENTS = (
         generate_password,
         resource="`*`",
         when="always",
-        reason="generates the new password; the action supports no resource",
+        reason="generates the new password; the action has no resource",
         reason_omitted=_always,
     ),
     StatementType(
@@ -273,8 +274,8 @@ STATEMENTS = (
         manage_network_interfaces,
         resource="`*`",
         when="the function is in a VPC",
-        reason="Lambda connects the function to its VPC with the execution role; CreateFunction fails on anything"
-        " narrower",
+        reason="Lambda connects the function to its VPC with the execution role; CreateFunction fails with a"
+        " narrower resource",
         reason_omitted=_not_in_vpc,
     ),
     StatementType(
@@ -282,7 +283,8 @@ STATEMENTS = (
         keep_network_interfaces_from_code,
         resource="`*`",
         when="the function is in a VPC, `Strict` only",
-        reason="the function's own code does not need network interfaces; only its calls have this context key",
+        reason="only Lambda needs network interfaces; only calls of function code have the context key"
+        " `lambda:SourceFunctionArn`",
         reason_omitted=_not_in_vpc,
     ),
 )

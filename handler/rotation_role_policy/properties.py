@@ -3,7 +3,7 @@
 `PROPERTIES` lists names, types, defaults and allowed values. `EXACTLY_ONE_OF`, `MUTUALLY_EXCLUSIVE` and `REQUIRES` list
 the combinations. Validation, the JSON Schema, the options of the command line, the lint rules and the documentation
 (docs/properties.md) are derived from them. CONTRIBUTING.md lists the steps for a new property.
-Source: contract, sections 1 and 2.
+Source: docs/properties.md.
 """
 
 import difflib
@@ -65,7 +65,7 @@ PROPERTIES = (
     Property(
         "SecretIds",
         "List of String",
-        "the secrets of a function that rotates several: one policy covers all of them",
+        "several secrets that one function rotates. One policy covers all of them",
         minimum=1,
         pattern=arn.SECRET,
         pattern_description=_SECRET_FORM,
@@ -81,7 +81,7 @@ PROPERTIES = (
     Property(
         "RoleName",
         "String",
-        "name or ARN of the role that gets the policy. If the function is known, this must be the function's role",
+        "name or ARN of the role that gets the policy. If the function exists, this must be the function's role",
         default_description="the function's execution role",
         pattern=arn.ROLE,
         pattern_description="a role's name (without its path) or its ARN",
@@ -109,9 +109,9 @@ PROPERTIES = (
     Property(
         "PolicyProfile",
         "String",
-        "`Strict` narrows the grants with conditions. `Documented` is the policy of the"
+        "`Strict` narrows the grants with conditions. `Documented` has the statements of an earlier edition of the"
         " [user guide](https://docs.aws.amazon.com/secretsmanager/latest/userguide/"
-        "rotating-secrets-required-permissions-function.html) (the edition in `tests/guide/`), without conditions",
+        "rotating-secrets-required-permissions-function.html), without conditions",
         default="Strict",
         allowed_values=("Strict", "Documented"),
     ),
@@ -126,7 +126,7 @@ PROPERTIES = (
     Property(
         "PropagationDelay",
         "Integer",
-        "seconds to wait before the response to a Create or Update, until IAM is consistent",
+        "seconds to wait before the response to a Create or Update, so that IAM can become consistent",
         default=10,
         minimum=0,
         maximum=60,
@@ -135,7 +135,7 @@ PROPERTIES = (
     Property(
         "Triggers",
         "Object",
-        "never read. Any change to it makes CloudFormation send an Update",
+        "ignored by the provider. Any change to it makes CloudFormation send an Update",
         affects_policy=False,
     ),
 )

@@ -1,4 +1,4 @@
-"""The hook for pre-commit: lints the files that have a Custom::RotationRolePolicy, with the options in .cfnlintrc."""
+"""The hook for pre-commit: lint the files that have a Custom::RotationRolePolicy, with the options in .cfnlintrc."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Makes the packages of a checkout importable for ``cfn-lint --append-rules <this folder>``.
+"""Make the packages of a checkout importable for ``cfn-lint --append-rules <this folder>``.
 
 cfn-lint loads each file as a module without a package, and the files of this folder before those in ``rules/``.
 """

@@ -1,1 +1,1 @@
-"""The command `preview`: what the provider would do, found out with read calls."""
+"""The command `preview`. It makes only read calls."""

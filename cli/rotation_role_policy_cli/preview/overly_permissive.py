@@ -70,7 +70,7 @@ def _narrow_grants(document: Document) -> Iterator[tuple[str, str, Any]]:
 
 
 def _allows(statement: Statement, element: str, value: str, *, ignore_case: bool = False) -> bool:
-    """Whether the statement's `element`, or its Not form, includes the value."""
+    """Return whether the statement's `element`, or its Not form, includes the value."""
     if f"Not{element}" in statement:
         return not _matching(statement[f"Not{element}"], value, ignore_case)
     return bool(_matching(statement.get(element, []), value, ignore_case))
@@ -93,6 +93,6 @@ def _matching(patterns: Any, value: str, ignore_case: bool) -> list[str]:
 
 
 def _is_one_secret(pattern: str) -> bool:
-    """Whether the pattern matches one secret: a whole ARN but for its random characters."""
+    """Return whether the pattern matches one secret: a whole ARN but for its random characters."""
     without_suffix = _ANY_RANDOM_SUFFIX.sub("", pattern)
     return without_suffix != pattern and not set("*?$") & set(without_suffix)

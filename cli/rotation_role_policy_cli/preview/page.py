@@ -1,4 +1,4 @@
-"""A preview as a page: each statement with its reason, what is left out and why, and the difference to today."""
+"""The page of a preview: each statement with its reason, what is left out, the difference from the existing policy."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ _LABEL_WIDTH = 12
 
 
 def page(preview: Preview) -> Iterator[RenderableType]:
-    """Yield the parts of the page, each followed by an empty line, and at last what would happen."""
+    """Yield the parts of the page, each followed by an empty line, and finally the result."""
     for part in (_head, _statements, _left_out, _difference, _overly_permissive):
         yield from part(preview)
         yield ""
@@ -37,20 +37,22 @@ def _head(preview: Preview) -> Iterator[RenderableType]:
     place = "in a VPC" if state.in_vpc else "not in a VPC"
     yield from _labelled(2, "function", f"{state.function_arn or 'declared, not inspected'}, {place}")
     yield from _labelled(2, "role", state.role.arn)
-    name = preview.policy_name or "named after the resource that declares it"
+    name = preview.policy_name or "unknown without --stack"
     yield from _labelled(2, "policy", name if preview.current else f"{name} (does not exist yet)")
 
 
 def _secret(label: str, secret: Secret) -> Iterator[RenderableType]:
-    yield from _labelled(2, label, secret.arn, f"under {secret.key_arn or 'the AWS managed key'}")
+    yield from _labelled(2, label, secret.arn, f"encrypted with {secret.key_arn or 'the AWS managed key'}")
 
 
 def _statements(preview: Preview) -> Iterator[RenderableType]:
     yield _bold("Granted")
-    for kind, statements in policy.statements_by_type(preview.state, preview.properties.policy_profile):
+    for statement_type, statements in policy.statements_by_type(preview.state, preview.properties.policy_profile):
         for statement in statements:
             yield ""
-            yield Paragraph(Text.assemble((statement.get("Sid", kind.sid), "bold"), f": {kind.reason}"), "  ")
+            yield Paragraph(
+                Text.assemble((statement.get("Sid", statement_type.sid), "bold"), f": {statement_type.reason}"), "  "
+            )
             yield from _statement(statement)
 
 
@@ -66,23 +68,27 @@ def _statement(statement: Statement) -> Iterator[RenderableType]:
 
 
 def _left_out(preview: Preview) -> Iterator[RenderableType]:
-    explained = policy.statements_by_type(preview.state, preview.properties.policy_profile)
-    missing = [(kind.sid, kind.reason_omitted(preview.state)) for kind, statements in explained if not statements]
+    by_type = policy.statements_by_type(preview.state, preview.properties.policy_profile)
+    missing = [
+        (statement_type.sid, statement_type.reason_omitted(preview.state))
+        for statement_type, statements in by_type
+        if not statements
+    ]
     yield _bold("Left out")
     yield ""
     if not missing:
         yield "  Nothing."
         return
     table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
-    for sid, why_not in missing:
-        table.add_row("", Text(sid, style="dim", no_wrap=True), why_not)
+    for sid, reason in missing:
+        table.add_row("", Text(sid, style="dim", no_wrap=True), reason)
     yield table
 
 
 def _difference(preview: Preview) -> Iterator[RenderableType]:
     yield _bold("Changes")
     yield ""
-    if not preview.changes:
+    if not preview.has_changes:
         yield "  None."
     if preview.previous_role:
         yield Paragraph(
@@ -91,14 +97,14 @@ def _difference(preview: Preview) -> Iterator[RenderableType]:
             "  ",
         )
     if preview.current is None:
-        yield "  The role does not have this policy: all of it is new."
+        yield "  The role does not have this policy yet. All of it is new."
     elif preview.document != preview.current:
         yield policy_difference(preview.current, preview.document, "  ")
 
 
 def _overly_permissive(preview: Preview) -> Iterator[RenderableType]:
     if not preview.overly_permissive:
-        yield "No other policy on the role grants more of this."
+        yield "No other policy on the role grants more than this."
         return
     yield _bold("Overly permissive policies on the same role", "yellow")
     yield ""
@@ -117,7 +123,7 @@ def _verdict(preview: Preview) -> Iterator[RenderableType]:
         yield Paragraph(Text.assemble(("Note:", "bold"), f" {note}"))
     if preview.refusal:
         yield Paragraph(Text.assemble(("Refused:", "bold red"), f" {preview.refusal}"))
-    elif not preview.changes:
+    elif not preview.has_changes:
         yield _bold("Unchanged: the role has this policy.")
     elif preview.current is None:
         yield _bold("The policy would be created.")

@@ -1,4 +1,4 @@
-"""What the provider would do for a resource: the policy, the difference to today, and whether it would refuse.
+"""Preview one resource: the policy, the difference from the existing policy, and whether the provider would refuse.
 
 The preview makes only read calls. It runs the provider's own modules in the provider's order: properties, inspection,
 policy, access check, write. Instead of the write it checks what IAM would refuse.
@@ -37,8 +37,8 @@ class Preview:
     policy_name: str | None
     """The inline policy that `document` is compared with.
 
-    It follows from the stack, or the user names it. Otherwise it is a guess, and `notes` say so; None if there is no
-    likely policy on the role.
+    The name follows from the stack, or the user gives it. Otherwise the name is guessed, and `notes` say so; None if
+    there is no likely policy on the role.
     """
     current: Document | None
     """The document that the role has under `policy_name`."""
@@ -49,7 +49,7 @@ class Preview:
     """What could not be inspected, and what the preview assumes instead."""
 
     @property
-    def changes(self) -> bool:
+    def has_changes(self) -> bool:
         """Whether the role would get another document than it has, or another role would lose its policy."""
         return self.document != self.current or self.previous_role is not None
 
@@ -67,8 +67,8 @@ PlannedDocuments = dict[tuple[str, str], Document]
 def preview(aws: CallerAws, resource: Resource, planned: PlannedDocuments | None = None) -> Preview:
     """Preview one resource. Raises `RequestError` and `AwsApiError` as the provider's modules do.
 
-    `planned` has the documents of the resources that were previewed before, because all count towards the limit of a
-    role. The document of this resource is added.
+    `planned` has the documents of the resources that were previewed before, because all documents on a role count
+    towards IAM's size limit. The document of this resource is added.
     """
     planned = {} if planned is None else planned
     properties = parse_properties(resource.properties)
@@ -82,21 +82,21 @@ def preview(aws: CallerAws, resource: Resource, planned: PlannedDocuments | None
     if resource.stack_id and resource.logical_id:
         name: str | None = policy_name(resource.stack_id, resource.logical_id)
     else:
-        name = resource.policy_name or _likely_name(inline, resource, state, document, notes)
+        name = resource.policy_name or _guess_policy_name(inline, resource, state, document, notes)
     current = inline.pop(name, None) if name else None
     result = Preview(resource, properties, state, document, name, current, notes=notes)
 
     others = {f'the inline policy "{other}"': text for other, text in inline.items()}
     others |= _managed_policies(aws, role_name, notes)
     result.overly_permissive = find_overly_permissive(document, others)
-    notes += _foreign_secrets(aws, state)
+    notes += _cross_account_notes(aws, state)
     inline |= {other: text for (role, other), text in planned.items() if role == role_name}
     planned[role_name, name or resource.logical_id or ""] = document
     try:
         with _logged_warnings() as more_notes:
             _raise_if_refused(aws, result, inline)
-    except RequestError as refused:
-        result.refusal = str(refused)
+    except RequestError as error:
+        result.refusal = str(error)
     notes += more_notes
     return result
 
@@ -125,12 +125,12 @@ def _check_access(aws: CallerAws, result: Preview) -> None:
     try:
         warnings = access_check.check_access(aws, result.state, result.document)
     except (AccessDeniedError, AwsApiError) as failure:
-        result.notes.append(f"The access check was not made: {_cause(failure)}. The provider will make it.")
+        result.notes.append(f"The access check could not run: {_cause(failure)}. The provider will run it.")
     else:
-        result.notes += [f"The access check is not conclusive: {warning}." for warning in warnings]
+        result.notes += [f"The access check could not decide: {warning}." for warning in warnings]
 
 
-def _likely_name(
+def _guess_policy_name(
     inline: Mapping[str, Document], resource: Resource, state: State, document: Document, notes: list[str]
 ) -> str | None:
     """Guess which of the role's inline policies is the resource's own, from their names and their secrets.
@@ -138,28 +138,29 @@ def _likely_name(
     The name follows from the stack, so without a stack it is not known. Adds to `notes` that it is a guess. Returns
     None if no policy is likely, or if several are and not exactly one of them is equal to `document`.
     """
-    wanted = sorted(secret.arn for secret in state.secrets)
+    option = "--stack" if resource.logical_id else "--policy-name"
+    secret_arns = sorted(secret.arn for secret in state.secrets)
     likely = [
         name
         for name, other in inline.items()
         if is_possible_policy_name(name, resource.logical_id or "")
-        and sorted(policy.summarize(other).secret_arns) == wanted
+        and sorted(policy.summarize(other).secret_arns) == secret_arns
     ]
     if len(likely) > 1:
-        notes.append(f"Several policies may be this resource's: {', '.join(likely)}. Give --stack or --policy-name.")
+        notes.append(f"Several inline policies match this resource: {', '.join(likely)}. Give {option}.")
         likely = [name for name in likely if inline[name] == document]
         return likely[0] if len(likely) == 1 else None
     if not likely:
         return None
     notes.append(
-        f"The policy is compared with {likely[0]}, which has the name and the secrets of such a policy. If that is"
-        " not the one, give --policy-name."
+        f"The preview compares with {likely[0]}, because its name and secrets match. If this is the wrong policy, give"
+        f" {option}."
     )
     return likely[0]
 
 
-def _foreign_secrets(aws: CallerAws, state: State) -> list[str]:
-    """A note for each secret that the provider, with the permissions of template.yaml, may not describe."""
+def _cross_account_notes(aws: CallerAws, state: State) -> list[str]:
+    """Return a note for each secret that the provider, with the permissions of template.yaml, may not describe."""
     return [
         f"The provider may describe only secrets of its own account, and {secret.arn} is in another account."
         for secret in state.all_secrets

@@ -274,11 +274,11 @@ class Template:
     # --- SSM parameters ---
 
     def _dynamic(self, reference: str) -> str:
-        service, _, rest = reference.partition(":")
+        service, _, parameter_name = reference.partition(":")
         if service != "ssm":
             # The reference can stand for a secret's value.
             raise TemplateError(f"preview does not resolve {{{{resolve:{reference}}}}}, only references to ssm.")
-        return self._ssm(rest)
+        return self._ssm(parameter_name)
 
     def _ssm(self, name: str) -> str:
         try:
@@ -315,7 +315,7 @@ def _without_no_values(values: Iterable[Any]) -> list[Any]:
 
 
 def _is_function(value: Any) -> bool:
-    """Whether a value is an intrinsic function in its long form."""
+    """Return whether a value is an intrinsic function in its long form."""
     name = next(iter(value), "") if isinstance(value, Mapping) and len(value) == 1 else ""
     return name == "Ref" or name.startswith("Fn::")
 

@@ -51,8 +51,8 @@ CLIENT_CONFIG = Config(
 
 _THROTTLED_PAUSES = ((0, 4), (2, 16), (10, 26), (16, 26))
 """Minimum and maximum, in seconds, of the random pause after the first, second, third and each further throttled
-attempt of a request. All users of IAM in the account share its rate, so each attempt too many slows others down. A few
-throttled requests succeed after one or two short pauses. If hundreds are throttled, the pauses grow within three
+attempt of a request. All users of IAM in the account share its rate, so unnecessary attempts slow down other callers.
+A few throttled requests succeed after one or two short pauses. If hundreds are throttled, the pauses grow within three
 attempts to a length that spreads the attempts over time. The last range is narrow, because the slowest request
 determines the total time. ``make load`` measures the effect."""
 _THROTTLED_INTERVAL = (0.5, 1.5)
@@ -96,7 +96,7 @@ _NO_RESPONSE = (HTTPClientError, NoConnection, ResponseParserError)
 
 
 def what_limits(action: str) -> str:
-    """Return what can deny `action` to the provider, most likely cause last, to complete a sentence."""
+    """Return the end of an error message: what can deny `action` to the provider, most likely cause last."""
     limit = _LIMITED_BY.get(action) or _LIMITED_BY.get(action.split(":")[0])
     if limit is None:
         return "SCPs and the provider's permissions boundary"
@@ -189,12 +189,12 @@ class Aws:
         """Call AWS and return the response.
 
         Throttling, concurrent writes, 5xx and lost connections are retried until the deadline. The pauses after
-        throttling grow with all throttled attempts of this request at the service.
+        throttling grow with the number of throttled attempts of this request at the service.
 
         Args:
-            method: of one of the clients, such as ``aws.secretsmanager.describe_secret``.
+            method: a client method, such as ``aws.secretsmanager.describe_secret``.
             args: none. The methods of clients have only keyword arguments.
-            parameters: of the operation.
+            parameters: parameters of the operation.
 
         Raises:
             AccessDeniedError: AWS denies the call.
@@ -289,7 +289,7 @@ class Aws:
         pauses = _THROTTLED_PAUSES[min(self._throttled[service], len(_THROTTLED_PAUSES) - 1)]
         self._throttled[service] += 1
         pause = random.uniform(*pauses)  # noqa: S311  # jitter, not cryptographic
-        # At least as long as the first pauses. Otherwise the attempts would pile up in the last seconds.
+        # At least as long as the first pauses. Otherwise the attempts would all happen in the last seconds.
         return min(pause, max(_THROTTLED_PAUSES[0][1], self._longest_pause()))
 
     def _longest_pause(self) -> float:

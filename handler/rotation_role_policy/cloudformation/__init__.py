@@ -1,4 +1,4 @@
 """The CloudFormation side of the provider: requests, responses, and what CloudFormation is doing with the stack.
 
-Only `custom_resource` imports from this package. The modules beside it know nothing of CloudFormation.
+In the handler, only `custom_resource` imports from this package. The preview imports `response`, for the size limit.
 """

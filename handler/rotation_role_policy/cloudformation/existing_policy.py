@@ -1,7 +1,7 @@
 """The existing policy, for an Update of a rollback whose old properties no longer lead to a policy.
 
 The secret was deleted, or its key was disabled, so the document for the old properties cannot be built. The existing
-policy stays, and the attributes are derived from what is known. Source: contract, section 4, "Rollback".
+policy stays, and the attributes are derived from what is known. Source: docs/guarantees.md, "Rollbacks".
 """
 
 from contextlib import suppress

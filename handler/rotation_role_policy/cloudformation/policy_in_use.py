@@ -1,4 +1,4 @@
-"""Whether a policy is in use, for a request that must not remove such a policy.
+"""Find out whether a policy is in use, for a request that must not remove such a policy.
 
 That is a Create or Update that is superseded, or a Delete whose physical ID does not name the policy. A policy is in
 use if it belongs to the physical ID that CloudFormation has for the resource now.
@@ -47,7 +47,7 @@ def is_planned_policy_in_use(
         return True
 
 
-def is_policy_of_successor(aws: Aws, event: Mapping[str, Any], physical_id: str) -> bool:
+def is_policy_of_later_create(aws: Aws, event: Mapping[str, Any], physical_id: str) -> bool:
     """Return whether the policy belongs to a later Create of the resource, which has succeeded.
 
     Args:

@@ -3,7 +3,7 @@
 crhelper calls the handler function for the request type, starts the timer, and turns an exception into a FAILED
 response. Here, events that are not requests are rejected first, crhelper's polling is switched off, and the response is
 sent with retries. If it cannot be delivered, the invocation fails, so that Lambda delivers the event again.
-Source: contract, section 8.
+Source: docs/guarantees.md, "One response per request".
 """
 
 import logging

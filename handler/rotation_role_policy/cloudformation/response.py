@@ -1,7 +1,8 @@
 """The response to a request: build it within CloudFormation's size limit, and send it to the ResponseURL.
 
 If the response cannot be delivered, `send` raises `ResponseDeliveryError`. The invocation then fails, and Lambda
-delivers the event again. Source: contract, section 8.
+delivers the event again. After the last attempt, the event is in the queue FailedEvents (template.yaml). Source:
+docs/guarantees.md, "One response per request".
 """
 
 import http.client

@@ -2,7 +2,7 @@
 
 A request does not say whether the stack is rolling back. In a rollback, an Update must not fail. If CloudFormation does
 not report the status, the functions return an unknown status instead of raising an error: no request may fail for that
-reason. Source: contract, section 4, "Rollback" and "Superseded requests".
+reason. Source: docs/guarantees.md, "Rollbacks" and "Superseded requests".
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class StackStatus:
 
 
 ASSUMED_ROLLBACK = StackStatus("UPDATE_ROLLBACK_IN_PROGRESS")
-"""The status to assume if CloudFormation never responds: an Update that fails would strand a stack that rolls back."""
+"""Assumed if CloudFormation never responds: a failed Update could leave the stack in UPDATE_ROLLBACK_FAILED."""
 
 
 def get_status(aws: Aws, event: Mapping[str, Any], seconds: float = LOOKUP_SECONDS) -> StackStatus:

@@ -1,10 +1,10 @@
-"""Whether CloudFormation still waits for a Create or Update, or whether the request is superseded.
+"""Find out whether CloudFormation still waits for a Create or Update, or whether the request is superseded.
 
 A request does not say whether CloudFormation still waits for its response. If another resource fails, CloudFormation
 cancels the requests in progress, and sends a Delete, or an Update with the old properties. The cancelled request may
 still be running, or Lambda may not even have started it. A policy that such a request writes would never be deleted.
 
-The stack's events since the request was sent decide. Source: contract, section 4, "Superseded requests",
+The stack's events since the request was sent decide. Source: docs/guarantees.md, "Superseded requests",
 https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/1730,
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 """
@@ -39,7 +39,7 @@ class RequestSupersededError(RequestError):
 
     Args:
         evidence: what shows that the request is superseded.
-        stack_status: the status of the stack that shows it; empty if it was an event of the resource.
+        stack_status: the stack's status that shows this; empty if an event of the resource shows it.
         is_abandoned: CloudFormation has given up the request. False if it accepted another delivery's response.
     """
 
@@ -59,7 +59,7 @@ def raise_if_superseded(
     Args:
         aws: makes the calls.
         event: the request.
-        physical_id: that the response to the request would have.
+        physical_id: the physical ID in the response to the request.
         stack_status: of the stack, if known. Otherwise it is looked up if the events are not sufficient.
     """
     if stack_status:
@@ -87,7 +87,7 @@ def raise_if_superseded(
 
 
 def _check_stack_status(event: Mapping[str, Any], stack_status: StackStatus) -> None:
-    """Raise `RequestSupersededError` if the stack's status alone shows it."""
+    """Raise `RequestSupersededError` if the stack's status is enough to show that the request is superseded."""
     status = stack_status.value
     # Nothing is created during or after a rollback.
     if status.startswith("DELETE_") or (event["RequestType"] == "Create" and "ROLLBACK" in status):
@@ -99,7 +99,7 @@ def _superseding_events(
 ) -> list[StackEventTypeDef]:
     """Return the stack event that shows that the request is superseded, and the older ones; empty if none does.
 
-    The newest event that decides either way counts.
+    The newest conclusive event decides.
     """
     events = events_since(aws, event, stack_status)
     for stack_event in events:
@@ -110,7 +110,7 @@ def _superseding_events(
 
 
 def _supersedes(stack_event: StackEventTypeDef, event: Mapping[str, Any], physical_id: str) -> bool | None:
-    """Return whether an event after the request shows that CloudFormation has moved on; None if it shows neither."""
+    """Return whether an event after the request supersedes the request; None if the event is not conclusive."""
     status = stack_event["ResourceStatus"]
     if is_event_of_stack(stack_event, event):
         return True if _ends_requests(status) else None
@@ -131,7 +131,9 @@ def _supersedes(stack_event: StackEventTypeDef, event: Mapping[str, Any], physic
         # Superseded, whether by the response of an earlier delivery or by a rollback.
         return not (is_same and event_physical_id == physical_id)
     # Within one operation a resource can become IN_PROGRESS again, with a reason: "Resource creation Initiated".
-    return False if is_same else None if stack_event.get("ResourceStatusReason") else True
+    if is_same:
+        return False
+    return None if stack_event.get("ResourceStatusReason") else True
 
 
 def _outcome(stack_event: StackEventTypeDef, event: Mapping[str, Any]) -> str:
@@ -155,7 +157,7 @@ def _may_be_equal(reported: Any, sent: Any) -> bool:
     """Return whether properties in a stack event can be those of the request.
 
     CloudFormation sends scalars as strings, and may report them in another form. It masks NoEcho values, and may report
-    a dynamic reference instead of its value. Both can stand for anything.
+    a dynamic reference instead of its value. Masked values and references count as equal to any value.
     """
     if isinstance(reported, str) and reported and (not reported.strip("*") or "{{resolve:" in reported):
         return True

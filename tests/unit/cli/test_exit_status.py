@@ -28,7 +28,7 @@ def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rotation_role_policy_cli.preview.outcome.preview", interrupt)
+    monkeypatch.setattr("rotation_role_policy_cli.preview.command.preview", interrupt)
     assert main.main(["preview", "--secret-id", "prod/db"]) == 130
     assert capfd.readouterr() == ("", "")
 
@@ -48,12 +48,12 @@ def test_a_pipe_that_closes_while_a_page_is_printed_is_quiet(tmp_path: Path) -> 
     program = """
 import os, sys
 from rotation_role_policy_cli import main
-from rotation_role_policy_cli.preview import outcome
+from rotation_role_policy_cli.preview import command
 # Nothing reads from this pipe.
 reader, writer = os.pipe()
 os.dup2(writer, 1)
 os.close(reader)
-outcome.preview_template = lambda *_: outcome.Outcome({}, {"Policy": "role/policy"}, [])
+command.preview_template = lambda *_: command.Outcome({}, {"Policy": "role/policy"}, [])
 sys.exit(main.main(["preview", "--template", "template.yaml"]))
 """
     closed = process(program)
@@ -65,7 +65,10 @@ def test_an_unexpected_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> 
         raise ValueError("of several\nlines")
 
     assert run(fail, is_debug=False) == 1
-    message = "error: Internal error: ValueError: of several lines. Run with --debug to see the traceback.\n"
+    message = (
+        "error: Internal error: ValueError: of several lines. To see the traceback, run"
+        " `rotation-role-policy --debug preview ...`.\n"
+    )
     assert capsys.readouterr() == ("", message)
     with pytest.raises(ValueError, match="of several"):
         run(fail, is_debug=True)

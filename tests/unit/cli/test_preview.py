@@ -16,7 +16,7 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from rotation_role_policy import __version__, inline_policy
 from rotation_role_policy_cli import caller_aws, main, permissions
 from rotation_role_policy_cli.caller_aws import PATIENCE_SECONDS
-from rotation_role_policy_cli.preview import outcome
+from rotation_role_policy_cli.preview import command
 from rotation_role_policy_cli.schema import TYPE
 from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Account, error, watched_caller_aws
 
@@ -129,7 +129,7 @@ def test_the_policy_of_another_resource_on_the_same_role_is_not_compared(
     account.create(SecretId="prod/other", RotationLambdaARN="rotate-db")
     result = preview(*BY_HAND)
     assert "(does not exist yet)" in result.out
-    assert "No other policy on the role grants more of this." in result.out
+    assert "No other policy on the role grants more than this." in result.out
 
 
 # --- the page ---
@@ -143,7 +143,7 @@ def test_each_statement_has_its_reason_and_so_has_each_that_is_left_out(
     granted, left_out = out.split("Granted")[1].split("Left out")
     assert re.findall(r"^  (\w+): (.+)$", granted, re.MULTILINE) == [
         ("RotateSecret", "the four steps of a rotation make these calls"),
-        ("GeneratePassword", "generates the new password; the action supports no resource"),
+        ("GeneratePassword", "generates the new password; the action has no resource"),
         ("ReadSuperuserSecret", "alternating users: the superuser changes the other user's password"),
         ("UseSuperuserKey", "this customer managed key encrypts the superuser secret, which is only read"),
     ]
@@ -165,7 +165,7 @@ def test_each_statement_has_its_reason_and_so_has_each_that_is_left_out(
         ("KeepNetworkInterfacesFromCode", "the function is not in a VPC"),
     ]
     assert f"function    arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-db, not in a VPC\n" in out
-    assert "The role does not have this policy: all of it is new." in out
+    assert "The role does not have this policy yet. All of it is new." in out
 
 
 def test_the_deny_is_shown_as_a_denial_and_the_documented_profile_does_not_have_it(
@@ -236,7 +236,7 @@ def test_only_arns_exceed_the_width_of_a_narrow_terminal(
     superuser = account.secret("prod/superuser", key=(key := account.key()))
     monkeypatch.setenv("COLUMNS", "60")
     out = preview(*BY_HAND, "--superuser-secret-id", "prod/superuser").out
-    assert max(len(line) for line in out.splitlines() if "arn:aws:" not in line) <= 60
+    assert [line for line in out.splitlines() if len(line) > 60 and "arn:aws:" not in line] == []
     for arn in (secret, superuser, key):
         assert arn in out
 
@@ -262,7 +262,7 @@ def test_a_note_says_what_could_not_be_inspected(preview: Preview, account: Acco
     result = preview(*BY_HAND)
     notes = " ".join(result.out.split("Note: ", 1)[1].split())
     assert "Not all managed policies of the role were inspected: AWS denies you iam:ListAttachedRolePolicies." in notes
-    assert "The access check was not made: AWS denies you iam:SimulatePrincipalPolicy." in notes
+    assert "The access check could not run: AWS denies you iam:SimulatePrincipalPolicy." in notes
     assert result.status == 2
 
 
@@ -411,7 +411,7 @@ def test_a_missing_ca_bundle_is_one_line_too(preview: Preview, secret: str, monk
     def fail(*_: object) -> None:
         raise OSError("Could not find a suitable TLS CA certificate bundle, invalid path: /nowhere")
 
-    monkeypatch.setattr(outcome, "preview", fail)
+    monkeypatch.setattr(command, "preview", fail)
     result = preview(*BY_HAND)
     assert (result.status, result.err) == (
         1,
@@ -425,9 +425,10 @@ def test_an_internal_error_is_one_line_too(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(outcome, "preview", fail)
+    monkeypatch.setattr(command, "preview", fail)
     assert preview(*BY_HAND).err == (
-        "error: Internal error: ZeroDivisionError: by zero. Run with --debug to see the traceback.\n"
+        "error: Internal error: ZeroDivisionError: by zero. To see the traceback, run"
+        " `rotation-role-policy --debug preview ...`.\n"
     )
     with pytest.raises(ZeroDivisionError):
         main.main(["--debug", "preview", *BY_HAND])
@@ -464,7 +465,7 @@ def test_a_usage_error_has_status_1_because_2_means_a_change(
 def test_the_help_says_what_the_exit_status_means(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["preview", "--help"]) == main.main(["--version"]) == 0
     out = capsys.readouterr().out
-    for line in ("  0  unchanged", "  2  the policy would", "  1  error"):
+    for line in ("  0  unchanged", "  2  the policy would", "  1  an error"):
         assert line in out
     for actions in (permissions.REQUIRED, permissions.OPTIONAL, permissions.FOR_STACK, permissions.FOR_REFERENCES):
         assert [action for action in actions if f" {action}\n" not in out] == []
@@ -693,7 +694,10 @@ def test_of_several_likely_policies_the_equal_one_is_compared_and_otherwise_none
     )
     page = " ".join(preview(*BY_HAND).out.split())
     assert "(does not exist yet)" in page
-    assert f"Note: Several policies may be this resource's: {OWN_POLICY}, Second-0123456789ab. Give --stack" in page
+    assert (
+        f"Note: Several inline policies match this resource: {OWN_POLICY}, Second-0123456789ab. Give --policy-name"
+        in page
+    )
 
 
 def test_a_policy_that_somebody_else_wrote_is_compared_completely(
@@ -752,7 +756,7 @@ def test_a_note_says_what_the_simulator_could_not_evaluate(preview: Preview, acc
     account.faults["iam:SimulatePrincipalPolicy"] = [error("InvalidInput", "no")] * 20
     out = " ".join(preview(*BY_HAND).out.split())
     failed = 'the policy simulator failed (InvalidInput: "no").'
-    assert f'Note: The access check is not conclusive: secretsmanager:DescribeSecret on "{secret}": {failed}' in out
+    assert f'Note: The access check could not decide: secretsmanager:DescribeSecret on "{secret}": {failed}' in out
     account.faults["iam:SimulatePrincipalPolicy"] = [error("AccessDenied", "no")]
     out = " ".join(preview(*BY_HAND).out.split())
-    assert "Note: The access check was not made: AWS denies you iam:SimulatePrincipalPolicy." in out
+    assert "Note: The access check could not run: AWS denies you iam:SimulatePrincipalPolicy." in out

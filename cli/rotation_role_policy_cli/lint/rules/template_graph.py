@@ -82,8 +82,8 @@ class TemplateGraph:
                 pass
             case {"Fn::GetAtt": str(text)}:
                 name = text.partition(".")[0]
-            case {"Fn::Sub": str(text)} if found := _SUB_OF_ONE.fullmatch(text):
-                name = str(found[1])
+            case {"Fn::Sub": str(text)} if match := _SUB_OF_ONE.fullmatch(text):
+                name = str(match[1])
             case _:
                 name = ""
         if same_as := _SAME_AS.get(self.types.get(name, "")):

@@ -13,7 +13,7 @@ class UnknownProperty(PolicyRule):
     """The provider rejects unknown properties, also in VpcConfig. The message names the closest property."""
 
     id = "E9811"
-    shortdesc = "Unknown or misspelt property of Custom::RotationRolePolicy"
+    shortdesc = "Unknown or misspelled property of Custom::RotationRolePolicy"
 
     def _findings(self, graph: TemplateGraph) -> Iterator[tuple[Path, str]]:
         for policy, properties in graph.policies.items():

@@ -1,4 +1,4 @@
-"""What `preview` finds out: the previews, the policies that would be removed, and the errors, each by logical ID."""
+"""The command `preview`: preview one resource, or the resources of a template, and print the result."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
         """The exit status of the command."""
         if self.errors or self.refusals:
             return ExitStatus.ERROR
-        is_changed = self.removed or any(result.changes for result in self.previews.values())
+        is_changed = self.removed or any(result.has_changes for result in self.previews.values())
         return ExitStatus.WOULD_CHANGE if is_changed else ExitStatus.UNCHANGED
 
     @property

@@ -33,7 +33,7 @@ PACKAGE = "handler/rotation_role_policy"
 EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 _PAGE = "project/test_docs.py::test_the_generated_parts_of_a_page_are_up_to_date"
 TESTS = {
-    "properties": ["unit/test_properties.py", f"{_PAGE}[properties.md]"],
+    "properties": ["unit/test_properties.py", "unit/cli/test_options.py", f"{_PAGE}[properties.md]"],
     "policy": [
         *(
             "unit/test_policy.py",

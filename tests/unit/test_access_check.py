@@ -1,7 +1,7 @@
 """The access check: which results of the simulator are errors, and which simulations are requested.
 
-The results are in the forms that AWS documents for SimulatePrincipalPolicy, in the aggregate form of 2026 and in the
-older one, which emulators still have.
+The results have the forms that AWS documents for SimulatePrincipalPolicy: the aggregate form of 2026, and the older
+form, which emulators still use.
 """
 
 import dataclasses
@@ -29,9 +29,10 @@ def check(account: Account, inspected: State, profile: str = "Strict") -> list[A
 
 
 def aggregate(**odd: dict[str, Any]) -> Callable[[dict[str, Any]], Results]:
-    """A simulator of today: one result for each action, its resources below it. All is allowed but `odd`.
+    """Return a simulator with one result for each action, which has a result for each resource.
 
-    `odd` has for an action's last word what its result says besides, at the top and for every resource.
+    Everything except `odd` is allowed. `odd` maps the name of an action, without the service, to members of its
+    result and of the result for each resource.
     """
 
     def simulate(params: dict[str, Any]) -> Results:
@@ -95,24 +96,24 @@ NOT_GRANTED = {"EvalDecision": "implicitDeny", "MissingContextValues": ["kms:Via
     ],
 )
 @pytest.mark.parametrize("form", ["aggregate", "old"])
-def test_what_is_certainly_blocked_is_refused_with_action_resource_and_blocker(
+def test_a_certain_denial_is_an_error_with_action_resource_and_cause(
     account: Account, why: dict[str, Any], blocker: str, form: str
 ) -> None:
     if form == "aggregate":
         account.simulate = aggregate(PutSecretValue=why)
     else:
         account.simulate = old_form({("secretsmanager:PutSecretValue", SECRET): why})
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(RequestError) as rejected:
         check(account, state())
-    assert str(refused.value).startswith('AccessCheck: role "rotation-role": secretsmanager:PutSecretValue on ')
-    assert f"is blocked by {blocker}" in str(refused.value)
-    assert str(refused.value).endswith(". Allow it there, or set AccessCheck to Off.")
-    assert SECRET in str(refused.value)
-    assert len(str(refused.value)) <= 240
+    assert str(rejected.value).startswith('AccessCheck: role "rotation-role": secretsmanager:PutSecretValue on ')
+    assert f"is blocked by {blocker}" in str(rejected.value)
+    assert str(rejected.value).endswith(". Allow it there, or set AccessCheck to Off.")
+    assert SECRET in str(rejected.value)
+    assert len(str(rejected.value)) <= 240
 
 
-NOT_SAID = "not allowed in the policy simulator, which does not report why"
-AN_SCP = (
+NOT_REPORTED = "not allowed in the policy simulator, which does not report why"
+DENIED_BY_SCP = (
     "denied by a service control policy (SCP) in the policy simulator, which evaluates SCPs without the context of the"
     " real call"
 )
@@ -121,9 +122,9 @@ AN_SCP = (
 @pytest.mark.parametrize(
     ("why", "reason"),
     [
-        (BY_SCP, AN_SCP),
-        (BY_SCP | {"EvalDecision": "explicitDeny"}, AN_SCP),
-        (BY_SCP | {"EvalDecision": "explicitDeny", "MatchedStatements": []}, AN_SCP),
+        (BY_SCP, DENIED_BY_SCP),
+        (BY_SCP | {"EvalDecision": "explicitDeny"}, DENIED_BY_SCP),
+        (BY_SCP | {"EvalDecision": "explicitDeny", "MatchedStatements": []}, DENIED_BY_SCP),
         (NOT_GRANTED, "denied in the policy simulator, but the context keys kms:ViaService were missing"),
         (
             BY_BOUNDARY | {"MissingContextValues": ["aws:SourceVpc", "aws:SourceIp"]},
@@ -135,19 +136,22 @@ AN_SCP = (
             'denied by an explicit deny in "guardrail" in the policy simulator, but the context keys'
             " aws:SourceVpce were missing",
         ),
-        ({"EvalDecision": "implicitDeny"}, NOT_SAID),
+        ({"EvalDecision": "implicitDeny"}, NOT_REPORTED),
         (
             {
                 "EvalDecision": "implicitDeny",
                 "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": True},
             },
-            NOT_SAID,
+            NOT_REPORTED,
         ),
-        ({"EvalDecision": "implicitDeny", "OrganizationsDecisionDetail": {"AllowedByOrganizations": True}}, NOT_SAID),
+        (
+            {"EvalDecision": "implicitDeny", "OrganizationsDecisionDetail": {"AllowedByOrganizations": True}},
+            NOT_REPORTED,
+        ),
     ],
 )
 @pytest.mark.parametrize("form", ["aggregate", "old"])
-def test_what_is_not_certain_is_a_warning(account: Account, why: dict[str, Any], reason: str, form: str) -> None:
+def test_an_uncertain_denial_is_a_warning(account: Account, why: dict[str, Any], reason: str, form: str) -> None:
     if form == "aggregate":
         account.simulate = aggregate(PutSecretValue=why)
     else:
@@ -174,12 +178,12 @@ def test_a_context_key_can_be_missing_at_the_top_or_at_one_resource(account: Acc
         }
 
 
-def test_what_is_allowed_though_a_context_key_is_missing_is_no_warning(account: Account) -> None:
+def test_an_allowed_action_with_a_missing_context_key_is_not_a_warning(account: Account) -> None:
     account.simulate = aggregate(PutSecretValue={"MissingContextValues": ["aws:SourceVpc"]})
     assert check(account, state()) == []
 
 
-def test_a_call_of_lambdas_own_has_no_source_function_and_lacks_none(account: Account) -> None:
+def test_a_missing_source_function_arn_is_ignored_in_calls_that_lambda_makes(account: Account) -> None:
     # The existing policy on the role already denies by this key.
     account.simulate = aggregate(
         CreateNetworkInterface=BY_BOUNDARY | {"MissingContextValues": ["lambda:sourceFunctionArn"]}
@@ -205,7 +209,7 @@ def test_only_the_grants_of_the_policy_are_simulated(account: Account) -> None:
     ]
 
 
-def test_a_result_without_its_resources_speaks_for_all_of_them_whatever_its_name(account: Account) -> None:
+def test_a_result_without_resource_specific_results_applies_to_all_resources(account: Account) -> None:
     for name in ("*", "arn:${Partition}:secretsmanager:${Region}:${Account}:secret:${SecretId}", SECRET):
         result = {"EvalActionName": "secretsmanager:PutSecretValue", "EvalResourceName": name} | BY_BOUNDARY
         account.simulate = lambda _, result=result: [result]  # type: ignore[misc]
@@ -213,7 +217,7 @@ def test_a_result_without_its_resources_speaks_for_all_of_them_whatever_its_name
             check(account, state())
 
 
-def test_the_aggregate_of_all_resources_does_not_blame_the_one_that_is_allowed(account: Account) -> None:
+def test_the_error_for_an_aggregate_result_names_the_denied_resource(account: Account) -> None:
     verdicts = [
         {"EvalResourceName": SECRET, "EvalResourceDecision": "allowed"},
         {"EvalResourceName": SECOND, "EvalResourceDecision": "explicitDeny"},
@@ -224,7 +228,7 @@ def test_the_aggregate_of_all_resources_does_not_blame_the_one_that_is_allowed(a
         check(account, state(Secret(SECRET, None), Secret(SECOND, None)))
 
 
-def test_the_simulation_is_of_the_new_policy_on_the_role_with_the_context_of_the_real_calls(account: Account) -> None:
+def test_the_new_policy_is_simulated_with_the_context_keys_of_the_real_calls(account: Account) -> None:
     inspected = state(Secret(SECRET, KEY), in_vpc=True)
     check(account, inspected)
     assert {action for action, _ in account.calls} == {"iam:SimulatePrincipalPolicy"}
@@ -254,18 +258,18 @@ def test_the_simulation_is_of_the_new_policy_on_the_role_with_the_context_of_the
         common | owner | from_code,
         common | from_code,
         common | owner | through_secrets_manager,
-        # Lambda's own calls.
+        # Calls that Lambda makes.
         common,
     ]
 
 
-def test_a_declared_function_has_no_arn_yet(account: Account) -> None:
+def test_a_declared_function_is_simulated_without_a_source_function_arn(account: Account) -> None:
     check(account, dataclasses.replace(state(), function_arn=""))
     assert not any("lambda:SourceFunctionArn" in context(params) for _, params in account.calls)
 
 
 def test_each_secret_is_simulated_with_its_own_tags(account: Account) -> None:
-    tags = (("Team", "orders"), ("team", "ignored: IAM knows no case of keys"), ("aws:x", ""))
+    tags = (("Team", "orders"), ("team", "ignored: tag keys are not case-sensitive in IAM"), ("aws:x", ""))
     inspected = state(
         Secret(SECRET, KEY, tags),
         Secret(SECOND, KEY),
@@ -296,14 +300,14 @@ def test_each_secret_is_simulated_with_its_own_tags(account: Account) -> None:
 
 
 def context(params: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return the context of a simulation: type and value by key."""
+    """Return the context of a simulation: type and value, keyed by context key."""
     return {
         entry["ContextKeyName"]: (entry["ContextKeyType"], *entry["ContextKeyValues"])
         for entry in params["ContextEntries"]
     }
 
 
-def test_each_secret_under_a_key_is_simulated_in_its_own_encryption_context(account: Account) -> None:
+def test_each_secret_under_a_key_is_simulated_with_its_own_encryption_context(account: Account) -> None:
     check(account, state(Secret(SECRET, KEY), Secret(SECOND, KEY), superuser=Secret(SUPERUSER, SUPERUSER_KEY)))
     simulated = [
         (params["ActionNames"], *params["ResourceArns"], context(params)["kms:EncryptionContext:SecretARN"][1])
@@ -314,8 +318,8 @@ def test_each_secret_under_a_key_is_simulated_in_its_own_encryption_context(acco
     assert simulated == [(both, KEY, SECRET), (both, KEY, SECOND), (["kms:Decrypt"], SUPERUSER_KEY, SUPERUSER)]
 
 
-def test_a_superuser_secret_under_the_same_key_is_simulated_for_what_it_is_granted_alone(account: Account) -> None:
-    # Such a boundary is correct, because the superuser secret is never written.
+def test_a_superuser_secret_under_the_same_key_is_simulated_only_for_its_own_grants(account: Account) -> None:
+    # This boundary is correct, because the superuser secret is never written.
     def simulate(params: dict[str, Any]) -> Results:
         of_superuser = context(params).get("kms:EncryptionContext:SecretARN", ("", ""))[1] == SUPERUSER
         odd = {"GenerateDataKey": BY_BOUNDARY} if of_superuser else {}
@@ -332,7 +336,7 @@ def test_a_superuser_secret_under_the_same_key_is_simulated_for_what_it_is_grant
     assert simulated == [(["kms:Decrypt", "kms:GenerateDataKey"], SECRET), (["kms:Decrypt"], SUPERUSER)]
 
 
-def test_actions_that_the_simulator_does_not_take_together_are_tried_apart(account: Account) -> None:
+def test_actions_that_the_simulator_rejects_together_are_simulated_separately(account: Account) -> None:
     simulated: list[list[str]] = []
     verdicts = old_form({("ec2:DetachNetworkInterface", "*"): BY_BOUNDARY})
 
@@ -352,15 +356,15 @@ def test_actions_that_the_simulator_does_not_take_together_are_tried_apart(accou
     ]
 
 
-def test_an_action_that_the_simulator_does_not_take_at_all_is_a_warning(account: Account) -> None:
+def test_an_action_that_the_simulator_rejects_is_a_warning(account: Account) -> None:
     def simulate(params: dict[str, Any]) -> Results:
         raise error("InvalidInput", "Invalid Entity Arn")
 
     account.simulate = simulate
     warnings = check(account, state())
-    apart = [params["ActionNames"] for _, params in account.calls]
-    assert apart[1:5] == [[action] for action in apart[0]]
-    assert [warning.actions for warning in warnings] == [*[(action,) for action in apart[0]], tuple(apart[5])]
+    simulated = [params["ActionNames"] for _, params in account.calls]
+    assert simulated[1:5] == [[action] for action in simulated[0]]
+    assert [warning.actions for warning in warnings] == [*[(action,) for action in simulated[0]], tuple(simulated[5])]
     assert warnings[0].reason == 'the policy simulator failed (InvalidInput: "Invalid Entity Arn")'
 
 
@@ -372,17 +376,15 @@ UNAVAILABLE = ClientError(_UNAVAILABLE_RESPONSE, "SimulatePrincipalPolicy")
 
 
 @pytest.mark.parametrize(
-    ("trouble", "reason"),
+    ("fault", "reason"),
     [
         (UNAVAILABLE, 'PolicyEvaluation: "down"'),
         (ReadTimeoutError(endpoint_url="https://iam"), "ReadTimeoutError: "),
         (error("ServiceFailure", "down"), 'ServiceFailure: "down"'),
     ],
 )
-def test_a_simulator_that_fails_is_a_warning_after_a_few_attempts(
-    account: Account, trouble: Exception, reason: str
-) -> None:
-    account.faults["iam:SimulatePrincipalPolicy"] = [trouble] * 1000
+def test_a_failed_simulation_is_a_warning_after_a_few_attempts(account: Account, fault: Exception, reason: str) -> None:
+    account.faults["iam:SimulatePrincipalPolicy"] = [fault] * 1000
     [warning] = check(account, state(Secret(SECRET, KEY), in_vpc=True))
     assert reason in warning.reason
     assert warning.reason.endswith("no further grant was simulated")
@@ -390,14 +392,14 @@ def test_a_simulator_that_fails_is_a_warning_after_a_few_attempts(
     assert sum(account.slept) < 5
 
 
-def test_a_simulator_that_is_throttled_is_asked_again(account: Account) -> None:
+def test_a_throttled_simulation_is_retried(account: Account) -> None:
     account.faults["iam:SimulatePrincipalPolicy"] = [error("Throttling")] * 7
     account.simulate = aggregate(PutSecretValue=BY_BOUNDARY)
     with pytest.raises(RequestError, match="permissions boundary"):
         check(account, state())
 
 
-def test_a_simulator_that_is_throttled_to_the_end_fails_the_request(account: Account) -> None:
+def test_a_simulation_that_is_throttled_until_the_deadline_fails_the_request(account: Account) -> None:
     account.faults["iam:SimulatePrincipalPolicy"] = [error("Throttling")] * 1000
     aws = WatchedAws(account)
     aws.deadline = time.monotonic() + 60
@@ -405,7 +407,7 @@ def test_a_simulator_that_is_throttled_to_the_end_fails_the_request(account: Acc
         access_check.check_access(aws, state(), policy.document(state(), "Strict"))
 
 
-def test_every_page_of_verdicts_is_read(account: Account) -> None:
+def test_every_page_of_results_is_read(account: Account) -> None:
     pages = iter(
         [
             ({"EvaluationResults": [], "IsTruncated": True, "Marker": "next"}),
@@ -425,7 +427,7 @@ def test_every_page_of_verdicts_is_read(account: Account) -> None:
     assert account.calls[1][1]["Marker"] == "next"
 
 
-def test_a_role_that_is_gone_is_refused(account: Account) -> None:
+def test_a_role_that_does_not_exist_is_rejected(account: Account) -> None:
     account.faults["iam:SimulatePrincipalPolicy"] = [error("NoSuchEntity")]
     with pytest.raises(RequestError, match="does not exist in this account"):
         check(account, state())

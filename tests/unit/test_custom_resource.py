@@ -1,4 +1,4 @@
-"""Create, Update and Delete: identity, ownership, what each writes, and which AWS calls it makes."""
+"""Create, Update and Delete: identity, ownership, written policies, and AWS calls."""
 
 import hashlib
 import json
@@ -26,8 +26,8 @@ def secret(account: Account) -> str:
     return account.secret()
 
 
-def foreign_policy(account: Account, name: str = "somebody-elses", role: str = "rotation-role") -> dict[str, Any]:
-    """Put a policy on the role that is not the resource's own, and return its document."""
+def foreign_policy(account: Account, name: str = "foreign", role: str = "rotation-role") -> dict[str, Any]:
+    """Put a policy on the role that does not belong to the resource, and return its document."""
     document = {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Action": "logs:PutLogEvents", "Resource": "*"}],
@@ -39,12 +39,12 @@ def foreign_policy(account: Account, name: str = "somebody-elses", role: str = "
 # --- identity ---
 
 
-def test_the_policy_is_named_after_one_resource_of_one_stack(account: Account) -> None:
+def test_the_policy_name_is_derived_from_the_stack_id_and_the_logical_id(account: Account) -> None:
     digits = hashlib.sha256(f"{STACK_ID}/{LOGICAL_ID}".encode()).hexdigest()[:12]
     assert custom_resource.policy_name(account.request("Create", {})) == f"{LOGICAL_ID}-{digits}" == OWN_POLICY
 
 
-def test_a_long_logical_id_is_cut_so_that_the_name_fits_128_characters(account: Account) -> None:
+def test_a_long_logical_id_is_truncated_so_that_the_policy_name_has_128_characters(account: Account) -> None:
     first, second = (
         custom_resource.policy_name(account.request("Create", {}, LogicalResourceId="A" * 250 + last)) for last in "xy"
     )
@@ -53,20 +53,20 @@ def test_a_long_logical_id_is_cut_so_that_the_name_fits_128_characters(account: 
     assert first != second
 
 
-# --- Create ---
-
-
-def test_a_policys_name_tells_of_which_resource_it_may_be() -> None:
+def test_a_policy_name_is_possible_only_for_its_own_logical_id() -> None:
     for logical_id in (LOGICAL_ID, "A" * 250):
         name = identity.policy_name("a stack", logical_id)
         assert identity.is_possible_policy_name(name, logical_id)
         assert identity.is_possible_policy_name(name, "")
         assert not identity.is_possible_policy_name(name, "Other")
         assert not identity.is_possible_policy_name(f"{name}0", "")
-    assert not identity.is_possible_policy_name("theirs", "")
+    assert not identity.is_possible_policy_name("other", "")
 
 
-def test_create_puts_the_policy_and_responses_with_where_it_stands(account: Account, secret: str) -> None:
+# --- Create ---
+
+
+def test_create_puts_the_policy_and_returns_its_attributes(account: Account, secret: str) -> None:
     response = account.create(**PROPERTIES)
     assert response == {
         "Status": "SUCCESS",
@@ -90,7 +90,7 @@ def test_create_puts_the_policy_and_responses_with_where_it_stands(account: Acco
     assert statement["Resource"] == secret
 
 
-def test_the_attributes_name_every_secret_and_each_key_once(account: Account) -> None:
+def test_the_attributes_list_every_secret_and_each_key_once(account: Account) -> None:
     account.function(account.role(), vpc=account.vpc())
     key, superuser_key = account.key(), account.key()
     arns = [account.secret(name, key) for name in ("b", "a")]
@@ -110,7 +110,7 @@ def test_in_declared_mode_the_function_attribute_is_empty(account: Account) -> N
     assert response["Data"]["InVpc"] == "true"
 
 
-def test_every_attribute_is_a_string_whatever_the_mode(account: Account, secret: str) -> None:
+def test_every_attribute_is_a_string_in_both_modes(account: Account, secret: str) -> None:
     for properties in (PROPERTIES, {"SecretId": "prod/db", "RoleName": "rotation-role", "VpcConfig": {}}):
         data = account.create(**properties)["Data"]
         assert list(data) == [
@@ -119,13 +119,13 @@ def test_every_attribute_is_a_string_whatever_the_mode(account: Account, secret:
         assert all(isinstance(value, str) for value in data.values())
 
 
-def test_a_repeated_create_gives_the_same_response_and_changes_nothing(account: Account, secret: str) -> None:
+def test_a_repeated_create_returns_the_same_response_and_changes_nothing(account: Account, secret: str) -> None:
     first = account.create(**PROPERTIES)
     assert account.slept == [10]
     again = account.create(**PROPERTIES)
     assert again == first
     assert "iam:PutRolePolicy" not in account.actions()
-    assert account.slept == [10, 10], "the first delivery may have written a moment ago"
+    assert account.slept == [10, 10], "the first delivery may just have written the policy"
 
 
 def test_an_unchanged_create_makes_three_calls(account: Account, secret: str) -> None:
@@ -138,7 +138,7 @@ def test_an_unchanged_create_makes_three_calls(account: Account, secret: str) ->
     ]
 
 
-def test_a_first_create_simulates_and_puts_besides_and_reads_no_other_policy(account: Account, secret: str) -> None:
+def test_a_first_create_also_simulates_and_puts_and_reads_no_other_policy(account: Account, secret: str) -> None:
     foreign_policy(account)
     account.create(**PROPERTIES)
     assert account.actions() == [
@@ -161,31 +161,33 @@ def test_without_the_access_check_nothing_is_simulated(account: Account, secret:
 @pytest.mark.parametrize(
     ("delay", "seconds"), [({}, 10), ({"PropagationDelay": "0"}, 0), ({"PropagationDelay": 60}, 60)]
 )
-def test_a_changed_policy_is_given_time_to_propagate(
+def test_the_provider_waits_for_the_propagation_of_a_changed_policy(
     account: Account, secret: str, delay: dict[str, Any], seconds: int
 ) -> None:
     account.create(**PROPERTIES, **delay)
     assert sum(account.slept) == seconds
 
 
-def test_the_propagation_delay_leaves_time_to_response(account: Account, secret: str) -> None:
+def test_the_propagation_delay_leaves_time_for_the_response(account: Account, secret: str) -> None:
     event = account.request("Create", PROPERTIES | {"PropagationDelay": "60"})
     assert account.send(event, Context(milliseconds=80_000))["Status"] == "SUCCESS"
     # 15 seconds for the response, 21 to roll back, 10 to look up whether the request is superseded.
     assert sum(account.slept) == pytest.approx(80 - 15 - 65 / 3 - 10, abs=1)
 
 
-# --- a Create that fails ---
+# --- failed Creates ---
 
 
-def test_a_create_that_fails_before_the_role_is_known_has_an_id_without_a_slash(account: Account) -> None:
+def test_a_create_that_fails_before_the_role_is_known_has_a_physical_id_without_a_slash(account: Account) -> None:
     response = account.create(SecretId="nowhere")
     assert response["Status"] == "FAILED"
     assert response["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
     assert response["Data"] == {}
 
 
-def test_a_create_that_fails_when_the_role_is_known_has_the_id_of_its_policy(account: Account, secret: str) -> None:
+def test_a_create_that_fails_after_the_role_is_known_has_the_physical_id_of_its_policy(
+    account: Account, secret: str
+) -> None:
     account.faults["iam:PutRolePolicy"] = [error("MalformedPolicyDocument")]
     response = account.create(**PROPERTIES)
     assert response["Status"] == "FAILED"
@@ -193,7 +195,7 @@ def test_a_create_that_fails_when_the_role_is_known_has_the_id_of_its_policy(acc
 
 
 @pytest.mark.parametrize("action", ["iam:GetRolePolicy", "iam:SimulatePrincipalPolicy", "iam:PutRolePolicy"])
-def test_a_create_on_a_role_out_of_reach_does_not_strand_the_stack(account: Account, secret: str, action: str) -> None:
+def test_a_create_that_is_denied_access_to_the_role_can_be_deleted(account: Account, secret: str, action: str) -> None:
     account.faults[action] = [error("AccessDenied", "User is not authorized")]
     response = account.create(**PROPERTIES)
     assert response["Status"] == "FAILED"
@@ -204,7 +206,7 @@ def test_a_create_on_a_role_out_of_reach_does_not_strand_the_stack(account: Acco
     assert account.delete(response["PhysicalResourceId"], **PROPERTIES)["Status"] == "SUCCESS"
 
 
-def test_a_refused_request_writes_nothing_and_keeps_the_names_of_others(account: Account, secret: str) -> None:
+def test_a_rejected_request_writes_nothing_and_keeps_other_policies(account: Account, secret: str) -> None:
     foreign_document = foreign_policy(account)
     for properties in (
         {"SecretId": "prod/db", "RotationLambda": "rotate-db"},
@@ -215,10 +217,10 @@ def test_a_refused_request_writes_nothing_and_keeps_the_names_of_others(account:
         response = account.create(**properties)
         assert response["Status"] == "FAILED"
         assert len(response["Reason"]) <= 240
-        assert account.policies() == {"somebody-elses": foreign_document}
+        assert account.policies() == {"foreign": foreign_document}
 
 
-def test_a_response_that_cloudformation_would_not_take_is_refused_before_anything_is_written(account: Account) -> None:
+def test_a_response_that_is_too_long_is_rejected_before_the_policy_is_written(account: Account) -> None:
     account.function(account.role())
     names = [f"{'n' * 100}{number}" for number in range(30)]
     for name in names:
@@ -233,7 +235,7 @@ def test_a_response_that_cloudformation_would_not_take_is_refused_before_anythin
     assert max(account.responses.sizes) <= 4096
 
 
-def test_an_unexpected_failure_says_where_to_look_and_shows_no_stack(
+def test_the_reason_of_an_internal_error_has_the_log_stream_and_no_traceback(
     account: Account, secret: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(plan, "attributes", lambda *_: 1 / 0)
@@ -248,7 +250,7 @@ def test_an_unexpected_failure_says_where_to_look_and_shows_no_stack(
 # --- Update ---
 
 
-def test_an_update_with_the_same_role_puts_in_place(account: Account, secret: str) -> None:
+def test_an_update_with_the_same_role_changes_the_policy_in_place(account: Account, secret: str) -> None:
     physical_id = account.create(**PROPERTIES)["PhysicalResourceId"]
     key = account.key()
     account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=key)
@@ -262,12 +264,10 @@ def test_an_update_that_changes_nothing_writes_nothing(account: Account, secret:
     account.slept.clear()
     assert account.update(physical_id, **PROPERTIES, Triggers={"Again": "1"})["Status"] == "SUCCESS"
     assert "iam:PutRolePolicy" not in account.actions()
-    assert account.slept == [10], "another delivery may have written a moment ago"
+    assert account.slept == [10], "another delivery may just have written the policy"
 
 
-def test_a_changed_role_is_a_replacement_that_leaves_the_old_policy_to_its_delete(
-    account: Account, secret: str
-) -> None:
+def test_a_changed_role_is_a_replacement_whose_delete_removes_the_old_policy(account: Account, secret: str) -> None:
     old_id = account.create(**PROPERTIES)["PhysicalResourceId"]
     account.function(account.role("successor"), "rotate-db-2")
     response = account.update(old_id, SecretId="prod/db", RotationLambdaARN="rotate-db-2")
@@ -279,7 +279,7 @@ def test_a_changed_role_is_a_replacement_that_leaves_the_old_policy_to_its_delet
     assert list(account.policies("successor")) == [OWN_POLICY]
 
 
-def test_an_update_of_the_role_that_is_rolled_back_ends_where_it_began(account: Account, secret: str) -> None:
+def test_a_rollback_of_a_changed_role_ends_with_the_old_policy(account: Account, secret: str) -> None:
     old_id = account.create(**PROPERTIES)["PhysicalResourceId"]
     before = account.policies()
     account.function(account.role("successor"), "rotate-db-2")
@@ -298,7 +298,7 @@ def test_an_update_of_the_role_that_is_rolled_back_ends_where_it_began(account: 
         {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db", "RoleName": "other"},
     ],
 )
-def test_a_failed_update_changes_nothing_and_responses_with_the_id_it_got(
+def test_a_failed_update_changes_nothing_and_returns_the_physical_id_of_the_request(
     account: Account, secret: str, bad: dict[str, Any]
 ) -> None:
     physical_id = account.create(**PROPERTIES)["PhysicalResourceId"]
@@ -308,7 +308,7 @@ def test_a_failed_update_changes_nothing_and_responses_with_the_id_it_got(
     assert account.policies() == before
 
 
-def test_a_failed_replacement_responses_with_the_id_it_got(account: Account, secret: str) -> None:
+def test_a_failed_replacement_returns_the_physical_id_of_the_request(account: Account, secret: str) -> None:
     physical_id = account.create(**PROPERTIES)["PhysicalResourceId"]
     account.function(account.role("successor"), "rotate-db-2")
     for code in ("AccessDenied", "ServiceFailure"):
@@ -318,7 +318,7 @@ def test_a_failed_replacement_responses_with_the_id_it_got(account: Account, sec
         assert account.policies("successor") == {}
 
 
-# --- a write that comes to nothing ---
+# --- failed writes ---
 
 DOCUMENTED = PROPERTIES | {"PolicyProfile": "Documented"}
 SUCCESSOR = {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db-2"}
@@ -331,7 +331,7 @@ def successor(account: Account) -> None:
     account.function(account.role("successor"), "rotate-db-2")
 
 
-def test_a_write_whose_response_is_lost_is_made_again(account: Account, secret: str) -> None:
+def test_a_write_whose_response_is_lost_is_retried(account: Account, secret: str) -> None:
     account.lost["iam:PutRolePolicy"] = [CLOSED, CLOSED]
     assert account.create(**PROPERTIES)["Status"] == "SUCCESS"
     assert list(account.policies()) == [OWN_POLICY]
@@ -344,7 +344,7 @@ def test_a_delete_whose_response_is_lost_succeeds(account: Account, secret: str)
     assert account.policies() == {}
 
 
-def test_a_write_in_doubt_that_fails_in_the_end_is_taken_back(account: Account, secret: str, successor: None) -> None:
+def test_a_write_in_doubt_that_finally_fails_is_rolled_back(account: Account, secret: str, successor: None) -> None:
     def lose_and_fail() -> None:
         account.lost["iam:PutRolePolicy"] = [CLOSED]
         account.faults["iam:PutRolePolicy"] = [lambda: None, error("MalformedPolicyDocument")]
@@ -363,13 +363,13 @@ def test_a_write_in_doubt_that_fails_in_the_end_is_taken_back(account: Account, 
         assert account.policies("successor") == {}
 
 
-def test_a_write_that_was_turned_away_leaves_nothing_to_take_back(account: Account, secret: str) -> None:
+def test_a_rejected_write_is_not_rolled_back(account: Account, secret: str) -> None:
     account.faults["iam:PutRolePolicy"] = [error("Throttling"), error("MalformedPolicyDocument")]
     assert account.create(**PROPERTIES)["Status"] == "FAILED"
     assert "iam:DeleteRolePolicy" not in account.actions()
 
 
-def test_an_update_that_fails_after_its_write_puts_the_old_document_back(
+def test_an_update_that_fails_after_its_write_restores_the_old_document(
     account: Account, secret: str, successor: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     physical_id = account.create(**PROPERTIES)["PhysicalResourceId"]
@@ -382,7 +382,7 @@ def test_an_update_that_fails_after_its_write_puts_the_old_document_back(
         assert account.policies("successor") == {}
 
 
-def test_an_update_whose_write_cannot_be_taken_back_says_where_to_look(
+def test_an_update_that_cannot_be_rolled_back_names_the_policy_and_the_role(
     account: Account, secret: str, successor: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     physical_id = account.create(**PROPERTIES)["PhysicalResourceId"]
@@ -394,7 +394,7 @@ def test_an_update_whose_write_cannot_be_taken_back_says_where_to_look(
     assert f'the policy "{OWN_POLICY}" on the role "successor"' in response["Reason"]
 
 
-def test_a_create_whose_write_cannot_be_taken_back_leaves_it_to_its_delete(
+def test_a_delete_removes_the_policy_of_a_create_that_could_not_be_rolled_back(
     account: Account, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(custom_resource.resource, "raise_if_timed_out", lambda: 1 / 0)
@@ -407,7 +407,7 @@ def test_a_create_whose_write_cannot_be_taken_back_leaves_it_to_its_delete(
 
 
 @pytest.mark.parametrize("action", ["secretsmanager:DescribeSecret", "iam:GetRolePolicy", "iam:PutRolePolicy"])
-def test_a_request_that_is_throttled_to_the_end_is_responded_to_in_time(
+def test_a_request_that_is_throttled_until_its_deadline_gets_a_response_in_time(
     account: Account, secret: str, action: str
 ) -> None:
     account.faults[action] = [error("Throttling")] * 1000
@@ -425,11 +425,11 @@ def test_a_request_that_is_throttled_to_the_end_is_responded_to_in_time(
 def time_runs_out(account: Account) -> Callable[[], None]:
     """Wait until the timer has responded, as a call that hangs does."""
 
-    def until_answered() -> None:
+    def until_responded() -> None:
         account.slept.append(custom_resource.resource.response_deadline - time.monotonic())
         custom_resource.resource._timer.function()
 
-    return until_answered
+    return until_responded
 
 
 @pytest.mark.parametrize(
@@ -452,7 +452,7 @@ def test_when_time_runs_out_before_the_write_nothing_is_written(
 
 
 @pytest.mark.parametrize("action", ["iam:PutRolePolicy", "cloudformation:DescribeStackEvents"])
-def test_when_time_runs_out_at_the_write_it_is_rolled_back(
+def test_when_time_runs_out_during_the_write_the_write_is_rolled_back(
     account: Account, secret: str, successor: None, action: str
 ) -> None:
     account.lost[action] = [time_runs_out(account)]
@@ -473,15 +473,15 @@ def test_when_time_runs_out_at_the_write_it_is_rolled_back(
         assert account.policies("successor") == {}
 
 
-# --- superseded ---
+# --- superseded requests ---
 
-MADE_UP_ID = "database_DatabaseRotationPolicy_1ABCDEFG"
-"""The physical ID that CloudFormation makes up for a resource that did not return one."""
+GENERATED_ID = "database_DatabaseRotationPolicy_1ABCDEFG"
+"""The physical ID that CloudFormation generates for a resource that did not return one."""
 
 
 def cancel_create(account: Account, stack_status: str) -> None:
     """Cancel the Create, because another resource failed or the stack is deleted."""
-    account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_FAILED", MADE_UP_ID, PROPERTIES, "cancelled")
+    account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_FAILED", GENERATED_ID, PROPERTIES, "cancelled")
     account.cloudformation.set_status(STACK_ID, stack_status)
 
 
@@ -499,14 +499,14 @@ def cancel_create(account: Account, stack_status: str) -> None:
 @pytest.mark.parametrize(
     "moment", ["secretsmanager:DescribeSecret", "iam:GetRolePolicy", "iam:SimulatePrincipalPolicy"]
 )
-def test_a_create_that_its_delete_overtakes_leaves_no_policy(
+def test_a_create_that_is_overtaken_by_its_delete_leaves_no_policy(
     account: Account, secret: str, status: str, moment: str
 ) -> None:
     foreign_document = foreign_policy(account)
 
     def cancel() -> None:
         cancel_create(account, status)
-        delete = account.request("Delete", PROPERTIES, stack_status=status, PhysicalResourceId=MADE_UP_ID)
+        delete = account.request("Delete", PROPERTIES, stack_status=status, PhysicalResourceId=GENERATED_ID)
         assert account.send_elsewhere(delete)["Status"] == "SUCCESS"
 
     create = account.request("Create", PROPERTIES)
@@ -514,7 +514,7 @@ def test_a_create_that_its_delete_overtakes_leaves_no_policy(
     response = account.send(create)
     assert response["Status"] == "FAILED"
     assert response["Reason"].startswith("CloudFormation no longer waits for this request: since then, the ")
-    assert account.policies() == {"somebody-elses": foreign_document}
+    assert account.policies() == {"foreign": foreign_document}
 
 
 @pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "DELETE_COMPLETE"])
@@ -528,9 +528,7 @@ def test_a_create_that_is_delivered_long_after_its_delete_leaves_no_policy(
     assert account.policies() == {}
 
 
-def test_a_create_that_is_superseded_leaves_nothing_of_an_earlier_delivery_either(
-    account: Account, secret: str
-) -> None:
+def test_a_superseded_create_removes_the_policy_of_an_earlier_delivery(account: Account, secret: str) -> None:
     event = account.request("Create", DOCUMENTED)
     account.send(event)
     cancel_create(account, "ROLLBACK_IN_PROGRESS")
@@ -539,7 +537,7 @@ def test_a_create_that_is_superseded_leaves_nothing_of_an_earlier_delivery_eithe
     assert account.policies() == {}
 
 
-def test_a_create_of_a_stack_that_is_rolled_back_leaves_nothing_though_cloudformation_does_not_tell_of_its_resource(
+def test_a_superseded_create_leaves_no_policy_if_describe_stack_resource_is_denied(
     account: Account, secret: str
 ) -> None:
     event = account.request("Create", DOCUMENTED)
@@ -551,9 +549,7 @@ def test_a_create_of_a_stack_that_is_rolled_back_leaves_nothing_though_cloudform
     assert account.policies() == {}
 
 
-def test_a_create_that_starts_after_an_update_of_its_resource_leaves_what_the_update_put(
-    account: Account, secret: str
-) -> None:
+def test_a_create_that_starts_after_an_update_keeps_the_policy_of_the_update(account: Account, secret: str) -> None:
     create = account.request("Create", PROPERTIES)
     account.send(create)
     account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_COMPLETE", OWN_ID, PROPERTIES)
@@ -579,7 +575,7 @@ def roll_back(account: Account, physical_id: str = OWN_ID) -> dict[str, Any]:
 
 
 def end_rollback(account: Account) -> None:
-    """The rollback has succeeded."""
+    """Complete the rollback."""
     account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", OWN_ID, PROPERTIES)
     for status in ("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"):
         account.cloudformation.set_status(STACK_ID, status)
@@ -587,7 +583,7 @@ def end_rollback(account: Account) -> None:
 
 @pytest.mark.parametrize("changed", [DOCUMENTED, SUCCESSOR])
 @pytest.mark.parametrize("is_over", [True, False])
-def test_an_update_that_its_rollback_overtakes_undoes_what_it_put(
+def test_an_update_that_is_overtaken_by_its_rollback_restores_the_old_policy(
     account: Account, secret: str, successor: None, is_over: bool, changed: dict[str, Any]
 ) -> None:
     account.create(**PROPERTIES)
@@ -609,7 +605,7 @@ def test_an_update_that_its_rollback_overtakes_undoes_what_it_put(
 @pytest.mark.parametrize("changed", [DOCUMENTED, SUCCESSOR])
 @pytest.mark.parametrize("served_before", [True, False])
 @pytest.mark.parametrize("when", ["before the rollback's own Update", "after it", "after the rollback", "much later"])
-def test_a_forward_update_that_starts_late_writes_nothing_and_leaves_nothing(
+def test_a_forward_update_that_starts_late_writes_nothing_and_leaves_no_policy(
     account: Account, secret: str, successor: None, changed: dict[str, Any], served_before: bool, when: str
 ) -> None:
     account.create(**PROPERTIES)
@@ -638,9 +634,9 @@ def test_a_forward_update_that_starts_late_writes_nothing_and_leaves_nothing(
     assert account.policies() == before
 
 
-@pytest.mark.parametrize("newer_leads_there", [True, False])
-def test_a_late_update_removes_its_policy_unless_a_newer_one_is_about_to_put_it(
-    account: Account, secret: str, successor: None, newer_leads_there: bool
+@pytest.mark.parametrize("newer_has_same_role", [True, False])
+def test_a_late_update_removes_its_policy_unless_a_newer_update_has_the_same_role(
+    account: Account, secret: str, successor: None, newer_has_same_role: bool
 ) -> None:
     account.create(**PROPERTIES)
     first = account.request("Update", SUCCESSOR, PhysicalResourceId=OWN_ID)
@@ -650,16 +646,16 @@ def test_a_late_update_removes_its_policy_unless_a_newer_one_is_about_to_put_it(
     fail_update(account, SUCCESSOR)
     account.send(roll_back(account))
     end_rollback(account)
-    corrected = (SUCCESSOR if newer_leads_there else PROPERTIES) | {"Triggers": {"corrected": "1"}}
+    corrected = (SUCCESSOR if newer_has_same_role else PROPERTIES) | {"Triggers": {"corrected": "1"}}
     second = account.request("Update", corrected, PhysicalResourceId=OWN_ID)
     account.faults["iam:GetRolePolicy"] = [lambda: account.send_elsewhere(first)]
     response = account.send(second)
     assert response["Status"] == "SUCCESS"
-    assert list(account.policies("successor")) == ([OWN_POLICY] if newer_leads_there else [])
+    assert list(account.policies("successor")) == ([OWN_POLICY] if newer_has_same_role else [])
     assert list(account.policies(response["Data"]["RoleName"])) == [OWN_POLICY]
 
 
-def test_a_late_update_leaves_its_policy_if_a_newer_one_leads_nobody_knows_where(
+def test_a_late_update_keeps_its_policy_if_the_role_of_a_newer_update_is_unknown(
     account: Account, secret: str, successor: None
 ) -> None:
     account.create(**PROPERTIES)
@@ -675,7 +671,7 @@ def test_a_late_update_leaves_its_policy_if_a_newer_one_leads_nobody_knows_where
     assert list(account.policies("successor")) == [OWN_POLICY]
 
 
-def test_a_superseded_update_leaves_the_document_that_the_rollback_put(account: Account, secret: str) -> None:
+def test_a_superseded_update_keeps_the_document_of_the_rollback(account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     forward = account.request("Update", DOCUMENTED, PhysicalResourceId=OWN_ID)
 
@@ -691,7 +687,7 @@ def test_a_superseded_update_leaves_the_document_that_the_rollback_put(account: 
     assert use_key["Sid"] == "UseSecretKey"
 
 
-def test_an_update_that_is_delivered_when_the_stack_is_deleted_leaves_no_policy(account: Account, secret: str) -> None:
+def test_an_update_that_is_delivered_after_the_stack_is_deleted_leaves_no_policy(account: Account, secret: str) -> None:
     event = account.request("Update", PROPERTIES, PhysicalResourceId=OWN_ID)
     account.cloudformation.set_status(STACK_ID, "DELETE_COMPLETE")
     assert account.send(event)["Status"] == "FAILED"
@@ -700,7 +696,7 @@ def test_an_update_that_is_delivered_when_the_stack_is_deleted_leaves_no_policy(
 
 @pytest.mark.parametrize("moment", ["iam:GetRolePolicy", "iam:PutRolePolicy"])
 @pytest.mark.parametrize("changed", [DOCUMENTED, SUCCESSOR])
-def test_an_update_that_is_delivered_twice_at_once_keeps_what_it_put(
+def test_an_update_that_is_delivered_twice_at_the_same_time_keeps_its_policy(
     account: Account, secret: str, successor: None, moment: str, changed: dict[str, Any]
 ) -> None:
     physical_id = account.create(**PROPERTIES)["PhysicalResourceId"]
@@ -726,12 +722,16 @@ def test_an_update_that_is_delivered_twice_at_once_keeps_what_it_put(
     assert ("Sid" in statement) is (changed == SUCCESSOR)
 
 
-LOOKS = ["cloudformation:DescribeStacks", "cloudformation:DescribeStackEvents", "cloudformation:DescribeStackResource"]
+LOOKUPS = [
+    "cloudformation:DescribeStacks",
+    "cloudformation:DescribeStackEvents",
+    "cloudformation:DescribeStackResource",
+]
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "ValidationError"])
-def test_where_cloudformation_does_not_tell_the_request_is_served(account: Account, secret: str, code: str) -> None:
-    account.faults = {action: [error(code)] * 9 for action in LOOKS}
+def test_a_request_is_served_if_the_lookups_in_cloudformation_fail(account: Account, secret: str, code: str) -> None:
+    account.faults = {action: [error(code)] * 9 for action in LOOKUPS}
     assert account.create(**PROPERTIES)["Status"] == "SUCCESS"
     assert account.update(OWN_ID, **DOCUMENTED)["Status"] == "SUCCESS"
     assert "Sid" not in account.policies()[OWN_POLICY]["Statement"][0]
@@ -739,16 +739,16 @@ def test_where_cloudformation_does_not_tell_the_request_is_served(account: Accou
     assert response["Status"] == "FAILED"
 
 
-def test_cloudformation_is_asked_for_no_longer_than_ten_seconds_at_a_time(account: Account, secret: str) -> None:
+def test_each_lookup_in_cloudformation_is_retried_for_at_most_10_seconds(account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     account.slept.clear()
-    account.faults = {action: [error("Throttling")] * 1000 for action in LOOKS}
+    account.faults = {action: [error("Throttling")] * 1000 for action in LOOKUPS}
     assert account.update(OWN_ID, **DOCUMENTED, PropagationDelay="0")["Status"] == "SUCCESS"
-    # Its status, twice, and its events, before the write and after it.
+    # There are several lookups: the stack status, twice, and the events, before and after the write.
     assert 0 < sum(account.slept) < 60
 
 
-def test_the_stack_is_asked_by_its_id(account: Account, secret: str) -> None:
+def test_the_stack_is_looked_up_by_its_id(account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     assert account.calls[-1] == ("cloudformation:DescribeStackEvents", {"StackName": STACK_ID})
     account.update(OWN_ID, **DOCUMENTED)
@@ -765,15 +765,13 @@ def test_a_policy_is_rolled_back_before_lambda_ends_the_invocation(account: Acco
 
 
 @pytest.mark.parametrize("seconds", ["60", 60])
-def test_the_response_is_in_time_where_cloudformation_waits_a_shorter_time(
-    account: Account, secret: str, seconds: Any
-) -> None:
+def test_the_response_is_sent_before_a_short_service_timeout(account: Account, secret: str, seconds: Any) -> None:
     account.faults["iam:PutRolePolicy"] = [error("Throttling")] * 1000
     assert account.create(**PROPERTIES, ServiceTimeout=seconds)["Status"] == "FAILED"
     assert 20 < sum(account.slept) < 45
 
 
-# --- a rollback ---
+# --- rollbacks ---
 
 
 def disable_key(account: Account) -> None:
@@ -803,7 +801,7 @@ def deny_put(account: Account) -> None:
 
 
 def fill_role(account: Account) -> None:
-    """Let the role be full."""
+    """Reject each write, as if the role were full."""
     account.faults["iam:PutRolePolicy"] = [error("LimitExceeded")] * 9
 
 
@@ -813,7 +811,7 @@ def throttle_secrets_manager(account: Account) -> None:
 
 
 def lose_every_put(account: Account) -> None:
-    """Let IAM not respond."""
+    """Lose each response to PutRolePolicy."""
     account.lost["iam:PutRolePolicy"] = [CLOSED] * 10_000
 
 
@@ -825,7 +823,7 @@ CHANGES = [
 
 @pytest.fixture
 def keyed_secret(account: Account) -> str:
-    """As `secret`, under a customer managed key; the function is in a VPC."""
+    """Create a secret under a customer managed key and a rotation function in a VPC. Return the secret's ARN."""
     account.function(account.role(path="/app/"), vpc=account.vpc())
     return account.secret(key=account.key())
 
@@ -833,7 +831,7 @@ def keyed_secret(account: Account) -> str:
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("in_place", [True, False])
 @pytest.mark.parametrize("served", [True, False])
-def test_a_rollback_succeeds_whatever_has_changed_meanwhile(
+def test_a_rollback_succeeds_despite_changes_outside_the_stack(
     account: Account,
     keyed_secret: str,
     successor: None,
@@ -868,7 +866,9 @@ def test_a_rollback_succeeds_whatever_has_changed_meanwhile(
 @pytest.mark.parametrize(
     "properties", [PROPERTIES, {"SecretId": "prod/db", "RoleName": "rotation-role", "VpcConfig": {}}]
 )
-def test_a_rollback_succeeds_though_its_role_is_gone(account: Account, secret: str, properties: dict[str, Any]) -> None:
+def test_a_rollback_succeeds_if_its_role_no_longer_exists(
+    account: Account, secret: str, properties: dict[str, Any]
+) -> None:
     account.create(**properties)
     fail_update(account, DOCUMENTED)
     iam = account.client("iam")
@@ -880,7 +880,7 @@ def test_a_rollback_succeeds_though_its_role_is_gone(account: Account, secret: s
     assert response["Data"]["SecretArns"] == ""
 
 
-def test_a_rollback_writes_even_what_seems_to_stand_there(account: Account, secret: str) -> None:
+def test_a_rollback_writes_the_policy_even_if_it_seems_unchanged(account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     account.update(OWN_ID, **DOCUMENTED)
     fail_update(account, DOCUMENTED)
@@ -899,7 +899,7 @@ def policy_document(account: Account, properties: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("denied", [False, True])
-def test_a_rollback_onto_a_third_role_leaves_no_policy_on_the_first(
+def test_a_rollback_to_a_third_role_removes_the_policy_from_the_first_role(
     account: Account, secret: str, successor: None, denied: bool
 ) -> None:
     account.create(**PROPERTIES)
@@ -912,11 +912,11 @@ def test_a_rollback_onto_a_third_role_leaves_no_policy_on_the_first(
     assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", f"third/{OWN_POLICY}")
     assert list(account.policies("third")) == [OWN_POLICY]
     assert bool(account.policies()) is denied
-    # The clean-up's Delete is for this one.
+    # The Delete of the clean-up removes this policy.
     assert list(account.policies("successor")) == [OWN_POLICY]
 
 
-def test_a_rollback_is_not_checked_for_access(account: Account, secret: str) -> None:
+def test_a_rollback_makes_no_access_check(account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     account.update(OWN_ID, **DOCUMENTED)
     fail_update(account, DOCUMENTED)
@@ -929,11 +929,11 @@ def test_a_rollback_is_not_checked_for_access(account: Account, secret: str) -> 
     assert "Sid" in account.policies()[OWN_POLICY]["Statement"][0]
 
 
-@pytest.mark.parametrize("trouble", [error("Throttling"), ReadTimeoutError(endpoint_url="https://cloudformation")])
+@pytest.mark.parametrize("fault", [error("Throttling"), ReadTimeoutError(endpoint_url="https://cloudformation")])
 @pytest.mark.parametrize("change", [None, remove_secret])
 @pytest.mark.parametrize("times", [1, 3, 10_000])
-def test_a_rollback_succeeds_though_cloudformation_does_not_response(
-    account: Account, secret: str, trouble: Exception, change: Callable[[Account], None] | None, times: int
+def test_a_rollback_succeeds_if_cloudformation_does_not_respond(
+    account: Account, secret: str, fault: Exception, change: Callable[[Account], None] | None, times: int
 ) -> None:
     account.create(**PROPERTIES)
     before = account.policies()
@@ -941,7 +941,7 @@ def test_a_rollback_succeeds_though_cloudformation_does_not_response(
     fail_update(account, DOCUMENTED)
     if change:
         change(account)
-    account.faults = {action: [trouble] * times for action in LOOKS}
+    account.faults = {action: [fault] * times for action in LOOKUPS}
     context = Context()
     response = account.send(roll_back(account), context)
     assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", OWN_ID), response["Reason"]
@@ -953,7 +953,7 @@ def test_a_rollback_succeeds_though_cloudformation_does_not_response(
         assert account.policies() == before
 
 
-def test_an_update_that_is_refused_waits_for_cloudformations_word(account: Account, secret: str) -> None:
+def test_a_rejected_update_retries_the_lookup_of_the_stack_status(account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     event = account.request("Update", {"SecretId": "nowhere"}, PhysicalResourceId=OWN_ID)
     account.faults["cloudformation:DescribeStacks"] = [error("Throttling")] * 12
@@ -962,7 +962,7 @@ def test_an_update_that_is_refused_waits_for_cloudformations_word(account: Accou
     assert "the secret does not exist" in response["Reason"]
 
 
-def test_when_time_runs_out_in_an_update_the_response_is_failed_though_cloudformation_was_slow(
+def test_when_time_runs_out_in_an_update_the_response_is_failed_if_cloudformation_is_slow(
     account: Account, secret: str
 ) -> None:
     account.create(**PROPERTIES)
@@ -979,7 +979,7 @@ def test_when_time_runs_out_in_an_update_the_response_is_failed_though_cloudform
     assert account.policies() == before
 
 
-def test_when_time_runs_out_in_a_rollback_the_response_is_what_stands(
+def test_when_time_runs_out_in_a_rollback_the_response_describes_the_existing_policy(
     account: Account, secret: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.create(**PROPERTIES)
@@ -999,7 +999,7 @@ def test_when_time_runs_out_in_a_rollback_the_response_is_what_stands(
     assert account.policies()[OWN_POLICY] == policy_document(account, PROPERTIES)
 
 
-def test_not_even_a_fault_of_the_provider_strands_a_rollback(
+def test_a_rollback_succeeds_despite_an_internal_error(
     account: Account, secret: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.create(**PROPERTIES)
@@ -1014,14 +1014,14 @@ def test_not_even_a_fault_of_the_provider_strands_a_rollback(
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("triggered", [False, True])
-def test_a_duplicate_that_comes_to_its_end_late_leaves_what_the_other_delivery_put(
+def test_a_duplicate_that_ends_late_keeps_the_policy_of_the_other_delivery(
     account: Account, secret: str, masked: bool, triggered: bool
 ) -> None:
     properties = PROPERTIES | {"Triggers": {"Key": "secret"}}
     reported = PROPERTIES | {"Triggers": {"Key": "****"}} if masked else properties
     create = account.request("Create", properties)
 
-    def answered() -> None:
+    def complete_other_delivery() -> None:
         assert account.send_elsewhere(create)["Status"] == "SUCCESS"
         account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_COMPLETE", OWN_ID, reported)
         account.cloudformation.set_status(STACK_ID, "CREATE_COMPLETE")
@@ -1031,18 +1031,16 @@ def test_a_duplicate_that_comes_to_its_end_late_leaves_what_the_other_delivery_p
             assert account.send_elsewhere(update)["Status"] == "SUCCESS"
             account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", OWN_ID, newer)
 
-    account.faults["iam:PutRolePolicy"] = [answered]
+    account.faults["iam:PutRolePolicy"] = [complete_other_delivery]
     assert account.send(create)["Status"] == ("FAILED" if triggered else "SUCCESS")
     assert list(account.policies()) == [OWN_POLICY]
 
 
-def test_a_duplicate_update_that_comes_to_its_end_late_does_not_put_the_old_document_back(
-    account: Account, secret: str
-) -> None:
+def test_a_duplicate_update_that_ends_late_does_not_restore_the_old_document(account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     first = account.request("Update", DOCUMENTED, PhysicalResourceId=OWN_ID)
 
-    def answered() -> None:
+    def complete_other_delivery() -> None:
         assert account.send_elsewhere(first)["Status"] == "SUCCESS"
         account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", OWN_ID, DOCUMENTED)
         account.cloudformation.set_status(STACK_ID, "UPDATE_COMPLETE")
@@ -1051,13 +1049,13 @@ def test_a_duplicate_update_that_comes_to_its_end_late_does_not_put_the_old_docu
         assert account.send_elsewhere(second)["Status"] == "SUCCESS"
         account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", OWN_ID, newer)
 
-    account.faults["iam:PutRolePolicy"] = [answered]
+    account.faults["iam:PutRolePolicy"] = [complete_other_delivery]
     assert account.send(first)["Status"] == "FAILED"
     assert account.policies()[OWN_POLICY] == policy_document(account, DOCUMENTED)
 
 
 @pytest.mark.parametrize("code", ["Throttling", "AccessDenied"])
-def test_a_late_create_removes_nothing_if_cloudformation_does_not_tell_what_is_in_use(
+def test_a_late_create_removes_nothing_if_the_resource_status_is_unknown(
     account: Account, secret: str, code: str
 ) -> None:
     create = account.request("Create", PROPERTIES)
@@ -1071,7 +1069,7 @@ def test_a_late_create_removes_nothing_if_cloudformation_does_not_tell_what_is_i
     assert account.policies() == before
 
 
-def test_a_rollback_is_told_by_cloudformations_second_word(account: Account, secret: str) -> None:
+def test_a_rollback_is_recognized_by_a_second_lookup_of_the_stack_status(account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     fail_update(account, DOCUMENTED)
     event = roll_back(account)
@@ -1085,7 +1083,7 @@ def test_a_rollback_is_told_by_cloudformations_second_word(account: Account, sec
     assert account.send(event)["Status"] == "SUCCESS"
 
 
-def test_when_time_runs_out_after_cloudformation_has_told_that_it_is_a_rollback(account: Account, secret: str) -> None:
+def test_a_rollback_succeeds_when_time_runs_out_after_it_was_recognized(account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     fail_update(account, DOCUMENTED)
     event = roll_back(account)
@@ -1094,7 +1092,7 @@ def test_when_time_runs_out_after_cloudformation_has_told_that_it_is_a_rollback(
     assert account.send(event)["Status"] == "SUCCESS"
 
 
-def test_the_response_of_a_rollback_that_keeps_much_is_not_too_long(account: Account, secret: str) -> None:
+def test_the_response_of_a_rollback_with_many_secrets_is_not_too_long(account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     fail_update(account, DOCUMENTED)
     event = roll_back(account)
@@ -1108,7 +1106,9 @@ def test_the_response_of_a_rollback_that_keeps_much_is_not_too_long(account: Acc
     assert max(account.responses.sizes) <= 4096
 
 
-def test_a_rollback_succeeds_though_what_stands_cannot_be_read(account: Account, secret: str, successor: None) -> None:
+def test_a_rollback_succeeds_if_the_existing_policy_cannot_be_read(
+    account: Account, secret: str, successor: None
+) -> None:
     account.create(**PROPERTIES)
     new_id = account.update(OWN_ID, **SUCCESSOR)["PhysicalResourceId"]
     fail_update(account, SUCCESSOR)
@@ -1124,7 +1124,7 @@ def test_a_rollback_succeeds_though_what_stands_cannot_be_read(account: Account,
 
 
 @pytest.mark.parametrize("seconds", ["20", "60"])
-def test_a_delete_by_another_id_has_time_left_when_cloudformation_does_not_response(
+def test_a_delete_by_another_id_removes_the_policy_if_cloudformation_does_not_respond(
     account: Account, secret: str, seconds: str
 ) -> None:
     account.create(**PROPERTIES)
@@ -1133,28 +1133,28 @@ def test_a_delete_by_another_id_has_time_left_when_cloudformation_does_not_respo
         account.slept.append(10)
         raise ReadTimeoutError(endpoint_url="https://cloudformation")
 
-    event = account.request("Delete", PROPERTIES | {"ServiceTimeout": seconds}, PhysicalResourceId=MADE_UP_ID)
+    event = account.request("Delete", PROPERTIES | {"ServiceTimeout": seconds}, PhysicalResourceId=GENERATED_ID)
     account.slept.clear()
     account.faults["cloudformation:DescribeStackResource"] = [hang] * 100
     assert account.send(event)["Status"] == "SUCCESS"
     assert account.policies() == {}
 
 
-def test_an_update_of_a_rollback_by_an_id_that_names_no_role_keeps_that_id(account: Account, secret: str) -> None:
-    fail_update_of_nothing = account.request("Update", PROPERTIES, PhysicalResourceId=MADE_UP_ID)
-    assert fail_update_of_nothing
+def test_a_rollback_by_a_physical_id_without_a_role_returns_that_id(account: Account, secret: str) -> None:
+    failed_update = account.request("Update", PROPERTIES, PhysicalResourceId=GENERATED_ID)
+    assert failed_update
     account.cloudformation.set_status(STACK_ID, "UPDATE_ROLLBACK_IN_PROGRESS")
     remove_secret(account)
-    response = account.send(roll_back(account, MADE_UP_ID))
-    assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", MADE_UP_ID)
+    response = account.send(roll_back(account, GENERATED_ID))
+    assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", GENERATED_ID)
     assert all(isinstance(value, str) for value in response["Data"].values())
 
 
-# --- roles that were created a moment ago ---
+# --- roles that were just created ---
 
 
 @pytest.mark.parametrize("action", ["iam:GetRole", "iam:SimulatePrincipalPolicy", "iam:PutRolePolicy"])
-def test_a_role_that_iam_does_not_know_yet_is_waited_for(account: Account, action: str) -> None:
+def test_the_provider_waits_for_a_role_that_iam_does_not_return_yet(account: Account, action: str) -> None:
     account.secret()
     account.role()
     account.faults[action] = [error("NoSuchEntity")] * 5
@@ -1164,7 +1164,7 @@ def test_a_role_that_iam_does_not_know_yet_is_waited_for(account: Account, actio
     assert sum(account.slept) == 10
 
 
-def test_a_role_that_does_not_come_is_refused_after_a_quarter_of_a_minute(account: Account) -> None:
+def test_a_role_that_does_not_exist_is_rejected_after_at_most_15_seconds(account: Account) -> None:
     account.secret()
     response = account.create(SecretId="prod/db", RoleName="nowhere", VpcConfig={})
     assert response["Status"] == "FAILED"
@@ -1181,12 +1181,12 @@ def test_a_delete_by_its_own_id_makes_exactly_one_call(account: Account, secret:
     account.slept.clear()
     assert account.delete(physical_id, **PROPERTIES)["Status"] == "SUCCESS"
     assert account.calls == [("iam:DeleteRolePolicy", {"RoleName": "rotation-role", "PolicyName": OWN_POLICY})]
-    assert account.policies() == {"somebody-elses": foreign_document}
+    assert account.policies() == {"foreign": foreign_document}
     assert account.slept == []
 
 
 @pytest.mark.parametrize("role", ["rotation-role", "gone"])
-def test_a_delete_of_what_is_gone_succeeds(account: Account, secret: str, role: str) -> None:
+def test_a_delete_succeeds_if_the_policy_or_the_role_does_not_exist(account: Account, secret: str, role: str) -> None:
     response = account.delete(f"{role}/{OWN_POLICY}", **PROPERTIES)
     assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", f"{role}/{OWN_POLICY}")
     assert account.actions() == ["iam:DeleteRolePolicy"]
@@ -1203,7 +1203,7 @@ def test_a_delete_by_its_own_id_needs_neither_secret_nor_function_nor_properties
     assert account.policies() == {}
 
 
-def test_a_delete_that_is_denied_fails_for_the_policy_still_stands(account: Account, secret: str) -> None:
+def test_a_delete_that_is_denied_fails_because_the_policy_still_exists(account: Account, secret: str) -> None:
     physical_id = account.create(**PROPERTIES)["PhysicalResourceId"]
     account.faults["iam:DeleteRolePolicy"] = [error("AccessDenied")]
     response = account.delete(physical_id, **PROPERTIES)
@@ -1214,7 +1214,7 @@ def test_a_delete_that_is_denied_fails_for_the_policy_still_stands(account: Acco
 FOREIGN_IDS = [
     f"uncreated-{LOGICAL_ID}",
     "database-DatabaseRotationPolicy-1ABCDEFGHIJKL",
-    "rotation-role/somebody-elses",
+    "rotation-role/foreign",
     f"/{OWN_POLICY}",
     f"rotation-role/{OWN_POLICY}/x",
     f"a/b/{OWN_POLICY}",
@@ -1232,7 +1232,7 @@ def test_a_delete_by_another_id_finds_its_own_policy_through_the_properties(
     properties = {"SecretId": "prod/db", "RoleName": "rotation-role"} if by_role else PROPERTIES
     response = account.delete(physical_id, **properties)
     assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", physical_id)
-    assert account.policies() == {"somebody-elses": foreign_document}
+    assert account.policies() == {"foreign": foreign_document}
 
 
 @pytest.mark.parametrize(
@@ -1246,34 +1246,34 @@ def test_a_delete_by_another_id_finds_its_own_policy_through_the_properties(
         {"SecretId": "*", "RoleName": "*"},
     ],
 )
-def test_a_delete_by_another_id_succeeds_whatever_the_look_ups_say(
+def test_a_delete_by_another_id_succeeds_if_the_lookups_find_nothing(
     account: Account, secret: str, properties: dict[str, Any]
 ) -> None:
     assert account.delete(f"uncreated-{LOGICAL_ID}", **properties)["Status"] == "SUCCESS"
 
 
-def test_a_delete_by_another_id_succeeds_though_a_look_up_returns_nonsense(
+def test_a_delete_by_another_id_succeeds_if_a_lookup_returns_an_invalid_response(
     account: Account, secret: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.api_responses["lambda:GetFunctionConfiguration"] = lambda _: {}
-    assert account.delete(MADE_UP_ID, **PROPERTIES)["Status"] == "SUCCESS"
+    assert account.delete(GENERATED_ID, **PROPERTIES)["Status"] == "SUCCESS"
     assert "KeyError" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "InternalServiceError"])
-def test_a_delete_by_another_id_succeeds_where_the_look_ups_fail(account: Account, secret: str, code: str) -> None:
+def test_a_delete_by_another_id_succeeds_if_the_lookups_fail(account: Account, secret: str, code: str) -> None:
     for action in ("secretsmanager:DescribeSecret", "lambda:GetFunctionConfiguration"):
         account.faults = {action: [error(code)]}
         properties = {"SecretId": "prod/db"} if action.startswith("secrets") else PROPERTIES
         assert account.delete(f"uncreated-{LOGICAL_ID}", **properties)["Status"] == "SUCCESS"
 
 
-@pytest.mark.parametrize("physical_id", [f"uncreated-{LOGICAL_ID}", MADE_UP_ID])
+@pytest.mark.parametrize("physical_id", [f"uncreated-{LOGICAL_ID}", GENERATED_ID])
 @pytest.mark.parametrize("by_role", [True, False])
-def test_a_delete_of_a_failed_create_leaves_what_its_successor_put(
+def test_a_delete_of_a_failed_create_keeps_the_policy_of_a_later_create(
     account: Account, secret: str, physical_id: str, by_role: bool
 ) -> None:
-    """With ``--disable-rollback``: the clean-up comes when the next operation has created the resource."""
+    """With ``--disable-rollback``, the clean-up runs after the next operation has created the resource."""
     account.create(**PROPERTIES)
     before = account.policies()
     account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_COMPLETE", OWN_ID, PROPERTIES)
@@ -1287,8 +1287,8 @@ def test_a_delete_of_a_failed_create_leaves_what_its_successor_put(
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "Throttling"])
-@pytest.mark.parametrize(("physical_id", "is_left"), [(f"uncreated-{LOGICAL_ID}", True), (MADE_UP_ID, False)])
-def test_where_cloudformation_does_not_tell_a_create_that_put_nothing_has_nothing_to_delete(
+@pytest.mark.parametrize(("physical_id", "is_left"), [(f"uncreated-{LOGICAL_ID}", True), (GENERATED_ID, False)])
+def test_without_the_resource_status_a_delete_keeps_the_policy_only_for_an_uncreated_id(
     account: Account, secret: str, code: str, physical_id: str, is_left: bool
 ) -> None:
     account.create(**PROPERTIES)
@@ -1300,7 +1300,7 @@ def test_where_cloudformation_does_not_tell_a_create_that_put_nothing_has_nothin
 # --- ownership ---
 
 
-def test_no_policy_that_somebody_else_put_there_is_ever_touched(account: Account, secret: str) -> None:
+def test_policies_of_others_on_the_role_are_never_changed(account: Account, secret: str) -> None:
     foreign_documents = {name: foreign_policy(account, name) for name in ("a", f"{OWN_POLICY}x", LOGICAL_ID)}
     physical_id = account.create(**PROPERTIES)["PhysicalResourceId"]
     account.update(physical_id, **PROPERTIES, PolicyProfile="Documented")
@@ -1309,7 +1309,7 @@ def test_no_policy_that_somebody_else_put_there_is_ever_touched(account: Account
     assert account.policies() == foreign_documents
 
 
-def test_the_same_resource_in_another_stack_has_a_policy_of_its_own(account: Account, secret: str) -> None:
+def test_the_same_resource_in_another_stack_has_its_own_policy(account: Account, secret: str) -> None:
     other_stack = STACK_ID.replace("6b1e1c50", "7b1e1c50")
     account.create(**PROPERTIES)
     event = account.request("Create", PROPERTIES, StackId=other_stack)
@@ -1323,7 +1323,7 @@ def test_the_same_resource_in_another_stack_has_a_policy_of_its_own(account: Acc
 # --- the log ---
 
 
-def test_the_log_says_what_was_decided_and_why_in_json_lines_without_the_signed_url(
+def test_the_log_has_a_json_line_for_each_decision_and_not_the_signed_url(
     account: Account, secret: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key = account.key()
@@ -1347,7 +1347,7 @@ def test_the_log_says_what_was_decided_and_why_in_json_lines_without_the_signed_
     assert account.responses.url not in output
 
 
-def test_each_response_is_a_metric_of_the_provider_by_which_failures_are_counted(
+def test_each_response_is_logged_with_metrics_that_count_requests_and_failures(
     account: Account, secret: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     custom_resource.resource._is_cold_start = True
@@ -1361,7 +1361,7 @@ def test_each_response_is_a_metric_of_the_provider_by_which_failures_are_counted
         (1, 0, 1, None),
         (1, 1, 0, "NotFound"),
     ]
-    of_each = {
+    metrics_of_requests = {
         "Namespace": "RotationRolePolicy",
         "Dimensions": [["Provider"]],
         "Metrics": [
@@ -1373,12 +1373,15 @@ def test_each_response_is_a_metric_of_the_provider_by_which_failures_are_counted
             {"Name": "RollbackWarnings", "Unit": "Count"},
         ],
     }
-    of_failed = {
+    metrics_of_failures = {
         "Namespace": "RotationRolePolicy",
         "Dimensions": [["Provider", "ErrorCode"]],
         "Metrics": [{"Name": "FailedRequests", "Unit": "Count"}],
     }
-    assert [line["_aws"]["CloudWatchMetrics"] for line in responses] == [[of_each], [of_each, of_failed]]
+    assert [line["_aws"]["CloudWatchMetrics"] for line in responses] == [
+        [metrics_of_requests],
+        [metrics_of_requests, metrics_of_failures],
+    ]
     for line in responses:
         assert abs(line["_aws"]["Timestamp"] / 1000 - time.time()) < 60
         assert line["Provider"] == "provider"
@@ -1386,7 +1389,7 @@ def test_each_response_is_a_metric_of_the_provider_by_which_failures_are_counted
         assert line["Duration"] >= 0
 
 
-def test_a_key_that_was_taken_unseen_is_warned_of(
+def test_a_warning_is_logged_for_a_key_that_was_not_inspected(
     account: Account, secret: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key_arn = f"arn:aws:kms:{REGION}:999999999999:key/11111111-1111-1111-1111-111111111111"

@@ -65,12 +65,12 @@ def orders(account: Account) -> Account:
     return account
 
 
-def test_every_event_is_expected_and_every_expectation_has_its_event() -> None:
+def test_each_event_file_has_an_expected_outcome() -> None:
     assert {path.stem for path in EVENTS.glob("*.json")} == set(EXPECTED)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_an_event_is_served(orders: Account, name: str) -> None:
+def test_an_event_has_the_expected_response_and_policies(orders: Account, name: str) -> None:
     expected = EXPECTED[name]
     for earlier in expected.before:
         orders.send(event(earlier, orders))
@@ -89,7 +89,7 @@ def test_an_event_is_served(orders: Account, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_an_event_that_is_delivered_twice_gives_the_same_response_and_state(orders: Account, name: str) -> None:
+def test_an_event_that_is_delivered_twice_has_the_same_response_and_policies(orders: Account, name: str) -> None:
     for earlier in EXPECTED[name].before:
         orders.send(event(earlier, orders))
     first = orders.send(event(name, orders))

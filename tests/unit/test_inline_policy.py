@@ -1,4 +1,4 @@
-"""The inline policy on the role: its size as IAM counts it, and put and delete by name."""
+"""The inline policy on the role: size, put, read and delete."""
 
 import json
 
@@ -39,7 +39,7 @@ def test_a_policy_is_put_read_and_deleted_by_its_name(aws: WatchedAws, account: 
     assert account.policies() == {}
 
 
-def test_a_role_that_is_gone_is_refused_on_writing_and_nothing_on_deleting(aws: WatchedAws) -> None:
+def test_a_missing_role_is_an_error_for_put_and_read_others_but_not_for_read_and_delete(aws: WatchedAws) -> None:
     assert inline_policy.read(aws, "gone", "own") is None
     assert inline_policy.delete(aws, "gone", "own") is False
     with pytest.raises(RequestError, match='The role "gone" does not exist in this account'):
@@ -48,20 +48,20 @@ def test_a_role_that_is_gone_is_refused_on_writing_and_nothing_on_deleting(aws: 
         inline_policy.read_others(aws, "gone", "own")
 
 
-def test_what_stood_there_is_put_back(aws: WatchedAws, account: Account) -> None:
+def test_restore_puts_the_former_document(aws: WatchedAws, account: Account) -> None:
     inline_policy.put(aws, "rotation-role", "own", DOCUMENT | {"Id": "new"})
     inline_policy.restore(aws, "rotation-role", "own", DOCUMENT)
     assert account.policies() == {"own": DOCUMENT}
 
 
-def test_where_nothing_stood_nothing_is_left(aws: WatchedAws, account: Account) -> None:
+def test_restore_deletes_the_policy_if_there_was_none_before(aws: WatchedAws, account: Account) -> None:
     for name in ("own", "other"):
         inline_policy.put(aws, "rotation-role", name, DOCUMENT)
     inline_policy.restore(aws, "rotation-role", "own", None)
     assert account.policies() == {"other": DOCUMENT}
 
 
-def test_a_character_counts_as_one_in_whatever_alphabet() -> None:
+def test_a_non_ascii_character_counts_as_one_character() -> None:
     assert inline_policy.size({"ü": "é"}) == len('{"ü":"é"}')
 
 
@@ -71,7 +71,7 @@ def test_white_space_does_not_count() -> None:
 
 
 @pytest.mark.parametrize(("room", "fits"), [(0, True), (1, True), (-1, False)])
-def test_the_limit_is_10240_characters_of_all_inline_policies_together(
+def test_all_inline_policies_of_a_role_together_have_at_most_10240_characters(
     aws: WatchedAws, account: Account, room: int, fits: bool
 ) -> None:
     other_size = inline_policy.ROLE_LIMIT - inline_policy.size(DOCUMENT) - room
@@ -85,42 +85,42 @@ def test_the_limit_is_10240_characters_of_all_inline_policies_together(
     if fits:
         inline_policy.check_size("rotation-role", DOCUMENT, others.values())
         return
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(RequestError) as rejected:
         inline_policy.check_size("rotation-role", DOCUMENT, others.values())
     own = inline_policy.size(DOCUMENT)
-    assert str(refused.value).startswith(
+    assert str(rejected.value).startswith(
         f'The role "rotation-role" is full: with this policy ({own} characters), its inline policies would have 10,241'
         f" characters, and IAM allows 10,240."
     )
-    assert len(str(refused.value)) <= 240
-    assert refused.value.error_code == "ServiceLimitExceeded"
+    assert len(str(rejected.value)) <= 240
+    assert rejected.value.error_code == "ServiceLimitExceeded"
 
 
-def test_what_fills_a_role_is_measured_when_iam_has_refused_it(aws: WatchedAws, account: Account) -> None:
-    inline_policy.put(aws, "rotation-role", "theirs", json.loads(document_of(10_200)))
+def test_the_inline_policies_are_measured_only_after_iam_rejects_the_policy(aws: WatchedAws, account: Account) -> None:
+    inline_policy.put(aws, "rotation-role", "other", json.loads(document_of(10_200)))
     # The current document of the policy does not count, because the new one replaces it.
     inline_policy.put(aws, "rotation-role", "own", json.loads(document_of(120)))
     assert "iam:ListRolePolicies" not in account.actions()
     account.faults["iam:PutRolePolicy"] = [error("LimitExceeded")]
     own = inline_policy.size(DOCUMENT)
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(RequestError) as rejected:
         inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
-    assert str(refused.value) == (
+    assert str(rejected.value) == (
         f'The role "rotation-role" is full: with this policy ({own} characters), its inline policies would have'
         f" {10_200 + own:,} characters, and IAM allows 10,240. Move other inline policies to a managed policy."
     )
 
 
 @pytest.mark.parametrize("code", ["", "AccessDenied", "ServiceFailure"])
-def test_a_full_role_is_refused_even_if_its_policies_cannot_be_measured(
+def test_a_full_role_is_an_error_even_if_its_policies_cannot_be_measured(
     aws: WatchedAws, account: Account, code: str
 ) -> None:
     account.faults["iam:PutRolePolicy"] = [error("LimitExceeded")]
     account.faults["iam:ListRolePolicies"] = [error(code)] if code else []
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(RequestError) as rejected:
         inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
     own = inline_policy.size(DOCUMENT)
-    assert str(refused.value).startswith(
+    assert str(rejected.value).startswith(
         f'The role "rotation-role" is full: with this policy ({own} characters), its inline policies would have more'
         f" than 10,240 characters, and IAM allows 10,240."
     )
@@ -135,19 +135,19 @@ def test_a_full_role_is_refused_even_if_its_policies_cannot_be_measured(
         ("iam:DeleteRolePolicy", lambda aws: inline_policy.delete(aws, "rotation-role", "own")),
     ],
 )
-def test_any_other_failure_is_passed_on(aws: WatchedAws, account: Account, action: str, call: object) -> None:
+def test_any_other_error_of_aws_is_raised(aws: WatchedAws, account: Account, action: str, call: object) -> None:
     account.faults[action] = [error("ServiceFailure", "down")]
     with pytest.raises(AwsApiError, match=f'{action} failed with ServiceFailure: "down"'):
         call(aws)  # type: ignore[operator]
 
 
-def test_a_role_that_only_aws_can_modify_has_nothing_to_delete(aws: WatchedAws, account: Account) -> None:
+def test_a_service_linked_role_has_nothing_to_delete(aws: WatchedAws, account: Account) -> None:
     account.faults["iam:DeleteRolePolicy"] = [error("UnmodifiableEntity")]
     assert inline_policy.delete(aws, "rotation-role", "own") is False
 
 
-def test_a_role_that_only_aws_can_modify_is_refused(aws: WatchedAws, account: Account) -> None:
+def test_a_service_linked_role_is_rejected(aws: WatchedAws, account: Account) -> None:
     account.faults["iam:PutRolePolicy"] = [error("UnmodifiableEntity")]
-    with pytest.raises(RequestError, match='"rotation-role" is a service-linked role') as refused:
+    with pytest.raises(RequestError, match='"rotation-role" is a service-linked role') as rejected:
         inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
-    assert refused.value.error_code == "InvalidRequest"
+    assert rejected.value.error_code == "InvalidRequest"

@@ -1,4 +1,4 @@
-"""The policy document: whole documents, for every combination of what it follows from."""
+"""Whole policy documents, for every combination of secrets, superuser secret and VPC."""
 
 import itertools
 import json
@@ -34,7 +34,7 @@ def state(
     )
 
 
-# The statements, written out once more by hand, as a reviewer of IAM would read them.
+# The expected statements, written by hand.
 
 
 def rotate(resource: Any = SECRET) -> dict[str, Any]:
@@ -163,7 +163,7 @@ COMBINATIONS = list(itertools.product(SECRETS, SUPERUSERS, VPC))
 
 
 @pytest.mark.parametrize(("secrets", "superuser", "in_vpc"), COMBINATIONS)
-def test_strict_is_exactly_the_statements_of_the_contract(secrets: str, superuser: str, in_vpc: bool) -> None:
+def test_a_strict_policy_has_exactly_the_statements_of_the_contract(secrets: str, superuser: str, in_vpc: bool) -> None:
     (inspected_secrets, of_secrets), (inspected_superuser, of_superuser) = SECRETS[secrets], SUPERUSERS[superuser]
 
     document = policy.document(state(*inspected_secrets, superuser=inspected_superuser, in_vpc=in_vpc), "Strict")
@@ -173,7 +173,9 @@ def test_strict_is_exactly_the_statements_of_the_contract(secrets: str, superuse
 
 
 @pytest.mark.parametrize(("secrets", "superuser", "in_vpc"), COMBINATIONS)
-def test_documented_grants_the_same_without_sid_condition_and_deny(secrets: str, superuser: str, in_vpc: bool) -> None:
+def test_a_documented_policy_has_the_same_grants_without_sid_condition_and_deny(
+    secrets: str, superuser: str, in_vpc: bool
+) -> None:
     (inspected_secrets, of_secrets), (inspected_superuser, of_superuser) = SECRETS[secrets], SUPERUSERS[superuser]
     granted = [statement for statement in [*of_secrets, *of_superuser, *VPC[in_vpc]] if statement["Effect"] == "Allow"]
 
@@ -184,7 +186,7 @@ def test_documented_grants_the_same_without_sid_condition_and_deny(secrets: str,
 
 
 def guide(name: str) -> list[dict[str, Any]]:
-    """Return the guide's statements, with the ARNs of this module in place of the placeholders."""
+    """Return the statements in the user guide. The ARNs of this module replace the placeholders."""
     text = (GUIDE / f"{name}.json").read_text()
     for placeholder, arn in (("SeparateSecretARN", SUPERUSER), ("SecretARN", SECRET), ("KMSKeyARN", KEY)):
         text = text.replace(f'"{placeholder}"', f'"{arn}"')
@@ -192,7 +194,7 @@ def guide(name: str) -> list[dict[str, Any]]:
     return list(statements.get("Statement", [statements]))
 
 
-IN_ANY_ORDER = {
+USER_GUIDE_POLICIES = {
     "in a VPC": (state(in_vpc=True), guide("rotation")),
     "under a customer managed key": (
         state(Secret(SECRET, KEY), in_vpc=True),
@@ -209,9 +211,9 @@ IN_ANY_ORDER = {
 }
 
 
-@pytest.mark.parametrize("case", IN_ANY_ORDER)
-def test_documented_is_the_guides_own_policy(case: str) -> None:
-    inspected, expected = IN_ANY_ORDER[case]
+@pytest.mark.parametrize("case", USER_GUIDE_POLICIES)
+def test_a_documented_policy_equals_the_policy_in_the_user_guide(case: str) -> None:
+    inspected, expected = USER_GUIDE_POLICIES[case]
 
     def by_action(statement: dict[str, Any]) -> str:
         return str(statement["Action"])
@@ -220,7 +222,7 @@ def test_documented_is_the_guides_own_policy(case: str) -> None:
     assert sorted(statements, key=by_action) == sorted(expected, key=by_action)
 
 
-def test_an_rds_managed_superuser_of_an_instance_is_found_by_describing_the_instance() -> None:
+def test_an_rds_managed_superuser_secret_of_an_instance_requires_describe_db_instances() -> None:
     superuser = Secret(SUPERUSER, None, managed_by_rds=True, database_arns=(INSTANCE, CLUSTER))
     statements = policy.document(state(superuser=superuser), "Strict")["Statement"]
     assert statements[-2:] == [
@@ -234,7 +236,7 @@ def test_an_rds_managed_superuser_of_an_instance_is_found_by_describing_the_inst
     ]
 
 
-def test_outside_the_aws_partition_both_forms_of_the_service_are_taken_and_no_arn_is_a_literal() -> None:
+def test_in_other_partitions_the_condition_has_both_service_names_and_arns_have_the_partition() -> None:
     secret, key = (
         arn.replace("arn:aws:", "arn:aws-cn:").replace("eu-central-1", "cn-north-1") for arn in (SECRET, KEY)
     )
@@ -249,7 +251,7 @@ def test_outside_the_aws_partition_both_forms_of_the_service_are_taken_and_no_ar
     assert "arn:aws:" not in json.dumps(document)
 
 
-# --- why not ---
+# --- omitted statements ---
 
 NO_KEY = "AWS managed key: no grant needed"
 NO_SUPERUSER = "no SuperuserSecretId"
@@ -261,7 +263,7 @@ IN_VPC = ("ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode")
 
 
 @pytest.mark.parametrize(
-    ("log_fields", "profile", "reasons"),
+    ("state", "profile", "reasons"),
     [
         (
             state(),
@@ -283,20 +285,20 @@ IN_VPC = ("ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode")
         ),
     ],
 )
-def test_a_kind_of_statement_that_is_left_out_says_why(
-    log_fields: State, profile: str, reasons: dict[str, str]
-) -> None:
-    statements_by_type = policy.statements_by_type(log_fields, profile)
+def test_an_omitted_statement_type_has_a_reason(state: State, profile: str, reasons: dict[str, str]) -> None:
+    statements_by_type = policy.statements_by_type(state, profile)
     assert {
-        kind.sid: kind.reason_omitted(log_fields) for kind, statements in statements_by_type if not statements
+        statement_type.sid: statement_type.reason_omitted(state)
+        for statement_type, statements in statements_by_type
+        if not statements
     } == reasons
 
 
-def test_what_is_always_there_has_no_reason_to_be_missing() -> None:
-    always = [kind for kind in policy.STATEMENTS if kind.when == "always"]
-    assert [(kind.sid, kind.reason_omitted(state())) for kind in always] == [
+def test_a_statement_type_that_is_always_present_has_no_reason_to_be_omitted() -> None:
+    always = [statement_type for statement_type in policy.STATEMENTS if statement_type.when == "always"]
+    assert [(statement_type.sid, statement_type.reason_omitted(state())) for statement_type in always] == [
         ("RotateSecret", ""),
         ("GeneratePassword", ""),
     ]
-    [read] = [kind for kind in policy.STATEMENTS if kind.sid == "ReadSuperuserSecret"]
+    [read] = [statement_type for statement_type in policy.STATEMENTS if statement_type.sid == "ReadSuperuserSecret"]
     assert read.reason_omitted(state(superuser=Secret(SUPERUSER, None))) == ""

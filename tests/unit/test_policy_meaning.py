@@ -1,6 +1,6 @@
-"""What the policies mean, judged by an evaluator of IAM policies that this project did not write: MiniStack's.
+"""The effect of the policies, as MiniStack evaluates it, an independent evaluator of IAM policies.
 
-Each request is one that AWS really makes, or that a function gone wrong would make, with its context keys.
+Each request is one that AWS makes, or that a faulty function would make, with its context keys.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ def through_secrets_manager(secret: str, suffix: str = "amazonaws.com") -> dict[
     }
 
 
-BY_THE_FUNCTION = {"lambda:SourceFunctionArn": FUNCTION}
+BY_FUNCTION_CODE = {"lambda:SourceFunctionArn": FUNCTION}
 ALL = state(
     Secret(SECRET, KEY),
     Secret(SECOND, None),
@@ -53,18 +53,18 @@ ALL = state(
 
 NEEDED = [
     *[
-        (f"secretsmanager:{action}", secret, BY_THE_FUNCTION)
+        (f"secretsmanager:{action}", secret, BY_FUNCTION_CODE)
         for action in ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
         for secret in (SECRET, SECOND)
     ],
-    ("secretsmanager:GetRandomPassword", "*", BY_THE_FUNCTION),
+    ("secretsmanager:GetRandomPassword", "*", BY_FUNCTION_CODE),
     ("kms:Decrypt", KEY, through_secrets_manager(SECRET)),
     ("kms:GenerateDataKey", KEY, through_secrets_manager(SECRET)),
-    ("secretsmanager:GetSecretValue", SUPERUSER, BY_THE_FUNCTION),
-    ("secretsmanager:DescribeSecret", SUPERUSER, BY_THE_FUNCTION),
+    ("secretsmanager:GetSecretValue", SUPERUSER, BY_FUNCTION_CODE),
+    ("secretsmanager:DescribeSecret", SUPERUSER, BY_FUNCTION_CODE),
     ("kms:Decrypt", SUPERUSER_KEY, through_secrets_manager(SUPERUSER)),
-    ("rds:DescribeDBClusters", CLUSTER, BY_THE_FUNCTION),
-    # Lambda's own management of the interfaces, before the function exists and after it is gone.
+    ("rds:DescribeDBClusters", CLUSTER, BY_FUNCTION_CODE),
+    # Lambda manages the interfaces before the function exists and after it is deleted.
     ("ec2:CreateNetworkInterface", INTERFACE, {}),
     ("ec2:DeleteNetworkInterface", INTERFACE, {}),
     ("ec2:DescribeNetworkInterfaces", "*", {}),
@@ -74,12 +74,14 @@ NEEDED = [
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize(("action", "resource", "context"), NEEDED)
-def test_what_rotation_needs_is_allowed(profile: str, action: str, resource: str, context: dict[str, Any]) -> None:
+def test_requests_that_rotation_needs_are_allowed(
+    profile: str, action: str, resource: str, context: dict[str, Any]
+) -> None:
     assert decision(ALL, profile, action, resource, **context) == "Allow"
 
 
 NOT_NEEDED = [
-    # Other secrets, and more than reading the superuser's.
+    # Other secrets, and other actions on the secrets.
     ("secretsmanager:GetSecretValue", OTHER_SECRET, {}),
     ("secretsmanager:GetSecretValue", SECRET + "x", {}),
     ("secretsmanager:GetSecretValue", "*", {}),
@@ -89,7 +91,7 @@ NOT_NEEDED = [
     ("secretsmanager:UpdateSecret", SECRET, {}),
     ("secretsmanager:PutResourcePolicy", SECRET, {}),
     ("secretsmanager:ListSecrets", "*", {}),
-    # Other keys, and more than using this one.
+    # Other keys, and other actions on the keys.
     ("kms:Decrypt", OTHER_KEY, through_secrets_manager(SECRET)),
     ("kms:Encrypt", KEY, through_secrets_manager(SECRET)),
     ("kms:DescribeKey", KEY, {}),
@@ -104,7 +106,7 @@ NOT_NEEDED = [
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize(("action", "resource", "context"), NOT_NEEDED)
-def test_nothing_else_is_allowed(profile: str, action: str, resource: str, context: dict[str, Any]) -> None:
+def test_other_requests_are_not_allowed(profile: str, action: str, resource: str, context: dict[str, Any]) -> None:
     assert decision(ALL, profile, action, resource, **context) == "ImplicitDeny"
 
 
@@ -125,14 +127,14 @@ MISUSED_KEYS = [
 
 @pytest.mark.parametrize("action", ["kms:Decrypt", "kms:GenerateDataKey"])
 @pytest.mark.parametrize(("how", "context"), MISUSED_KEYS)
-def test_strict_lets_the_key_be_used_only_by_secrets_manager_for_its_secrets(
+def test_a_strict_policy_allows_the_key_only_through_secrets_manager_for_its_secrets(
     how: str, action: str, context: dict[str, str]
 ) -> None:
     assert decision(ALL, "Strict", action, KEY, **context) == "ImplicitDeny", how
     assert decision(ALL, "Documented", action, KEY, **context) == "Allow", "the guide's statement has no condition"
 
 
-def test_strict_keeps_apart_the_secrets_that_share_a_key() -> None:
+def test_a_strict_policy_separates_the_secrets_that_share_a_key() -> None:
     shared = state(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY))
     assert decision(shared, "Strict", "kms:Decrypt", KEY, **through_secrets_manager(SUPERUSER)) == "Allow"
     assert decision(shared, "Strict", "kms:GenerateDataKey", KEY, **through_secrets_manager(SECRET)) == "Allow"
@@ -142,19 +144,19 @@ def test_strict_keeps_apart_the_secrets_that_share_a_key() -> None:
 
 
 @pytest.mark.parametrize("action", policy.NETWORK_INTERFACE_ACTIONS)
-def test_strict_keeps_network_interfaces_from_the_functions_code(action: str) -> None:
-    assert decision(ALL, "Strict", action, INTERFACE, **BY_THE_FUNCTION) == "Deny"
-    assert decision(ALL, "Documented", action, INTERFACE, **BY_THE_FUNCTION) == "Allow", "the guide has no Deny"
+def test_a_strict_policy_denies_network_interface_actions_to_the_function_code(action: str) -> None:
+    assert decision(ALL, "Strict", action, INTERFACE, **BY_FUNCTION_CODE) == "Deny"
+    assert decision(ALL, "Documented", action, INTERFACE, **BY_FUNCTION_CODE) == "Allow", "the guide has no Deny"
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("action", policy.NETWORK_INTERFACE_ACTIONS)
-def test_outside_a_vpc_nobody_manages_network_interfaces(profile: str, action: str) -> None:
+def test_outside_a_vpc_no_network_interface_action_is_allowed(profile: str, action: str) -> None:
     outside = dataclasses.replace(ALL, in_vpc=False)
     assert decision(outside, profile, action, INTERFACE) == "ImplicitDeny"
 
 
 @pytest.mark.parametrize("suffix", ["amazonaws.com", "amazonaws.com.cn"])
-def test_in_china_the_key_serves_secrets_manager_under_both_of_its_names(suffix: str) -> None:
+def test_in_china_the_key_is_allowed_through_both_names_of_secrets_manager(suffix: str) -> None:
     china = dataclasses.replace(ALL, dns_suffix="amazonaws.com.cn")
     assert decision(china, "Strict", "kms:Decrypt", KEY, **through_secrets_manager(SECRET, suffix)) == "Allow"

@@ -1,4 +1,4 @@
-"""Which properties are valid, and the error messages for those that are not."""
+"""Validation of the properties, and its error messages."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from rotation_role_policy.properties import EXACTLY_ONE_OF, PROPERTIES, REQUIRES
 SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/db-AbCdEf"
 
 
-def test_the_defaults_are_the_contracts() -> None:
+def test_optional_properties_have_the_defaults_of_the_contract() -> None:
     declared = parse_properties({"ServiceToken": "arn:aws:lambda:x", "ServiceTimeout": "600", "SecretId": "prod/db"})
     assert declared.secret_ids == ("prod/db",)
     assert declared.rotation_lambda_arn is None
@@ -25,7 +25,7 @@ def test_the_defaults_are_the_contracts() -> None:
 
 
 @pytest.mark.parametrize(("value", "expected"), [("0", 0), ("60", 60), (7, 7), (7.0, 7), ("60.0", 60)])
-def test_a_number_may_come_as_a_string_and_with_a_fraction_of_nothing(value: Any, expected: int) -> None:
+def test_an_integer_can_be_a_string_and_can_have_a_zero_fraction(value: Any, expected: int) -> None:
     assert parse_properties({"SecretId": "db", "PropagationDelay": value}).propagation_delay == expected
 
 
@@ -40,14 +40,14 @@ def test_a_number_may_come_as_a_string_and_with_a_fraction_of_nothing(value: Any
         SECRET_ARN.replace("aws", "aws-cn", 1),
     ],
 )
-def test_a_secret_may_be_a_full_arn_a_partial_arn_or_a_name(secret_id: str) -> None:
+def test_a_secret_can_be_a_full_arn_a_partial_arn_or_a_name(secret_id: str) -> None:
     assert parse_properties({"SecretId": secret_id}).secret_ids == (secret_id,)
     assert parse_properties({"SecretIds": ["other", secret_id]}).secret_ids == ("other", secret_id)
     assert parse_properties({"SecretId": "db", "SuperuserSecretId": secret_id}).superuser_secret_id == secret_id
 
 
 @pytest.mark.parametrize(("name", "value"), [("SecretId", "db"), ("SecretIds", ["db"])])
-def test_a_secret_is_told_by_the_property_that_named_it(name: str, value: Any) -> None:
+def test_secret_property_is_the_name_of_the_given_property(name: str, value: Any) -> None:
     assert parse_properties({name: value}).secret_property == name
 
 
@@ -62,18 +62,18 @@ def test_a_secret_is_told_by_the_property_that_named_it(name: str, value: Any) -
         "arn:aws:lambda:eu-central-1:123456789012:function:rotate-db:$LATEST",
     ],
 )
-def test_a_function_may_be_a_name_or_an_arn_with_a_version_or_alias(function: str) -> None:
+def test_a_function_can_be_a_name_or_an_arn_with_a_version_or_alias(function: str) -> None:
     assert parse_properties({"SecretId": "db", "RotationLambdaARN": function}).rotation_lambda_arn == function
 
 
 @pytest.mark.parametrize(
     "role", ["role", "arn:aws:iam::123456789012:role/role", "arn:aws:iam::123456789012:role/a/b/role"]
 )
-def test_a_role_may_be_a_name_or_an_arn_with_a_path(role: str) -> None:
+def test_a_role_can_be_a_name_or_an_arn_with_a_path(role: str) -> None:
     assert parse_properties({"SecretId": "db", "RoleName": role}).role_name == role
 
 
-def test_a_role_with_a_long_path_and_a_wrong_name_is_refused_at_once() -> None:
+def test_a_role_with_a_long_path_and_an_invalid_name_is_rejected_quickly() -> None:
     # A pattern with exponential backtracking would never end.
     role = f"arn:aws:iam::123456789012:role/{'a/' * 240}?"
     with pytest.raises(RequestError, match="Give a role's name"):
@@ -91,13 +91,13 @@ def test_a_role_with_a_long_path_and_a_wrong_name_is_refused_at_once() -> None:
         ({"SubnetIds": ["subnet-1"], "Ipv6AllowedForDualStack": False}, ("subnet-1",)),
     ],
 )
-def test_a_vpc_config_is_that_of_a_lambda_function(vpc_config: Any, subnets: tuple[str, ...]) -> None:
+def test_vpc_config_has_the_members_of_a_lambda_function(vpc_config: Any, subnets: tuple[str, ...]) -> None:
     assert parse_properties({"SecretId": "db", "RoleName": "role", "VpcConfig": vpc_config}).subnet_ids == subnets
 
 
 DB: dict[str, Any] = {"SecretId": "db"}
-REFUSED: list[tuple[Any, str]] = [
-    # The words that must be in the last 240 characters of the reason.
+INVALID_PROPERTIES: list[tuple[Any, str]] = [
+    # Properties, and words that the error message must have.
     ([], "ResourceProperties is not an object"),
     ({}, "Exactly one of SecretId and SecretIds is required, but neither is given."),
     ({"SecretId": "a", "SecretIds": ["b"]}, "Exactly one of SecretId and SecretIds is required, but both are given."),
@@ -161,12 +161,12 @@ REFUSED: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("properties", "words"), REFUSED)
-def test_what_is_refused_is_told_by_name_value_and_remedy(properties: Any, words: str) -> None:
-    with pytest.raises(RequestError) as refused:
+@pytest.mark.parametrize(("properties", "words"), INVALID_PROPERTIES)
+def test_the_error_for_invalid_properties_has_name_value_and_remedy(properties: Any, words: str) -> None:
+    with pytest.raises(RequestError) as rejected:
         parse_properties(properties)
-    assert words in str(refused.value)
-    assert len(str(refused.value)) <= 240
+    assert words in str(rejected.value)
+    assert len(str(rejected.value)) <= 240
 
 
 @pytest.mark.parametrize(
@@ -185,22 +185,22 @@ def test_what_is_refused_is_told_by_name_value_and_remedy(properties: Any, words
         ),
     ],
 )
-def test_what_does_not_go_together_is_told_with_the_way_out_and_nothing_else(properties: Any, reason: str) -> None:
-    with pytest.raises(RequestError) as refused:
+def test_the_error_for_conflicting_properties_has_only_the_problem_and_the_remedy(properties: Any, reason: str) -> None:
+    with pytest.raises(RequestError) as rejected:
         parse_properties(properties)
-    assert str(refused.value) == reason
+    assert str(rejected.value) == reason
 
 
 @pytest.mark.parametrize("name", [row.name for row in PROPERTIES if row.type != "CloudFormation"])
 @pytest.mark.parametrize("value", [None, 1.5, "x" * 5000 + "\x00", [{}], [[]], {"a": {"b": "c" * 5000}}, "ü", "\u202e"])
-def test_no_value_whatever_makes_anything_but_a_short_refusal(name: str, value: Any) -> None:
+def test_the_error_for_any_invalid_value_is_short_and_printable_ascii(name: str, value: Any) -> None:
     try:
         parse_properties({"SecretId": "db", name: value})
-    except RequestError as refused:
-        assert len(str(refused)) <= 240
-        assert name in str(refused)
-        assert str(refused).isascii()
-        assert str(refused).isprintable()
+    except RequestError as rejected:
+        assert len(str(rejected)) <= 240
+        assert name in str(rejected)
+        assert str(rejected).isascii()
+        assert str(rejected).isprintable()
     else:
         assert name == "Triggers"
 
@@ -210,18 +210,18 @@ def test_no_value_whatever_makes_anything_but_a_short_refusal(name: str, value: 
         st.text() | st.sampled_from([row.name for row in PROPERTIES]), st.text() | st.none() | st.lists(st.text())
     )
 )
-def test_any_properties_are_declared_or_refused(properties: dict[str, Any]) -> None:
+def test_any_properties_are_parsed_or_rejected(properties: dict[str, Any]) -> None:
     try:
         declared = parse_properties(properties)
-    except RequestError as refused:
-        assert len(str(refused)) <= 240
+    except RequestError as rejected:
+        assert len(str(rejected)) <= 240
     else:
         assert declared.secret_ids
         assert not any(set("*?$") & set(secret) for secret in declared.secret_ids)
 
 
 @given(st.dictionaries(st.text(), st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)))
-def test_triggers_hold_anything_and_change_nothing(triggers: dict[str, Any]) -> None:
+def test_triggers_accept_any_value_and_do_not_change_the_parsed_properties(triggers: dict[str, Any]) -> None:
     assert parse_properties({"SecretId": "db", "Triggers": triggers}) == parse_properties({"SecretId": "db"})
 
 

@@ -1,4 +1,4 @@
-"""From properties to the whole document: every spelling of a key, with everything else that a policy follows from."""
+"""Whole documents for combinations of properties, with every form of a key ID."""
 
 import itertools
 from typing import Any
@@ -13,22 +13,22 @@ from tests.unit.test_policy import KEEP, MANAGE, PASSWORD, key_statement, rotate
 
 CLUSTER = f"arn:aws:rds:{REGION}:{ACCOUNT}:cluster:prod"
 ARN_OF_ALIASES = f"arn:aws:kms:{REGION}:{ACCOUNT}:"
-SPELLINGS = ("none", "alias-of-aws", "alias-arn-of-aws", "id", "arn", "alias", "alias-arn")
-CUSTOMER_MANAGED = SPELLINGS[3:]
+KEY_ID_FORMS = ("none", "alias-of-aws", "alias-arn-of-aws", "id", "arn", "alias", "alias-arn")
+CUSTOMER_MANAGED = KEY_ID_FORMS[3:]
 SUPERUSERS = ("none", "default-key", "own-key", "same-key", "managed")
 PROFILES = ("Strict", "Documented")
 COMBINATIONS = list(
-    itertools.product(SPELLINGS, SUPERUSERS, ("1", "2"), ("outside", "inside"), ("inspected", "declared"), PROFILES)
+    itertools.product(KEY_ID_FORMS, SUPERUSERS, ("1", "2"), ("outside", "inside"), ("inspected", "declared"), PROFILES)
 )
 
 
 @pytest.fixture(scope="module")
 def arns(shared_account: Account) -> dict[str, str]:
-    """Return the full ARNs of the account's keys and secrets by name. A secret's name says how its key is given."""
+    """Return the full ARNs of keys and secrets by name. The name of a secret tells the form of its key ID."""
     account = shared_account
     key, own_key = account.key(), account.key()
     account.client("kms").create_alias(AliasName="alias/mine", TargetKeyId=key)
-    spelt = {
+    key_ids = {
         "none": None,
         "alias-of-aws": "alias/aws/secretsmanager",
         "alias-arn-of-aws": f"{ARN_OF_ALIASES}alias/aws/secretsmanager",
@@ -38,9 +38,9 @@ def arns(shared_account: Account) -> dict[str, str]:
         "alias-arn": f"{ARN_OF_ALIASES}alias/mine",
     }
     arns = {"key": key, "own": own_key}
-    for spelling, key_id in spelt.items():
+    for key_id_form, key_id in key_ids.items():
         for number in (1, 2):
-            name = f"{spelling}-{number}"
+            name = f"{key_id_form}-{number}"
             arns[name] = account.secret(name, key_id)
     arns |= {"default-key": account.secret("default-key"), "own-key": account.secret("own-key", own_key)}
     arns |= {"same-key": account.secret("same-key", key), "managed": account.secret("managed", own_key)}
@@ -80,11 +80,11 @@ def aws(shared_account: Account) -> AlteredAws:
 
 
 @pytest.mark.parametrize("combination", COMBINATIONS, ids="-".join)
-def test_the_whole_document_follows_from_the_properties_and_what_aws_says(
+def test_the_document_follows_from_the_properties_and_the_responses_of_aws(
     aws: AlteredAws, arns: dict[str, str], combination: tuple[str, ...]
 ) -> None:
-    spelling, superuser, count, function, mode, profile = combination
-    names = [f"{spelling}-{number}" for number in ("1", "2")][: int(count)]
+    key_id_form, superuser, count, function, mode, profile = combination
+    names = [f"{key_id_form}-{number}" for number in ("1", "2")][: int(count)]
     properties: dict[str, Any] = {"SecretId": names[0]} if count == "1" else {"SecretIds": names}
     if superuser != "none":
         properties["SuperuserSecretId"] = superuser

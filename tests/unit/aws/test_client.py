@@ -245,7 +245,7 @@ def test_throttling_does_not_count_for_the_next_request(
 
 
 @pytest.mark.parametrize(("seconds", "pause"), [(1000, 26), (200, 20), (100, 10), (30, 4)])
-def test_a_throttled_request_pauses_for_a_tenth_of_the_remaining_time_except_for_the_first_pauses(
+def test_after_its_first_pauses_a_throttled_request_pauses_for_a_tenth_of_the_remaining_time(
     aws: WatchedAws, account: Account, bounds: list[tuple[float, float]], seconds: int, pause: float
 ) -> None:
     aws.begin_request(math.inf)
@@ -300,7 +300,7 @@ def test_botocore_itself_does_not_retry(aws: WatchedAws) -> None:
     assert (config.connect_timeout, config.read_timeout) == (3, 10)
 
 
-def test_the_action_of_a_method_is_that_of_iam(aws: WatchedAws) -> None:
+def test_iam_action_returns_the_iam_action_of_a_method(aws: WatchedAws) -> None:
     methods: list[Callable[..., Any]] = [
         aws.iam.get_role,
         aws.lambda_.get_function_configuration,
@@ -322,7 +322,7 @@ def test_a_client_is_built_once(aws: WatchedAws) -> None:
 
 
 @pytest.mark.parametrize("fault", [error("ConcurrentModification"), ReadTimeoutError(endpoint_url=URL)], ids=name)
-def test_a_limit_of_attempts_counts_each_failure_but_throttling(
+def test_a_limit_of_attempts_counts_each_failure_except_throttling(
     aws: WatchedAws, account: Account, fault: Exception
 ) -> None:
     account.faults["iam:GetRole"] = [fault, error("Throttling"), fault, error("Throttling"), fault, fault]

@@ -1,4 +1,4 @@
-"""How the command ends: the exit status, and what it prints, when it is stopped or cannot write."""
+"""The exit status and the output of a command that is interrupted or cannot write."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from tests import ROOT
 
 
 def process(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Another process, which imports only what the program needs."""
+    """Run a program in a separate process."""
     return subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"PYTHONPATH": f"{ROOT / 'handler'}:{ROOT / 'cli'}"} | environment,
@@ -24,7 +24,7 @@ def process(program: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
-def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_prints_nothing(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
@@ -33,7 +33,7 @@ def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     assert capfd.readouterr() == ("", "")
 
 
-def test_ctrl_c_of_a_real_process_is_quiet() -> None:
+def test_ctrl_c_in_a_separate_process_prints_nothing() -> None:
     program = """
 import os, signal, sys
 from rotation_role_policy_cli import main, schema
@@ -44,7 +44,7 @@ sys.exit(main.main(["schema"]))
     assert (stopped.returncode, stopped.stdout, stopped.stderr) == (130, "", "")
 
 
-def test_a_pipe_that_closes_while_a_page_is_printed_is_quiet(tmp_path: Path) -> None:
+def test_a_closed_pipe_prints_no_error(tmp_path: Path) -> None:
     program = """
 import os, sys
 from rotation_role_policy_cli import main
@@ -60,7 +60,7 @@ sys.exit(main.main(["preview", "--template", "template.yaml"]))
     assert (closed.returncode, closed.stderr) == (141, "")
 
 
-def test_an_unexpected_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_internal_error_prints_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     def fail() -> NoReturn:
         raise ValueError("of several\nlines")
 
@@ -83,9 +83,7 @@ def test_an_unexpected_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> 
         (["schema", "x"], "Got unexpected extra argument (x). Try 'rotation-role-policy schema --help'."),
     ],
 )
-def test_a_wrong_command_line_is_one_line_too(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_usage_error_prints_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(arguments) == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
@@ -93,7 +91,7 @@ def test_a_wrong_command_line_is_one_line_too(
 
 
 @pytest.mark.parametrize("arguments", [["schema"], ["--version"], ["preview", "--help"]])
-def test_what_asks_nobody_starts_without_rich_and_without_botocore(arguments: list[str]) -> None:
+def test_commands_without_aws_calls_do_not_import_boto3_botocore_and_rich(arguments: list[str]) -> None:
     program = f"""
 import sys
 from rotation_role_policy_cli import main
@@ -104,7 +102,7 @@ assert not {{"boto3", "botocore", "rich"}} & set(sys.modules)
     assert (started.returncode, started.stderr) == (0, "")
 
 
-def test_a_shell_completes_commands_options_and_values() -> None:
+def test_shell_completion_suggests_commands_options_and_values() -> None:
     program = "from rotation_role_policy_cli import main; main.main()"
     for words, expected in (
         ("rotation-role-policy p", "plain,preview\n"),

@@ -1,4 +1,4 @@
-"""The options of `preview` for the properties of the resource follow from the table of properties."""
+"""The options of `preview` that are generated from the table of properties."""
 
 from typing import Any
 
@@ -24,13 +24,13 @@ def names(option: PropertyOption) -> set[str]:
 
 
 @pytest.mark.parametrize("row", PROPERTIES, ids=lambda row: row.name)
-def test_each_property_has_an_option_unless_a_rule_leaves_it_out(row: Property) -> None:
+def test_each_property_has_an_option_unless_a_rule_excludes_it(row: Property) -> None:
     has_option = any(row.name in names(option) for option in property_options())
     assert has_option is is_option(row)
     assert has_option is (row.name not in ("ServiceToken", "ServiceTimeout", "PropagationDelay", "Triggers"))
 
 
-def test_each_option_says_which_property_it_sets() -> None:
+def test_the_help_of_each_option_names_its_property() -> None:
     helps = [option.help or "" for option in property_options()]
     assert [text.split(": ")[0] for text in helps] == [
         "SecretId, SecretIds",
@@ -45,7 +45,7 @@ def test_each_option_says_which_property_it_sets() -> None:
     assert "the user guide" in helps[5]
 
 
-def test_a_new_property_gets_its_option_by_itself() -> None:
+def test_a_new_property_gets_an_option_automatically() -> None:
     table = (
         *PROPERTIES,
         Property("MaximumAge", "Integer", "days", default=30, minimum=1, maximum=365),
@@ -86,7 +86,7 @@ def test_an_option_sets_its_property(arguments: list[str], expected: dict[str, A
     assert properties(*arguments) == expected
 
 
-def test_a_name_becomes_an_option() -> None:
+def test_the_name_of_an_option_is_derived_from_its_property() -> None:
     assert option_name("RotationLambdaARN") == "--rotation-lambda-arn"
     assert option_name("VpcConfig.Ipv6AllowedForDualStack") == "--vpc-config-ipv6-allowed-for-dual-stack"
 

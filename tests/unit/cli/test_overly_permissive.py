@@ -34,9 +34,9 @@ def findings(action: Any = READ, resource: Any = "*", **members: Any) -> list[Ov
          "arn:aws:secretsmanager:*:*:secret:${aws:PrincipalTag/team}/*"),
         ({"resource": None, "NotResource": "arn:aws:secretsmanager:*:*:secret:x-??????"}, [READ],
          "all but arn:aws:secretsmanager:*:*:secret:x-??????"),
-        # More than reading and writing its value: deleting it, letting others in.
+        # These actions also delete the secret and change its resource policy.
         ({"action": "secretsmanager:*", "resource": SECRET}, ["secretsmanager:*"], SECRET),
-        # The narrow statement's condition is worth nothing beside one without.
+        # A grant without a condition bypasses the condition of the least-privilege policy.
         ({"action": "kms:Decrypt", "resource": KEY}, ["kms:Decrypt"], KEY),
         ({"action": "kms:*"}, ["kms:*"], "*"),
     ],
@@ -50,13 +50,13 @@ def test_a_statement_that_grants_more_is_found(statement: dict[str, Any], action
     [
         {"Effect": "Deny"},
         {"resource": SECRET},
-        # The six random characters: one secret.
+        # The wildcards match the six random characters of one secret.
         {"resource": SECRET[:-6] + "??????"},
         {"resource": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:other/*"},
-        # Case counts in an ARN.
+        # ARNs are case-sensitive.
         {"resource": SECRET.upper() + "*"},
         {"action": "secretsmanager:ListSecrets"},
-        # Grants that can have no narrower resource are no matter of breadth.
+        # Actions that support no narrower resource are not reported.
         {"action": ["secretsmanager:GetRandomPassword", "ec2:*"]},
         {"action": None, "NotAction": ["secretsmanager:*", "kms:*"]},
         {"resource": None, "NotResource": [SECRET, KEY]},
@@ -66,13 +66,13 @@ def test_a_statement_that_does_not_grant_more_is_not_found(statement: dict[str, 
     assert findings(**statement) == []
 
 
-def test_a_grant_with_a_condition_is_marked() -> None:
+def test_a_grant_with_a_condition_is_marked_as_conditional() -> None:
     condition = {"StringEquals": {"aws:PrincipalTag/team": "db"}}
     assert findings(Condition=condition) == [OverlyPermissiveGrant("it", (READ,), "*", is_conditional=True)]
     assert findings(READ, SECRET, Condition=condition) == []
 
 
-def test_another_condition_on_the_same_key_is_overly_permissive_and_the_same_is_not() -> None:
+def test_a_different_condition_on_the_same_key_is_overly_permissive() -> None:
     [own] = [statement["Condition"] for statement in DOCUMENT["Statement"] if "Condition" in statement]
     other_condition = {"StringLike": {"kms:ViaService": "secretsmanager.*"}}
     assert findings("kms:Decrypt", KEY, Condition=other_condition) == [
@@ -81,7 +81,7 @@ def test_another_condition_on_the_same_key_is_overly_permissive_and_the_same_is_
     assert findings("kms:Decrypt", KEY, Condition=own) == []
 
 
-def test_each_policy_and_each_pattern_is_one_finding() -> None:
+def test_each_policy_and_each_resource_pattern_has_one_finding() -> None:
     statements = [
         {"Effect": "Allow", "Action": READ, "Resource": "*"},
         {"Effect": "Allow", "Action": "secretsmanager:Put*", "Resource": "arn:aws:secretsmanager:*"},
@@ -94,6 +94,6 @@ def test_each_policy_and_each_pattern_is_one_finding() -> None:
     ]
 
 
-def test_the_guides_own_policy_does_not_exceed_itself() -> None:
+def test_the_policy_in_the_user_guide_is_not_overly_permissive_compared_with_itself() -> None:
     documented = policy.document(state(Secret(SECRET, None)), "Documented")
     assert find_overly_permissive(documented, {"it": documented}) == []

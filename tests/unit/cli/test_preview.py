@@ -1,4 +1,4 @@
-"""`rotation-role-policy preview`: the result is that of the provider, from read calls only."""
+"""`rotation-role-policy preview` returns the result of the provider and makes only read calls."""
 
 import json
 import logging
@@ -65,7 +65,7 @@ def secret(account: Account) -> str:
     return account.secret()
 
 
-# --- the same as the provider ---
+# --- agreement with the provider ---
 
 
 def test_the_json_is_the_document_that_the_provider_then_writes(preview: Preview, account: Account) -> None:
@@ -80,7 +80,7 @@ def test_the_json_is_the_document_that_the_provider_then_writes(preview: Preview
     assert (json.loads(result.out), result.status, result.err) == (account.policies()[OWN_POLICY], 2, "")
 
 
-def test_a_declared_function_and_the_documented_profile_are_previewed_too(preview: Preview, account: Account) -> None:
+def test_a_declared_function_and_the_documented_profile_can_be_previewed(preview: Preview, account: Account) -> None:
     account.role()
     account.secret()
     declared = ["--secret-id", "prod/db", "--role", "rotation-role", "--policy-profile", "Documented"]
@@ -104,7 +104,7 @@ def test_a_policy_that_is_up_to_date_is_unchanged(preview: Preview, account: Acc
     assert "Changes\n\n  None.\n" in result.out
 
 
-def test_a_secret_under_another_key_shows_as_a_difference(preview: Preview, account: Account, secret: str) -> None:
+def test_a_changed_key_is_shown_as_a_difference(preview: Preview, account: Account, secret: str) -> None:
     first, second = account.key(), account.key()
     account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=first)
     account.create(**PROPERTIES)
@@ -116,7 +116,7 @@ def test_a_secret_under_another_key_shows_as_a_difference(preview: Preview, acco
     assert "The policy would change." in result.out
 
 
-def test_the_policy_to_compare_with_can_be_named(preview: Preview, account: Account, secret: str) -> None:
+def test_policy_name_selects_the_policy_to_compare_with(preview: Preview, account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     assert preview(*BY_HAND, "--policy-name", "other").status == 2
     assert preview(*BY_HAND, "--policy-name", OWN_POLICY).status == 0
@@ -135,9 +135,7 @@ def test_the_policy_of_another_resource_on_the_same_role_is_not_compared(
 # --- the page ---
 
 
-def test_each_statement_has_its_reason_and_so_has_each_that_is_left_out(
-    preview: Preview, account: Account, secret: str
-) -> None:
+def test_each_granted_and_each_omitted_statement_has_a_reason(preview: Preview, account: Account, secret: str) -> None:
     superuser = account.secret("prod/superuser", key=(key := account.key()))
     out = preview(*BY_HAND, "--superuser-secret-id", "prod/superuser").out
     granted, left_out = out.split("Granted")[1].split("Left out")
@@ -168,9 +166,7 @@ def test_each_statement_has_its_reason_and_so_has_each_that_is_left_out(
     assert "The role does not have this policy yet. All of it is new." in out
 
 
-def test_the_deny_is_shown_as_a_denial_and_the_documented_profile_does_not_have_it(
-    preview: Preview, account: Account
-) -> None:
+def test_the_deny_statement_is_shown_only_for_the_strict_profile(preview: Preview, account: Account) -> None:
     account.function(account.role(), vpc=account.vpc())
     account.secret()
     strict = preview(*BY_HAND).out
@@ -181,7 +177,7 @@ def test_the_deny_is_shown_as_a_denial_and_the_documented_profile_does_not_have_
     assert "KeepNetworkInterfacesFromCode  the user guide's policy has no Deny" in documented
 
 
-def test_only_a_terminal_gets_colour_and_not_with_no_color_or_a_dumb_terminal(
+def test_colours_require_a_terminal_that_is_not_dumb_and_no_color_unset(
     preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "\033" not in preview(*BY_HAND).out
@@ -217,7 +213,7 @@ def test_only_a_terminal_shows_the_progress(preview: Preview, secret: str, monke
 def test_output_that_cannot_be_written_sets_the_exit_status(shell: str, status: str, message: str) -> None:
     program = f"{sys.executable} -c 'import sys, time; time.sleep(0.2); from rotation_role_policy_cli import main"
     program += '; sys.exit(main.main(["schema"]))\''
-    # Else each line is written at once, and there is nothing left to flush.
+    # With PYTHONUNBUFFERED, each line is written at once, and nothing is left to flush.
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     environment = buffered | {"PYTHONPATH": "handler:cli"}
     ran = subprocess.run(
@@ -248,11 +244,11 @@ def test_overly_permissive_policies_on_the_role_are_shown(preview: Preview, acco
     iam = account.client("iam")
     wide = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [wide]})
-    iam.put_role_policy(RoleName="rotation-role", PolicyName="theirs", PolicyDocument=document)
+    iam.put_role_policy(RoleName="rotation-role", PolicyName="other", PolicyDocument=document)
     arn = iam.create_policy(PolicyName="managed", PolicyDocument=document)["Policy"]["Arn"]
     iam.attach_role_policy(RoleName="rotation-role", PolicyArn=arn)
     out = preview(*BY_HAND).out
-    assert '  ! the inline policy "theirs" allows secretsmanager:GetSecretValue on *.\n' in out
+    assert '  ! the inline policy "other" allows secretsmanager:GetSecretValue on *.\n' in out
     assert f"! the managed policy {arn} allows secretsmanager:GetSecretValue on *" in " ".join(out.split())
 
 
@@ -274,7 +270,7 @@ def test_a_note_says_which_key_could_not_be_inspected(preview: Preview, account:
     assert f"Note: key not inspected: kms:DescribeKey is denied ({key_arn})." in out
 
 
-# --- what the provider would refuse ---
+# --- errors that the provider would return ---
 
 
 def deny(simulation: dict[str, Any]) -> list[dict[str, Any]]:
@@ -285,9 +281,7 @@ def deny(simulation: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def test_access_that_would_be_blocked_is_a_refusal_below_the_policy(
-    preview: Preview, account: Account, secret: str
-) -> None:
+def test_blocked_access_is_shown_as_an_error_below_the_policy(preview: Preview, account: Account, secret: str) -> None:
     account.simulate = deny
     result = preview(*BY_HAND)
     assert result.status == 1
@@ -299,32 +293,28 @@ def test_access_that_would_be_blocked_is_a_refusal_below_the_policy(
     assert preview(*BY_HAND, "--access-check", "Off").status == 2
 
 
-def test_a_role_that_is_full_is_refused_as_the_provider_refuses_it(
-    preview: Preview, account: Account, secret: str
-) -> None:
+def test_a_full_role_has_the_same_error_as_in_the_provider(preview: Preview, account: Account, secret: str) -> None:
     text = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "x:" + "y" * 9_900, "Resource": "*"}]}
     document = json.dumps(text)
-    account.client("iam").put_role_policy(RoleName="rotation-role", PolicyName="theirs", PolicyDocument=document)
+    account.client("iam").put_role_policy(RoleName="rotation-role", PolicyName="other", PolicyDocument=document)
     assert inline_policy.size(text) < inline_policy.ROLE_LIMIT
     result = preview(*BY_HAND)
     assert (result.status, "Refused: The role" in result.out) == (1, True)
     assert account.create(**PROPERTIES)["Reason"] in " ".join(result.out.split())
 
 
-def test_the_access_check_comes_before_the_write_as_it_does_in_the_provider(
+def test_the_access_check_precedes_the_size_check_as_in_the_provider(
     preview: Preview, account: Account, secret: str
 ) -> None:
     text = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "x:" + "y" * 9_900, "Resource": "*"}]}
-    account.client("iam").put_role_policy(
-        RoleName="rotation-role", PolicyName="theirs", PolicyDocument=json.dumps(text)
-    )
+    account.client("iam").put_role_policy(RoleName="rotation-role", PolicyName="other", PolicyDocument=json.dumps(text))
     account.simulate = deny
     result = preview(*BY_HAND)
     assert (result.status, "Refused: AccessCheck: role" in result.out) == (1, True)
     assert account.create(**PROPERTIES)["Reason"] in " ".join(result.out.split())
 
 
-def test_more_secrets_than_a_response_has_room_for_are_refused(preview: Preview, account: Account, secret: str) -> None:
+def test_more_secrets_than_fit_into_a_response_are_rejected(preview: Preview, account: Account, secret: str) -> None:
     names = [f"prod/{'x' * 40}{number}" for number in range(45)]
     for name in names:
         account.secret(name)
@@ -357,7 +347,7 @@ def test_more_secrets_than_a_response_has_room_for_are_refused(preview: Preview,
         ([*BY_HAND, "--profile", "Documented"], {}, "The config profile (Documented) could not be found."),
     ],
 )  # fmt: skip
-def test_an_error_is_one_line_that_says_what_to_do(
+def test_an_error_is_one_line_with_a_remedy(
     preview: Preview, account: Account, secret: str, arguments: list[str], faults: dict[str, Exception], message: str
 ) -> None:
     account.faults |= {action: [fault] for action, fault in faults.items()}
@@ -367,7 +357,7 @@ def test_an_error_is_one_line_that_says_what_to_do(
     assert result.err.count("\n") == 1
 
 
-def test_without_a_region_the_error_says_how_to_give_it(
+def test_without_a_region_the_error_says_how_to_set_it(
     preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
@@ -377,9 +367,7 @@ def test_without_a_region_the_error_says_how_to_give_it(
     assert preview(*BY_HAND).status == 2
 
 
-def test_aws_region_counts_as_it_does_for_the_aws_cli(
-    preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_aws_region_is_used_as_by_the_aws_cli(preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "us-west-2")
     assert "the secret does not exist in us-west-2" in preview(*BY_HAND).err
     assert preview(*BY_HAND, "--region", REGION).status == 2
@@ -398,8 +386,8 @@ def test_throttled_calls_are_retried_for_a_limited_time(preview: Preview, accoun
 def test_an_endpoint_that_does_not_respond_suggests_a_wrong_region(
     preview: Preview, account: Account, secret: str
 ) -> None:
-    nobody = EndpointConnectionError(endpoint_url="https://sts.eu-centrl-1.amazonaws.com/")
-    account.faults["sts:GetCallerIdentity"] = [nobody] * 1000
+    unreachable = EndpointConnectionError(endpoint_url="https://sts.eu-centrl-1.amazonaws.com/")
+    account.faults["sts:GetCallerIdentity"] = [unreachable] * 1000
     err = preview(*BY_HAND).err
     assert err.endswith(
         "(sts:GetCallerIdentity failed with EndpointConnectionError). Check --region and your network.\n"
@@ -407,7 +395,9 @@ def test_an_endpoint_that_does_not_respond_suggests_a_wrong_region(
     assert sum(account.slept) <= PATIENCE_SECONDS
 
 
-def test_a_missing_ca_bundle_is_one_line_too(preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_ca_bundle_is_an_error_of_one_line(
+    preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise OSError("Could not find a suitable TLS CA certificate bundle, invalid path: /nowhere")
 
@@ -419,7 +409,7 @@ def test_a_missing_ca_bundle_is_one_line_too(preview: Preview, secret: str, monk
     )
 
 
-def test_an_internal_error_is_one_line_too(
+def test_an_internal_error_is_one_line(
     preview: Preview, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object) -> None:
@@ -520,7 +510,7 @@ def test_a_template_needs_no_stack_if_its_parameters_resolve_all_references(
     assert both.out == other_result.out
 
 
-def test_with_its_stack_the_resources_own_policy_is_compared(
+def test_with_a_stack_the_deployed_policy_of_the_resource_is_compared(
     preview: Preview, account: Account, secret: str, template: Callable[[str], str]
 ) -> None:
     file = template(FUNCTION)
@@ -544,7 +534,7 @@ def test_with_its_stack_the_resources_own_policy_is_compared(
     assert "The policy moves: it is written to this role, and removed from the role former-role when" in moved.out
 
 
-def test_what_fails_in_one_resource_does_not_hide_the_others(
+def test_an_error_in_one_resource_does_not_hide_the_others(
     preview: Preview, account: Account, secret: str, template: Callable[[str], str]
 ) -> None:
     text = (
@@ -576,7 +566,7 @@ def test_what_fails_in_one_resource_does_not_hide_the_others(
         (FUNCTION, ["--stack", "nobody"], "--stack nobody: eu-central-1 has no such stack."),
     ],
 )
-def test_a_template_that_cannot_be_used_is_one_line_too(
+def test_an_invalid_template_is_an_error_of_one_line(
     preview: Preview,
     account: Account,
     secret: str,
@@ -591,7 +581,7 @@ def test_a_template_that_cannot_be_used_is_one_line_too(
     assert message in result.err
 
 
-def test_a_missing_template_is_one_line_too(preview: Preview) -> None:
+def test_a_missing_template_is_an_error_of_one_line(preview: Preview) -> None:
     assert preview("--template", "nowhere.yaml").err == "error: nowhere.yaml: No such file or directory.\n"
 
 
@@ -604,7 +594,7 @@ Conditions:
 )
 
 
-def test_a_resource_whose_condition_is_false_is_left_out(
+def test_a_resource_whose_condition_is_false_is_omitted(
     preview: Preview, secret: str, template: Callable[[str], str]
 ) -> None:
     result = preview("--template", template(CONDITIONAL))
@@ -642,7 +632,7 @@ def deployed(account: Account, physical_ids: dict[str, str]) -> None:
     account.api_responses["cloudformation:ListStackResources"] = lambda _: {"StackResourceSummaries": resources}
 
 
-def test_loops_are_an_error_beside_the_other_resources(
+def test_loops_are_an_error_and_other_resources_are_still_previewed(
     preview: Preview, secret: str, template: Callable[[str], str]
 ) -> None:
     loop = '  Fn::ForEach::More: [Name, [A], { "P${Name}": { Type: Custom::RotationRolePolicy } }]\n'
@@ -653,7 +643,7 @@ def test_loops_are_an_error_beside_the_other_resources(
     )
 
 
-# --- which policy is this resource's ---
+# --- the policy to compare with ---
 
 
 def test_without_a_stack_the_policy_of_another_resource_is_not_compared(
@@ -680,7 +670,7 @@ def test_a_policy_that_only_reads_the_secret_or_has_wildcards_is_not_compared(
     assert 'the inline policy "Other-0123456789ab" allows secretsmanager:* on *' in result.out
 
 
-def test_of_several_likely_policies_the_equal_one_is_compared_and_otherwise_none(
+def test_of_several_candidate_policies_only_an_equal_one_is_compared(
     preview: Preview, account: Account, secret: str
 ) -> None:
     account.create(**PROPERTIES)
@@ -700,7 +690,7 @@ def test_of_several_likely_policies_the_equal_one_is_compared_and_otherwise_none
     )
 
 
-def test_a_policy_that_somebody_else_wrote_is_compared_completely(
+def test_a_policy_that_was_written_by_hand_is_compared_completely(
     preview: Preview, account: Account, secret: str
 ) -> None:
     account.create(**PROPERTIES)
@@ -714,10 +704,10 @@ def test_a_policy_that_somebody_else_wrote_is_compared_completely(
     assert '-      "Action": "x:y",\n' in preview(*BY_HAND, "--policy-name", "hand").out
 
 
-# --- what the provider would refuse, all together ---
+# --- limits and access checks across resources ---
 
 
-def test_policies_of_the_same_update_count_together(
+def test_policies_of_the_same_update_count_together_towards_the_limit(
     preview: Preview, account: Account, secret: str, template: Callable[[str], str]
 ) -> None:
     names = [f"prod/{'x' * 80}{number}" for number in range(15)]
@@ -732,18 +722,18 @@ def test_policies_of_the_same_update_count_together(
     result = preview("--template", template(text), "--json")
     assert result.status == 1
     assert len(json.loads(result.out)) == 6
-    refused = re.findall(r"error: (Policy\d): The role \"rotation-role\" is full", result.err)
+    rejected = re.findall(r"error: (Policy\d): The role \"rotation-role\" is full", result.err)
     # Each policy has about 2,600 characters, so three fit.
-    assert refused == ["Policy3", "Policy4", "Policy5"]
+    assert rejected == ["Policy3", "Policy4", "Policy5"]
 
 
 def test_a_note_says_that_the_provider_may_not_describe_secrets_of_other_accounts(
     preview: Preview, account: Account, secret: str
 ) -> None:
-    secret_arn = f"arn:aws:secretsmanager:{REGION}:999999999999:secret:theirs-AbCdEf"
+    secret_arn = f"arn:aws:secretsmanager:{REGION}:999999999999:secret:other-AbCdEf"
     own = {"ARN": secret, "Name": "prod/db"}
     account.api_responses["secretsmanager:DescribeSecret"] = lambda parameters: (
-        {"ARN": secret_arn, "Name": "theirs"} if parameters["SecretId"] == secret_arn else own
+        {"ARN": secret_arn, "Name": "other"} if parameters["SecretId"] == secret_arn else own
     )
     out = " ".join(preview(*BY_HAND, "--superuser-secret-id", secret_arn).out.split())
     assert (

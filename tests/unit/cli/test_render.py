@@ -44,7 +44,7 @@ def test_a_paragraph_wraps_between_words_and_keeps_its_indent() -> None:
     assert all(line.startswith("    word") and line == line.rstrip() for line in text.splitlines()[1:])
 
 
-def test_an_arn_is_never_broken() -> None:
+def test_an_arn_is_never_wrapped() -> None:
     assert f"{ARN}\n" in printed(Paragraph(f"The secret {ARN}", "  "))
     assert printed(Text(f'"{ARN}",')) == f'"{ARN}",\n'
     assert f'"Resource": "{ARN}"\n' in printed(json_text({"Resource": ARN}, "  "))
@@ -53,7 +53,7 @@ def test_an_arn_is_never_broken() -> None:
     )
 
 
-def test_text_of_aws_is_printed_as_it_is() -> None:
+def test_text_from_aws_is_printed_unchanged() -> None:
     text = "[bold]not markup[/bold] :smile: \\[x]"
     assert printed(Paragraph(text), Text(text)) == f"{text}\n{text}\n"
 
@@ -66,7 +66,7 @@ def test_a_difference_has_no_file_names_and_shows_gaps() -> None:
     ]  # fmt: skip
 
 
-def test_json_is_that_of_the_standard_library(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_the_format_of_the_standard_library(capsys: pytest.CaptureFixture[str]) -> None:
     data = {"Resource": [ARN, "ä"], "Effect": None}
     show_json(make_console(), data)
     assert capsys.readouterr().out == json.dumps(data, indent=2) + "\n"
@@ -79,6 +79,6 @@ def test_json_has_colours_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "\033[32m" in capsys.readouterr().out
 
 
-def test_an_error_is_one_line_however_long_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_error_is_printed_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     show_error(f"{ARN} {ARN} [red]")
     assert capsys.readouterr().err == f"error: {ARN} {ARN} [red]\n"

@@ -1,4 +1,4 @@
-"""The JSON Schema of the properties: what is checked in, and that it takes what the handler takes, both ways."""
+"""The JSON Schema of the properties: the generated file, and its agreement with the validation in the handler."""
 
 import json
 import re
@@ -15,23 +15,24 @@ from rotation_role_policy.properties import PROPERTIES, Property, parse_properti
 from rotation_role_policy_cli import main, schema
 from tests import ROOT
 from tests.model.test_bad_input import DAMAGED_PROPERTIES, JSON, TEXT
-from tests.unit.test_properties import REFUSED
+from tests.unit.test_properties import INVALID_PROPERTIES
 
 VALIDATOR = jsonschema.Draft7Validator(schema.schema())
 MANY = settings(max_examples=12 * settings().max_examples)
-"""These are cheap."""
+"""More examples than usual, because each example is cheap."""
 
 
-def by_the_schema(properties: Any) -> bool:
-    """Whether the schema takes the properties, with a ServiceToken.
+def is_valid_in_schema(properties: Any) -> bool:
+    """Return whether the schema accepts the properties with a ServiceToken.
 
-    The schema demands one and the handler does not: without one, CloudFormation never gets as far as the handler.
+    The schema requires a ServiceToken. The handler does not, because CloudFormation calls no handler without one.
     """
     with_token = {"ServiceToken": "arn"} | properties if isinstance(properties, dict) else properties
     return bool(VALIDATOR.is_valid(with_token))
 
 
-def by_the_handler(properties: Any) -> bool:
+def is_valid_in_handler(properties: Any) -> bool:
+    """Return whether the handler accepts the properties."""
     try:
         parse_properties(properties)
     except RequestError:
@@ -42,12 +43,12 @@ def by_the_handler(properties: Any) -> bool:
 # --- the file --------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_prints_what_the_table_makes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_the_schema_that_is_generated_from_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["schema"]) == 0
     assert capsys.readouterr().out == schema.text() == schema.FILE.read_text()
 
 
-def test_it_is_a_schema_and_tells_of_every_property() -> None:
+def test_the_schema_is_valid_and_describes_every_property() -> None:
     jsonschema.Draft7Validator.check_schema(schema.schema())
     parsed_schema = json.loads(schema.text())
     assert parsed_schema["$schema"] == VALIDATOR.META_SCHEMA["$schema"]
@@ -59,42 +60,42 @@ def test_it_is_a_schema_and_tells_of_every_property() -> None:
             assert parsed_schema["properties"][row.name]["properties"][member.name]["description"] == member.description
 
 
-def test_its_patterns_are_read_by_javascript_too() -> None:
+def test_the_patterns_have_no_python_specific_syntax() -> None:
     patterns = re.findall(r'"pattern": (".*")', schema.text())
     assert len(patterns) == len([row for row in PROPERTIES if row.pattern or row.type == "Integer"])
     for pattern in map(json.loads, patterns):
         assert pattern.startswith("^(")
         assert pattern.endswith(r")$(?!\n)")
-        # Python's own syntax: named groups and inline flags, \A and \Z, possessive quantifiers.
+        # These are specific to Python: named groups and inline flags, \A and \Z, possessive quantifiers.
         assert not re.search(r"\(\?|\\[A-Za-z]|[*+?}]\+", pattern.removesuffix(r"$(?!\n)"))
 
 
-def test_it_demands_the_service_token_which_the_handler_leaves_to_cloudformation() -> None:
+def test_the_schema_requires_the_service_token_and_the_handler_does_not() -> None:
     properties = {"SecretId": "db"}
-    assert by_the_handler(properties)
+    assert is_valid_in_handler(properties)
     assert not VALIDATOR.is_valid(properties)
     assert VALIDATOR.is_valid(properties | {"ServiceToken": "arn"})
 
 
-# --- both ways -------------------------------------------------------------------------------------------------------
+# --- agreement -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("properties", [properties for properties, _ in REFUSED])
-def test_what_the_handler_is_tested_to_refuse_the_schema_refuses(properties: Any) -> None:
-    assert not by_the_schema(properties)
+@pytest.mark.parametrize("properties", [properties for properties, _ in INVALID_PROPERTIES])
+def test_the_schema_rejects_properties_that_the_handler_rejects(properties: Any) -> None:
+    assert not is_valid_in_schema(properties)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "events").glob("*.json")), ids=lambda path: path.stem)
-def test_the_events_properties_are_taken_by_both_or_by_none(path: Path) -> None:
+def test_schema_and_handler_agree_on_the_properties_of_the_events(path: Path) -> None:
     event = json.loads(path.read_text())
     for name in ("ResourceProperties", "OldResourceProperties"):
         if name in event:
-            assert by_the_schema(event[name]) == by_the_handler(event[name])
-            assert by_the_schema(event[name]) or path.stem in ("delete-failed-create", "create-wrong-role")
+            assert is_valid_in_schema(event[name]) == is_valid_in_handler(event[name])
+            assert is_valid_in_schema(event[name]) or path.stem in ("delete-failed-create", "create-wrong-role")
 
 
 def well_formed(row: Property) -> st.SearchStrategy[Any]:
-    """Values of a row that both have to take."""
+    """Generate values of a row that the schema and the handler accept."""
     if row.type == "List of String":
         return st.lists(_text(row), min_size=row.minimum, max_size=3)
     if row.type == "Integer":
@@ -117,8 +118,8 @@ def _text(row: Property) -> st.SearchStrategy[str]:
     return st.text(min_size=1, max_size=3)
 
 
-def nearly(value: Any) -> st.SearchStrategy[Any]:
-    """Values that are almost this one: a character more or less, another type, one member spoilt."""
+def almost(value: Any) -> st.SearchStrategy[Any]:
+    """Generate values that differ slightly from this value: in a character, in the type, or in one member."""
     if isinstance(value, str) and value:
         places = st.integers(0, len(value))
         odd = st.sampled_from(["\n", "*", " ", "/", ":", "$", "-", ".", ".0", "0", "ü", "\u0661"])
@@ -128,8 +129,8 @@ def nearly(value: Any) -> st.SearchStrategy[Any]:
             st.sampled_from([[value], {"Ref": value}, value.lower(), value + "\n", value * 60]),
         )
     if isinstance(value, list):
-        spoilt = nearly(value[0]).map(lambda item: [*value[1:], item]) if value else st.just([""])
-        return spoilt | st.sampled_from([[], [*value, None], ",".join(map(str, value))])
+        damaged = almost(value[0]).map(lambda item: [*value[1:], item]) if value else st.just([""])
+        return damaged | st.sampled_from([[], [*value, None], ",".join(map(str, value))])
     if isinstance(value, dict):
         return st.dictionaries(TEXT | st.just("Subnets"), JSON, max_size=1).map(lambda members: value | members)
     if isinstance(value, bool):
@@ -145,7 +146,7 @@ WELL_FORMED_VALUES = st.fixed_dictionaries({}, optional={name: well_formed(row) 
 
 @st.composite
 def _properties(draw: st.DrawFn) -> dict[str, Any]:
-    """Properties of right values, with what goes together as it may come: right, wrong, nearly right."""
+    """Generate properties with valid values. Some have an invalid combination or one almost valid value."""
     properties: dict[str, Any] = draw(WELL_FORMED_VALUES)
     if draw(st.booleans()):
         secret = draw(st.sampled_from(["SecretId", "SecretIds"]))
@@ -154,7 +155,7 @@ def _properties(draw: st.DrawFn) -> dict[str, Any]:
         properties.pop("VpcConfig" if "RoleName" not in properties else "RotationLambdaARN", None)
     if draw(st.booleans()) and properties:
         name = draw(st.sampled_from(sorted(properties)))
-        properties[name] = draw(nearly(properties[name]))
+        properties[name] = draw(almost(properties[name]))
     return properties
 
 
@@ -165,31 +166,31 @@ def _properties(draw: st.DrawFn) -> dict[str, Any]:
 @example({"SecretId": "db", "PropagationDelay": "0000000060.0"})
 @example({"SecretId": "db\n"})
 @example({"SecretIds": ["db"], "RoleName": "r", "VpcConfig": {"Ipv6AllowedForDualStack": 1}})
-def test_well_formed_and_nearly_well_formed_properties_are_taken_by_both_or_by_none(properties: dict[str, Any]) -> None:
-    assert by_the_schema(properties) == by_the_handler(properties)
+def test_schema_and_handler_agree_on_valid_and_almost_valid_properties(properties: dict[str, Any]) -> None:
+    assert is_valid_in_schema(properties) == is_valid_in_handler(properties)
 
 
 @MANY
 @given(DAMAGED_PROPERTIES | JSON)
-def test_damaged_properties_are_taken_by_both_or_by_none(properties: Any) -> None:
-    assert by_the_schema(properties) == by_the_handler(properties)
+def test_schema_and_handler_agree_on_damaged_properties(properties: Any) -> None:
+    assert is_valid_in_schema(properties) == is_valid_in_handler(properties)
 
 
-def test_the_generated_properties_are_of_both_kinds() -> None:
-    """Without this, an agreement on nothing but refusals would pass."""
-    kinds = []
+def test_the_generated_properties_include_valid_and_invalid_ones() -> None:
+    """Otherwise, the tests of agreement could pass with invalid properties only."""
+    are_valid = []
 
     @settings(max_examples=200)
     @given(_properties())
     def count(properties: dict[str, Any]) -> None:
-        kinds.append(by_the_handler(properties))
+        are_valid.append(is_valid_in_handler(properties))
 
     count()
-    assert 0.15 < sum(kinds) / len(kinds) < 0.85
+    assert 0.15 < sum(are_valid) / len(are_valid) < 0.85
 
 
 @pytest.mark.parametrize("number", range(-1, 62))
-def test_every_delay_in_every_form_is_taken_by_both_or_by_none(number: int) -> None:
+def test_schema_and_handler_agree_on_every_form_of_a_propagation_delay(number: int) -> None:
     for form in (number, float(number), str(number), f"{number}.0", f"{number:09}", f"{number:010}", f"{number}.", ""):
         properties = {"SecretId": "db", "PropagationDelay": form}
-        assert by_the_schema(properties) == by_the_handler(properties), form
+        assert is_valid_in_schema(properties) == is_valid_in_handler(properties), form

@@ -1,4 +1,4 @@
-"""References in a template: each intrinsic function with values, and references that cannot be resolved."""
+"""References in a template: values of intrinsic functions, and references that cannot be resolved."""
 
 import re
 from collections.abc import Callable
@@ -54,8 +54,8 @@ class KnownAws(CallerAws):
             "Unfinished": ("SecretsManager::Secret", ""),
         }
         summaries = [
-            {"LogicalResourceId": name, "ResourceType": f"AWS::{kind}", "PhysicalResourceId": physical_id}
-            for name, (kind, physical_id) in resources.items()
+            {"LogicalResourceId": name, "ResourceType": f"AWS::{resource_type}", "PhysicalResourceId": physical_id}
+            for name, (resource_type, physical_id) in resources.items()
         ]
         owner = {"MasterUserSecret": {"SecretArn": DATABASE_SECRET}}
         self.responses: dict[tuple[str, str], Any] = {
@@ -155,7 +155,7 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
 
 
 @pytest.mark.parametrize(
-    ("value", "stands_for"),
+    ("value", "expected"),
     [
         ("plain", "plain"),
         ("2026-11-24", "2026-11-24"),
@@ -209,12 +209,12 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
         ("!Sub '${AWS::Partition}:${AWS::AccountId}'", f"aws:{ACCOUNT}"),
     ],
 )  # fmt: skip
-def test_a_reference_stands_for(tmp_path: Path, value: str, stands_for: Any) -> None:
-    if stands_for is TemplateError:
+def test_a_reference_resolves_to_its_value(tmp_path: Path, value: str, expected: Any) -> None:
+    if expected is TemplateError:
         with pytest.raises(TemplateError):
             resolved(tmp_path, value)
     else:
-        assert resolved(tmp_path, value) == stands_for
+        assert resolved(tmp_path, value) == expected
 
 
 @pytest.mark.parametrize(
@@ -264,20 +264,20 @@ def test_a_reference_that_cannot_be_resolved_is_an_error(tmp_path: Path, value: 
     assert str(unresolved.value).startswith(message)
 
 
-def test_parameters_of_the_user_come_before_those_of_the_stack(tmp_path: Path) -> None:
+def test_parameters_of_the_user_override_those_of_the_stack(tmp_path: Path) -> None:
     assert resolved(tmp_path, "!Ref Name", Name="given") == "given"
     assert resolved(tmp_path, "!Ref Hidden", Hidden="given") == "given"
     assert resolved(tmp_path, "!Ref Name", deployed=False) == "by-default"
 
 
-def test_without_a_stack_a_resource_is_not_known(tmp_path: Path) -> None:
+def test_without_a_stack_a_reference_to_a_resource_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         TemplateError, match=r"SecretId: the resource Secret is not known without the stack\. Give --stack\."
     ):
         resolved(tmp_path, "!Ref Secret", deployed=False)
 
 
-def test_json_may_be_indented_by_tabs(tmp_path: Path) -> None:
+def test_json_can_be_indented_with_tabs(tmp_path: Path) -> None:
     file = tmp_path / "template.json"
     file.write_text('{\n\t"Resources": {\n\t\t"A": {"Type": "Custom::RotationRolePolicy"}\n\t}\n}')
     assert load(file) == {"Resources": {"A": {"Type": "Custom::RotationRolePolicy"}}}
@@ -301,7 +301,7 @@ def test_a_file_that_is_not_a_template_is_an_error(tmp_path: Path, text: str, me
         load(file)
 
 
-def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+def test_a_file_can_start_with_a_byte_order_mark(tmp_path: Path) -> None:
     file = tmp_path / "template.yaml"
     file.write_text("Resources: { Ärger: { Type: A } }", encoding="utf-8-sig")
     assert load(file) == {"Resources": {"Ärger": {"Type": "A"}}}
@@ -318,7 +318,7 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
         ("PropagationDelay: !Ref Needed", {}),
         ("PropagationDelay: !Ref Number", {"PropagationDelay": "3"}),
         ("VpcConfig: { SubnetIds: [a], SecurityGroupIds: [!Ref Nobody] }", {"VpcConfig": {"SubnetIds": ["a"]}}),
-        # Only whether there is one affects the policy.
+        # Only the presence of a subnet affects the policy.
         ("VpcConfig: { SubnetIds: [!Ref Nobody] }", {"VpcConfig": {"SubnetIds": ["unknown"]}}),
         ("VpcConfig: { SubnetIds: [!Ref AWS::NoValue] }", {"VpcConfig": {"SubnetIds": []}}),
         ("VpcConfig: !If [IsNo, {}, !Ref AWS::NoValue]", {}),
@@ -345,15 +345,15 @@ def test_properties_that_are_not_an_object_are_an_error(tmp_path: Path, properti
         Template(aws, load(file), {}, None).resource("Policy")
 
 
-def test_loops_and_includes_that_may_create_such_resources_are_reported(tmp_path: Path) -> None:
+def test_loops_and_includes_that_can_create_a_rotation_role_policy_are_reported(tmp_path: Path) -> None:
     loop = "[Name, [A], { 'P${Name}': { Type: Custom::RotationRolePolicy } }]"
     file = tmp_path / "template.yaml"
     file.write_text(f"""
 Resources:
-  Fn::ForEach::Ours: {loop}
+  Fn::ForEach::Policies: {loop}
   Fn::ForEach::Others: {loop.replace("Custom::RotationRolePolicy", "AWS::SNS::Topic")}
   Fn::Transform: {{ Name: AWS::Include }}
 """)
     messages = Template(KnownAws(), load(file), {}, None).unexpanded
-    assert [message.split(" is not ")[0] for message in messages] == ["Fn::ForEach::Ours", "Fn::Transform"]
+    assert [message.split(" is not ")[0] for message in messages] == ["Fn::ForEach::Policies", "Fn::Transform"]
     assert "--template-stage Processed" in messages[0]

@@ -1,4 +1,4 @@
-"""One response to each request: its content, its log, and its time."""
+"""`CustomResource` sends one response to each request: content, log and timeouts."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ from tests.support.served import Served, failing
 # --- crhelper ---
 
 
-def test_none_of_crhelpers_clients_is_built_and_nothing_is_left_in_the_environment(
+def test_crhelper_builds_no_clients_and_leaves_the_environment_unchanged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(boto3, "client", failing(AssertionError("a client was built")))
@@ -45,9 +45,7 @@ def test_none_of_crhelpers_clients_is_built_and_nothing_is_left_in_the_environme
     assert os.environ["AWS_SAM_LOCAL"] == "outside"
 
 
-def test_a_delete_is_responded_to_without_crhelpers_two_minutes(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_delete_does_not_wait_for_cloudwatch_logs(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     # crhelper has bound its sleep at import.
     monkeypatch.setattr(CfnResource._wait_for_cwlogs, "__defaults__", (account.slept.append,))  # type: ignore[attr-defined]
     event = account.request("Delete", {}, PhysicalResourceId=f"uncreated-{LOGICAL_ID}")
@@ -55,19 +53,19 @@ def test_a_delete_is_responded_to_without_crhelpers_two_minutes(
     assert account.slept == []
 
 
-def test_keys_of_crhelpers_in_an_event_steer_nothing(served: Served) -> None:
+def test_crhelper_keys_in_an_event_are_ignored(served: Served) -> None:
     response = served.send(CrHelperPoll=True, CrHelperData={"x": "y"}, CrHelperRule="r", CrHelperPermission="p")
     assert response["Status"] == "SUCCESS"
     assert response["Data"] == {}
     assert not any(key.startswith("CrHelper") for key in served.events[0])
 
 
-def test_nothing_is_carried_over_between_warm_invocations(served: Served) -> None:
-    def generous() -> str:
+def test_warm_invocations_share_no_state(served: Served) -> None:
+    def with_extra_data() -> str:
         served.resource.Data["Extra"] = "x"
         return "role/policy"
 
-    served.result = generous
+    served.result = with_extra_data
     assert served.send()["Data"] == {"Extra": "x"}
     served.responses.clear()
     served.result = failing(RequestError("no"))
@@ -79,7 +77,7 @@ def test_nothing_is_carried_over_between_warm_invocations(served: Served) -> Non
 # --- the response ---
 
 
-def test_the_response_is_what_cloudformation_wants_where_it_wants_it(served: Served) -> None:
+def test_the_response_has_the_members_of_the_contract_and_goes_to_the_response_url(served: Served) -> None:
     def with_data() -> str:
         served.resource.Data["PolicyName"] = "policy"
         return "role/policy"
@@ -101,13 +99,15 @@ def test_the_response_is_what_cloudformation_wants_where_it_wants_it(served: Ser
 @pytest.mark.parametrize(
     ("path", "sent"), [("", "/"), ("/a%2Fb", "/a%2Fb"), ("?x=y", "/?x=y"), ("/a?x=%7C", "/a?x=%7C")]
 )
-def test_the_path_is_sent_as_it_was_signed(served: Served, path: str, sent: str) -> None:
+def test_the_path_of_the_response_url_is_sent_as_it_was_signed(served: Served, path: str, sent: str) -> None:
     host = served.responses.url.partition("/answer")[0]
     served.send(ResponseURL=host + path)
     assert served.responses.paths == [sent]
 
 
-def test_an_unexpected_failure_says_where_to_look(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_reason_of_an_internal_error_names_the_log_stream(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
     log.configure()
     served.result = failing(ZeroDivisionError("secret"))
     assert served.send()["Reason"] == (
@@ -119,7 +119,7 @@ def test_an_unexpected_failure_says_where_to_look(served: Served, capsys: pytest
     assert first["errorType"] == "ZeroDivisionError"
 
 
-def test_a_failure_of_aws_is_logged_in_its_own_words(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_has_the_error_message_of_aws(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     log.configure()
     served.result = failing(AwsApiError("iam:GetRole", "ServiceFailure", "down"))
     served.send()
@@ -130,14 +130,14 @@ def test_a_failure_of_aws_is_logged_in_its_own_words(served: Served, capsys: pyt
     )
 
 
-def test_crhelper_logs_nothing_of_its_own(served: Served) -> None:
+def test_crhelper_does_not_log(served: Served) -> None:
     assert served.resource._log_level == "WARNING"  # type: ignore[attr-defined]
     assert logging.getLogger("crhelper").level == logging.CRITICAL
     for name in ("boto3", "botocore"):
         assert logging.getLogger(name).level == logging.WARNING
 
 
-def test_each_response_counts_a_request_and_perhaps_a_failed_one(
+def test_each_response_counts_a_request_and_a_failure_counts_a_failed_request(
     served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log.configure()
@@ -180,22 +180,22 @@ def test_a_failed_request_is_counted_by_its_error_code(
     assert (last["message"], last["FailedRequests"], last["ErrorCode"]) == ("sending response", 1, error_code)
 
 
-def test_a_late_response_is_counted_as_out_of_time_whatever_the_handler_comes_to(
+def test_a_late_response_counts_as_deadline_exceeded_despite_a_later_error(
     served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log.configure()
 
-    def too_late() -> str:
+    def after_the_deadline() -> str:
         served.resource._timer.function()
         raise RequestError("no")
 
-    served.result = too_late
+    served.result = after_the_deadline
     served.send()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["ErrorCode"] for line in lines if line["message"] == "sending response"] == ["DeadlineExceeded"]
 
 
-def test_a_response_says_how_long_it_took_in_milliseconds(
+def test_the_log_of_a_response_has_its_duration_in_milliseconds(
     served: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log.configure()
@@ -208,7 +208,7 @@ def test_a_response_says_how_long_it_took_in_milliseconds(
     assert line["Duration"] == 2500
 
 
-def test_a_response_says_whether_the_function_was_just_started(
+def test_the_log_of_a_response_says_whether_there_was_a_cold_start(
     served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log.configure()
@@ -217,11 +217,11 @@ def test_a_response_says_whether_the_function_was_just_started(
     served.send()
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (first["ColdStarts"], second["ColdStarts"]) == (1, 0)
-    # What succeeds has not failed of anything.
+    # A request that succeeds has no error code.
     assert "ErrorCode" not in first
 
 
-def test_a_refusal_is_responded_to_in_full_without_control_characters(served: Served) -> None:
+def test_the_reason_of_a_failure_is_sent_in_full_without_control_characters(served: Served) -> None:
     served.result = failing(RequestError("first\nsecond\x00\x1b[31m\u2028" + "x" * 300))
     response = served.send()
     assert response["Status"] == "FAILED"
@@ -236,7 +236,7 @@ def test_a_response_is_at_most_4096_bytes_and_keeps_the_end_of_its_reason(served
 
 
 @pytest.mark.parametrize("too_many", [0, 1, 2, 3, 100])
-def test_as_much_of_a_reason_is_sent_as_there_is_room_for(served: Served, too_many: int) -> None:
+def test_a_long_reason_fills_the_response_to_exactly_4096_bytes(served: Served, too_many: int) -> None:
     served.result = failing(RequestError(""))
     served.send()
     reason = "x" * (4096 - served.responses.sizes[0] + too_many)
@@ -246,7 +246,7 @@ def test_as_much_of_a_reason_is_sent_as_there_is_room_for(served: Served, too_ma
     assert served.responses.sizes == [4096]
 
 
-def test_what_fails_in_crhelper_itself_is_responded_to_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_crhelper_is_sent_as_a_failed_response(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     def with_data() -> str:
         served.resource.Data["PolicyName"] = "policy"
         return "role/policy"
@@ -260,21 +260,21 @@ def test_what_fails_in_crhelper_itself_is_responded_to_too(served: Served, monke
     assert (response["Status"], response["Reason"], response["Data"]) == ("FAILED", "why", {})
 
 
-def test_the_response_has_the_tls_context_of_the_calls(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_response_uses_the_tls_context_of_the_aws_calls(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     tls = mock.Mock(wraps=transport.ssl_context)
     monkeypatch.setattr(transport, "ssl_context", tls)
     served.send()
     assert tls.call_count == 1
 
 
-def test_a_failed_update_or_delete_keeps_the_id_it_got(served: Served) -> None:
+def test_a_failed_update_or_delete_returns_the_physical_id_of_the_request(served: Served) -> None:
     served.result = failing(RequestError("no"))
     for request_type in ("Update", "Delete"):
         served.responses.clear()
         assert served.send(RequestType=request_type, PhysicalResourceId="given")["PhysicalResourceId"] == "given"
 
 
-def test_the_response_is_sent_as_the_url_was_signed_for(served: Served) -> None:
+def test_the_response_has_the_empty_content_type_that_the_url_was_signed_for(served: Served) -> None:
     served.send()
     assert served.responses.content_types == [""]
 
@@ -283,15 +283,15 @@ def test_the_response_is_sent_as_the_url_was_signed_for(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_type", "members", "answered"),
+    ("request_type", "members", "expected_id"),
     [
         ("Create", {}, f"uncreated-{LOGICAL_ID}"),
         ("Update", {"PhysicalResourceId": "given"}, "given"),
         ("Delete", {"PhysicalResourceId": "given"}, "given"),
     ],
 )
-def test_when_time_runs_out_the_one_response_is_failed_with_a_usable_id(
-    responses: ResponseServer, request_type: str, members: dict[str, str], answered: str
+def test_when_time_runs_out_the_provider_sends_one_failed_response_with_a_physical_id(
+    responses: ResponseServer, request_type: str, members: dict[str, str], expected_id: str
 ) -> None:
     served = Served(responses)
     late = threading.Event()
@@ -305,8 +305,8 @@ def test_when_time_runs_out_the_one_response_is_failed_with_a_usable_id(
     threading.Timer(1.0, late.set).start()
     started = time.monotonic()
     response = served.send(Context(milliseconds=700), RequestType=request_type, **members)
-    assert time.monotonic() - started >= 0.9, "the handler went on to its end"
-    assert (response["Status"], response["PhysicalResourceId"]) == ("FAILED", answered)
+    assert time.monotonic() - started >= 0.9, "the handler ran to its end"
+    assert (response["Status"], response["PhysicalResourceId"]) == ("FAILED", expected_id)
     assert response["Reason"].startswith("The provider function ran out of time")
 
 
@@ -325,7 +325,7 @@ def test_when_time_runs_out_the_one_response_is_failed_with_a_usable_id(
         (10_000_000, {}, 10_000, 15),
     ],
 )
-def test_fifteen_seconds_are_kept_for_the_response_or_a_quarter_of_a_short_time(
+def test_the_response_deadline_leaves_15_seconds_or_a_quarter_of_a_short_time(
     served: Served, milliseconds: int, declared: Any, seconds: float, kept: float
 ) -> None:
     begun = time.monotonic()
@@ -336,7 +336,7 @@ def test_fifteen_seconds_are_kept_for_the_response_or_a_quarter_of_a_short_time(
     assert served.resource._timer.daemon
 
 
-def test_a_request_without_properties_has_the_time_of_its_invocation(served: Served) -> None:
+def test_a_request_without_properties_has_the_deadline_of_its_invocation(served: Served) -> None:
     event = served.request()
     del event["ResourceProperties"]
     begun = time.monotonic()
@@ -344,7 +344,7 @@ def test_a_request_without_properties_has_the_time_of_its_invocation(served: Ser
     assert served.resource.deadline - begun == pytest.approx(100, abs=0.5)
 
 
-def test_once_lateness_is_ruled_out_the_timer_responses_nothing(served: Served) -> None:
+def test_the_timer_sends_no_response_after_raise_if_timed_out(served: Served) -> None:
     def ruled_out() -> str:
         served.resource.raise_if_timed_out()
         served.resource._timer.function()
@@ -354,64 +354,66 @@ def test_once_lateness_is_ruled_out_the_timer_responses_nothing(served: Served) 
     assert served.send()["Status"] == "SUCCESS"
 
 
-def test_what_was_responded_to_because_time_ran_out_is_late(served: Served) -> None:
+def test_raise_if_timed_out_raises_after_the_timer_has_responded(served: Served) -> None:
     caught = []
 
-    def too_late() -> str:
+    def after_the_deadline() -> str:
         served.resource._timer.function()
         with pytest.raises(DeadlineExceededError) as late:
             served.resource.raise_if_timed_out()
         caught.append(late)
         return "role/policy"
 
-    served.result = too_late
+    served.result = after_the_deadline
     assert served.send()["Status"] == "FAILED"
     assert caught
 
 
-@pytest.mark.parametrize(("request_type", "answered"), [("Create", "role/policy"), ("Update", "given")])
-def test_a_late_response_has_the_id_of_what_is_there(served: Served, request_type: str, answered: str) -> None:
-    def too_late() -> str:
+@pytest.mark.parametrize(("request_type", "expected_id"), [("Create", "role/policy"), ("Update", "given")])
+def test_a_late_response_has_the_physical_id_of_the_existing_policy(
+    served: Served, request_type: str, expected_id: str
+) -> None:
+    def after_the_deadline() -> str:
         served.resource.PhysicalResourceId = "role/policy"
         served.resource.Data["PolicyName"] = "policy"
         served.resource._timer.function()
         return "role/policy"
 
-    served.result = too_late
+    served.result = after_the_deadline
     response = served.send(RequestType=request_type, PhysicalResourceId="given")
-    assert (response["PhysicalResourceId"], response["Data"]) == (answered, {})
+    assert (response["PhysicalResourceId"], response["Data"]) == (expected_id, {})
 
 
-def test_a_timer_that_wakes_up_late_responses_no_other_request(served: Served) -> None:
+def test_a_late_timer_does_not_respond_to_another_request(served: Served) -> None:
     served.send()
     timer = served.resource._timer
     served.responses.clear()
 
-    def meanwhile() -> str:
+    def fire_old_timer() -> str:
         timer.function()
         return "role/policy"
 
-    served.result = meanwhile
+    served.result = fire_old_timer
     assert served.send(RequestId="another")["Status"] == "SUCCESS"
 
 
-def test_a_late_response_that_is_not_taken_fails_the_invocation(served: Served) -> None:
-    went_on = []
+def test_an_undelivered_late_response_fails_the_invocation(served: Served) -> None:
+    continued: list[bool] = []
 
-    def too_late() -> str:
+    def after_the_deadline() -> str:
         served.responses.statuses = [403]
         served.resource._timer.function()
-        went_on.append("quietly")
+        continued.append(True)
         return "role/policy"
 
-    served.result = too_late
+    served.result = after_the_deadline
     with pytest.raises(ResponseDeliveryError, match="no response was delivered for request aaaaaaaa"):
         served.resource(served.request(), Context())
-    assert went_on
+    assert continued
     assert served.responses.received == []
 
 
-def test_a_response_that_is_under_way_when_the_handler_ends_is_waited_for(
+def test_the_invocation_waits_for_a_response_that_is_being_sent(
     responses: ResponseServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = Served(responses)
@@ -421,25 +423,25 @@ def test_a_response_that_is_under_way_when_the_handler_ends_is_waited_for(
         time.sleep(1)
         send(*arguments)
 
-    def until_the_timer_has_rung() -> str:
+    def until_the_timer_has_fired() -> str:
         time.sleep(0.8)
         return "role/policy"
 
     monkeypatch.setattr(provider, "send", slowly)
-    served.result = until_the_timer_has_rung
+    served.result = until_the_timer_has_fired
     assert served.send(Context(milliseconds=700))["Status"] == "FAILED"
 
 
 # --- the whole handler ---
 
 
-def test_the_handler_serves_requests_and_refuses_the_rest(account: Account) -> None:
+def test_the_handler_serves_requests_and_rejects_other_events(account: Account) -> None:
     assert account.create()["StackId"] == STACK_ID
     with pytest.raises(InvalidEventError):
         custom_resource.handler({"Step": "createSecret"}, Context())
 
 
-def test_the_signed_url_is_in_no_log_even_where_delivery_fails(
+def test_the_signed_url_is_not_logged_even_if_delivery_fails(
     account: Account, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

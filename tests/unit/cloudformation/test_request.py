@@ -1,4 +1,4 @@
-"""Which events are CloudFormation requests."""
+"""Validation of events: only CloudFormation requests are valid."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ from tests.support.served import Served, failing
 
 @pytest.mark.parametrize("missing", ["RequestType", "ResponseURL", "StackId", "RequestId", "LogicalResourceId"])
 @pytest.mark.parametrize("value", [None, "", 7, ["x"]])
-def test_an_event_that_is_no_request_is_refused_at_once_and_says_what_is_missing(
+def test_an_event_with_a_missing_or_invalid_member_is_rejected_without_a_response(
     served: Served, missing: str, value: Any
 ) -> None:
     with pytest.raises(InvalidEventError, match=f"{missing} is missing or not an ASCII string"):
@@ -33,7 +33,7 @@ def test_an_event_that_is_no_request_is_refused_at_once_and_says_what_is_missing
     "event",
     [None, [], "Create", {}, {"RequestType": "Create"}, {"Records": [{"body": "{}"}]}, {"Step": "createSecret"}],
 )
-def test_an_event_of_another_kind_is_refused_at_once(served: Served, event: Any) -> None:
+def test_an_event_from_another_source_is_rejected(served: Served, event: Any) -> None:
     with pytest.raises(InvalidEventError):
         served.resource(event, Context())
 
@@ -50,13 +50,13 @@ def test_an_event_of_another_kind_is_refused_at_once(served: Served, event: Any)
         "ftp://localhost",
     ],
 )
-def test_a_response_goes_to_an_https_url_with_a_host_or_nowhere(served: Served, url: str) -> None:
+def test_a_response_url_that_is_not_https_with_a_host_is_rejected(served: Served, url: str) -> None:
     with pytest.raises(InvalidEventError, match="ResponseURL is not an https URL with a host"):
         served.resource(served.request(ResponseURL=url), Context())
     assert served.events == []
 
 
-def test_other_request_types_and_ids_that_are_no_text_are_refused_at_once(served: Served) -> None:
+def test_an_unknown_request_type_or_an_invalid_physical_id_is_rejected(served: Served) -> None:
     with pytest.raises(InvalidEventError, match="RequestType is not Create, Update or Delete"):
         served.resource(served.request(RequestType="create"), Context())
     for physical_id in ({}, {"PhysicalResourceId": 7}):
@@ -66,7 +66,7 @@ def test_other_request_types_and_ids_that_are_no_text_are_refused_at_once(served
 
 @pytest.mark.parametrize("name", ["StackId", "RequestId", "LogicalResourceId"])
 @pytest.mark.parametrize("value", ["with\nline", "\u00fc", "\ud800", "\x7f"])
-def test_ids_are_printable_ascii(served: Served, name: str, value: str) -> None:
+def test_an_id_that_is_not_printable_ascii_is_rejected(served: Served, name: str, value: str) -> None:
     with pytest.raises(InvalidEventError, match=f"{name} is missing or not an ASCII string"):
         served.resource(served.request(**{name: value}), Context())
 
@@ -84,18 +84,22 @@ def test_ids_are_printable_ascii(served: Served, name: str, value: str) -> None:
         "https://localhost/\u00fc",
     ],
 )
-def test_a_url_that_could_be_another_request_is_no_place_for_a_response(served: Served, url: str) -> None:
+def test_a_response_url_with_credentials_invalid_port_or_unsafe_characters_is_rejected(
+    served: Served, url: str
+) -> None:
     with pytest.raises(InvalidEventError, match="ResponseURL is"):
         served.resource(served.request(ResponseURL=url), Context())
 
 
 @pytest.mark.parametrize("url", ["https://localhost", "https://localhost:443/x?y=z", "HTTPS://localhost:1/"])
-def test_a_plain_https_url_is(served: Served, url: str) -> None:
+def test_a_plain_https_response_url_is_accepted(served: Served, url: str) -> None:
     assert validate_event(served.request(ResponseURL=url))["ResponseURL"] == url
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Delete"])
-def test_ids_leave_a_quarter_of_the_response_to_its_reason(served: Served, request_type: str) -> None:
+def test_ids_that_leave_less_than_a_quarter_of_the_response_for_the_reason_are_rejected(
+    served: Served, request_type: str
+) -> None:
     def response_bytes(stack_id: str) -> int:
         """Return the size of a response with an empty reason."""
         names = {"StackId": stack_id, "RequestId": request["RequestId"], "LogicalResourceId": LOGICAL_ID}
@@ -110,7 +114,7 @@ def test_ids_leave_a_quarter_of_the_response_to_its_reason(served: Served, reque
         validate_event(request | {"StackId": longest + "s"})
 
 
-def test_a_create_brings_no_physical_id(served: Served) -> None:
+def test_the_physical_id_in_a_create_request_is_ignored(served: Served) -> None:
     served.result = failing(RequestError("no"))
     response = served.send(PhysicalResourceId="given")
     assert response["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
@@ -128,15 +132,15 @@ def test_a_create_brings_no_physical_id(served: Served) -> None:
     ],
 )
 def test_the_error_for_an_invalid_event_names_the_problem(served: Served, damage: dict[str, Any], problem: str) -> None:
-    with pytest.raises(InvalidEventError) as refused:
+    with pytest.raises(InvalidEventError) as rejected:
         validate_event(served.request(**damage))
-    assert str(refused.value) == f"the event is not a CloudFormation request: {problem}"
-    with pytest.raises(InvalidEventError) as refused:
+    assert str(rejected.value) == f"the event is not a CloudFormation request: {problem}"
+    with pytest.raises(InvalidEventError) as rejected:
         validate_event("Create")
-    assert str(refused.value) == "the event is not an object, so it is not a CloudFormation request"
+    assert str(rejected.value) == "the event is not an object, so it is not a CloudFormation request"
 
 
-def test_the_handler_gets_the_whole_request_and_nothing_else(served: Served) -> None:
+def test_the_handler_receives_only_the_members_of_a_cloudformation_request(served: Served) -> None:
     request = served.request(RequestType="Update", PhysicalResourceId="given", OldResourceProperties={"SecretId": "x"})
     served.resource(request | {"Extra": "x", "CrHelperPoll": True}, Context())
     assert served.events == [request]

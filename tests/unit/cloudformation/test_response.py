@@ -1,4 +1,4 @@
-"""What a response contains, how long it may be, and how it is delivered."""
+"""The size and the delivery of responses."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ from tests.support.served import Served
 # --- size ---
 
 
-def test_the_size_of_a_response_is_told_before_it_is_sent(served: Served) -> None:
+def test_a_response_that_would_exceed_4096_bytes_is_rejected_before_it_is_sent(served: Served) -> None:
     def with_data() -> str:
         served.resource.Data["A"] = "ü" * 500
         return "role/policy"
@@ -30,29 +30,29 @@ def test_the_size_of_a_response_is_told_before_it_is_sent(served: Served) -> Non
     # This many characters of one byte fill the response.
     longest = {"A": "ü" * 500 + "x" * (response_module.RESPONSE_LIMIT - size)}
     response_module.check_response_size(served.request(), "SecretIds", 50, "role/policy", longest)
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(RequestError) as rejected:
         response_module.check_response_size(
             served.request(), "SecretIds", 50, "role/policy", longest | {"A": longest["A"] + "x"}
         )
-    assert str(refused.value) == (
+    assert str(rejected.value) == (
         "SecretIds: 50 secrets are too many for one resource. The response would have 4,097 bytes, and CloudFormation"
         " accepts 4,096. Distribute the secrets over several resources."
     )
-    assert refused.value.error_code == "ServiceLimitExceeded"
+    assert rejected.value.error_code == "ServiceLimitExceeded"
 
 
 REQUEST = {"StackId": STACK_ID, "RequestId": "r" * 36, "LogicalResourceId": LOGICAL_ID}
 
 
 def attributes_of_size(name: str, size: int) -> dict[str, str]:
-    """Return attributes with which a response has `size` bytes; the attribute `name` is the long one."""
+    """Return attributes with which a response has `size` bytes. The attribute `name` is the long one."""
     attributes = {"PolicyName": "p", "SecretArns": "s", "KmsKeyArns": "k", "FunctionArn": "f"} | {name: ""}
     length = len(response_module.serialize(response_module.build(REQUEST, "SUCCESS", "", "role/policy", attributes)))
     return attributes | {name: "x" * (size - length)}
 
 
 @pytest.mark.parametrize("name", ["SecretArns", "KmsKeyArns", "FunctionArn", "PolicyName"])
-def test_attributes_that_fit_into_a_response_stay(name: str) -> None:
+def test_attributes_that_fit_into_the_response_are_kept(name: str) -> None:
     attributes = attributes_of_size(name, response_module.RESPONSE_LIMIT)
     assert response_module.fit_attributes(REQUEST, "role/policy", attributes) == attributes
 
@@ -80,22 +80,22 @@ def test_the_physical_id_counts_towards_the_size_of_a_response() -> None:
 
 
 @pytest.mark.parametrize("statuses", [[500], [503, 503], [429, 500]])
-def test_a_response_that_is_turned_away_for_now_is_sent_again(served: Served, statuses: list[int]) -> None:
+def test_a_response_is_sent_again_after_a_429_or_5xx(served: Served, statuses: list[int]) -> None:
     served.responses.statuses = statuses
     assert served.send()["Status"] == "SUCCESS"
 
 
 @pytest.mark.parametrize("statuses", [[403], [404], [500] * 6])
-def test_a_response_that_is_not_taken_fails_the_invocation(served: Served, statuses: list[int]) -> None:
+def test_an_undelivered_response_fails_the_invocation(served: Served, statuses: list[int]) -> None:
     served.responses.statuses = [*statuses]
     with pytest.raises(ResponseDeliveryError):
         served.resource(served.request(), Context())
     assert served.responses.received == []
-    assert served.responses.statuses == [], "tried as often as it may be, and no more"
+    assert served.responses.statuses == [], "there are no further attempts"
 
 
-class Tries:
-    """`cloudformation._put` for `send`: what each try comes to, and how long it may take."""
+class Attempts:
+    """A replacement for `response._put` with the given outcomes. It records the timeout of each attempt."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *outcomes: int | Exception) -> None:
         self.outcomes = [*outcomes]
@@ -116,34 +116,36 @@ class Tries:
 
 
 @pytest.mark.parametrize("status", [200, 201, 299])
-def test_a_2xx_is_a_response_that_is_taken(served: Served, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
-    Tries(monkeypatch, status).send(60)
+def test_a_2xx_means_that_the_response_is_delivered(
+    served: Served, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    Attempts(monkeypatch, status).send(60)
 
 
 @pytest.mark.parametrize(
-    "for_now",
+    "failure",
     [199, 300, 399, 429, 500, 599, ConnectionResetError(), TimeoutError(), http.client.BadStatusLine("")],
 )
-def test_whatever_may_pass_is_tried_again(
-    served: Served, monkeypatch: pytest.MonkeyPatch, for_now: int | Exception
+def test_temporary_failures_are_retried(
+    served: Served, monkeypatch: pytest.MonkeyPatch, failure: int | Exception
 ) -> None:
-    Tries(monkeypatch, for_now, for_now, 200).send(60)
-    tries = Tries(monkeypatch, *[for_now] * 6)
+    Attempts(monkeypatch, failure, failure, 200).send(60)
+    attempts = Attempts(monkeypatch, *[failure] * 6)
     with pytest.raises(ResponseDeliveryError) as undelivered:
-        tries.send(60)
-    problem = type(for_now).__name__ if isinstance(for_now, Exception) else f"HTTP {for_now}"
+        attempts.send(60)
+    problem = type(failure).__name__ if isinstance(failure, Exception) else f"HTTP {failure}"
     assert str(undelivered.value) == f"the response could not be delivered to CloudFormation: {problem}"
-    assert tries.outcomes == []
+    assert attempts.outcomes == []
 
 
 @pytest.mark.parametrize("status", [400, 403, 428, 430, 499])
-def test_what_is_refused_once_is_refused_for_good(
+def test_a_4xx_response_is_not_retried(
     served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int
 ) -> None:
     log.configure()
-    tries = Tries(monkeypatch, 500, status)
+    attempts = Attempts(monkeypatch, 500, status)
     with pytest.raises(ResponseDeliveryError, match=f"HTTP {status}"):
-        tries.send(60)
+        attempts.send(60)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(line["message"], line["attempt"], line["problem"]) for line in lines] == [
         ("response not delivered", 1, "HTTP 500"),
@@ -152,15 +154,15 @@ def test_what_is_refused_once_is_refused_for_good(
 
 
 @pytest.mark.parametrize(("seconds", "timeout"), [(60, 10), (5, 5), (0.5, 1)])
-def test_a_try_takes_ten_seconds_or_what_is_left(
+def test_an_attempt_times_out_after_10_seconds_or_at_the_deadline(
     served: Served, monkeypatch: pytest.MonkeyPatch, seconds: float, timeout: float
 ) -> None:
-    tries = Tries(monkeypatch, 200)
-    tries.send(seconds)
-    assert tries.timeouts == [pytest.approx(timeout, abs=0.1)]
+    attempts = Attempts(monkeypatch, 200)
+    attempts.send(seconds)
+    assert attempts.timeouts == [pytest.approx(timeout, abs=0.1)]
 
 
-def test_a_host_that_cannot_be_reached_fails_the_invocation_within_its_time(served: Served) -> None:
+def test_an_unreachable_host_fails_the_invocation(served: Served) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -168,9 +170,7 @@ def test_a_host_that_cannot_be_reached_fails_the_invocation_within_its_time(serv
         served.resource(served.request(ResponseURL=f"https://localhost:{port}/"), Context())
 
 
-def test_pauses_between_tries_grow_and_end_with_the_time_that_is_left(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pauses_between_attempts_double_until_the_deadline(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
     served.responses.statuses = [500] * 6
@@ -185,7 +185,7 @@ def test_pauses_between_tries_grow_and_end_with_the_time_that_is_left(
     assert pauses == [0.5, 1, 2]
 
 
-def test_a_host_that_takes_the_connection_and_says_nothing_does_not_hang(
+def test_a_host_that_accepts_the_connection_but_does_not_respond_does_not_block(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(response_module, "_ATTEMPT_TIMEOUT", 0.2)

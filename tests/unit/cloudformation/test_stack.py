@@ -1,4 +1,4 @@
-"""Whether the stack is rolling back, and whether a request is superseded, as CloudFormation reports them."""
+"""Lookups in CloudFormation: stack status, superseded requests, and physical IDs."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,7 +31,7 @@ def cloudformation(account: Account) -> FakeCloudFormation:
 
 @pytest.fixture
 def forward(account: Account, cloudformation: FakeCloudFormation) -> dict[str, Any]:
-    """Return an Update that was sent a moment ago."""
+    """Return an Update that was just sent."""
     return account.request("Update", NEW, PhysicalResourceId=OWN_ID)
 
 
@@ -77,7 +77,7 @@ def test_a_stack_rolls_back_while_its_rollback_is_in_progress(
 
 
 @pytest.mark.parametrize(
-    ("trouble", "can_retry"),
+    ("fault", "can_retry"),
     [
         (error("Throttling"), True),
         (ReadTimeoutError(endpoint_url="https://cloudformation"), True),
@@ -86,10 +86,10 @@ def test_a_stack_rolls_back_while_its_rollback_is_in_progress(
         (error("ValidationError", "Stack does not exist"), False),
     ],
 )
-def test_a_status_that_is_not_known_may_still_be_told(
-    account: Account, forward: dict[str, Any], trouble: Exception, can_retry: bool
+def test_the_lookup_of_a_stack_status_can_be_retried_only_after_temporary_errors(
+    account: Account, forward: dict[str, Any], fault: Exception, can_retry: bool
 ) -> None:
-    account.faults["cloudformation:DescribeStacks"] = [trouble] * 1000
+    account.faults["cloudformation:DescribeStacks"] = [fault] * 1000
     assert stack.get_status(WatchedAws(account), forward) == StackStatus(can_retry=can_retry)
 
 
@@ -103,7 +103,9 @@ def test_a_request_that_cloudformation_waits_for_is_not_superseded(account: Acco
 
 
 @pytest.mark.parametrize("physical_id", [OWN_ID, NEW_ID])
-def test_a_rollbacks_own_update_is_not_superseded(account: Account, forward: dict[str, Any], physical_id: str) -> None:
+def test_the_update_of_a_rollback_is_not_superseded(
+    account: Account, forward: dict[str, Any], physical_id: str
+) -> None:
     fake = account.cloudformation
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_FAILED", OWN_ID, NEW, "Resource update cancelled")
     fake.set_status(STACK_ID, "UPDATE_ROLLBACK_IN_PROGRESS")
@@ -137,7 +139,7 @@ def test_a_request_is_superseded_when_the_stack_rolls_back_or_is_deleted(
     assert status in reason_superseded(account, forward)
 
 
-def test_a_rollback_of_a_nested_stack_is_not_that_of_the_stack(account: Account, forward: dict[str, Any]) -> None:
+def test_a_rollback_of_a_nested_stack_does_not_supersede_the_request(account: Account, forward: dict[str, Any]) -> None:
     account.cloudformation.set_resource(STACK_ID, "Nested", "UPDATE_ROLLBACK_IN_PROGRESS", "arn:nested", {})
     assert reason_superseded(account, forward) == ""
 
@@ -147,18 +149,20 @@ def test_a_request_is_superseded_when_its_resource_failed(account: Account, forw
     assert "the resource was UPDATE_FAILED" in reason_superseded(account, forward)
 
 
-def test_another_delivery_that_was_responded_to_does_not_supersede(account: Account, forward: dict[str, Any]) -> None:
+def test_the_success_of_a_duplicate_delivery_does_not_supersede_the_request(
+    account: Account, forward: dict[str, Any]
+) -> None:
     fake = account.cloudformation
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", NEW_ID, NEW, "Requested update required a new one")
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", NEW_ID, NEW)
     fake.set_status(STACK_ID, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
     fake.set_resource(STACK_ID, LOGICAL_ID, "DELETE_IN_PROGRESS", OWN_ID)
     assert reason_superseded(account, forward, NEW_ID) == ""
-    # The function has another role since then, on which the policy would never be deleted.
+    # The function has a third role now. CloudFormation would never delete the policy on that role.
     assert "UPDATE_COMPLETE" in reason_superseded(account, forward, f"third/{OWN_POLICY}")
 
 
-def test_a_request_is_superseded_when_its_resource_was_taken_out_of_the_template(
+def test_a_request_is_superseded_when_its_resource_was_removed_from_the_template(
     account: Account, forward: dict[str, Any]
 ) -> None:
     account.cloudformation.set_status(STACK_ID, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
@@ -175,14 +179,14 @@ def test_a_request_is_superseded_when_its_resource_was_taken_out_of_the_template
         (NEW | {"Triggers": {}}, False),
     ],
 )
-def test_an_event_shows_a_requests_properties_in_whatever_form(
+def test_properties_in_stack_events_are_compared_regardless_of_scalar_types(
     account: Account, forward: dict[str, Any], reported: dict[str, Any], is_same: bool
 ) -> None:
     account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", OWN_ID, reported)
     assert (reason_superseded(account, forward) == "") is is_same
 
 
-def test_a_late_request_is_told_in_a_stack_of_many_resources(account: Account, forward: dict[str, Any]) -> None:
+def test_a_late_request_is_superseded_in_a_stack_with_many_resources(account: Account, forward: dict[str, Any]) -> None:
     fake = account.cloudformation
     fake.set_status(STACK_ID, "UPDATE_ROLLBACK_IN_PROGRESS")
     for number in range(500):
@@ -190,9 +194,7 @@ def test_a_late_request_is_told_in_a_stack_of_many_resources(account: Account, f
     assert "UPDATE_ROLLBACK_IN_PROGRESS" in reason_superseded(account, forward)
 
 
-def test_while_the_operation_just_goes_on_one_page_of_events_is_enough(
-    account: Account, forward: dict[str, Any]
-) -> None:
+def test_one_page_of_events_is_enough_while_the_operation_continues(account: Account, forward: dict[str, Any]) -> None:
     fake = account.cloudformation
     for number in range(500):
         fake.set_resource(STACK_ID, f"Other{number}", "CREATE_COMPLETE", "other", {})
@@ -214,7 +216,7 @@ def test_while_the_operation_just_goes_on_one_page_of_events_is_enough(
         ("Update", "UPDATE_ROLLBACK_IN_PROGRESS", False),
     ],
 )
-def test_where_the_events_are_not_told_the_status_tells_what_it_can(
+def test_without_access_to_the_events_the_stack_status_decides(
     account: Account, forward: dict[str, Any], request_type: str, status: str, is_superseded: bool
 ) -> None:
     account.cloudformation.set_status(STACK_ID, status)
@@ -222,7 +224,7 @@ def test_where_the_events_are_not_told_the_status_tells_what_it_can(
     assert bool(reason_superseded(account, forward | {"RequestType": request_type})) is is_superseded
 
 
-def test_without_the_time_of_a_request_its_properties_decide(account: Account, forward: dict[str, Any]) -> None:
+def test_without_the_time_of_the_request_its_properties_decide(account: Account, forward: dict[str, Any]) -> None:
     by_hand = forward | {"ResponseURL": account.responses.url}
     assert request.signed_at(by_hand) is None
     assert reason_superseded(account, by_hand) == ""
@@ -231,7 +233,7 @@ def test_without_the_time_of_a_request_its_properties_decide(account: Account, f
 
 
 @pytest.mark.parametrize("unreadable", [{}, {"ResourceProperties": '{"SecretId": "prod/'}])
-def test_events_without_properties_supersede_nothing(
+def test_events_without_properties_do_not_supersede_a_request(
     account: Account, forward: dict[str, Any], unreadable: dict[str, str]
 ) -> None:
     by_hand = forward | {"ResponseURL": account.responses.url}
@@ -251,14 +253,14 @@ def test_events_without_properties_supersede_nothing(
         ("", None),
     ],
 )
-def test_a_request_was_sent_when_its_response_url_was_signed(query: str, time: datetime | None) -> None:
+def test_the_time_of_a_request_is_the_time_when_its_response_url_was_signed(query: str, time: datetime | None) -> None:
     assert request.signed_at({"ResponseURL": f"https://example.com/a?{query}"}) == time
 
 
 # --- physical IDs ---
 
 
-def test_the_previous_physical_id_is_that_before_the_operation(account: Account, forward: dict[str, Any]) -> None:
+def test_the_previous_physical_id_is_the_one_before_the_operation(account: Account, forward: dict[str, Any]) -> None:
     fake = account.cloudformation
     fake.page_size = 2
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", NEW_ID, NEW, "Requested update required a new one")
@@ -295,7 +297,7 @@ def test_the_previous_physical_id_is_that_before_the_operation(account: Account,
         ("CREATE_IN_PROGRESS", "", ResourceStatus("", is_deleted=False, requested_properties=OLD, is_in_progress=True)),
     ],
 )
-def test_the_status_of_a_resource_tells_what_cloudformation_believes(
+def test_the_resource_status_has_the_physical_id_and_the_requested_properties(
     account: Account, forward: dict[str, Any], status: str, physical_id: str, expected: ResourceStatus
 ) -> None:
     account.cloudformation.page_size = 1
@@ -307,7 +309,9 @@ def test_the_status_of_a_resource_tells_what_cloudformation_believes(
 
 
 @pytest.mark.parametrize("action", ["DescribeStackResource", "DescribeStackEvents"])
-def test_the_status_of_a_resource_may_not_be_told(account: Account, forward: dict[str, Any], action: str) -> None:
+def test_the_resource_status_is_none_if_access_is_denied(
+    account: Account, forward: dict[str, Any], action: str
+) -> None:
     account.faults[f"cloudformation:{action}"] = [error("AccessDenied")]
     assert stack.get_resource_status(WatchedAws(account), forward) is None
 
@@ -315,7 +319,7 @@ def test_the_status_of_a_resource_may_not_be_told(account: Account, forward: dic
 @pytest.mark.parametrize(
     ("code", "current"), [("", OWN_ID), ("ValidationError", ""), ("AccessDenied", None), ("Throttling", None)]
 )
-def test_the_current_physical_id_is_asked_for_a_minute(
+def test_the_lookup_of_the_current_physical_id_is_retried_for_at_most_a_minute(
     account: Account, forward: dict[str, Any], code: str, current: str | None
 ) -> None:
     account.faults["cloudformation:DescribeStackResource"] = [error(code)] * 1000 if code else []

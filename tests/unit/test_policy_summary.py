@@ -64,7 +64,7 @@ EMPTY = DocumentSummary([], [], False)
         ),
     ],
 )
-def test_an_edited_document_is_summarized_as_far_as_it_goes(
+def test_an_edited_document_is_summarized_as_far_as_possible(
     edited: dict[str, Any] | None, expected: DocumentSummary
 ) -> None:
     assert summarize(edited) == expected

@@ -34,7 +34,7 @@ def read_others(aws: Aws, role_name: str, policy_name: str) -> dict[str, Documen
         if error.code == "NoSuchEntity":
             raise role_not_found(role_name) from error
         raise
-    names = [name for page in pages for name in page.get("PolicyNames", [])]
+    names = [name for page in pages for name in page["PolicyNames"]]
     # A policy can be deleted between the two calls.
     documents = {name: read(aws, role_name, name) for name in names if name != policy_name}
     return {name: document for name, document in documents.items() if document}

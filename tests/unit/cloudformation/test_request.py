@@ -1,11 +1,12 @@
 """Validation of events: only CloudFormation requests are valid."""
 
 import json
+import math
 from typing import Any
 
 import pytest
 
-from rotation_role_policy.cloudformation.request import validate_event
+from rotation_role_policy.cloudformation.request import service_timeout, validate_event
 from rotation_role_policy.errors import (
     InvalidEventError,
     RequestError,
@@ -144,3 +145,31 @@ def test_the_handler_receives_only_the_members_of_a_cloudformation_request(serve
     request = served.request(RequestType="Update", PhysicalResourceId="given", OldResourceProperties={"SecretId": "x"})
     served.resource(request | {"Extra": "x", "CrHelperPoll": True}, Context())
     assert served.events == [request]
+
+
+# --- the service timeout ---
+
+
+@pytest.mark.parametrize(
+    ("properties", "seconds"),
+    [
+        ({"ServiceTimeout": "1"}, 1),
+        ({"ServiceTimeout": "3600"}, 3600),
+        ({"ServiceTimeout": 90}, 90),
+        ({"ServiceTimeout": "0"}, math.inf),
+        ({"ServiceTimeout": "-5"}, math.inf),
+        ({"ServiceTimeout": "12345"}, math.inf),
+        ({"ServiceTimeout": "1.5"}, math.inf),
+        ({"ServiceTimeout": None}, math.inf),
+        ({"servicetimeout": "90"}, math.inf),
+        ({}, math.inf),
+        ("no object", math.inf),
+        (None, math.inf),
+    ],
+)
+def test_the_service_timeout_is_that_of_the_properties_or_unlimited(properties: Any, seconds: float) -> None:
+    assert service_timeout({"ResourceProperties": properties}) == seconds
+
+
+def test_without_properties_the_service_timeout_is_unlimited() -> None:
+    assert service_timeout({}) == math.inf

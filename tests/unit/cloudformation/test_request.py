@@ -2,11 +2,12 @@
 
 import json
 import math
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from rotation_role_policy.cloudformation.request import service_timeout, validate_event
+from rotation_role_policy.cloudformation.request import service_timeout, signed_at, validate_event
 from rotation_role_policy.errors import (
     InvalidEventError,
     RequestError,
@@ -173,3 +174,8 @@ def test_the_service_timeout_is_that_of_the_properties_or_unlimited(properties: 
 
 def test_without_properties_the_service_timeout_is_unlimited() -> None:
     assert service_timeout({}) == math.inf
+
+
+def test_of_several_signing_times_the_first_counts() -> None:
+    url = "https://example.com/a?X-Amz-Date=20260102T030405Z&X-Amz-Date=20270102T030405Z"
+    assert signed_at({"ResponseURL": url}) == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

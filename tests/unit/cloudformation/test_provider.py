@@ -455,3 +455,78 @@ def test_the_signed_url_is_not_logged_even_if_delivery_fails(
         "HTTP 403",
     ]
     assert "sentinel" not in output.out + output.err + caplog.text + str(undelivered.value)
+
+
+# --- warnings, and a timeout with SUCCESS ---
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    line: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return line
+
+
+def test_the_metrics_count_the_warnings_of_the_request(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure()
+
+    def warn_twice() -> str:
+        served.resource.count_warning("AccessCheckWarnings")
+        served.resource.count_warning("AccessCheckWarnings")
+        return "role/policy"
+
+    served.result = warn_twice
+    served.send()
+    line = last_line(capsys)
+    assert (line["AccessCheckWarnings"], line["RollbackWarnings"]) == (2, 0)
+    served.responses.clear()
+    served.result = "role/policy"
+    served.send()
+    line = last_line(capsys)
+    assert (line["AccessCheckWarnings"], line["RollbackWarnings"]) == (0, 0)
+
+
+def test_a_timeout_can_respond_with_success_and_counts_a_warning(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.configure()
+    sent_ids = []
+
+    def time_out() -> str:
+        served.resource.succeed_on_timeout("role/existing", {"RoleName": "role"})
+        sent_ids.append(served.resource.sent_physical_id)
+        served.resource._timer.function()
+        served.resource._timer.function()
+        sent_ids.append(served.resource.sent_physical_id)
+        return "role/new"
+
+    served.result = time_out
+    response = served.send(RequestType="Update", PhysicalResourceId="role/old")
+    assert (response["Status"], response["Reason"]) == ("SUCCESS", "")
+    assert (response["PhysicalResourceId"], response["Data"]) == ("role/existing", {"RoleName": "role"})
+    line = last_line(capsys)
+    assert (line["RollbackWarnings"], line["FailedRequests"], line["status"]) == (1, 0, "SUCCESS")
+    assert sent_ids == ["", "role/existing"]
+
+
+def test_a_timeout_responds_with_failed_after_fail_on_timeout(served: Served) -> None:
+    def time_out() -> str:
+        served.resource.succeed_on_timeout("role/existing", {})
+        served.resource.fail_on_timeout()
+        served.resource._timer.function()
+        return "role/new"
+
+    served.result = time_out
+    response = served.send(RequestType="Update", PhysicalResourceId="role/old")
+    assert (response["Status"], response["PhysicalResourceId"]) == ("FAILED", "role/old")
+
+
+def test_a_function_gets_the_context_of_lambda(served: Served) -> None:
+    contexts: list[Any] = []
+
+    def remember(_: Any, context: Any) -> str:
+        contexts.append(context)
+        return "role/policy"
+
+    served.resource.create(remember)
+    context = Context()
+    served.send(context)
+    assert contexts == [context]

@@ -147,6 +147,7 @@ def test_a_4xx_response_is_not_retried(
     with pytest.raises(ResponseDeliveryError, match=f"HTTP {status}"):
         attempts.send(60)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["logger"] for line in lines} == {response_module.__name__}
     assert [(line["message"], line["attempt"], line["problem"]) for line in lines] == [
         ("response not delivered", 1, "HTTP 500"),
         ("response not delivered", 2, f"HTTP {status}"),

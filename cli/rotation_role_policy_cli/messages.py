@@ -5,7 +5,7 @@ from botocore.exceptions import BotoCoreError, ProfileNotFound
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
 from rotation_role_policy_cli.template.file import TemplateError
 
-EXPECTED_ERRORS = (RequestError, AwsApiError, TemplateError, BotoCoreError)
+EXPECTED_ERRORS = (RequestError, TemplateError, BotoCoreError)
 
 _LOG_IN = " Log in to AWS again, or give --profile."
 _CHECK_REGION = " Check --region and your network."

@@ -257,8 +257,8 @@ def _retry_stack_status(event: Mapping[str, Any]) -> StackStatus:
     """Look up the status of the stack of an Update that cannot be served, for as long as there is time.
 
     If CloudFormation does not respond, a rollback is assumed, because a failed Update would leave the stack
-    in UPDATE_ROLLBACK_FAILED. If
-    CloudFormation denies the look-up, nothing is assumed, because every look-up would be denied.
+    in UPDATE_ROLLBACK_FAILED. If CloudFormation denies the look-up, nothing is assumed, because every look-up would be
+    denied.
     """
     aws.deadline = resource.response_deadline - resource.undo_seconds * 2 / 3
     status = stack.get_status(aws, event, seconds=math.inf)

@@ -274,7 +274,7 @@ def test_each_secret_is_simulated_with_its_own_tags(account: Account) -> None:
         Secret(SECRET, KEY, tags),
         Secret(SECOND, KEY),
         Secret(f"{SECOND[:-6]}UvWxYz", KEY, tags),
-        superuser=Secret(SUPERUSER, SUPERUSER_KEY, (("role", "superuser"),)),
+        superuser=Secret(SUPERUSER, SUPERUSER_KEY, (("role", "superuser"),), managed_by_rds=True),
     )
     check(account, inspected)
     simulated = [
@@ -296,6 +296,8 @@ def test_each_secret_is_simulated_with_its_own_tags(account: Account) -> None:
         *[([KEY], {})] * 3,
         ([SUPERUSER], of_superuser),
         ([SUPERUSER_KEY], {}),
+        # DescribeSecret, because RDS manages the superuser secret.
+        ([SUPERUSER], of_superuser),
     ]
 
 

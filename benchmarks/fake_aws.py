@@ -92,6 +92,7 @@ class FakeAccount:
         self.received.append(ReceivedRequest(action, parameters))
         known: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "secretsmanager:DescribeSecret": self._describe_secret,
+            "secretsmanager:ListSecretVersionIds": self._list_secret_version_ids,
             "kms:DescribeKey": self._describe_key,
             "lambda:GetFunctionConfiguration": self._get_function_configuration,
             "iam:GetRolePolicy": self._get_role_policy,
@@ -119,6 +120,16 @@ class FakeAccount:
             "Tags": [],
             "VersionIdsToStages": {"11111111-2222-3333-4444-555555555555": ["AWSCURRENT"]},
         }
+
+    def _list_secret_version_ids(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        version = {
+            "VersionId": "11111111-2222-3333-4444-555555555555",
+            "VersionStages": ["AWSCURRENT"],
+            "CreatedDate": 1767225600.0,
+            "KmsKeyIds": [KEY_ARN if self.customer_key else "DefaultEncryptionKey"],
+        }
+        arn = parameters["SecretId"]
+        return {"ARN": arn, "Name": arn.partition(":secret:")[2], "Versions": [version]}
 
     def _describe_key(self, parameters: dict[str, Any]) -> dict[str, Any]:
         return {

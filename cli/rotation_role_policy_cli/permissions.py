@@ -2,6 +2,7 @@
 
 REQUIRED = (
     "secretsmanager:DescribeSecret",
+    "secretsmanager:ListSecretVersionIds",
     "kms:DescribeKey",
     "lambda:GetFunctionConfiguration",
     "iam:GetRole",

@@ -16,6 +16,7 @@ _PARTICIPANTS = {
 }
 _RESPONSES = {
     "DescribeSecret": "its key, its rotation function",
+    "ListSecretVersionIds": "keys of the secret's versions",
     "DescribeKey": "who manages the key",
     "GetFunctionConfiguration": "execution role, VPC",
     "GetRolePolicy": "the resource's current policy, if any",

@@ -59,8 +59,19 @@ REMEDIATIONS = (
     ),
     Remediation(
         (ErrorCode.INVALID_REQUEST,),
-        ("is not the ARN of a DB instance or cluster",),
-        "RDS sets this tag on the superuser secret. Correct the tag.",
+        ("is a managed external secret",),
+        "Secrets Manager rotates the secret at the partner, without a function. Remove the resource.",
+    ),
+    Remediation(
+        (ErrorCode.INVALID_REQUEST,),
+        ("this secret is a replica",),
+        "Secrets Manager copies the new password from the primary secret. Rotate the primary secret, with a resource in"
+        " its region and account.",
+    ),
+    Remediation(
+        (ErrorCode.INVALID_REQUEST,),
+        ("the tag ... has the value ..., which is not the ARN of",),
+        "RDS or Redshift sets this tag on the superuser secret. Correct the tag.",
     ),
     Remediation(
         (ErrorCode.INVALID_REQUEST,),
@@ -107,6 +118,14 @@ REMEDIATIONS = (
         (ErrorCode.RESOURCE_CONFLICT,),
         ("the secret's KMS key ... is ..., not Enabled",),
         "Enable the key, or encrypt the secret with another key.",
+    ),
+    Remediation(
+        (ErrorCode.RESOURCE_CONFLICT,),
+        ("the version with the label ... is encrypted with the KMS key",),
+        "The secret got another key, but this version was not re-encrypted, because the caller could not use both keys."
+        " The rotation function could not read the version. Restore the earlier key, or store the value again"
+        " (`aws secretsmanager put-secret-value`), which encrypts it with the secret's key. A label `AWSPENDING` that a"
+        " failed rotation left can be removed (`aws secretsmanager update-secret-version-stage`).",
     ),
     Remediation(
         (ErrorCode.SERVICE_LIMIT_EXCEEDED,),

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from docs.generate.remediation import REMEDIATIONS
+from docs.generate.rotation_functions import ROTATION_FUNCTIONS, cells
 from rotation_role_policy import policy
 from rotation_role_policy.attributes import ATTRIBUTES
 from rotation_role_policy.policy_grammar import as_list
 from rotation_role_policy.properties import PROPERTIES, Property
 from rotation_role_policy.state import Role, Secret, State
+from rotation_role_policy.targets import ACTIONS_WITHOUT_RESOURCE, TARGET_TYPES
 from rotation_role_policy_cli import lint
 from rotation_role_policy_cli.template.file import load
 
@@ -16,17 +18,35 @@ ROOT = Path(__file__).resolve().parents[2]
 _ARN = "arn:aws:{}:eu-central-1:123456789012:{}"
 
 _HAS_IT_ALL = State(
-    secrets=(Secret(_ARN.format("secretsmanager", "secret:db"), _ARN.format("kms", "key/1")),),
+    secrets=(
+        Secret(
+            _ARN.format("secretsmanager", "secret:db"),
+            _ARN.format("kms", "key/1"),
+            earlier_key_arns=(_ARN.format("kms", "key/0"),),
+        ),
+    ),
     superuser_secret=Secret(
         _ARN.format("secretsmanager", "secret:superuser"),
         _ARN.format("kms", "key/2"),
-        managed_by_rds=True,
-        database_arns=(_ARN.format("rds", "db:db"), _ARN.format("rds", "cluster:db")),
+        managed_by="rds",
+        database_arns=(
+            _ARN.format("rds", "db:db"),
+            _ARN.format("rds", "cluster:db"),
+            _ARN.format("redshift", "cluster:db"),
+            _ARN.format("redshift-serverless", "namespace/db"),
+        ),
     ),
     role=Role("role", "arn:aws:iam::123456789012:role/role"),
     function_arn=_ARN.format("lambda", "function:rotate"),
     in_vpc=True,
     dns_suffix="amazonaws.com",
+    target_arns=(
+        _ARN.format("rds", "db:replica"),
+        _ARN.format("rds", "cluster:readers"),
+        _ARN.format("elasticache", "user:app"),
+        _ARN.format("timestream-influxdb", "db-instance/app"),
+        _ARN.format("ds", "directory/d-0123456789"),
+    ),
 )
 """A state for which the policy has a statement of each type, in each of its forms."""
 
@@ -61,7 +81,7 @@ def statements() -> str:
     """Return the table of the statements."""
     rows = []
     for statement_type, built in policy.statements_by_type(_HAS_IT_ALL, "Strict"):
-        # One type has a statement for an instance, and another for a cluster.
+        # One type has different statements for different databases and targets.
         forms = dict.fromkeys(_actions(statement) for statement in built)
         sid = f"`{statement_type.sid}`" + (" (Deny)" if built[0]["Effect"] == "Deny" else "")
         rows.append([sid, " or ".join(forms), statement_type.resource, statement_type.when, statement_type.reason])
@@ -88,6 +108,24 @@ def errors() -> str:
         for row in REMEDIATIONS
     ]
     return _table(["message", "what to do", "error code"], rows)
+
+
+def rotation_functions() -> str:
+    """Return the table of AWS's rotation functions."""
+    return _table(
+        ["AWS's function", "if", "properties", "statements", "calls that need them"], map(cells, ROTATION_FUNCTIONS)
+    )
+
+
+def targets() -> str:
+    """Return the table of the types of targets."""
+    rows = []
+    for row in TARGET_TYPES:
+        actions = [
+            f"`{action}`{' on `*`' if action in ACTIONS_WITHOUT_RESOURCE else ''}" for action in row.actions
+        ] or ["`DescribeSuperuserSecret`, but no call on the target"]
+        rows.append([row.name, ", ".join(actions), row.purpose])
+    return _table(["ARN of", "grants", "for"], rows)
 
 
 def parameters() -> str:

@@ -22,10 +22,10 @@ FUNCTION = re.compile(
     rf"(?P<function>({_PREFIX}:lambda:{_REGION}:{_ACCOUNT}:function:|{_ACCOUNT}:function:)?[A-Za-z0-9_-]{{1,140}})"
     r"(:(?P<qualifier>\$LATEST(\.PUBLISHED)?|[A-Za-z0-9_-]{1,128}))?"
 )
-DATABASE = re.compile(rf"{_PREFIX}:rds:{_REGION}:{_ACCOUNT}:(db|cluster):[A-Za-z0-9-]{{1,255}}")
 KEY = re.compile(rf"{_PREFIX}:kms:{_REGION}:{_ACCOUNT}:key/[A-Za-z0-9-]{{1,256}}")
-# The alias of the AWS managed key for Secrets Manager. DescribeSecret usually omits it.
-AWS_MANAGED_KEY = re.compile(rf"({_PREFIX}:kms:{_REGION}:{_ACCOUNT}:)?alias/aws/secretsmanager")
+# The AWS managed key for Secrets Manager: its alias, which DescribeSecret usually omits, or its name in
+# ListSecretVersionIds.
+AWS_MANAGED_KEY = re.compile(rf"({_PREFIX}:kms:{_REGION}:{_ACCOUNT}:)?alias/aws/secretsmanager|DefaultEncryptionKey")
 
 
 class Arn(NamedTuple):

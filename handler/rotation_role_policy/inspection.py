@@ -1,7 +1,7 @@
 """Inspect the secrets, the rotation function and its role, and return their `State`.
 
-`inspect` makes one DescribeSecret call for each secret, one DescribeKey call for each key that can be customer managed
-(`keys`), and one GetFunctionConfiguration call, or in declared mode one GetRole call.
+`inspect` makes one DescribeSecret and one ListSecretVersionIds call for each secret, one DescribeKey call for each key
+that can be customer managed (`keys`), and one GetFunctionConfiguration call, or in declared mode one GetRole call.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from rotation_role_policy.keys import Keys
 from rotation_role_policy.policy_grammar import as_list, matches
 from rotation_role_policy.properties import Properties
 from rotation_role_policy.state import Role, Secret, State
+from rotation_role_policy.targets import TARGET_TYPES
 
 if TYPE_CHECKING:
     from types_boto3_lambda.type_defs import (
@@ -51,24 +52,24 @@ def inspect(aws: Aws, properties: Properties, account: str) -> State:
     secret_property = properties.secret_property
     secrets = [_describe_secret(aws, secret_property, secret_id) for secret_id in properties.secret_ids]
     for secret_id, secret in zip(properties.secret_ids, secrets, strict=True):
-        _check_not_managed(secret_property, secret_id, secret)
+        _check_function_can_rotate(f"{secret_property} {quoted(secret_id)}", secret)
     superuser_id = properties.superuser_secret_id
     superuser = _describe_secret(aws, "SuperuserSecretId", superuser_id) if superuser_id else None
 
-    function = _get_function(aws, properties, secrets, account)
     keys = Keys(aws)
     # A secret can be listed twice, by its name and by its ARN.
     distinct_secrets = {secret["ARN"]: secret for secret in secrets}.values()
+    rotated = tuple(_secret(keys, secret_property, secret, _ROTATED_LABELS) for secret in distinct_secrets)
+    superuser_secret = _superuser_secret(keys, superuser) if superuser else None
+    function = _get_function(aws, properties, secrets, account)
     state = State(
-        secrets=tuple(
-            Secret(secret["ARN"], keys.customer_managed_key_arn(secret_property, secret), _tags(secret))
-            for secret in distinct_secrets
-        ),
-        superuser_secret=_superuser_secret(keys, superuser) if superuser else None,
+        secrets=rotated,
+        superuser_secret=superuser_secret,
         role=function.role,
         function_arn=function.arn,
         in_vpc=function.in_vpc,
         dns_suffix=aws.dns_suffix(arn.parse(secrets[0]["ARN"]).partition),
+        target_arns=properties.target_arns,
     )
     _log(state)
     return state
@@ -133,37 +134,86 @@ def _describe_secret(aws: Aws, property_name: str, secret_id: str) -> DescribeSe
     return secret
 
 
-def _check_not_managed(property_name: str, secret_id: str, secret: DescribeSecretResponseTypeDef) -> None:
+def _check_function_can_rotate(subject: str, secret: DescribeSecretResponseTypeDef) -> None:
+    """Raise `RequestError` if the secret is rotated without a function, or only its primary secret is rotated."""
     # https://docs.aws.amazon.com/secretsmanager/latest/userguide/service-linked-secrets.html
     if owner := secret.get("OwningService"):
         raise RequestError(
-            f"{property_name} {quoted(secret_id)}: the service {quoted(owner)} manages this secret and rotates it"
-            f" without a function. Remove this resource, or use the secret as SuperuserSecretId.",
+            f"{subject}: the service {quoted(owner)} manages this secret and rotates it without a function. Remove this"
+            f" resource, or use the secret as SuperuserSecretId.",
+        )
+    # https://docs.aws.amazon.com/secretsmanager/latest/userguide/managed-external-secrets.html
+    if partner := secret.get("Type"):
+        raise RequestError(
+            f"{subject}: this is a managed external secret of {quoted(partner)}, which Secrets Manager rotates without"
+            f" a function. Remove this resource.",
+        )
+    # https://docs.aws.amazon.com/secretsmanager/latest/userguide/replicate-secrets.html
+    if primary := _primary(secret):
+        raise RequestError(
+            f"{subject}: this secret is a replica, and only its primary secret in {primary} can be rotated. Move this"
+            f" resource to a stack there.",
         )
 
 
-# The tags that name the database of a secret that RDS manages. AWS's multi-user rotation code reads them.
-_DATABASE_TAGS = {
-    "aws:rds:primarydbinstancearn": "aws:rds:primaryDBInstanceArn",
-    "aws:rds:primarydbclusterarn": "aws:rds:primaryDBClusterArn",
-}
-"""By lower-case name, because the case varies."""
+def _primary(secret: DescribeSecretResponseTypeDef) -> str:
+    """Return the region or the account of a replica's primary secret; empty if the secret is not a replica."""
+    # Versions of botocore before 1.44.8 leave this member out.
+    if primary := cast(dict[str, Any], secret).get("CrossAccountPrimary"):
+        return f"the account {arn.parse(primary['PrimarySecretARN']).account}"
+    region = secret.get("PrimaryRegion")
+    return region if region and region != arn.parse(secret["ARN"]).region else ""
+
+
+_ROTATED_LABELS = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS")
+"""The versions of a rotated secret that AWS's rotation functions read."""
+_SUPERUSER_LABELS = ("AWSCURRENT",)
+_MANAGING_SERVICES = ("rds", "redshift")
+"""The owners of managed superuser secrets, whose tags name the database."""
+
+
+def _secret(
+    keys: Keys, property_name: str, secret: DescribeSecretResponseTypeDef, labels: tuple[str, ...], **members: Any
+) -> Secret:
+    """Return the state of a secret, whose versions with `labels` the function reads. `members` are further members."""
+    return Secret(
+        secret["ARN"],
+        keys.customer_managed_key_arn(property_name, secret),
+        _tags(secret),
+        earlier_key_arns=keys.earlier_key_arns(property_name, secret, labels),
+        **members,
+    )
 
 
 def _superuser_secret(keys: Keys, secret: DescribeSecretResponseTypeDef) -> Secret:
-    key_arn = keys.customer_managed_key_arn("SuperuserSecretId", secret)
-    tags = _tags(secret)
-    if secret.get("OwningService") != "rds":
-        return Secret(secret["ARN"], key_arn, tags)
-    values = {key.lower(): value for key, value in tags}
-    for name, display_name in _DATABASE_TAGS.items():
-        if name in values and not arn.DATABASE.fullmatch(values[name]):
+    owner = secret.get("OwningService", "")
+    is_managed = owner in _MANAGING_SERVICES
+    return _secret(
+        keys,
+        "SuperuserSecretId",
+        secret,
+        _SUPERUSER_LABELS,
+        managed_by=owner if is_managed else "",
+        # Any user can set the tags of a secret that no service manages.
+        database_arns=_database_arns(secret) if is_managed else (),
+    )
+
+
+def _database_arns(secret: DescribeSecretResponseTypeDef) -> tuple[str, ...]:
+    """Return the databases that the tags of a managed secret name. The case of the tags' keys varies."""
+    values = {key.lower(): value for key, value in _tags(secret)}
+    database_arns = []
+    for row in TARGET_TYPES:
+        value = values.get(row.superuser_tag.lower())
+        if value is None:
+            continue
+        if not row.pattern.fullmatch(value):
             raise RequestError(
-                f"SuperuserSecretId {quoted(secret['Name'])}: the tag {display_name} has the value"
-                f" {quoted(values[name])}, which is not the ARN of a DB instance or cluster. Correct the tag.",
+                f"SuperuserSecretId {quoted(secret['Name'])}: the tag {row.superuser_tag} has the value"
+                f" {quoted(value)}, which is not the ARN of {row.name}. Correct the tag.",
             )
-    database_arns = tuple(values[name] for name in _DATABASE_TAGS if name in values)
-    return Secret(secret["ARN"], key_arn, tags, managed_by_rds=True, database_arns=database_arns)
+        database_arns.append(value)
+    return tuple(database_arns)
 
 
 def _tags(secret: DescribeSecretResponseTypeDef) -> tuple[tuple[str, str], ...]:
@@ -291,6 +341,7 @@ def _log(state: State) -> None:
         "inspected",
         extra={
             "customer_managed_keys": {secret.arn: secret.key_arn for secret in state.secrets},
+            "earlier_keys": {secret.arn: secret.earlier_key_arns for secret in state.all_secrets},
             "superuser_secret": {superuser.arn: superuser.key_arn} if superuser else None,
             "role": state.role.arn,
             "function": state.function_arn or "declared",

@@ -1,4 +1,4 @@
-"""The KMS key of a secret: which key it is, and whether the customer manages it.
+"""The KMS keys of a secret: the secret's own key, and earlier keys that still encrypt versions in use.
 
 Source: docs/policy.md, "Which KMS key".
 """
@@ -6,16 +6,35 @@ Source: docs/policy.md, "Which KMS key".
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, ErrorCode, RequestError, quoted
 
 if TYPE_CHECKING:
-    from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
+    from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef, SecretVersionsListEntryTypeDef
 
 logger = logging.getLogger(__name__)
+
+_USABLE_STATES = ("Enabled", "Updating")
+"""https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html"""
+
+
+class _Key(NamedTuple):
+    """A KMS key that encrypts a secret, from DescribeKey."""
+
+    arn: str
+    """Full ARN. If the key does not exist, the ID by which it was looked up."""
+    is_customer_managed: bool = True
+    state: str = "Enabled"
+    """KeyState of DescribeKey; empty if the key does not exist."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the key can encrypt and decrypt."""
+        return self.state in _USABLE_STATES
 
 
 class Keys:
@@ -23,7 +42,7 @@ class Keys:
 
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
-        self._resolved: dict[str, str | None] = {}
+        self._resolved: dict[str, _Key] = {}
 
     def customer_managed_key_arn(self, property_name: str, secret: DescribeSecretResponseTypeDef) -> str | None:
         """Return the full ARN of a secret's customer managed key; None if the secret uses the AWS managed key.
@@ -35,16 +54,98 @@ class Keys:
         Raises:
             RequestError: the key does not exist or cannot be used.
         """
-        key_id = secret.get("KmsKeyId")
-        if not key_id or arn.AWS_MANAGED_KEY.fullmatch(key_id):
+        key_id = _key_id(secret)
+        if arn.AWS_MANAGED_KEY.fullmatch(key_id):
             return None
-        key_arn = key_id if key_id.startswith("arn:") else _arn_in_account_of(secret["ARN"], key_id)
+        key = self._resolve(secret["ARN"], key_id)
+        subject = f"{property_name} {quoted(secret['Name'])}"
+        if not key.state:
+            raise RequestError(
+                f"{subject}: the secret's KMS key {quoted(key_id)} does not exist. Encrypt the secret with an existing"
+                f" key (aws secretsmanager update-secret --kms-key-id).",
+                ErrorCode.NOT_FOUND,
+            )
+        if not key.is_usable:
+            raise RequestError(
+                f"{subject}: the secret's KMS key {quoted(key.arn)} is {key.state}, not Enabled. Enable the key, or"
+                f" encrypt the secret with another key.",
+                ErrorCode.RESOURCE_CONFLICT,
+            )
+        return key.arn if key.is_customer_managed else None
+
+    def earlier_key_arns(
+        self, property_name: str, secret: DescribeSecretResponseTypeDef, labels: Collection[str]
+    ) -> tuple[str, ...]:
+        """Return the full ARNs of the customer managed keys that versions need besides the secret's own key.
+
+        A change of the secret's key leaves versions under the earlier key if the caller may not use both keys.
+
+        Args:
+            property_name: the property that names the secret, for error messages.
+            secret: response of DescribeSecret.
+            labels: the staging labels of the versions that the rotation function reads.
+
+        Raises:
+            RequestError: an earlier key does not exist or cannot be used. If only the version AWSPREVIOUS needs the
+                key, the key is left out instead, with a warning: most rotation functions do without that version.
+        """
+        pages = self._aws.paginate(self._aws.secretsmanager.list_secret_version_ids, SecretId=secret["ARN"])
+        key_arns: dict[str, None] = {}
+        for version in (version for page in pages for version in page.get("Versions", ())):
+            labels_in_use = [label for label in version.get("VersionStages", ()) if label in labels]
+            if labels_in_use:
+                key_arns |= dict.fromkeys(self._keys_of_version(property_name, secret, version, labels_in_use))
+        return tuple(key_arns)
+
+    def _keys_of_version(
+        self,
+        property_name: str,
+        secret: DescribeSecretResponseTypeDef,
+        version: SecretVersionsListEntryTypeDef,
+        labels: list[str],
+    ) -> list[str]:
+        """Return the keys that decrypt a version, if neither the secret's own key nor an AWS managed key does.
+
+        A version that Secrets Manager has re-encrypted has several keys, and each of them can decrypt it.
+        """
+        key_ids = version.get("KmsKeyIds", [])
+        if any(key_id == _key_id(secret) or arn.AWS_MANAGED_KEY.fullmatch(key_id) for key_id in key_ids):
+            return []
+        is_dispensable = labels == ["AWSPREVIOUS"]
+        try:
+            keys = [self._resolve(secret["ARN"], key_id) for key_id in key_ids]
+        except AccessDeniedError as error:
+            if not is_dispensable:
+                raise
+            _warn_of_previous_version(key_ids[0], f"kms:DescribeKey is denied: {error.message}")
+            return []
+        own_key_arn = self.customer_managed_key_arn(property_name, secret)
+        if any(key.arn == own_key_arn or not key.is_customer_managed for key in keys):
+            return []
+        usable = [key.arn for key in keys if key.is_usable]
+        if usable or not keys:
+            return usable
+        key = keys[0]
+        problem = f"is {key.state}, not Enabled" if key.state else "does not exist"
+        if is_dispensable:
+            _warn_of_previous_version(key.arn, f"the key {problem}")
+            return []
+        raise RequestError(
+            f"{property_name} {quoted(secret['Name'])}: the version with the label {' and '.join(labels)} is encrypted"
+            f" with the KMS key {quoted(key.arn)}, which {problem}. Restore the key, or store the secret's value"
+            f" again (aws secretsmanager put-secret-value --version-stages {' '.join(labels)}).",
+            ErrorCode.RESOURCE_CONFLICT,
+        )
+
+    def _resolve(self, secret_arn: str, key_id: str) -> _Key:
+        """Look a key up by its ID, its ARN, or an alias. Raises `AccessDeniedError` unless the ID is the key's ARN."""
+        key_arn = key_id if key_id.startswith("arn:") else _arn_in_account_of(secret_arn, key_id)
         if key_arn not in self._resolved:
-            subject = f"{property_name} {quoted(secret['Name'])}"
-            self._resolved[key_arn] = self._describe(subject, key_id, key_arn)
+            key = self._describe(key_id, key_arn)
+            self._resolved |= {key_arn: key, key.arn: key}
         return self._resolved[key_arn]
 
-    def _describe(self, subject: str, key_id: str, key_arn: str) -> str | None:
+    def _describe(self, key_id: str, key_arn: str) -> _Key:
         try:
             key = self._aws.call(self._aws.kms.describe_key, KeyId=key_arn)["KeyMetadata"]
         except AccessDeniedError as error:
@@ -53,25 +154,32 @@ class Keys:
             # As for a key of another account, whose key policy need not allow DescribeKey. The ARN is all that is
             # needed.
             logger.warning("key not inspected: kms:DescribeKey is denied", extra={"key": key_id, "aws": error.message})
-            return key_id
+            return _Key(key_id)
         except AwsApiError as error:
             if error.code == "NotFoundException":
-                raise RequestError(
-                    f"{subject}: the secret's KMS key {quoted(key_id)} does not exist. Encrypt the secret with an"
-                    f" existing key (aws secretsmanager update-secret --kms-key-id).",
-                    ErrorCode.NOT_FOUND,
-                ) from error
+                return _Key(key_id, state="")
             raise
         logger.info(
             "key inspected", extra={"key": key["Arn"], "manager": key["KeyManager"], "key_state": key["KeyState"]}
         )
-        if key["KeyState"] != "Enabled":
-            raise RequestError(
-                f"{subject}: the secret's KMS key {quoted(key['Arn'])} is {key['KeyState']}, not Enabled. Enable the"
-                f" key, or encrypt the secret with another key.",
-                ErrorCode.RESOURCE_CONFLICT,
-            )
-        return None if key["KeyManager"] == "AWS" else key["Arn"]
+        return _Key(key["Arn"], key["KeyManager"] != "AWS", key["KeyState"])
+
+
+def _warn_of_previous_version(key: str, problem: str) -> None:
+    """Log that the policy has no statement for the key of the version AWSPREVIOUS.
+
+    AWS's single-user functions read this version, and do not handle a failure of KMS.
+    """
+    logger.warning(
+        f"earlier key of AWSPREVIOUS left out, because {problem}. AWS's single-user rotation functions read this"
+        " version and fail. Restore the key, or remove the label (aws secretsmanager update-secret-version-stage)",
+        extra={"key": key},
+    )
+
+
+def _key_id(secret: DescribeSecretResponseTypeDef) -> str:
+    """Return the ID of a secret's key, in the form of ListSecretVersionIds for the AWS managed key."""
+    return secret.get("KmsKeyId") or "DefaultEncryptionKey"
 
 
 def _arn_in_account_of(secret_arn: str, key_id: str) -> str:

@@ -1,9 +1,9 @@
 """The policy document for a state: the table of statements, and the functions that build them.
 
 One function builds each type of statement, in the order of the table `STATEMENTS`, which is the order of the document.
-The module is pure: it may import only `arn`, `policy_grammar` and `state` (pyproject.toml, importlinter). For the rule
-for KMS keys see `use_secret_key`. The grants are those of the AWS user guide, "Lambda rotation function execution role
-permissions for AWS Secrets Manager":
+The module is pure: it may import only `arn`, `policy_grammar`, `state` and `targets` (pyproject.toml, importlinter).
+For the rule for KMS keys see `use_secret_key`. The grants are those of the AWS user guide, "Lambda rotation function
+execution role permissions for AWS Secrets Manager":
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-required-permissions-function.html
 Source: docs/policy.md.
 """
@@ -11,11 +11,13 @@ Source: docs/policy.md.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import product
 from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.policy_grammar import as_list
 from rotation_role_policy.state import Secret, State
+from rotation_role_policy.targets import ACTIONS_WITHOUT_RESOURCE, target_type
 
 Statement = dict[str, Any]
 Document = dict[str, Any]
@@ -39,6 +41,8 @@ class Grant(NamedTuple):
     """The secrets that the statement is for: its resources or, for a key, the secrets that the key encrypts."""
     caller: Caller = Caller.FUNCTION_CODE
 
+
+_SECRET_ARN_KEY = "kms:EncryptionContext:SecretARN"  # noqa: S105  # a condition key
 
 NETWORK_INTERFACE_ACTIONS = [
     "ec2:CreateNetworkInterface",
@@ -73,6 +77,17 @@ def use_secret_key(state: State) -> Iterator[Grant]:
         yield _use_key(key_arn, ["kms:Decrypt", "kms:GenerateDataKey"], secrets, state)
 
 
+def decrypt_earlier_versions(state: State) -> Iterator[Grant]:
+    """Allow to decrypt the versions that a change of the secret's key left under an earlier key.
+
+    Secrets Manager re-encrypts the versions in use only if the caller that changes the key may use both keys.
+    Source: https://docs.aws.amazon.com/secretsmanager/latest/userguide/manage_update-encryption-key.html
+    """
+    for key_arn in dict.fromkeys(key_arn for secret in state.all_secrets for key_arn in secret.earlier_key_arns):
+        secrets = tuple(secret for secret in state.all_secrets if key_arn in secret.earlier_key_arns)
+        yield _use_key(key_arn, ["kms:Decrypt"], secrets, state)
+
+
 def read_superuser_secret(state: State) -> Iterator[Grant]:
     """Allow to read the superuser secret, whose credentials change the user's password (alternating users)."""
     if secret := state.superuser_secret:
@@ -87,22 +102,29 @@ def use_superuser_key(state: State) -> Iterator[Grant]:
 
 
 def describe_superuser_secret(state: State) -> Iterator[Grant]:
-    """Allow to describe a superuser secret that RDS manages.
+    """Allow to describe a superuser secret that RDS or Redshift manages, and the superuser secret of a Redshift target.
 
-    Such a secret contains no host. AWS's rotation code finds the database by the secret's tags.
-    Source: SecretsManagerRDS*RotationMultiUser in aws-samples/aws-secrets-manager-rotation-lambdas.
+    A managed secret contains no host. AWS's rotation code finds the database by the secret's tags. The code for
+    Redshift always describes the superuser secret.
+    Source: SecretsManagerRDS*RotationMultiUser and SecretsManagerRedshiftRotationMultiUser in
+    aws-samples/aws-secrets-manager-rotation-lambdas.
     """
     secret = state.superuser_secret
-    if secret and secret.managed_by_rds:
+    is_described = any(target_type(target).requires_describe_superuser for target in state.target_arns)
+    if secret and (secret.managed_by or is_described):
         yield Grant(_allow(["secretsmanager:DescribeSecret"], [secret.arn]), (secret,))
 
 
 def describe_superuser_database(state: State) -> Iterator[Grant]:
-    """Allow to describe the database that the tags of the superuser secret name."""
-    database_arns = state.superuser_secret.database_arns if state.superuser_secret else ()
-    for database_arn in database_arns:
-        is_cluster = arn.parse(database_arn).resource.startswith("cluster:")
-        yield Grant(_allow([f"rds:DescribeDB{'Clusters' if is_cluster else 'Instances'}"], [database_arn]))
+    """Allow to describe the database that the tags of a managed superuser secret name."""
+    for database_arn in state.superuser_secret.database_arns if state.superuser_secret else ():
+        yield from _call(target_type(database_arn).superuser_actions, database_arn)
+
+
+def call_target(state: State) -> Iterator[Grant]:
+    """Allow the calls of the rotation function on each of the `TargetArns`."""
+    for target_arn in state.target_arns:
+        yield from _call(target_type(target_arn).actions, target_arn)
 
 
 def manage_network_interfaces(state: State) -> Iterator[Grant]:
@@ -136,6 +158,16 @@ def _allow(actions: list[str], resources: list[str], condition: Statement | None
     return statement | ({"Condition": condition} if condition else {})
 
 
+def _call(actions: tuple[str, ...], target_arn: str) -> Iterator[Grant]:
+    """Allow `actions` on a target, and on ``*`` those that support no resource."""
+    on_target = [action for action in actions if action not in ACTIONS_WITHOUT_RESOURCE]
+    on_all = [action for action in actions if action in ACTIONS_WITHOUT_RESOURCE]
+    if on_target:
+        yield Grant(_allow(on_target, [target_arn]))
+    if on_all:
+        yield Grant(_allow(on_all, ["*"]))
+
+
 def _use_key(key_arn: str, actions: list[str], secrets: tuple[Secret, ...], state: State) -> Grant:
     """Allow `actions` on a key, only for these secrets and only in calls of Secrets Manager."""
     condition = _only_through_secrets_manager(secrets, state.dns_suffix)
@@ -151,7 +183,7 @@ def _only_through_secrets_manager(secrets: tuple[Secret, ...], dns_suffix: str) 
     services = dict.fromkeys(via_service(secrets[0], suffix) for suffix in (dns_suffix, "amazonaws.com"))
     return {
         "StringEquals": {
-            "kms:EncryptionContext:SecretARN": _one_or_list([secret.arn for secret in secrets]),
+            _SECRET_ARN_KEY: _one_or_list([secret.arn for secret in secrets]),
             "kms:ViaService": _one_or_list(list(services)),
         }
     }
@@ -181,14 +213,20 @@ class StatementType:
     when: str
     reason: str
     """Why the policy has the statement, for the reviewer of a policy."""
-    reason_omitted: Callable[[State], str]
-    """Why the policy does not have the statement, if `build` yields nothing or the profile omits it."""
+    _reason_omitted: Callable[[State], str]
+
+    def reason_omitted(self, state: State) -> str:
+        """Return why the policy does not have the statement: `build` yields nothing, or the policy omits it."""
+        if any(grant.statement["Effect"] == "Allow" for grant in self.build(state)):
+            return "another statement grants the same"
+        return self._reason_omitted(state)
 
 
 _AWS_MANAGED_KEY = "AWS managed key: no grant needed"
 
 
-def _always(_: State) -> str:
+def _never(_: State) -> str:
+    """Return nothing: the statement is never omitted without another that grants the same."""
     return ""
 
 
@@ -197,14 +235,18 @@ def _superuser_reason(reason: str) -> Callable[[State], str]:
     return lambda state: reason if state.superuser_secret else "no SuperuserSecretId"
 
 
-_not_managed_by_rds = _superuser_reason("RDS does not manage the superuser secret")
+_not_managed = _superuser_reason("neither RDS nor Redshift manages the superuser secret")
 
 
 def _no_database(state: State) -> str:
     superuser = state.superuser_secret
-    if superuser and superuser.managed_by_rds:
-        return "no RDS tag on the superuser secret names a database"
-    return _not_managed_by_rds(state)
+    if superuser and superuser.managed_by:
+        return "no tag of the superuser secret names a database"
+    return _not_managed(state)
+
+
+def _no_call(state: State) -> str:
+    return "the rotation function calls no API of these TargetArns" if state.target_arns else "no TargetArns"
 
 
 def _not_in_vpc(state: State) -> str:
@@ -219,7 +261,7 @@ STATEMENTS = (
         resource="the secret, or all of the secrets",
         when="always",
         reason="the four steps of a rotation make these calls",
-        reason_omitted=_always,
+        _reason_omitted=_never,
     ),
     StatementType(
         "GeneratePassword",
@@ -227,7 +269,7 @@ STATEMENTS = (
         resource="`*`",
         when="always",
         reason="generates the new password; the action has no resource",
-        reason_omitted=_always,
+        _reason_omitted=_never,
     ),
     StatementType(
         "UseSecretKey",
@@ -235,7 +277,16 @@ STATEMENTS = (
         resource="the key; one statement per key",
         when="the secret has a customer managed key",
         reason="this customer managed key encrypts the secret",
-        reason_omitted=lambda _: _AWS_MANAGED_KEY,
+        _reason_omitted=lambda _: _AWS_MANAGED_KEY,
+    ),
+    StatementType(
+        "DecryptEarlierVersions",
+        decrypt_earlier_versions,
+        resource="the earlier key; one statement per key",
+        when="a version labelled `AWSCURRENT`, `AWSPENDING` or `AWSPREVIOUS` (of the superuser secret: `AWSCURRENT`) is"
+        " encrypted only with another customer managed key than the secret's",
+        reason="this earlier key still encrypts versions that the function reads",
+        _reason_omitted=lambda _: "no version in use needs an earlier key",
     ),
     StatementType(
         "ReadSuperuserSecret",
@@ -243,7 +294,7 @@ STATEMENTS = (
         resource="the superuser secret",
         when="`SuperuserSecretId`",
         reason="alternating users: the superuser changes the other user's password",
-        reason_omitted=_superuser_reason(""),
+        _reason_omitted=_superuser_reason(""),
     ),
     StatementType(
         "UseSuperuserKey",
@@ -251,23 +302,31 @@ STATEMENTS = (
         resource="the key of the superuser secret",
         when="the superuser secret has a customer managed key",
         reason="this customer managed key encrypts the superuser secret, which is only read",
-        reason_omitted=_superuser_reason(_AWS_MANAGED_KEY),
+        _reason_omitted=_superuser_reason(_AWS_MANAGED_KEY),
     ),
     StatementType(
         "DescribeSuperuserSecret",
         describe_superuser_secret,
         resource="the superuser secret",
-        when="RDS manages the superuser secret",
-        reason="RDS manages the superuser secret: its tags name the database",
-        reason_omitted=_not_managed_by_rds,
+        when="RDS or Redshift manages the superuser secret, or `TargetArns` has a Redshift target",
+        reason="the function reads the tags of the superuser secret, which name the database of a managed secret",
+        _reason_omitted=_not_managed,
     ),
     StatementType(
         "DescribeSuperuserDatabase",
         describe_superuser_database,
-        resource="the database that a tag of the superuser secret names",
-        when="RDS manages the superuser secret",
-        reason="RDS manages the superuser secret, which contains no host: the function looks up the database's host",
-        reason_omitted=_no_database,
+        resource="the database that a tag of the superuser secret names; `*` for Redshift Serverless",
+        when="RDS or Redshift manages the superuser secret",
+        reason="a managed superuser secret contains no host: the function looks up the host of this database",
+        _reason_omitted=_no_database,
+    ),
+    StatementType(
+        "CallTarget",
+        call_target,
+        resource="the target; `*` for DescribeDirectories",
+        when="`TargetArns`",
+        reason="the function calls the API of this target",
+        _reason_omitted=_no_call,
     ),
     StatementType(
         "ManageNetworkInterfaces",
@@ -276,7 +335,7 @@ STATEMENTS = (
         when="the function is in a VPC",
         reason="Lambda connects the function to its VPC with the execution role; CreateFunction fails with a"
         " narrower resource",
-        reason_omitted=_not_in_vpc,
+        _reason_omitted=_not_in_vpc,
     ),
     StatementType(
         "KeepNetworkInterfacesFromCode",
@@ -285,7 +344,7 @@ STATEMENTS = (
         when="the function is in a VPC, `Strict` only",
         reason="only Lambda needs network interfaces; only calls of function code have the context key"
         " `lambda:SourceFunctionArn`",
-        reason_omitted=_not_in_vpc,
+        _reason_omitted=_not_in_vpc,
     ),
 )
 """The statements (docs/policy.md) in the order of the document."""
@@ -325,17 +384,38 @@ def summarize(document: Document | None) -> DocumentSummary:
 
 
 def grants(state: State) -> Iterator[Grant]:
-    """Yield all grants for `state`, in the order of the document. The profiles differ only in Sids and conditions."""
-    for statement_type in STATEMENTS:
-        yield from statement_type.build(state)
+    """Yield all grants for `state` with the profile ``Strict``, in the order of the document."""
+    for _, grants in _grants_by_type(state, "Strict"):
+        yield from grants
 
 
 def statements_by_type(state: State, profile: str) -> Iterator[tuple[StatementType, list[Statement]]]:
     """Yield each type of statement with its statements in the document: an empty list if there are none."""
+    for statement_type, grants in _grants_by_type(state, profile):
+        statements = [grant.statement for grant in grants]
+        yield statement_type, _with_sids(statement_type.sid, statements) if profile == "Strict" else statements
+
+
+def _grants_by_type(state: State, profile: str) -> Iterator[tuple[StatementType, list[Grant]]]:
+    """Yield each type of statement with its grants in the form of the profile. No permission is granted twice."""
+    granted: set[tuple[str, str, str]] = set()
     for statement_type in STATEMENTS:
-        statements = [grant.statement for grant in statement_type.build(state)]
-        is_strict = profile == "Strict"
-        yield statement_type, _with_sids(statement_type.sid, statements) if is_strict else _as_documented(statements)
+        grants = []
+        for grant in statement_type.build(state) if profile == "Strict" else _as_documented(statement_type, state):
+            permissions = _permissions(grant.statement)
+            # A Deny has no permissions.
+            if not permissions or not permissions <= granted:
+                grants.append(grant)
+                granted |= permissions
+        yield statement_type, grants
+
+
+def _permissions(statement: Statement) -> set[tuple[str, str, str]]:
+    """Return what a statement allows: actions, resources, and for which secret a key. Empty for a Deny."""
+    if statement["Effect"] == "Deny":
+        return set()
+    secrets = as_list(statement.get("Condition", {}).get("StringEquals", {}).get(_SECRET_ARN_KEY, ""))
+    return set(product(statement["Action"], as_list(statement["Resource"]), secrets))
 
 
 def _with_sids(sid: str, statements: list[Statement]) -> list[Statement]:
@@ -345,10 +425,9 @@ def _with_sids(sid: str, statements: list[Statement]) -> list[Statement]:
     ]
 
 
-def _as_documented(statements: list[Statement]) -> list[Statement]:
-    """Return the same grants in the form of the user guide: no `Sid`, no `Condition`, no Deny."""
-    return [
-        {name: value for name, value in statement.items() if name != "Condition"}
-        for statement in statements
-        if statement["Effect"] == "Allow"
-    ]
+def _as_documented(statement_type: StatementType, state: State) -> Iterator[Grant]:
+    """Yield the same grants in the form of the user guide: no `Condition`, no Deny."""
+    for grant in statement_type.build(state):
+        if grant.statement["Effect"] == "Allow":
+            statement = {name: value for name, value in grant.statement.items() if name != "Condition"}
+            yield grant._replace(statement=statement)

@@ -14,6 +14,7 @@ from typing import Any
 
 from rotation_role_policy import arn
 from rotation_role_policy.errors import RequestError, quoted_text
+from rotation_role_policy.targets import ANY_TARGET, TARGET_TYPES
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Property:
     pattern: re.Pattern[str] | None = None
     pattern_description: str = ""
     """What `pattern` matches, for error messages."""
+    example: str = "x"
+    """A string that `pattern` matches, for the lint rules and the tests."""
     members: tuple["Property", ...] = ()
     """The properties of an Object; empty if the Object may contain anything."""
     affects_policy: bool = True
@@ -73,7 +76,7 @@ PROPERTIES = (
     Property(
         "RotationLambdaARN",
         "String",
-        "the rotation function: name, ARN, or ARN with a version or alias",
+        "the rotation function: name, ARN, or ARN with a version or alias, including `$LATEST.PUBLISHED`",
         default_description="the function that DescribeSecret reports",
         pattern=arn.FUNCTION,
         pattern_description="a function's name, its ARN, or its ARN with a version or alias",
@@ -102,9 +105,21 @@ PROPERTIES = (
     Property(
         "SuperuserSecretId",
         "String",
-        "the separate secret of the superuser, for the alternating-users strategy",
+        "the separate secret that the rotation function reads: the superuser of the alternating-users strategy, or the"
+        " admin secret of AWS's functions for Db2 and InfluxDB",
         pattern=arn.SECRET,
         pattern_description=_SECRET_FORM,
+    ),
+    Property(
+        "TargetArns",
+        "List of String",
+        "full ARNs of the databases, users or directories whose own API the rotation function calls"
+        " ([which functions need them](rotation-functions.md))",
+        minimum=1,
+        pattern=ANY_TARGET,
+        pattern_description=f"the full ARN, without wildcards, of {', '.join(row.name for row in TARGET_TYPES[:-1])} or"
+        f" {TARGET_TYPES[-1].name}",
+        example="arn:aws:rds:eu-central-1:123456789012:db:prod",
     ),
     Property(
         "PolicyProfile",
@@ -173,6 +188,8 @@ class Properties:
     subnet_ids: tuple[str, ...] | None
     """`VpcConfig.SubnetIds` in declared mode; None if the function is to be inspected."""
     superuser_secret_id: str | None
+    target_arns: tuple[str, ...]
+    """Full ARNs, each of a type in `targets`."""
     policy_profile: str
     access_check: str
     propagation_delay: int
@@ -209,6 +226,7 @@ def parse_properties(given: Mapping[str, Any]) -> Properties:
         role_name=values.get("RoleName"),
         subnet_ids=None if vpc_config is None else tuple(vpc_config.get("SubnetIds", ())),
         superuser_secret_id=values.get("SuperuserSecretId"),
+        target_arns=tuple(values.get("TargetArns", ())),
         policy_profile=values["PolicyProfile"],
         access_check=values["AccessCheck"],
         propagation_delay=values["PropagationDelay"],

@@ -16,9 +16,12 @@ class Secret:
     """Full ARN of its customer managed key; None if the secret uses the AWS managed key."""
     tags: tuple[tuple[str, str], ...] = ()
     """Keys and values."""
-    managed_by_rds: bool = False
+    managed_by: str = ""
+    """For a superuser secret: ``rds`` or ``redshift``, if this service manages the secret."""
     database_arns: tuple[str, ...] = ()
-    """For a secret that RDS manages: the DB instance or cluster whose master user it holds, from the secret's tags."""
+    """For a managed superuser secret: the databases whose superuser it holds, from the secret's tags."""
+    earlier_key_arns: tuple[str, ...] = ()
+    """Full ARNs of other customer managed keys that still encrypt versions which the rotation function reads."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,21 @@ class State:
     in_vpc: bool
     dns_suffix: str
     """DNS suffix of the secrets' partition, such as ``amazonaws.com``."""
+    target_arns: tuple[str, ...] = ()
+    """The targets that the properties list, each of a type in `targets`."""
 
     @property
     def all_secrets(self) -> tuple[Secret, ...]:
-        """The rotated secrets, and the superuser secret if there is one."""
-        return (*self.secrets, self.superuser_secret) if self.superuser_secret else self.secrets
+        """The rotated secrets, and the superuser secret if there is one and it is not among them."""
+        superuser = self.superuser_secret
+        if superuser is None or superuser.arn in {secret.arn for secret in self.secrets}:
+            return self.secrets
+        return (*self.secrets, superuser)
 
     @property
     def key_arns(self) -> tuple[str, ...]:
-        """The customer managed keys of all secrets, without duplicates."""
-        return tuple(dict.fromkeys(secret.key_arn for secret in self.all_secrets if secret.key_arn))
+        """The customer managed keys that the policy names, in its order and without duplicates."""
+        keys = [secret.key_arn for secret in self.secrets]
+        keys += [key_arn for secret in self.all_secrets for key_arn in secret.earlier_key_arns]
+        keys += [self.superuser_secret.key_arn] if self.superuser_secret else []
+        return tuple(dict.fromkeys(key_arn for key_arn in keys if key_arn))

@@ -68,6 +68,20 @@ EXPECTED_POLICIES: dict[str, dict[str, list[str]]] = {
     },
     "several-secrets": {"RotateSecret": ["OrdersToken", "PaymentsToken"], "GeneratePassword": ["*"]},
     "existing-function": {"RotateSecret": ["Secret"], "GeneratePassword": ["*"]},
+    "redshift": {
+        "RotateSecret": ["Secret"],
+        "GeneratePassword": ["*"],
+        "ReadSuperuserSecret": ["SuperuserSecretArn"],
+        "UseSuperuserKey": ["SuperuserKey"],
+        "DescribeSuperuserSecret": ["SuperuserSecretArn"],
+    },
+    "read-replica": {
+        "RotateSecret": ["Secret"],
+        "GeneratePassword": ["*"],
+        "ReadSuperuserSecret": ["SuperuserSecretArn"],
+        "UseSuperuserKey": ["SuperuserKey"],
+        "CallTarget": ["ReplicaArn"],
+    },
     # The emulator has no secrets that RDS manages. A test below covers the two statements for such a secret.
     "rds-managed-superuser": {
         "RotateSecret": ["Secret"],
@@ -149,6 +163,8 @@ def existing(account: EmulatedAccount) -> dict[str, str]:
         "SuperuserSecretArn": superuser,
         "DatabaseHost": "db",
         "RotationFunctionArn": other_stack.outputs["Function"],
+        "ClusterArn": f"arn:aws:redshift:{REGION}:{ACCOUNT_ID}:cluster:warehouse",
+        "ReplicaArn": f"arn:aws:rds:{REGION}:{ACCOUNT_ID}:db:replica",
     }
 
 
@@ -238,7 +254,8 @@ def test_an_example_can_be_deployed_previewed_used_and_deleted(
     )
     assert (preview.returncode, preview.stderr) == (0, "")
     assert "Unchanged: the role has this policy." in preview.stdout
-    function = existing["RotationFunctionArn"] if name == "existing-function" else stack.physical_id("RotationFunction")
+    is_existing = "RotationFunctionArn" in parameters
+    function = existing["RotationFunctionArn"] if is_existing else stack.physical_id("RotationFunction")
     check_stack(account, stack, function, EXPECTED_POLICIES[name], existing)
 
     if "VpcConfig" in parsed["Resources"]["RotationPolicy"]["Properties"]:

@@ -96,7 +96,10 @@ def test_the_providers_role_has_exactly_these_permissions(provider_role: Provide
     assert log_streams == f"arn:aws:logs:{scope}:log-group:{provider_role.stack.physical_id('LogGroup')}:log-stream:*"
     role = provider_role.stack.physical_id("ProviderRole")
     assert statements == {
-        "DescribeSecrets": allow("secretsmanager:DescribeSecret", f"arn:aws:secretsmanager:{scope}:secret:*"),
+        "DescribeSecrets": allow(
+            ["secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds"],
+            f"arn:aws:secretsmanager:{scope}:secret:*",
+        ),
         "DescribeKeys": allow("kms:DescribeKey", f"arn:aws:kms:{REGION}:*:key/*"),
         "InspectFunctions": allow("lambda:GetFunctionConfiguration", f"arn:aws:lambda:{scope}:function:*"),
         "PutOwnPolicyOnRoles": allow("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT_ID}:role/*"),

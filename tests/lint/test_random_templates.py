@@ -75,7 +75,7 @@ def test_an_intrinsic_function_as_the_value_of_a_property_has_no_findings(functi
     for row in PROPERTIES:
         other_properties = {"RoleName": "r"} if row.name == "VpcConfig" else {}
         other_properties |= {} if row.name in EXACTLY_ONE_OF else {"SecretId": "db"}
-        values = [function, *([["db", function]] if row.type == "List of String" else [])]
+        values = [function, *([[row.example, function]] if row.type == "List of String" else [])]
         values += [{member.name: function} for member in row.members]
         for value in values:
             assert findings(with_policy(copy.deepcopy(other_properties | {row.name: value}))) == []

@@ -193,7 +193,7 @@ def test_a_missing_source_function_arn_is_ignored_in_calls_that_lambda_makes(acc
 
 
 def test_only_the_grants_of_the_policy_are_simulated(account: Account) -> None:
-    superuser = Secret(SUPERUSER, SUPERUSER_KEY, managed_by_rds=True, database_arns=(CLUSTER,))
+    superuser = Secret(SUPERUSER, SUPERUSER_KEY, managed_by="rds", database_arns=(CLUSTER,))
     inspected = state(Secret(SECRET, KEY), Secret(SECOND, None), superuser=superuser, in_vpc=True)
     check(account, inspected)
     simulated = [(params["ActionNames"], params["ResourceArns"]) for _, params in account.calls]
@@ -274,7 +274,7 @@ def test_each_secret_is_simulated_with_its_own_tags(account: Account) -> None:
         Secret(SECRET, KEY, tags),
         Secret(SECOND, KEY),
         Secret(f"{SECOND[:-6]}UvWxYz", KEY, tags),
-        superuser=Secret(SUPERUSER, SUPERUSER_KEY, (("role", "superuser"),), managed_by_rds=True),
+        superuser=Secret(SUPERUSER, SUPERUSER_KEY, (("role", "superuser"),), managed_by="rds"),
     )
     check(account, inspected)
     simulated = [

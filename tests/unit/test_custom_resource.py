@@ -128,11 +128,12 @@ def test_a_repeated_create_returns_the_same_response_and_changes_nothing(account
     assert account.slept == [10, 10], "the first delivery may just have written the policy"
 
 
-def test_an_unchanged_create_makes_three_calls(account: Account, secret: str) -> None:
+def test_an_unchanged_create_makes_four_calls(account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     account.create(**PROPERTIES)
     assert account.actions() == [
         "secretsmanager:DescribeSecret",
+        "secretsmanager:ListSecretVersionIds",
         "lambda:GetFunctionConfiguration",
         "iam:GetRolePolicy",
     ]
@@ -143,6 +144,7 @@ def test_a_first_create_also_simulates_and_puts_and_reads_no_other_policy(accoun
     account.create(**PROPERTIES)
     assert account.actions() == [
         "secretsmanager:DescribeSecret",
+        "secretsmanager:ListSecretVersionIds",
         "lambda:GetFunctionConfiguration",
         "iam:GetRolePolicy",
         # One for each statement.

@@ -1,6 +1,7 @@
 """Inspection: the state from DescribeSecret, DescribeKey, GetFunctionConfiguration and GetRole."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from rotation_role_policy.properties import parse_properties
 from rotation_role_policy.state import State
 from tests.support.account import ACCOUNT, REGION, Account, AlteredAws, WatchedAws, error, managed_secret
 
+SECRET_ARN_OF_NOTHING = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:nothing-AbCdEf"
 ALIAS_OF_AWS_MANAGED_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/aws/secretsmanager"
 
 
@@ -83,29 +85,92 @@ def test_a_secret_that_another_service_manages_is_valid_only_as_the_superuser_se
     declared = parse_properties({"SecretId": "prod/db", "SuperuserSecretId": "managed", "RotationLambdaARN": function})
     superuser = inspect(aws, declared, ACCOUNT).superuser_secret
     assert superuser
-    assert (superuser.arn, superuser.managed_by_rds, superuser.database_arns) == (managed, True, ())
+    assert (superuser.arn, superuser.managed_by, superuser.database_arns) == (managed, "rds", ())
 
 
-@pytest.mark.parametrize("key", ["aws:rds:primaryDBInstanceArn", "aws:rds:primarydbinstancearn"])
-def test_a_tag_of_an_rds_managed_superuser_secret_names_its_database(account: Account, function: str, key: str) -> None:
+DATABASES = {
+    "aws:rds:primaryDBInstanceArn": f"arn:aws:rds:{REGION}:{ACCOUNT}:db:prod",
+    "aws:rds:primarydbclusterarn": f"arn:aws:rds:{REGION}:{ACCOUNT}:cluster:prod",
+    "aws:redshift:primaryClusterArn": f"arn:aws:redshift:{REGION}:{ACCOUNT}:cluster:prod",
+    "aws:redshift-serverless:NamespaceArn": f"arn:aws:redshift-serverless:{REGION}:{ACCOUNT}:namespace/0-0",
+}
+"""By a tag of a managed secret: the database. The case of the tags varies."""
+
+
+@pytest.mark.parametrize("owner", ["rds", "redshift"])
+@pytest.mark.parametrize("key", DATABASES)
+def test_a_tag_of_a_managed_superuser_secret_names_its_database(
+    account: Account, function: str, key: str, owner: str
+) -> None:
     account.secret()
     account.secret("managed")
     declared = parse_properties({"SecretId": "prod/db", "SuperuserSecretId": "managed", "RotationLambdaARN": function})
-    database = f"arn:aws:rds:{REGION}:{ACCOUNT}:db:prod"
+    database = DATABASES[key]
 
     tags = [{"Key": "team", "Value": "data"}, {"Key": key, "Value": database}]
-    superuser = inspect(managed_secret(account, OwningService="rds", Tags=tags), declared, ACCOUNT).superuser_secret
+    superuser = inspect(managed_secret(account, OwningService=owner, Tags=tags), declared, ACCOUNT).superuser_secret
     assert superuser
-    assert superuser.database_arns == (database,)
+    assert (superuser.managed_by, superuser.database_arns) == (owner, (database,))
 
-    # Any user can set the tags of a secret that RDS does not manage.
-    superuser = inspect(managed_secret(account, Tags=tags), declared, ACCOUNT).superuser_secret
+    # Any user can set the tags of a secret that no service manages.
+    for members in ({}, {"OwningService": "appflow"}):
+        superuser = inspect(managed_secret(account, **members, Tags=tags), declared, ACCOUNT).superuser_secret
+        assert superuser
+        assert (superuser.managed_by, superuser.database_arns) == ("", ())
+
+    for wrong in (f"{database}*", database.replace("prod", "*").replace("0-0", "*"), SECRET_ARN_OF_NOTHING):
+        tags = [{"Key": key, "Value": wrong}]
+        with pytest.raises(RequestError, match=f'has the value "{re.escape(wrong)}", which is not the ARN of an?'):
+            inspect(managed_secret(account, OwningService=owner, Tags=tags), declared, ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        (
+            {"Type": "SalesforceClientSecret"},
+            'this is a managed external secret of "SalesforceClientSecret", which Secrets Manager rotates without a'
+            " function. Remove this resource.",
+        ),
+        (
+            {"PrimaryRegion": "us-east-1"},
+            "this secret is a replica, and only its primary secret in us-east-1 can be rotated. Move this resource to a"
+            " stack there.",
+        ),
+        (
+            {
+                "PrimaryRegion": REGION,
+                "CrossAccountPrimary": {
+                    "PrimarySecretARN": f"arn:aws:secretsmanager:{REGION}:999999999999:secret:primary-AbCdEf",
+                    "ReplicationStatus": "InSync",
+                },
+            },
+            "this secret is a replica, and only its primary secret in the account 999999999999 can be rotated. Move"
+            " this resource to a stack there.",
+        ),
+    ],
+)
+def test_a_secret_that_no_function_can_rotate_is_rejected_but_can_be_the_superuser_secret(
+    account: Account, function: str, members: dict[str, Any], reason: str
+) -> None:
+    account.secret()
+    managed = account.secret("managed")
+    aws = managed_secret(account, **members)
+    for properties in ({"SecretId": "managed"}, {"SecretIds": ["prod/db", "managed"]}):
+        with pytest.raises(RequestError) as rejected:
+            inspect(aws, parse_properties({"RotationLambdaARN": function, **properties}), ACCOUNT)
+        assert str(rejected.value) == f'{next(iter(properties))} "managed": {reason}'
+
+    declared = parse_properties({"SecretId": "prod/db", "SuperuserSecretId": "managed", "RotationLambdaARN": function})
+    superuser = inspect(aws, declared, ACCOUNT).superuser_secret
     assert superuser
-    assert (superuser.managed_by_rds, superuser.database_arns) == (False, ())
+    assert superuser.arn == managed
 
-    tags = [{"Key": key, "Value": f"arn:aws:rds:{REGION}:{ACCOUNT}:db:*"}]
-    with pytest.raises(RequestError, match="is not the ARN of a DB instance or cluster"):
-        inspect(managed_secret(account, OwningService="rds", Tags=tags), declared, ACCOUNT)
+
+def test_a_replicated_secret_can_be_rotated_in_its_primary_region(account: Account, function: str) -> None:
+    account.secret("managed")
+    aws = managed_secret(account, PrimaryRegion=REGION)
+    assert inspect(aws, parse_properties({"SecretId": "managed", "RotationLambdaARN": function}), ACCOUNT).secrets
 
 
 # --- keys ---
@@ -118,7 +183,11 @@ def test_the_aws_managed_key_needs_no_statement_and_no_call(
     account.secret(key=key_id)
     state = inspected_state(account, SecretId="prod/db", RotationLambdaARN=function)
     assert state.secrets[0].key_arn is None
-    assert account.actions() == ["secretsmanager:DescribeSecret", "lambda:GetFunctionConfiguration"]
+    assert account.actions() == [
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:ListSecretVersionIds",
+        "lambda:GetFunctionConfiguration",
+    ]
 
 
 @pytest.mark.parametrize("key_id", ["id", "arn", "alias", "alias-arn"])
@@ -264,6 +333,17 @@ def test_a_function_can_have_a_qualifier_and_function_arn_has_none(
     assert account.calls[-1] == ("lambda:GetFunctionConfiguration", expected)
 
 
+def test_the_qualifier_can_be_the_latest_published_version(account: Account, function: str) -> None:
+    account.secret()
+    configuration = account.client("lambda").get_function_configuration(FunctionName="rotate-db")
+    # moto does not have this qualifier.
+    account.api_responses["lambda:GetFunctionConfiguration"] = lambda parameters: (
+        configuration | {"FunctionArn": f"{function}:{parameters['Qualifier']}"}
+    )
+    state = inspected_state(account, SecretId="prod/db", RotationLambdaARN="rotate-db:$LATEST.PUBLISHED")
+    assert (state.function_arn, account.calls[-1][1]["Qualifier"]) == (function, "$LATEST.PUBLISHED")
+
+
 @pytest.mark.parametrize("qualifier", ["1", "live", "$LATEST", "$LATEST.PUBLISHED"])
 def test_a_qualifier_is_a_version_or_an_alias(qualifier: str) -> None:
     function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-db"
@@ -344,7 +424,11 @@ def test_declared_mode_does_not_look_up_a_function(account: Account, subnets: li
         state = inspected_state(account, SecretId="prod/db", RoleName=given, VpcConfig={"SubnetIds": subnets})
         assert (state.role.name, state.role.arn) == ("rotation-role", arn)
         assert (state.function_arn, state.in_vpc) == ("", in_vpc)
-        assert account.actions() == ["secretsmanager:DescribeSecret", "iam:GetRole"]
+        assert account.actions() == [
+            "secretsmanager:DescribeSecret",
+            "secretsmanager:ListSecretVersionIds",
+            "iam:GetRole",
+        ]
 
 
 def test_declared_mode_rejects_a_role_that_does_not_exist(account: Account) -> None:
@@ -411,6 +495,7 @@ def test_the_dns_suffix_is_that_of_the_partition(account: Account, region: str, 
     ("action", "code"),
     [
         ("secretsmanager:DescribeSecret", "AccessDeniedException"),
+        ("secretsmanager:ListSecretVersionIds", "AccessDeniedException"),
         ("lambda:GetFunctionConfiguration", "AccessDeniedException"),
     ],
 )
@@ -427,6 +512,7 @@ def test_the_error_for_a_denied_call_names_the_action(account: Account, function
     ("action", "key"),
     [
         ("secretsmanager:DescribeSecret", False),
+        ("secretsmanager:ListSecretVersionIds", False),
         ("kms:DescribeKey", True),
         ("lambda:GetFunctionConfiguration", False),
     ],

@@ -11,10 +11,24 @@ from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_doc
 
 from rotation_role_policy import policy
 from rotation_role_policy.state import Secret, State
-from tests.unit.test_policy import CLUSTER, KEY, SECOND, SECRET, SUPERUSER, SUPERUSER_KEY, state
+from tests.unit.test_policy import (
+    CACHE_USER,
+    CLUSTER,
+    DIRECTORY,
+    EARLIER_KEY,
+    INFLUX,
+    INSTANCE,
+    KEY,
+    NAMESPACE,
+    SECOND,
+    SECRET,
+    SUPERUSER,
+    SUPERUSER_KEY,
+    state,
+)
 
 OTHER_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/other-AbCdEf"
-OTHER_KEY = "arn:aws:kms:eu-central-1:123456789012:key/33333333-3333-3333-3333-333333333333"
+OTHER_KEY = "arn:aws:kms:eu-central-1:123456789012:key/44444444-4444-4444-4444-444444444444"
 INTERFACE = "arn:aws:ec2:eu-central-1:123456789012:network-interface/eni-0123456789abcdef0"
 FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:rotate-db"
 PROFILES = ("Strict", "Documented")
@@ -45,10 +59,11 @@ def through_secrets_manager(secret: str, suffix: str = "amazonaws.com") -> dict[
 
 BY_FUNCTION_CODE = {"lambda:SourceFunctionArn": FUNCTION}
 ALL = state(
-    Secret(SECRET, KEY),
+    Secret(SECRET, KEY, earlier_key_arns=(EARLIER_KEY,)),
     Secret(SECOND, None),
-    superuser=Secret(SUPERUSER, SUPERUSER_KEY, managed_by_rds=True, database_arns=(CLUSTER,)),
+    superuser=Secret(SUPERUSER, SUPERUSER_KEY, managed_by="rds", database_arns=(CLUSTER, NAMESPACE)),
     in_vpc=True,
+    targets=(INSTANCE, CACHE_USER, INFLUX, DIRECTORY),
 )
 
 NEEDED = [
@@ -63,7 +78,16 @@ NEEDED = [
     ("secretsmanager:GetSecretValue", SUPERUSER, BY_FUNCTION_CODE),
     ("secretsmanager:DescribeSecret", SUPERUSER, BY_FUNCTION_CODE),
     ("kms:Decrypt", SUPERUSER_KEY, through_secrets_manager(SUPERUSER)),
+    ("kms:Decrypt", EARLIER_KEY, through_secrets_manager(SECRET)),
     ("rds:DescribeDBClusters", CLUSTER, BY_FUNCTION_CODE),
+    ("rds:DescribeDBInstances", INSTANCE, BY_FUNCTION_CODE),
+    ("redshift-serverless:ListNamespaces", "*", BY_FUNCTION_CODE),
+    ("redshift-serverless:ListWorkgroups", "*", BY_FUNCTION_CODE),
+    ("elasticache:DescribeUsers", CACHE_USER, BY_FUNCTION_CODE),
+    ("elasticache:ModifyUser", CACHE_USER, BY_FUNCTION_CODE),
+    ("timestream-influxdb:GetDbInstance", INFLUX, BY_FUNCTION_CODE),
+    ("ds:ResetUserPassword", DIRECTORY, BY_FUNCTION_CODE),
+    ("ds:DescribeDirectories", "*", BY_FUNCTION_CODE),
     # Lambda manages the interfaces before the function exists and after it is deleted.
     ("ec2:CreateNetworkInterface", INTERFACE, {}),
     ("ec2:DeleteNetworkInterface", INTERFACE, {}),
@@ -97,7 +121,14 @@ NOT_NEEDED = [
     ("kms:DescribeKey", KEY, {}),
     ("kms:CreateGrant", KEY, through_secrets_manager(SECRET)),
     ("kms:GenerateDataKey", SUPERUSER_KEY, through_secrets_manager(SUPERUSER)),
+    ("kms:GenerateDataKey", EARLIER_KEY, through_secrets_manager(SECRET)),
     ("rds:DescribeDBClusters", CLUSTER + "-other", {}),
+    ("rds:DescribeDBInstances", INSTANCE + "-other", {}),
+    ("rds:ModifyDBInstance", INSTANCE, {}),
+    ("elasticache:ModifyUser", CACHE_USER + "-other", {}),
+    ("elasticache:DeleteUser", CACHE_USER, {}),
+    ("ds:ResetUserPassword", DIRECTORY[:-1] + "0", {}),
+    ("redshift-serverless:GetCredentials", NAMESPACE, {}),
     ("rds:DescribeDBInstances", CLUSTER, {}),
     ("ec2:DescribeSubnets", "*", {}),
     ("iam:PassRole", "*", {}),
@@ -125,13 +156,15 @@ MISUSED_KEYS = [
 ]
 
 
-@pytest.mark.parametrize("action", ["kms:Decrypt", "kms:GenerateDataKey"])
+@pytest.mark.parametrize(
+    ("action", "key"), [("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY), ("kms:Decrypt", EARLIER_KEY)]
+)
 @pytest.mark.parametrize(("how", "context"), MISUSED_KEYS)
-def test_a_strict_policy_allows_the_key_only_through_secrets_manager_for_its_secrets(
-    how: str, action: str, context: dict[str, str]
+def test_a_strict_policy_allows_a_key_only_through_secrets_manager_for_its_secrets(
+    how: str, action: str, key: str, context: dict[str, str]
 ) -> None:
-    assert decision(ALL, "Strict", action, KEY, **context) == "ImplicitDeny", how
-    assert decision(ALL, "Documented", action, KEY, **context) == "Allow", "the guide's statement has no condition"
+    assert decision(ALL, "Strict", action, key, **context) == "ImplicitDeny", how
+    assert decision(ALL, "Documented", action, key, **context) == "Allow", "the guide's statement has no condition"
 
 
 def test_a_strict_policy_separates_the_secrets_that_share_a_key() -> None:

@@ -13,14 +13,25 @@ SECRETS = [
     Secret(ARN.format("secretsmanager", f"secret:{name}-AbCdEf"), key and ARN.format("kms", f"key/{key}"))
     for name, key in (("plain", None), ("first", "1"), ("second", "2"), ("third", "1"))
 ]
-SUPERUSER = Secret(ARN.format("secretsmanager", "secret:superuser-AbCdEf"), ARN.format("kms", "key/superuser"))
+SECRETS.append(
+    Secret(
+        ARN.format("secretsmanager", "secret:re-keyed-AbCdEf"),
+        ARN.format("kms", "key/3"),
+        earlier_key_arns=(ARN.format("kms", "key/1"), ARN.format("kms", "key/0")),
+    )
+)
+SUPERUSER = Secret(
+    ARN.format("secretsmanager", "secret:superuser-AbCdEf"),
+    ARN.format("kms", "key/superuser"),
+    earlier_key_arns=(ARN.format("kms", "key/earlier"),),
+)
 
 
 @pytest.mark.parametrize(
     ("secrets", "superuser", "in_vpc", "profile"),
     list(
         product(
-            [SECRETS[:1], SECRETS[1:2], SECRETS[1:3], SECRETS],
+            [SECRETS[:1], SECRETS[1:2], SECRETS[1:3], SECRETS[4:], SECRETS],
             [None, SUPERUSER],
             [True, False],
             ["Strict", "Documented"],

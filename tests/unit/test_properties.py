@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotation_role_policy.errors import RequestError
+from rotation_role_policy.errors import RequestError, quoted_text
 from rotation_role_policy.properties import EXACTLY_ONE_OF, PROPERTIES, REQUIRES, Property, parse_properties
 
 SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/db-AbCdEf"
@@ -19,6 +19,7 @@ def test_optional_properties_have_the_defaults_of_the_contract() -> None:
     assert declared.role_name is None
     assert declared.subnet_ids is None
     assert declared.superuser_secret_id is None
+    assert declared.target_arns == ()
     assert declared.policy_profile == "Strict"
     assert declared.access_check == "Enforce"
     assert declared.propagation_delay == 10
@@ -44,6 +45,48 @@ def test_a_secret_can_be_a_full_arn_a_partial_arn_or_a_name(secret_id: str) -> N
     assert parse_properties({"SecretId": secret_id}).secret_ids == (secret_id,)
     assert parse_properties({"SecretIds": ["other", secret_id]}).secret_ids == ("other", secret_id)
     assert parse_properties({"SecretId": "db", "SuperuserSecretId": secret_id}).superuser_secret_id == secret_id
+
+
+TARGETS = [
+    "arn:aws:rds:eu-central-1:123456789012:db:prod-replica",
+    "arn:aws:rds:eu-central-1:123456789012:cluster:prod",
+    "arn:aws:redshift:eu-central-1:123456789012:cluster:warehouse",
+    "arn:aws:redshift-serverless:eu-central-1:123456789012:namespace/12345678-1234-1234-1234-123456789012",
+    "arn:aws-cn:elasticache:cn-north-1:123456789012:user:cache-user",
+    "arn:aws:timestream-influxdb:eu-central-1:123456789012:db-instance/abcdefghij",
+    "arn:aws:ds:eu-central-1:123456789012:directory/d-0123456789",
+]
+
+
+def test_the_targets_can_be_of_each_type() -> None:
+    assert parse_properties({"SecretId": "db", "TargetArns": TARGETS}).target_arns == tuple(TARGETS)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "prod",
+        "*",
+        "arn:aws:rds:eu-central-1:123456789012:db:*",
+        "arn:aws:rds:eu-central-1:123456789012:db:prod?",
+        "arn:aws:rds:*:123456789012:db:prod",
+        "arn:aws:rds:eu-central-1:123456789012:snapshot:prod",
+        "arn:aws:rds:eu-central-1::db:prod",
+        "arn:aws:ds:eu-central-1:123456789012:directory/*",
+        "arn:aws:docdb-elastic:eu-central-1:123456789012:cluster/prod",
+        "arn:aws:redshift-serverless:eu-central-1:123456789012:workgroup/prod",
+        TARGETS[0] + "\n",
+        SECRET_ARN,
+    ],
+)
+def test_any_other_target_is_rejected_with_the_types_of_targets(target: str) -> None:
+    with pytest.raises(RequestError) as rejected:
+        parse_properties({"SecretId": "db", "TargetArns": [TARGETS[0], target]})
+    assert str(rejected.value) == (
+        f"TargetArns[1] {quoted_text(target)} has the wrong form. Give the full ARN, without wildcards, of an RDS DB"
+        " instance, an RDS or Aurora cluster, a Redshift cluster, a Redshift Serverless namespace, an ElastiCache user,"
+        " a Timestream for InfluxDB instance or a directory."
+    )
 
 
 @pytest.mark.parametrize(("name", "value"), [("SecretId", "db"), ("SecretIds", ["db"])])
@@ -100,6 +143,8 @@ INVALID_PROPERTIES: list[tuple[Any, str]] = [
     # Properties, and words that the error message must have.
     ([], "ResourceProperties is not an object"),
     ({}, "Exactly one of SecretId and SecretIds is required, but neither is given."),
+    (DB | {"TargetArns": []}, "TargetArns is an empty list. Give at least 1."),
+    (DB | {"TargetArns": TARGETS[0]}, "is not a list. Give a list of strings."),
     ({"SecretId": "a", "SecretIds": ["b"]}, "Exactly one of SecretId and SecretIds is required, but both are given."),
     (DB | {"SecretID": "x"}, "SecretID is not a property. Did you mean SecretId?"),
     (DB | {"rotationlambdaarn": "x"}, "Did you mean RotationLambdaARN?"),
@@ -229,7 +274,6 @@ def test_triggers_accept_any_value_and_do_not_change_the_parsed_properties(trigg
 
 
 VALID: dict[str, Any] = {"SecretId": "db"}
-SAMPLES: dict[str, Any] = {"Integer": 1, "Object": {}, "List of String": ["x"]}
 
 
 @pytest.mark.parametrize(
@@ -240,7 +284,8 @@ SAMPLES: dict[str, Any] = {"Integer": 1, "Object": {}, "List of String": ["x"]}
 def test_each_property_reaches_the_parsed_properties(row: Property) -> None:
     required = {name: "x" for property_name, name in REQUIRES if property_name == row.name}
     without = required | ({} if row.name in EXACTLY_ONE_OF else VALID)
-    value = row.allowed_values[-1] if row.allowed_values else SAMPLES.get(row.type, "x")
+    by_type: dict[str, Any] = {"Integer": 1, "Object": {}, "List of String": [row.example]}
+    value = row.allowed_values[-1] if row.allowed_values else by_type.get(row.type, row.example)
     if row.name in EXACTLY_ONE_OF:
         assert parse_properties(without | {row.name: value}).secret_ids == ("x",)
     else:

@@ -9,7 +9,7 @@ from rotation_role_policy import policy
 from rotation_role_policy.inspection import inspect
 from rotation_role_policy.properties import parse_properties
 from tests.support.account import ACCOUNT, REGION, Account, AlteredAws, managed_secret
-from tests.unit.test_policy import KEEP, MANAGE, PASSWORD, key_statement, rotate
+from tests.unit.test_policy import KEEP, MANAGE, PASSWORD, documented, key_statement, rotate
 
 CLUSTER = f"arn:aws:rds:{REGION}:{ACCOUNT}:cluster:prod"
 ARN_OF_ALIASES = f"arn:aws:kms:{REGION}:{ACCOUNT}:"
@@ -98,9 +98,5 @@ def test_the_document_follows_from_the_properties_and_the_responses_of_aws(
 
     statements = expected(arns, names, superuser, function)
     if profile == "Documented":
-        statements = [
-            {name: statement[name] for name in ("Effect", "Action", "Resource")}
-            for statement in statements
-            if statement["Effect"] == "Allow"
-        ]
+        statements = documented(statements)
     assert document == {"Version": "2012-10-17", "Statement": statements}

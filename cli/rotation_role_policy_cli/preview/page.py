@@ -34,6 +34,7 @@ def _head(preview: Preview) -> Iterator[RenderableType]:
         yield from _secret("secret", secret)
     if state.superuser_secret:
         yield from _secret("superuser", state.superuser_secret)
+    yield from _labelled(2, "target", *state.target_arns)
     place = "in a VPC" if state.in_vpc else "not in a VPC"
     yield from _labelled(2, "function", f"{state.function_arn or 'declared, not inspected'}, {place}")
     yield from _labelled(2, "role", state.role.arn)
@@ -42,7 +43,10 @@ def _head(preview: Preview) -> Iterator[RenderableType]:
 
 
 def _secret(label: str, secret: Secret) -> Iterator[RenderableType]:
-    yield from _labelled(2, label, secret.arn, f"encrypted with {secret.key_arn or 'the AWS managed key'}")
+    earlier_keys = [f"earlier versions encrypted with {key_arn}" for key_arn in secret.earlier_key_arns]
+    yield from _labelled(
+        2, label, secret.arn, f"encrypted with {secret.key_arn or 'the AWS managed key'}", *earlier_keys
+    )
 
 
 def _statements(preview: Preview) -> Iterator[RenderableType]:

@@ -308,7 +308,7 @@ def _next_token(page: Any) -> dict[str, str]:
     """Return the parameter that requests the page after this one; empty if this is the last page."""
     if page.get("IsTruncated"):  # IAM
         return {"Marker": page["Marker"]}
-    if page.get("NextToken"):  # CloudFormation
+    if page.get("NextToken"):  # CloudFormation, Secrets Manager
         return {"NextToken": page["NextToken"]}
     return {}
 

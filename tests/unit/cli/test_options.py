@@ -38,11 +38,12 @@ def test_the_help_of_each_option_names_its_property() -> None:
         "RoleName",
         "VpcConfig.SubnetIds",
         "SuperuserSecretId",
+        "TargetArns",
         "PolicyProfile",
         "AccessCheck",
     ]
     assert [text for text in helps if "`" in text or "](" in text or not text.endswith(".")] == []
-    assert "the user guide" in helps[5]
+    assert "the user guide" in helps[6]
 
 
 def test_a_new_property_gets_an_option_automatically() -> None:
@@ -77,6 +78,7 @@ def test_a_new_property_gets_an_option_automatically() -> None:
         (["--vpc", "subnet-1,subnet-2"], {"VpcConfig": {"SubnetIds": ["subnet-1", "subnet-2"]}}),
         (["--vpc-config-subnet-ids", "none"], {"VpcConfig": {"SubnetIds": []}}),
         (["--superuser-secret-id", "s"], {"SuperuserSecretId": "s"}),
+        (["--target-arns", "arn:a,arn:b"], {"TargetArns": ["arn:a", "arn:b"]}),
         (["--policy-profile", "Documented"], {"PolicyProfile": "Documented"}),
         (["--access-check", "Off"], {"AccessCheck": "Off"}),
         ([], {}),

@@ -157,8 +157,10 @@ def test_each_granted_and_each_omitted_statement_has_a_reason(preview: Preview, 
     )
     assert re.findall(r"^  (\w+) {2,}(.+?) *$", left_out.split("Changes")[0], re.MULTILINE) == [
         ("UseSecretKey", "AWS managed key: no grant needed"),
-        ("DescribeSuperuserSecret", "RDS does not manage the superuser secret"),
-        ("DescribeSuperuserDatabase", "RDS does not manage the superuser secret"),
+        ("DecryptEarlierVersions", "no version in use needs an earlier key"),
+        ("DescribeSuperuserSecret", "neither RDS nor Redshift manages the superuser secret"),
+        ("DescribeSuperuserDatabase", "neither RDS nor Redshift manages the superuser secret"),
+        ("CallTarget", "no TargetArns"),
         ("ManageNetworkInterfaces", "the function is not in a VPC"),
         ("KeepNetworkInterfacesFromCode", "the function is not in a VPC"),
     ]
@@ -735,6 +737,7 @@ def test_a_note_says_that_the_provider_may_not_describe_secrets_of_other_account
     account.api_responses["secretsmanager:DescribeSecret"] = lambda parameters: (
         {"ARN": secret_arn, "Name": "other"} if parameters["SecretId"] == secret_arn else own
     )
+    account.api_responses["secretsmanager:ListSecretVersionIds"] = lambda _: {"Versions": []}
     out = " ".join(preview(*BY_HAND, "--superuser-secret-id", secret_arn).out.split())
     assert (
         f"Note: The provider may describe only secrets of its own account, and {secret_arn} is in another account."

@@ -39,10 +39,10 @@ def _literals(row: Property, value: Any, start: Path) -> Iterator[tuple[Path, An
                 inner = _literals(member, branch.get(member.name, NO_VALUE), [*path, member.name])
                 yield from ((place, {member.name: whole}) for place, whole in inner)
         elif isinstance(branch, list) and row.type == "List of String":
-            yield path, ["x"] * len(branch)
+            yield path, [row.example] * len(branch)
             for index, item in enumerate(branch):
                 inner = _literals(replace(row, type="String"), item, [*path, index])
-                yield from ((place, [*["x"] * index, whole]) for place, whole in inner)
+                yield from ((place, [*[row.example] * index, whole]) for place, whole in inner)
         elif branch is None or isinstance(branch, dict | list):
             yield path, branch
         else:

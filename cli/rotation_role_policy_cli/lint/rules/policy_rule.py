@@ -7,12 +7,17 @@ from cfnlint.rules import CloudFormationLintRule, RuleMatch
 from cfnlint.template import Template
 
 from rotation_role_policy.errors import RequestError
-from rotation_role_policy.properties import PROPERTIES, parse_properties
+from rotation_role_policy.properties import PROPERTIES, Property, parse_properties
 from rotation_role_policy_cli.lint.rules.template_graph import TemplateGraph
 
-# A value of each property that the provider accepts.
-_BY_TYPE: dict[str, Any] = {"Object": {}, "List of String": ["x"]}
-VALID_VALUES = {row.name: row.default or _BY_TYPE.get(row.type, "x") for row in PROPERTIES}
+
+def _valid_value(row: Property) -> Any:
+    """Return a value of the property that the provider accepts."""
+    by_type: dict[str, Any] = {"Object": {}, "List of String": [row.example]}
+    return row.default or by_type.get(row.type, row.example)
+
+
+VALID_VALUES = {row.name: _valid_value(row) for row in PROPERTIES}
 
 
 class PolicyRule(CloudFormationLintRule):  # type: ignore[misc]  # cfn-lint has no types

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import ssl
 import subprocess
@@ -30,6 +29,8 @@ import botocore.session
 import certifi
 import trustme
 from botocore.config import Config
+
+from emulator.process_group import ProcessGroup
 
 ACCOUNT_ID = "123456789012"
 REGION = "eu-central-1"
@@ -97,8 +98,7 @@ class Emulator:
         self.endpoint_url = ""
         self.environment: dict[str, str] = {}
         self._ca_bundle = self.folder / "ca-bundle.pem"
-        self._warden: subprocess.Popen[bytes] | None = None
-        self._server: subprocess.Popen[bytes] | None = None
+        self._processes: ProcessGroup | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -115,7 +115,7 @@ class Emulator:
         Raises:
             EmulatorError: the server ended, or was not ready within `timeout` seconds.
         """
-        if self._warden is not None:
+        if self._processes is not None:
             raise RuntimeError("The emulator is already running.")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._issue_certificate()
@@ -127,7 +127,8 @@ class Emulator:
                 port: int = listener.getsockname()[1]
                 self.endpoint_url = f"https://localhost:{port}"
                 self.environment = self._client_environment()
-                self._server = server = self._spawn(listener, port)
+                self._processes = ProcessGroup()
+                server = self._spawn(self._processes, listener, port)
             self._wait_until_ready(server, timeout)
         except BaseException:
             self.stop()
@@ -135,17 +136,11 @@ class Emulator:
 
     def stop(self) -> None:
         """Kill the server and all functions that it runs. Can be repeated."""
-        if self._warden is None:
+        if self._processes is None:
             return
-        # SIGTERM would make the server wait for open connections and for a pending custom resource. The system
-        # does not give the group's ID to another process before the warden has been waited for.
-        os.killpg(self._warden.pid, signal.SIGKILL)
-        for process in (self._server, self._warden):
-            if process is not None:
-                process.wait()
-        if self._warden.stdin is not None:
-            self._warden.stdin.close()
-        self._warden = self._server = None
+        # SIGTERM would make the server wait for open connections and for a pending custom resource.
+        self._processes.kill()
+        self._processes = None
 
     def client(self, service: str, *, credentials: Mapping[str, Any] | None = None) -> Any:
         """Return a boto3 client of this server. It does not read the user's AWS settings.
@@ -206,19 +201,13 @@ class Emulator:
     def _private_key(self) -> Path:
         return self.folder / "server.key"
 
-    def _spawn(self, listener: socket.socket, port: int) -> subprocess.Popen[bytes]:
-        # The warden leads the process group of the server and its functions. Its input ends when this process ends,
-        # in whatever way, and then it kills the group. In a group of its own, the server does not get Ctrl-C from
-        # the terminal.
-        self._warden = subprocess.Popen(
-            ["/bin/sh", "-c", "read _; kill -KILL 0"], stdin=subprocess.PIPE, process_group=0
-        )
+    def _spawn(self, processes: ProcessGroup, listener: socket.socket, port: int) -> subprocess.Popen[bytes]:
         # `python -m ministack`, as root and with TLS, would also listen on port 443.
         command = [sys.executable, "-m", "hypercorn", "ministack.app:app", "--workers", "0"]
         command += ["--bind", f"fd://{listener.fileno()}", "--keep-alive", "75"]
         command += ["--certfile", str(self._certificate), "--keyfile", str(self._private_key)]
         with self.log.open("wb") as log:
-            return subprocess.Popen(
+            return processes.start(
                 command,
                 cwd=self.folder,
                 env=self._server_environment(port),
@@ -226,7 +215,6 @@ class Emulator:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                process_group=self._warden.pid,
             )
 
     def _wait_until_ready(self, server: subprocess.Popen[bytes], timeout: float) -> None:

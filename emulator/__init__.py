@@ -1,1 +1,1 @@
-"""A local AWS for the demo, the tests and the benchmarks: MiniStack, which enforces IAM, the provider, and stacks."""
+"""A local AWS for demo, tests and benchmarks: MiniStack, which enforces IAM, the provider, stacks, and PostgreSQL."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 from typing import Any
 
+from demo import rotation_functions
 from demo.report import Report, UnexpectedResultError, expect
 from emulator import provider
-from emulator.server import Emulator
+from emulator.postgres import Postgres
+from emulator.rotation import rotate
+from emulator.server import REGION, Emulator
 from emulator.stack import Stack, StackError
 from rotation_role_policy_cli.exit_status import ExitStatus
 
@@ -25,7 +27,12 @@ _RESOURCE = "  RotationRolePolicy:\n"
 """The first line of the resource in consumer.yaml, where it is the last one."""
 _SECRET_LINE = "      SecretId: !Ref Secret\n"  # noqa: S105  # a line of the template
 _SAM_STACK = "aws-sam-cli-managed-default"
+_CODE = {"CodeBucket": "rotation-code", "CodeKey": "rotation-functions.zip"}
 
+_REASONS_FOR_SUPERUSER = {
+    "ReadSuperuserSecret": "The superuser sets the other user's password. Its secret is only read",
+    "UseSuperuserKey": "The key of the superuser's secret, only to decrypt",
+}
 _REASONS_IN_VPC = {
     "ManageNetworkInterfaces": 'Lambda connects the function to the VPC with this role. It requires the resource "*"',
     "KeepNetworkInterfacesFromCode": "The function's own code may not do that: only its calls have this context key",
@@ -42,35 +49,41 @@ def run(report: Report, folder: Path) -> None:
     report.introduction(
         f"This demo shows Custom::RotationRolePolicy from its deployment to its deletion. It runs on this machine, in"
         f" MiniStack {version('ministack')}, an AWS emulator that enforces IAM: a call is denied until a policy"
-        f" grants it. Paragraphs that begin with (Emulator) say where the emulator differs from AWS."
+        f" grants it. The secrets contain passwords of a real PostgreSQL database. Paragraphs that begin with"
+        f" (Emulator) say where the emulator differs from AWS."
     )
-    aws = Emulator(folder / "emulator")
+    aws, database = Emulator(folder / "emulator"), Postgres(folder / "database")
     try:
-        with report.step("Start the emulator"):
+        with report.step("Start the emulator and the database"):
             aws.start()
+            database.start()
             report.say(
-                f"The emulator runs at {aws.endpoint_url} and has an empty account. The logs are in"
-                f" {folder.relative_to(ROOT)}/."
+                f"The emulator runs at {aws.endpoint_url} and has an empty account. PostgreSQL listens on"
+                f" {database.host}:{database.port}. The logs are in {folder.relative_to(ROOT)}/."
             )
-        _Tour(report, aws, folder).run()
+        _Tour(report, aws, database, folder).run()
     finally:
+        database.stop()
         aws.stop()
 
 
 class _Tour:
-    def __init__(self, report: Report, aws: Emulator, folder: Path) -> None:
+    def __init__(self, report: Report, aws: Emulator, database: Postgres, folder: Path) -> None:
         self.report = report
         self.aws = aws
+        self.database = database
         self.folder = folder
         self._build_dir = folder / "sam-build"
         self.iam = aws.client("iam")
         self.kms = aws.client("kms")
         self.functions = aws.client("lambda")
+        self.s3 = aws.client("s3")
         self.secrets = aws.client("secretsmanager")
         self.provider = Stack(aws, provider.STACK_NAME)
         self.shop = Stack(aws, "shop")
         self.successor = Stack(aws, "shop-successor")
-        self.code = (_HERE / "rotation_function.py").read_text()
+        self.reports = Stack(aws, "reports")
+        self.location = {"DatabaseHost": database.host, "DatabasePort": str(database.port)}
         self.template = (_HERE / "consumer.yaml").read_text()
         """The shop's template. The steps edit it."""
 
@@ -81,6 +94,7 @@ class _Tour:
             ("A stack with a secret and its rotation function, but no policy yet", self.create_without_policy),
             ("Add a Custom::RotationRolePolicy", self.add_policy),
             ("Change the key of the secret", self.rekey),
+            ("Alternating users, with a superuser secret", self.create_alternating_users),
             ("A second function, in a VPC", self.create_successor),
             ("Bad updates", self.bad_updates),
             ("Delete everything", self.delete),
@@ -109,35 +123,30 @@ class _Tour:
             f" Other stacks import its function's ARN as ServiceToken, from {self.provider.name}-ServiceToken."
         )
         self.report.emulator(
-            "The emulator authorizes iam:SimulatePrincipalPolicy only on *, so the demo has added a statement for it to"
-            " the provider's role. On AWS the statement in template.yaml, for roles only, is enough. The emulator runs"
-            f" functions with this machine's Python {python_version()}, whatever their Runtime."
+            f"The emulator runs functions with this machine's Python {python_version()}, whatever their Runtime."
         )
 
     def create_without_policy(self) -> None:
         """Create a rotation function whose role may only write its log: rotation is denied."""
+        location = {"LocationConstraint": REGION}
+        self.s3.create_bucket(Bucket=_CODE["CodeBucket"], CreateBucketConfiguration=location)
+        self.s3.put_object(Bucket=_CODE["CodeBucket"], Key=_CODE["CodeKey"], Body=rotation_functions.zip_file())
         complete, self.template = self.template, self.template.partition(_RESOURCE)[0]
-        self.shop.create(self.template, RotationCode=self.code)
+        self.shop.create(self.template, **self.location, **_CODE)
+        value = self._value("shop/database")
+        self.database.create_user(value["username"], value["password"])
         self.report.table(
             [
                 ("secret", self._secret()["Name"]),
                 ("its key", self._key("FirstKey")),
+                ("database user", value["username"]),
                 ("function", self.shop.physical_id("RotationFunction")),
                 ("its role", self.shop.physical_id("RotationRole")),
             ]
         )
-        self.report.say("Now the demo invokes the function for the first step of a rotation, as Secrets Manager would.")
-        denied = self._rotate(self.shop)
-        if "is not authorized" not in denied:
-            raise UnexpectedResultError(
-                "Rotation without the policy", "... is not authorized ...", denied or "it succeeded"
-            )
-        # The message begins with the long ARN of the role's session.
-        self.report.quote("error", f"... {denied[denied.find('is not authorized') :]}")
-        self.report.emulator(
-            "The emulator does not have AWS::SecretsManager::RotationSchedule, and its RotateSecret does not invoke a"
-            " function. So the demo's template has no schedule, and the demo invokes the function."
-        )
+        self.report.say("The demo calls RotateSecret, and Secrets Manager invokes the function:")
+        self._expect_failed_rotation("is not authorized to perform: secretsmanager:DescribeSecret")
+        self._expect_login("shop", value["password"], accepted=True)
         self.template = complete
 
     def add_policy(self) -> None:
@@ -157,34 +166,83 @@ class _Tour:
             f" policy {name}:"
         )
         self.report.policy(policy["Statement"], self._reasons("FirstKey"))
-        expect("Rotation with the policy", "", self._rotate(self.shop))
-        self.report.say("All four steps of a rotation succeed now, and the secret has a new current version.")
-        self.report.emulator(
-            "Its Secrets Manager makes no calls to its KMS, and it does not support kms: condition keys. So the four"
-            " steps have tested RotateSecret and GeneratePassword, but not UseSecretKey."
+        old = self._value("shop/database")["password"]
+        self._rotate(self.shop)
+        new = self._value("shop/database")["password"]
+        self._expect_login("shop", new, accepted=True)
+        self._expect_login("shop", old, accepted=False)
+        self.report.say(
+            "The four steps of a rotation succeed now. The new password logs in to the database, and the old one is"
+            " refused."
         )
 
     def rekey(self) -> None:
         """Change the secret's key: the policy follows only if `Triggers` changes too."""
         before = self._policy(self.shop)
-        self.report.say("The secret gets another customer managed key:")
+        self.report.say(
+            "A deployment role that may not use the first key gives the secret another customer managed key:"
+        )
         self._edit(("KmsKeyId: !GetAtt FirstKey.Arn", "KmsKeyId: !GetAtt SecondKey.Arn"))
-        self._update_shop()
+        self._update_shop(self._deployer_without("FirstKey"))
         expect("Key of the secret", self._key("SecondKey"), self._secret()["KmsKeyId"])
         expect("Policy after only the secret has changed", before, self._policy(self.shop))
+        expect("Key of the current version", [self._key("FirstKey")], self._keys_of_current_version())
         self.report.say(
-            "The secret has the second key now, but the policy still names the first. On AWS the next rotation would"
-            " fail. CloudFormation sends an Update to a resource only if one of its properties changes. The property"
-            " Triggers exists for this:"
+            "The secret has the second key now. Its current version is still encrypted with the first key, because"
+            " Secrets Manager re-encrypts it only if the caller may use both keys. The policy still names the first key"
+            " only, so the next rotation fails:"
+        )
+        self._expect_failed_rotation("Access to KMS is not allowed")
+        self.report.say(
+            "CloudFormation sends an Update to a resource only if one of its properties changes. The property Triggers"
+            " exists for this:"
         )
         self._edit((_SECRET_LINE, f"{_SECRET_LINE}      Triggers: {{ Key: !Ref SecondKey }}\n"))
         self._update_shop()
         after = self._policy(self.shop)
-        self._expect_resources(after, "SecondKey")
+        self._expect_resources(after, "SecondKey", DecryptEarlierVersions=self._key("FirstKey"))
         self.report.say("The policy has changed:")
         self.report.policy_difference(before, after)
-        expect("Rotation with the second key", "", self._rotate(self.shop))
-        self.report.say("A rotation succeeds. If the template has Triggers from the start, one update changes both.")
+        self._rotate(self.shop)
+        self._expect_login("shop", self._value("shop/database")["password"], accepted=True)
+        expect("Key of the current version", [self._key("SecondKey")], self._keys_of_current_version())
+        self.report.say(
+            "A rotation succeeds, and its new version is encrypted with the second key. After one more rotation, no"
+            " version in use needs the first key. The next Update, here by another change to Triggers, removes"
+            " DecryptEarlierVersions:"
+        )
+        self._rotate(self.shop)
+        self._edit(("Triggers: { Key: !Ref SecondKey }", "Triggers: { Key: !Ref SecondKey, Rotated: twice }"))
+        self._update_shop()
+        self._expect_resources(self._policy(self.shop), "SecondKey")
+        self.report.say("If the template has Triggers from the start, one update changes the key and the policy.")
+
+    def create_alternating_users(self) -> None:
+        """Create a stack with two users and a superuser secret: each rotation sets the password of the other user."""
+        template = (_HERE / "alternating-users.yaml").read_text()
+        self.reports.create(template, **self.location, SuperuserPassword=self.database.password, **_CODE)
+        first = self._value("reports/database")
+        self.database.create_user(first["username"], first["password"])
+        policy = self._policy(self.reports)["Statement"]
+        expect(
+            "Statements for alternating users",
+            ["RotateSecret", "GeneratePassword", *_REASONS_FOR_SUPERUSER],
+            [statement["Sid"] for statement in policy],
+        )
+        self.report.say(
+            "Two users take turns, so that an application can log in with the current password while the function sets"
+            " the other user's. The function gets the superuser's password from a secret with a key of its own:"
+        )
+        self.report.policy(policy[2:], _REASONS_FOR_SUPERUSER)
+        rows = [("at first", first["username"])]
+        for count in ("first", "second"):
+            self._rotate(self.reports)
+            value = self._value("reports/database")
+            self._expect_login(value["username"], value["password"], accepted=True)
+            rows.append((f"after the {count} rotation", value["username"]))
+        expect("Current users", ["reports", "reports_clone", "reports"], [user for _, user in rows])
+        self.report.say("The secret's user, whose password logs in to the database each time:")
+        self.report.table(rows)
 
     def create_successor(self) -> None:
         """Declare the function: the policy exists before the function, which Lambda would not create without it."""
@@ -194,22 +252,17 @@ class _Tour:
             " function has DependsOn: RotationRolePolicy."
         )
         template = (_HERE / "successor.yaml").read_text()
-        self.successor.create(template, RotationCode=self.code, SecretId=self._secret()["Name"])
+        self.successor.create(template, SecretId=self._secret()["Name"], **_CODE)
         before, after = self._policy(self.shop)["Statement"], self._policy(self.successor)["Statement"]
         added = after[len(before) :]
         expect("Statements that both policies have", before, after[: len(before)])
         expect("Statements for the VPC", list(_REASONS_IN_VPC), [statement["Sid"] for statement in added])
-        expect("Rotation by the successor", "", self._rotate(self.successor))
+        self._rotate(self.successor, self._secret()["ARN"])
+        self._expect_login("shop", self._value("shop/database")["password"], accepted=True)
         self.report.say(
             "A rotation by the new function succeeds. Its policy has the statements of the first function's, and these:"
         )
         self.report.policy(added, _REASONS_IN_VPC)
-        name = self.successor.physical_id("RotationFunction")
-        if not self.functions.get_function_configuration(FunctionName=name).get("VpcConfig", {}).get("SubnetIds"):
-            self.report.emulator(
-                "The emulator ignores the VpcConfig of a function that CloudFormation creates, so it cannot show that"
-                " Lambda needs the policy. It does not set lambda:SourceFunctionArn either, which the Deny is about."
-            )
 
     def bad_updates(self) -> None:
         """Make updates that the provider refuses: each is rolled back, and the policy does not change."""
@@ -243,8 +296,10 @@ class _Tour:
         self._update_shop()
         expect("Inline policies of the role", [], self.iam.list_role_policies(RoleName=role)["PolicyNames"])
         self.report.say(f"The resource is no longer in the template, and the role {role} has no inline policy.")
-        for stack in (self.successor, self.shop, self.provider):
+        for stack in (self.successor, self.reports, self.shop, self.provider):
             stack.delete()
+        self.s3.delete_object(Bucket=_CODE["CodeBucket"], Key=_CODE["CodeKey"])
+        self.s3.delete_bucket(Bucket=_CODE["CodeBucket"])
         deleted = [event["LogicalResourceId"] for event in reversed(self.successor.events()) if _is_deleted(event)]
         order = [name for name in deleted if name in ("RotationFunction", "RotationRolePolicy")]
         expect("Order of deletion in the successor's stack", ["RotationFunction", "RotationRolePolicy"], order)
@@ -253,7 +308,7 @@ class _Tour:
             " remove the function's network interfaces."
         )
         remaining = self._remaining_resources()
-        self.report.say("The three stacks are deleted. The account has:")
+        self.report.say("The four stacks are deleted. The account has:")
         self.report.table([(kind, ", ".join(names) or "none") for kind, names in remaining.items()])
         expect("Remaining", {"stacks": [_SAM_STACK]}, {kind: names for kind, names in remaining.items() if names})
         self.report.say("That stack belongs to sam. It has the bucket to which sam uploads.")
@@ -275,8 +330,8 @@ class _Tour:
         expect("Exit status of the preview", ExitStatus.WOULD_CHANGE, completed.returncode)
         return json.loads(completed.stdout)
 
-    def _update_shop(self) -> None:
-        self.shop.update(self.template, RotationCode=self.code)
+    def _update_shop(self, stack: Stack | None = None) -> None:
+        (stack or self.shop).update(self.template, **self.location, **_CODE)
 
     def _edited(self, *changes: tuple[str, str]) -> str:
         """Return the shop's template with the changes, and print the difference."""
@@ -294,7 +349,7 @@ class _Tour:
         """Make an update that must fail with a reason that has `reason` in it, and must not change the policy."""
         before = self._policy(self.shop)
         try:
-            self.shop.update(self._edited(*changes), RotationCode=self.code)
+            self.shop.update(self._edited(*changes), **self.location, **_CODE)
         except StackError as failed:
             if reason not in failed.reason:
                 raise UnexpectedResultError("Reason of the refusal", f"... {reason} ...", failed.reason) from failed
@@ -313,12 +368,13 @@ class _Tour:
         document: dict[str, Any] = self.iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
         return document
 
-    def _expect_resources(self, policy: dict[str, Any], key: str) -> None:
-        """Check that the statements have exactly the ARNs of the secret and of the key."""
+    def _expect_resources(self, policy: dict[str, Any], key: str, **further: str) -> None:
+        """Check that the statements have exactly the ARNs of the secret and of the key, and those of `further`."""
         expected_resources = {
             "RotateSecret": self._secret()["ARN"],
             "GeneratePassword": "*",
             "UseSecretKey": self._key(key),
+            **further,
         }
         expect(
             "Statements of the policy",
@@ -345,19 +401,47 @@ class _Tour:
         """Return the ARN of a key."""
         return str(self.kms.describe_key(KeyId=self.shop.physical_id(logical_id))["KeyMetadata"]["Arn"])
 
-    def _rotate(self, stack: Stack) -> str:
-        """Rotate the secret with the stack's function. Returns the error message, or an empty string."""
-        secret_id, new_version = self._secret()["ARN"], str(uuid.uuid4())
-        for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
-            event = {"SecretId": secret_id, "ClientRequestToken": new_version, "Step": step}
-            function = stack.physical_id("RotationFunction")
-            response = self.functions.invoke(FunctionName=function, Payload=json.dumps(event))
-            payload = json.loads(response["Payload"].read() or "null")
-            if "FunctionError" in response:
-                return str(payload["errorMessage"])
-        stages = self._secret()["VersionIdsToStages"]
-        expect("New version is AWSCURRENT", True, "AWSCURRENT" in stages.get(new_version, []))
-        return ""
+    def _value(self, secret_id: str) -> Any:
+        """Return the value of a secret."""
+        return json.loads(self.secrets.get_secret_value(SecretId=secret_id)["SecretString"])
+
+    def _keys_of_current_version(self) -> list[str]:
+        """Return the keys that encrypt the current version of the shop's secret."""
+        versions = self.secrets.list_secret_version_ids(SecretId=self._secret()["ARN"])["Versions"]
+        [current] = [version for version in versions if "AWSCURRENT" in version["VersionStages"]]
+        return list(current["KmsKeyIds"])
+
+    def _deployer_without(self, key: str) -> Stack:
+        """Return the shop's stack for a user who may do everything except use a key."""
+        statements = [
+            {"Effect": "Allow", "Action": "*", "Resource": "*"},
+            {"Effect": "Deny", "Action": "kms:*", "Resource": self._key(key)},
+        ]
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        self.iam.create_user(UserName="deployer")
+        self.iam.put_user_policy(UserName="deployer", PolicyName="deploy", PolicyDocument=document)
+        credentials = self.iam.create_access_key(UserName="deployer")["AccessKey"]
+        return Stack(self.aws, self.shop.name, credentials=credentials)
+
+    def _rotate(self, stack: Stack, secret: str = "") -> None:
+        """Rotate a secret with the stack's function, by default the stack's own secret."""
+        secret_id = secret or stack.physical_id("Secret")
+        function = self.functions.get_function_configuration(FunctionName=stack.physical_id("RotationFunction"))
+        failure = rotate(self.aws, secret_id, RotationLambdaARN=function["FunctionArn"])
+        expect(f"Rotation in the stack {stack.name}", "", failure)
+
+    def _expect_failed_rotation(self, reason: str) -> None:
+        """Rotate the shop's secret, which must fail with a reason that has `reason` in it, and print the error."""
+        function = self.functions.get_function_configuration(FunctionName=self.shop.physical_id("RotationFunction"))
+        failure = rotate(self.aws, self._secret()["ARN"], RotationLambdaARN=function["FunctionArn"])
+        if reason not in failure:
+            raise UnexpectedResultError("Rotation", f"... {reason} ...", failure or "it succeeded")
+        step, _, error = failure.partition(": ")
+        # Some messages begin with the long ARN of the role's session.
+        self.report.quote(step, f"... {error[error.find('is not authorized') :]}" if "arn:" in error else error)
+
+    def _expect_login(self, user: str, password: str, *, accepted: bool) -> None:
+        expect(f"Login of {user} to the database", accepted, self.database.can_log_in(user, password))
 
     def _remaining_resources(self) -> dict[str, list[str]]:
         """Return the names of the resources in the account, keyed by the kinds that the demo has created."""

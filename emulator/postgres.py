@@ -164,12 +164,12 @@ class Postgres:
             raise
         return True
 
-    def create_user(self, name: str, password: str) -> None:
-        """Create a user who may log in."""
+    def create_user(self, name: str, password: str, *, superuser: bool = False) -> None:
+        """Create a user who may log in, and who may do everything if `superuser` is true."""
         with self.connect(self.superuser, self.password) as connection:
             # If the statement fails, it is written to the log.
             verifier = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256")
-            statement = sql.SQL("CREATE USER {} PASSWORD {}")
+            statement = sql.SQL("CREATE USER {} PASSWORD {}" + (" SUPERUSER" if superuser else ""))
             connection.execute(statement.format(sql.Identifier(name), sql.Literal(verifier.decode())))
 
     def secret_value(self, user: str, password: str, dbname: str = "postgres") -> dict[str, Any]:

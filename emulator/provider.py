@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -52,8 +51,7 @@ def deploy(
 ) -> Stack:
     """Run `sam deploy` for what `build` has built, with the project's samconfig.toml.
 
-    It can be repeated with other parameters. The log is ``sam-deploy.log`` in the emulator's folder. The role of the
-    provider gets one more statement: see `allow_simulation`.
+    It can be repeated with other parameters. The log is ``sam-deploy.log`` in the emulator's folder.
 
     Returns:
         The stack, with ``ServiceToken`` among its outputs.
@@ -74,22 +72,7 @@ def deploy(
     if parameters:
         command += ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
     _run(command, root, emulator.environment, emulator.folder / "sam-deploy.log")
-    stack = Stack(emulator, stack_name)
-    allow_simulation(emulator, stack)
-    return stack
-
-
-def allow_simulation(emulator: Emulator, provider: Stack) -> None:
-    """Allow the provider iam:SimulatePrincipalPolicy on ``*``. MiniStack authorizes it only on that resource.
-
-    On AWS the template's own statement, which is for roles, is enough.
-    """
-    statement = {"Effect": "Allow", "Action": "iam:SimulatePrincipalPolicy", "Resource": "*"}
-    emulator.client("iam").put_role_policy(
-        RoleName=provider.physical_id("ProviderRole"),
-        PolicyName="emulator-only",
-        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
-    )
+    return Stack(emulator, stack_name)
 
 
 def save_log(emulator: Emulator, provider: Stack, path: Path) -> None:

@@ -4,9 +4,9 @@
         aws.client("secretsmanager").create_secret(Name="db", SecretString="{}")
         subprocess.run(["sam", "deploy"], env=aws.environment, check=True)
 
-crhelper sends responses only over HTTPS. With `AUTH=true`, MiniStack denies a call until a policy grants it. Docker is
-not needed: a Lambda function runs in a subprocess of the server, with this interpreter, as a session of its execution
-role.
+crhelper sends responses only over HTTPS. With `AUTH=true`, MiniStack denies a call until a policy grants it. The
+module aws_behavior adds behavior of AWS that MiniStack lacks. Docker is not needed: a Lambda function runs in a
+subprocess of the server, with this interpreter, as a session of its execution role.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,6 +37,7 @@ ACCOUNT_ID = "123456789012"
 REGION = "eu-central-1"
 """Not us-east-1, and not an account of zeros, so that a literal in the code does not work by chance."""
 
+_APPLICATION = Path(__file__).resolve().with_name("aws_behavior.py")
 _ADDRESSES = ("localhost", "127.0.0.1")
 _ADMINISTRATOR = {"AccessKeyId": "test", "SecretAccessKey": "test"}
 """The account's root user. For MiniStack it has the access key with which the server was started."""
@@ -64,13 +66,15 @@ def callers_ca_bundle() -> Path:
 
 
 def sam_settings(folder: Path) -> dict[str, str]:
-    """Return variables that keep all of sam's files below `folder`, and that turn its telemetry off."""
+    """Return variables that keep sam's files below `folder`, turn its telemetry off, and shorten its waiting."""
     home, temporary = folder / "sam", folder / "tmp"
     for made in (home, temporary):
         made.mkdir(parents=True, exist_ok=True)
     # Without the time of its last version check, sam asks PyPI for a newer version.
     (home / "metadata.json").write_text(json.dumps({"lastVersionCheck": time.time()}))
-    return {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(home), "TMPDIR": str(temporary)}
+    settings = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(home), "TMPDIR": str(temporary)}
+    # Seconds between two looks at the stack. By default five.
+    return settings | {"SAM_CLI_POLL_DELAY": "0.1"}
 
 
 class EmulatorError(RuntimeError):
@@ -97,6 +101,7 @@ class Emulator:
         self.log = self.folder / "server.log"
         self.endpoint_url = ""
         self.environment: dict[str, str] = {}
+        self._administrators_clients: dict[str, Any] = {}
         self._ca_bundle = self.folder / "ca-bundle.pem"
         self._processes: ProcessGroup | None = None
 
@@ -126,6 +131,7 @@ class Emulator:
                 listener.bind(("127.0.0.1", 0))
                 port: int = listener.getsockname()[1]
                 self.endpoint_url = f"https://localhost:{port}"
+                self._administrators_clients.clear()
                 self.environment = self._client_environment()
                 self._processes = ProcessGroup()
                 server = self._spawn(self._processes, listener, port)
@@ -152,14 +158,15 @@ class Emulator:
         """
         if not self.endpoint_url:
             raise RuntimeError("The emulator has not been started.")
-        identity = credentials or _ADMINISTRATOR
-        settings: dict[str, Any] = {
-            "profile": (None, None, None, None),
-            "config_file": (None, None, str(self._no_aws_config), None),
-            "credentials_file": (None, None, str(self._no_aws_config), None),
-        }
-        session = boto3.Session(botocore_session=botocore.session.Session(session_vars=settings))
-        make: Any = session.client
+        if credentials is None:
+            # Building a client takes a while.
+            if service not in self._administrators_clients:
+                self._administrators_clients[service] = self._build_client(service, _ADMINISTRATOR)
+            return self._administrators_clients[service]
+        return self._build_client(service, credentials)
+
+    def _build_client(self, service: str, identity: Mapping[str, Any]) -> Any:
+        make: Any = self._session.client
         return make(
             service,
             region_name=REGION,
@@ -171,6 +178,15 @@ class Emulator:
             # No retries, so that the first error is the one that is raised.
             config=Config(proxies={}, retries={"total_max_attempts": 1, "mode": "standard"}),
         )
+
+    @cached_property
+    def _session(self) -> boto3.Session:
+        settings: dict[str, Any] = {
+            "profile": (None, None, None, None),
+            "config_file": (None, None, str(self._no_aws_config), None),
+            "credentials_file": (None, None, str(self._no_aws_config), None),
+        }
+        return boto3.Session(botocore_session=botocore.session.Session(session_vars=settings))
 
     def log_tail(self, lines: int = _LOG_TAIL_LINES) -> str:
         """Return the last lines of the server's log."""
@@ -203,7 +219,8 @@ class Emulator:
 
     def _spawn(self, processes: ProcessGroup, listener: socket.socket, port: int) -> subprocess.Popen[bytes]:
         # `python -m ministack`, as root and with TLS, would also listen on port 443.
-        command = [sys.executable, "-m", "hypercorn", "ministack.app:app", "--workers", "0"]
+        # By its path, because a function would inherit a PYTHONPATH with this repository.
+        command = [sys.executable, "-m", "hypercorn", f"{_APPLICATION}:app", "--workers", "0"]
         command += ["--bind", f"fd://{listener.fileno()}", "--keep-alive", "75"]
         command += ["--certfile", str(self._certificate), "--keyfile", str(self._private_key)]
         with self.log.open("wb") as log:

@@ -9,6 +9,7 @@ shop.delete()
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
@@ -45,16 +46,24 @@ class StackError(Exception):
 class Stack:
     """A stack. Each operation waits until it has ended.
 
+    Args:
+        emulator: the emulator with the stack.
+        name: the stack's name.
+        timeout: seconds after which an operation counts as failed.
+        credentials: of the user who makes the operations, as for `Emulator.client`.
+
     Attributes:
         name: the stack's name.
         id: the name, or the stack's ARN after `create`. A deleted stack can be described only by its ARN.
     """
 
-    def __init__(self, emulator: Emulator, name: str, timeout: float = 60) -> None:
+    def __init__(
+        self, emulator: Emulator, name: str, timeout: float = 60, *, credentials: Mapping[str, Any] | None = None
+    ) -> None:
         self.name = name
         self.id = name
         self._timeout = timeout
-        self._cloudformation = emulator.client("cloudformation")
+        self._cloudformation = emulator.client("cloudformation", credentials=credentials)
 
     def create(self, template: str, **parameters: str) -> None:
         """Create the stack. `template` is its text. Raises `StackError`."""

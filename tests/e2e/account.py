@@ -6,7 +6,7 @@ import uuid
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,10 @@ class EmulatedAccount:
 
     emulator: Emulator
     provider: Stack
-    _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
         """Return a client with the permissions of the account's administrator."""
-        if service not in self._clients:
-            self._clients[service] = self.emulator.client(service)
-        return self._clients[service]
+        return self.emulator.client(service)
 
     def policies(self, role: str) -> dict[str, Any]:
         """Return the inline policies of a role: documents keyed by policy name."""

@@ -1,8 +1,7 @@
 """End-to-end tests: `sam build`, `sam deploy`, and stacks that use the resource.
 
-The emulator, MiniStack, enforces IAM for every caller. It enforces actions, resources and resource tags, but not the
-condition keys of KMS and Lambda, nor `iam:PermissionsBoundary`. test_policy_meaning.py and test_provider_role.py cover
-these.
+The emulator enforces IAM for every caller: actions, resources, resource tags, and the condition keys of KMS and Lambda.
+It does not have `iam:PermissionsBoundary`, which test_provider_role.py covers. test_rotations.py has a real database.
 """
 
 import http.server
@@ -20,7 +19,6 @@ from typing import Any
 
 import pytest
 
-from demo import rotation_function
 from emulator.server import ACCOUNT_ID, REGION
 from emulator.stack import Stack, StackError
 from rotation_role_policy import __version__
@@ -28,7 +26,7 @@ from rotation_role_policy_cli import permissions
 from tests import ROOT
 from tests.e2e.account import EmulatedAccount, deployed_account
 
-ROTATION_CODE = Path(rotation_function.__file__).read_text()
+ROTATION_CODE = (ROOT / "examples" / "rotation_function.py").read_text()
 
 
 PARAMETERS = {"RoleNamePattern": "e2e-*", "SecretNamePattern": "e2e*"}
@@ -56,8 +54,8 @@ TRUST = {
 
 
 def secret(name: str, key: str | None = None) -> dict[str, Any]:
-    """Return a secret with a password. `key` is the logical ID of its KMS key."""
-    properties: dict[str, Any] = {"Name": f"e2e/{name}", "SecretString": '{"username": "app", "password": "old"}'}
+    """Return a secret with a token. `key` is the logical ID of its KMS key."""
+    properties: dict[str, Any] = {"Name": f"e2e/{name}", "SecretString": '{"token": "old"}'}
     if key:
         properties["KmsKeyId"] = {"Fn::GetAtt": [key, "Arn"]}
     return {"Type": "AWS::SecretsManager::Secret", "Properties": properties}
@@ -159,9 +157,9 @@ def rotate(account: EmulatedAccount, name: str, secret_id: str | None = None) ->
     return account.rotate(name, secret_id or f"e2e/{name}")
 
 
-def password(account: EmulatedAccount, name: str) -> str:
+def token(account: EmulatedAccount, name: str) -> str:
     value = account.client("secretsmanager").get_secret_value(SecretId=f"e2e/{name}")["SecretString"]
-    return str(json.loads(value)["password"])
+    return str(json.loads(value)["token"])
 
 
 # --- the provider ---
@@ -339,7 +337,7 @@ def test_a_rotation_succeeds_with_the_policy_and_is_denied_without_it(
 
     stack.update(template(**resources, Policy=policy))
     assert rotate(account, name) == ""
-    assert password(account, name) != "old"
+    assert token(account, name) != "old"
 
     stack.update(template(**resources))
     assert "AccessDenied" in rotate(account, name)
@@ -492,14 +490,33 @@ def test_with_vpc_config_a_function_in_a_vpc_is_created_after_its_policy(account
 
 
 def test_an_existing_function_in_a_vpc_is_recognized(account: EmulatedAccount, name: str) -> None:
-    resources = one_secret(name)
-    policy = resources.pop("Policy")
-    stack = create(account, name, resources)
-    # The emulator's CloudFormation ignores the VpcConfig of a function. The emulator's Lambda API does not.
     vpc_config = {"SubnetIds": ["subnet-0123456789abcdef0"], "SecurityGroupIds": ["sg-0123456789abcdef0"]}
-    account.client("lambda").update_function_configuration(FunctionName=name, VpcConfig=vpc_config)
-    stack.update(template(**resources, Policy=policy))
-    assert stack.outputs["InVpc"] == "true"
+    resources = one_secret(name)
+    resources["Function"]["Properties"]["VpcConfig"] = vpc_config
+    # Lambda does not create the function without it.
+    resources["Role"]["Properties"]["ManagedPolicyArns"] = [
+        "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
+    ]
+    assert create(account, name, resources).outputs["InVpc"] == "true"
+
+
+def test_the_code_of_a_function_in_a_vpc_cannot_use_the_permissions_for_its_network(
+    account: EmulatedAccount, name: str
+) -> None:
+    vpc_config = {"SubnetIds": ["subnet-0123456789abcdef0"], "SecurityGroupIds": ["sg-0123456789abcdef0"]}
+    code = "import boto3\ndef handler(event, context):\n    boto3.client('ec2').describe_network_interfaces()\n"
+    properties = {"VpcConfig": vpc_config, "Code": {"ZipFile": code}}
+    resources = {
+        "Secret": secret(name),
+        "Role": role(name),
+        "Policy": rotation_policy(SecretId={"Ref": "Secret"}, RoleName={"Ref": "Role"}, VpcConfig=vpc_config),
+        "Function": function(name, DependsOn="Policy", Properties=properties),
+    }
+    create(account, name, resources)
+    response = account.client("lambda").invoke(FunctionName=name)
+    error = json.load(response["Payload"])["errorMessage"]
+    assert "ec2:DescribeNetworkInterfaces" in error
+    assert "explicit deny" in error
 
 
 def test_an_explicit_deny_on_the_role_fails_the_create(account: EmulatedAccount, name: str) -> None:

@@ -1,8 +1,7 @@
 """The examples: each is linted, deployed to the emulator, used and deleted.
 
-`emulated` removes the parts of an example that the emulator does not support. The emulator has no databases, no network
-interfaces, and does not evaluate all condition keys. test_policy_meaning.py covers the conditions of `Strict`. The
-network of a function and a real database are not tested.
+`emulated` removes the parts of an example that the emulator does not support. The emulator has no network interfaces,
+and only descriptions of databases. test_rotations.py rotates the passwords of a real one.
 """
 
 import json
@@ -22,8 +21,6 @@ import pytest
 from cfnlint.api import lint
 from cfnlint.decode import cfn_yaml
 
-from demo import rotation_function
-from emulator.provider import allow_simulation
 from emulator.server import ACCOUNT_ID, REGION
 from emulator.stack import Stack
 from rotation_role_policy import custom_resource
@@ -37,7 +34,7 @@ CDK_PYTHON = ROOT / ".venv-cdk" / "bin" / "python"
 """The interpreter with the AWS CDK, which `make` installs."""
 
 DATABASE_CODE = (
-    Path(rotation_function.__file__).read_text()
+    (EXAMPLES / "rotation_function.py").read_text()
     + """
 
 def lambda_handler(event, context):
@@ -152,7 +149,7 @@ def existing(account: EmulatedAccount) -> dict[str, str]:
     key = account.client("kms").create_key()["KeyMetadata"]["Arn"]
     superuser = secrets.create_secret(Name="superuser", SecretString='{"host": "db"}', KmsKeyId=key)["ARN"]
     other_stack = Stack(account.emulator, "others")
-    other_stack.create(OTHER_STACK, Code=Path(rotation_function.__file__).read_text())
+    other_stack.create(OTHER_STACK, Code=(EXAMPLES / "rotation_function.py").read_text())
     return {
         "VpcId": vpc,
         "SubnetIds": ",".join(subnet["SubnetId"] for subnet in subnets),
@@ -461,7 +458,6 @@ def test_the_template_of_a_stack_set_deploys_a_provider_with_the_given_name(acco
     s3.put_object(Bucket=bucket, Key=copied_key, Body=s3.get_object(Bucket=source, Key=key)["Body"].read())
     stack = Stack(account.emulator, f"StackSet-rotation-role-policy-{uuid.uuid4()}")
     stack.create(stack_set.stdout, FunctionName="everywhere")
-    allow_simulation(account.emulator, stack)
     assert stack.outputs["ServiceToken"].endswith(":function:everywhere")
 
     text = emulated(template("one-secret")).replace("rotation-role-policy-ServiceToken", "everywhere-ServiceToken")

@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from demo import rotation_function
 from emulator import provider
 from emulator.lambda_runtime import json_log
 from emulator.server import ACCOUNT_ID, REGION, Emulator
@@ -120,7 +119,6 @@ def provider_credentials(emulator: Emulator, template: dict[str, Any]) -> dict[s
     sections = {name: template[name] for name in ("Parameters", "Conditions") if name in template}
     stack = Stack(emulator, provider.STACK_NAME)
     stack.create(json.dumps({**sections, "Resources": resources}))
-    provider.allow_simulation(emulator, stack)
     role_arn = f"arn:aws:iam::{ACCOUNT_ID}:role/{stack.physical_id('ProviderRole')}"
     session = emulator.client("sts").assume_role(RoleArn=role_arn, RoleSessionName=provider.STACK_NAME)["Credentials"]
     return {
@@ -138,7 +136,7 @@ def populate(emulator: Emulator) -> None:
     trust = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("index.py", Path(rotation_function.__file__).read_text())
+        archive.writestr("index.py", (ROOT / "examples" / "rotation_function.py").read_text())
     iam, lambda_ = emulator.client("iam"), emulator.client("lambda")
     for name, role in (("rotate-orders", ROLE), ("rotate-orders-2", SUCCESSOR)):
         role_arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust)["Role"]["Arn"]

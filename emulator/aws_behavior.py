@@ -1,0 +1,199 @@
+"""MiniStack with behavior of AWS that the tests rely on and MiniStack lacks, as an ASGI application for hypercorn.
+
+The functions below replace functions of MiniStack. tests/e2e/test_emulator.py has a test for each behavior.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from contextvars import ContextVar, copy_context
+from functools import partial
+from threading import Thread
+from typing import Any
+
+from ministack.app import app as app  # for hypercorn
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime
+from ministack.core.responses import error_response_json, get_region, json_response
+from ministack.core.router import extract_access_key_id
+from ministack.services import kms, lambda_svc, secretsmanager
+from ministack.services.cloudformation import provisioners
+
+Function = Callable[..., Any]
+
+
+def replaces(*owners: Any, name: str = "") -> Callable[[Function], Function]:
+    """Put the decorated function into modules or dictionaries. It gets the original that it replaces as an argument."""
+
+    def replace(replacement: Function) -> Function:
+        replaced = name or replacement.__name__
+        for names in (owner if isinstance(owner, dict) else vars(owner) for owner in owners):
+            names[replaced] = partial(replacement, names[replaced])
+        return replacement
+
+    return replace
+
+
+# --- authorization: condition keys and resources ---
+_caller: ContextVar[str] = ContextVar("caller", default="")  # its access key
+_functions: dict[str, str] = {}  # ARNs of functions, keyed by the access key of the function's code
+
+
+@replaces(iam_evaluator)
+def pin_request_caller(original: Function, headers: Any, query_params: Any = None) -> None:
+    """Remember the caller, with whose permissions Secrets Manager calls KMS."""
+    _caller.set(extract_access_key_id(headers, query_params))
+    original(headers, query_params)
+
+
+@replaces(lambda_runtime, lambda_svc)
+def execution_credentials(original: Function, config: Any) -> Any:
+    """Remember which function gets the credentials."""
+    credentials = original(config)
+    _functions[credentials["AWS_ACCESS_KEY_ID"]] = ":".join(config["FunctionArn"].split(":")[:7])
+    return credentials
+
+
+@replaces(iam_evaluator)
+def enforce(original: Function, access_key: str, *args: Any, service_context: Any = None, **kwargs: Any) -> Any:
+    """Add the context key of calls that a function's code makes."""
+    source = {"lambda:SourceFunctionArn": _functions[access_key]} if access_key in _functions else {}
+    return original(access_key, *args, service_context={**(service_context or {}), **source}, **kwargs)
+
+
+@replaces(iam_actions)
+def extract_resource_arn(original: Function, *request: Any) -> Any:
+    """Authorize the policy simulator on the role, and RDS on the database whose ARN is a parameter."""
+    names = ("PolicySourceArn", "DBInstanceIdentifier", "DBClusterIdentifier")
+    values = (iam_actions._query_param(request[5], name) for name in names)
+    return next((value for value in values if value.startswith("arn:")), None) or original(*request)
+
+
+# --- Secrets Manager calls KMS with the permissions of its caller ---
+# https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
+# A version that was stored before the secret got another key has the key that encrypts it as KmsKeyId.
+def _key_failure(key_id: str | None, actions: list[str], secret: Any, version: str) -> Any:
+    """Return the response to a call whose caller may not use the key, or whose key cannot be used; otherwise None."""
+    if not key_id or key_id.endswith("alias/aws/secretsmanager"):
+        return None
+    key = kms._resolve_key(key_id)
+    if not key or kms._check_key_state(key):
+        return error_response_json("DecryptionFailure", f"Secrets Manager can't use the KMS key {key_id}.")
+    context = {
+        "kms:EncryptionContext:SecretARN": secret["ARN"],
+        "kms:EncryptionContext:SecretVersionId": version,
+        "kms:ViaService": f"secretsmanager.{get_region()}.amazonaws.com",
+    }
+    for action in actions:
+        request = (_caller.get(), f"kms:{action}", "kms", get_region())
+        if iam_evaluator.enforce(*request, resource_arn=key["Arn"], service_context=context):
+            return error_response_json("AccessDeniedException", "Access to KMS is not allowed")
+    return None
+
+
+def _key_of(secret: Any, version: str) -> Any:
+    return secret["Versions"][version].get("KmsKeyId", secret.get("KmsKeyId"))
+
+
+@replaces(secretsmanager)
+def _describe_secret(original: Function, data: Any) -> Any:
+    status, _, body = original(data)
+    described = json.loads(body)
+    tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", ())}
+    return json_response(described | {"OwningService": tags.get("aws:secretsmanager:owningService")}, status)
+
+
+@replaces(secretsmanager)
+def _get_secret_value(original: Function, data: Any) -> Any:
+    response = original(data)
+    if response[0] != 200:
+        return response
+    _, secret = secretsmanager._resolve(data["SecretId"])
+    value = json.loads(response[2])
+    if not value.keys() & {"SecretString", "SecretBinary"}:
+        return error_response_json("ResourceNotFoundException", "Secrets Manager can't find the secret value.")
+    return _key_failure(_key_of(secret, value["VersionId"]), ["Decrypt"], secret, value["VersionId"]) or response
+
+
+@replaces(secretsmanager)
+def _put_secret_value(original: Function, data: Any) -> Any:
+    _, secret = secretsmanager._resolve(data["SecretId"])
+    version, actions = data.get("ClientRequestToken", ""), ["GenerateDataKey", "Decrypt"]
+    return (secret and _key_failure(secret.get("KmsKeyId"), actions, secret, version)) or original(data)
+
+
+@replaces(secretsmanager)
+def _update_secret(original: Function, data: Any) -> Any:
+    _, secret = secretsmanager._resolve(data["SecretId"])
+    old_keys = {version: _key_of(secret, version) for version in secret["Versions"]}
+    response, new_key = original(data), data.get("KmsKeyId", secret.get("KmsKeyId"))
+    for version in old_keys.keys() & secret["Versions"].keys():
+        entry = secret["Versions"][version]
+        # Only the versions in use are re-encrypted, and only if the caller may use both keys.
+        is_in_use = {"AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"} & set(entry["Stages"])
+        can_decrypt = not _key_failure(old_keys[version], ["Decrypt"], secret, version)
+        can_encrypt = not _key_failure(new_key, ["GenerateDataKey"], secret, version)
+        entry["KmsKeyId"] = new_key if is_in_use and can_decrypt and can_encrypt else old_keys[version]
+    return response
+
+
+@replaces(secretsmanager)
+def _list_secret_version_ids(original: Function, data: Any) -> Any:
+    status, _, body = original(data)
+    _, secret = secretsmanager._resolve(data["SecretId"])
+    listed = json.loads(body)
+    for entry in listed.get("Versions", ()):
+        entry["KmsKeyIds"] = [_key_of(secret, entry["VersionId"]) or "DefaultEncryptionKey"]
+    return json_response(listed, status)
+
+
+# --- RotateSecret starts the four steps in the background ---
+# AWS tries a failed step again. Here the rotation ends, and the next RotateSecret continues it.
+_log = logging.getLogger("rotation")  # emulator/rotation.py reads the outcome in the server's log
+
+
+@replaces(secretsmanager)
+def _rotate_secret(_: Function, data: Any) -> Any:
+    _, secret = secretsmanager._resolve(data["SecretId"])
+    secret.update(RotationEnabled=True, RotationLambdaARN=data.get("RotationLambdaARN") or secret["RotationLambdaARN"])
+    token, version = secretsmanager._find_stage_version(secret, "AWSPENDING")
+    if not token or "AWSCURRENT" in version["Stages"]:
+        secretsmanager._remove_stage_everywhere(secret, "AWSPENDING")
+        token, empty = data["ClientRequestToken"], {"SecretString": None, "SecretBinary": None}
+        secret["Versions"][token] = empty | {"CreatedDate": secret["CreatedDate"], "Stages": ["AWSPENDING"]}
+    _log.info("Rotation of %s starts", secret["ARN"])
+    Thread(target=copy_context().run, args=(_rotate, secret, token), daemon=True).start()
+    return json_response({"ARN": secret["ARN"], "Name": secret["Name"], "VersionId": token})
+
+
+def _rotate(secret: Any, token: str) -> None:
+    function, config, _ = lambda_svc._get_func_record_for_ref(secret["RotationLambdaARN"])
+    record, outcome = lambda_svc._execution_record_for_config(function, config), "succeeded"
+    for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
+        event = {"Step": step, "SecretId": secret["ARN"], "ClientRequestToken": token}
+        result = lambda_svc._execute_function_with_config_scope(record, event)
+        if result.get("error"):
+            outcome = f"failed in {step}: {result['body']['errorMessage']}"
+            break
+    _log.info("Rotation of %s %s", secret["ARN"], outcome)
+
+
+# --- CloudFormation: Ref of a secret is its ARN, and a function keeps its VpcConfig ---
+_secrets = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
+_lambdas = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+
+
+@replaces(_secrets, name="create")
+@replaces(_secrets, name="update")
+@replaces(_secrets, name="delete")
+def _with_arn_as_physical_id(original: Function, identifier: str, *args: Any) -> Any:
+    result = original(secretsmanager._resolve(identifier)[0] or identifier, *args)
+    return result and (result[1]["Arn"], result[1])
+
+
+@replaces(_lambdas, name="create")
+@replaces(_lambdas, name="update")
+def _with_vpc_config(original: Function, *args: Any) -> Any:
+    name, attributes = original(*args)
+    *_, properties = (arg for arg in args if isinstance(arg, dict))
+    lambda_svc._functions[name]["config"]["VpcConfig"] = lambda_svc._vpc_config_with_id(properties.get("VpcConfig"))
+    return name, attributes

@@ -1,0 +1,345 @@
+"""The behavior of AWS that `emulator/aws_behavior.py` adds to MiniStack, without the provider.
+
+Each test also says what the other end-to-end tests rely on. It fails in MiniStack alone.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from emulator.rotation import rotate
+from emulator.server import ACCOUNT_ID, REGION, Emulator
+from emulator.stack import Stack
+from tests import ROOT
+from tests.e2e.account import zip_code
+
+ROTATION_CODE = (ROOT / "examples" / "rotation_function.py").read_text()
+LOCAL = f"{REGION}:{ACCOUNT_ID}"
+VPC_CONFIG = {"SubnetIds": ["subnet-0123456789abcdef0"], "SecurityGroupIds": ["sg-0123456789abcdef0"]}
+TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+
+
+def allow(actions: str | list[str], resource: str = "*", **condition: Any) -> dict[str, Any]:
+    """Return a statement. `condition` has operators, with their keys and values."""
+    return {"Effect": "Allow", "Action": actions, "Resource": resource, "Condition": condition}
+
+
+def document(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+class Account:
+    """The clients of an account's root user, and what the tests create with them."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
+        self.iam, self.kms, self.functions, self.secrets = (
+            emulator.client(service) for service in ("iam", "kms", "lambda", "secretsmanager")
+        )
+
+    def key(self) -> str:
+        return str(self.kms.create_key()["KeyMetadata"]["Arn"])
+
+    def secret(self, **parameters: Any) -> str:
+        parameters = {"Name": f"s-{uuid.uuid4().hex}", "SecretString": '{"password": "old"}'} | parameters
+        return str(self.secrets.create_secret(**parameters)["ARN"])
+
+    def client(self, service: str, *statements: dict[str, Any]) -> Any:
+        """Return a client of a new user with these permissions."""
+        user = f"u-{uuid.uuid4().hex}"
+        self.iam.create_user(UserName=user)
+        self.iam.put_user_policy(UserName=user, PolicyName="policy", PolicyDocument=document(*statements))
+        key = self.iam.create_access_key(UserName=user)["AccessKey"]
+        return self.emulator.client(service, credentials=key)
+
+    def role(self, *statements: dict[str, Any]) -> str:
+        role = f"r-{uuid.uuid4().hex}"
+        arn = self.iam.create_role(RoleName=role, AssumeRolePolicyDocument=document(TRUST))["Role"]["Arn"]
+        if statements:
+            self.iam.put_role_policy(RoleName=role, PolicyName="policy", PolicyDocument=document(*statements))
+        return str(arn)
+
+    def function(self, code: str, *statements: dict[str, Any]) -> str:
+        """Create a function whose role has these permissions. Secrets Manager may invoke it."""
+        name = f"f-{uuid.uuid4().hex}"
+        function = self.functions.create_function(
+            FunctionName=name,
+            Role=self.role(*statements),
+            Runtime="python3.13",
+            Handler="index.handler",
+            Timeout=30,
+            Code={"ZipFile": zip_code(code)},
+        )
+        self.functions.add_permission(
+            FunctionName=name,
+            StatementId="rotation",
+            Action="lambda:InvokeFunction",
+            Principal="secretsmanager.amazonaws.com",
+            SourceAccount=ACCOUNT_ID,
+        )
+        return str(function["FunctionArn"])
+
+    def keys_of_versions(self, secret: str) -> dict[str, str]:
+        """Return the key of each version that has a label, keyed by its first label."""
+        versions = self.secrets.list_secret_version_ids(SecretId=secret)["Versions"]
+        return {version["VersionStages"][0]: version["KmsKeyIds"][0] for version in versions}
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    with Emulator(tmp_path_factory.mktemp("emulator")) as emulator:
+        yield Account(emulator)
+
+
+def error_code(error: pytest.ExceptionInfo[ClientError]) -> str:
+    return str(error.value.response["Error"]["Code"])
+
+
+# --- condition keys ---
+
+
+def test_only_the_code_of_a_function_has_the_function_as_its_source(account: Account) -> None:
+    code = "import boto3\ndef handler(event, context):\n    boto3.client('kms').list_keys()"
+    function = account.function(code)
+    role = account.functions.get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
+
+    def error(source: str) -> str:
+        statement = allow("kms:ListKeys", ArnEquals={"lambda:SourceFunctionArn": source})
+        account.iam.put_role_policy(RoleName=role, PolicyName="policy", PolicyDocument=document(statement))
+        return str(json.load(account.functions.invoke(FunctionName=function)["Payload"]))
+
+    assert error(function) == "None"
+    assert "AccessDenied" in error(f"{function}-2")
+
+
+# --- Secrets Manager and KMS ---
+
+
+@pytest.mark.parametrize(
+    ("condition_key", "value"),
+    [
+        ("kms:EncryptionContext:SecretARN", "SECRET"),
+        ("kms:EncryptionContext:SecretVersionId", "VERSION"),
+        ("kms:ViaService", f"secretsmanager.{REGION}.amazonaws.com"),
+    ],
+)
+def test_get_secret_value_decrypts_as_its_caller(account: Account, condition_key: str, value: str) -> None:
+    key = account.key()
+    secret = account.secret(KmsKeyId=key)
+    version = account.secrets.get_secret_value(SecretId=secret)["VersionId"]
+    value = value.replace("SECRET", secret).replace("VERSION", version)
+
+    def client(*statements: dict[str, Any]) -> Any:
+        return account.client("secretsmanager", allow("secretsmanager:*"), *statements)
+
+    allowed = client(allow("kms:Decrypt", key, StringEquals={condition_key: value}))
+    assert allowed.get_secret_value(SecretId=secret)["SecretString"]
+    denied = client(allow("kms:Encrypt", key), allow("kms:Decrypt", key, StringEquals={condition_key: f"{value}-2"}))
+    with pytest.raises(ClientError, match="Access to KMS is not allowed") as failed:
+        denied.get_secret_value(SecretId=secret)
+    assert error_code(failed) == "AccessDeniedException"
+    assert failed.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+@pytest.mark.parametrize("missing", ["kms:GenerateDataKey", "kms:Decrypt"])
+def test_storing_a_value_needs_a_data_key_and_decrypt(account: Account, missing: str) -> None:
+    key = account.key()
+    secret = account.secret(KmsKeyId=key)
+    actions = [action for action in ("kms:GenerateDataKey", "kms:Decrypt") if action != missing]
+    client = account.client("secretsmanager", allow(["secretsmanager:*", *actions]))
+    with pytest.raises(ClientError, match="Access to KMS is not allowed"):
+        client.put_secret_value(SecretId=secret, SecretString="new")
+    client = account.client("secretsmanager", allow(["secretsmanager:*", "kms:GenerateDataKey", "kms:Decrypt"]))
+    assert client.put_secret_value(SecretId=secret, SecretString="new")
+
+
+def test_a_disabled_key_can_neither_decrypt_nor_encrypt(account: Account) -> None:
+    key = account.key()
+    secret = account.secret(KmsKeyId=key)
+    account.kms.disable_key(KeyId=key)
+    for call, parameters in (
+        (account.secrets.get_secret_value, {}),
+        (account.secrets.put_secret_value, {"SecretString": "new"}),
+    ):
+        with pytest.raises(ClientError, match="DecryptionFailure"):
+            call(SecretId=secret, **parameters)
+
+
+def test_another_key_re_encrypts_the_labelled_versions_if_the_caller_may_use_both(account: Account) -> None:
+    first, second, third = (account.key() for _ in range(3))
+    secret = account.secret(KmsKeyId=first)
+    account.secrets.put_secret_value(SecretId=secret, SecretString="new")
+    assert account.keys_of_versions(secret) == {"AWSCURRENT": first, "AWSPREVIOUS": first}
+
+    account.client("secretsmanager", allow("secretsmanager:*")).update_secret(SecretId=secret, KmsKeyId=second)
+    assert account.keys_of_versions(secret) == {"AWSCURRENT": first, "AWSPREVIOUS": first}
+    account.secrets.put_secret_value(SecretId=secret, SecretString="newer")
+    assert account.keys_of_versions(secret) == {"AWSCURRENT": second, "AWSPREVIOUS": first}
+
+    permissions = [allow("kms:Decrypt", second), allow("kms:GenerateDataKey", third)]
+    client = account.client("secretsmanager", allow("secretsmanager:*"), *permissions)
+    client.update_secret(SecretId=secret, KmsKeyId=third)
+    assert account.keys_of_versions(secret) == {"AWSCURRENT": third, "AWSPREVIOUS": first}
+    account.secrets.update_secret(SecretId=secret, KmsKeyId=second)
+    assert account.keys_of_versions(secret) == {"AWSCURRENT": second, "AWSPREVIOUS": second}
+
+
+def test_a_stack_re_encrypts_a_secret_as_the_user_who_updates_the_stack(account: Account) -> None:
+    stack = Stack(account.emulator, "re-encrypted")
+    first, second, third = (account.key() for _ in range(3))
+
+    def template(key: str) -> str:
+        properties = {"Name": "re-encrypted", "SecretString": "x", "KmsKeyId": key}
+        return json.dumps({"Resources": {"Secret": {"Type": "AWS::SecretsManager::Secret", "Properties": properties}}})
+
+    stack.create(template(first))
+    stack.update(template(second))
+    assert account.keys_of_versions("re-encrypted") == {"AWSCURRENT": second}
+    deployer = account.client("cloudformation", allow("cloudformation:*"))
+    deployer.update_stack(StackName=stack.name, TemplateBody=template(third))
+    deployer.get_waiter("stack_update_complete").wait(StackName=stack.name, WaiterConfig={"Delay": 1})
+    assert account.secrets.describe_secret(SecretId="re-encrypted")["KmsKeyId"] == third
+    assert account.keys_of_versions("re-encrypted") == {"AWSCURRENT": second}
+
+
+# --- rotation ---
+
+
+def permissions(secret: str, key: str, *, actions: tuple[str, ...] = ("Decrypt", "GenerateDataKey")) -> Any:
+    """Return the statements of a policy for a rotation function, as the provider writes them."""
+    condition = {
+        "kms:EncryptionContext:SecretARN": secret,
+        "kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com",
+    }
+    calls = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
+    return [
+        allow([f"secretsmanager:{call}" for call in calls], secret),
+        allow("secretsmanager:GetRandomPassword"),
+        allow([f"kms:{action}" for action in actions], key, StringEquals=condition),
+    ]
+
+
+def test_rotate_secret_invokes_the_function_for_the_four_steps(account: Account) -> None:
+    key = account.key()
+    secret = account.secret(KmsKeyId=key)
+    function = account.function(ROTATION_CODE, *permissions(secret, key))
+    before = account.secrets.get_secret_value(SecretId=secret)
+    assert rotate(account.emulator, secret, RotationLambdaARN=function) == ""
+    after = account.secrets.get_secret_value(SecretId=secret)
+    assert after["SecretString"] != before["SecretString"]
+    described = account.secrets.describe_secret(SecretId=secret)
+    assert (described["RotationEnabled"], described["RotationLambdaARN"]) == (True, function)
+    assert described["VersionIdsToStages"][before["VersionId"]] == ["AWSPREVIOUS"]
+
+
+@pytest.mark.parametrize(
+    ("context", "actions"),
+    [("another", ("Decrypt", "GenerateDataKey")), ("SECRET", ("Decrypt",))],
+)
+def test_a_rotation_ends_at_the_step_without_permission(
+    account: Account, context: str, actions: tuple[str, ...]
+) -> None:
+    key = account.key()
+    secret = account.secret(KmsKeyId=key)
+    statements = permissions(secret, key, actions=actions)
+    statements[2]["Condition"]["StringEquals"]["kms:EncryptionContext:SecretARN"] = context.replace("SECRET", secret)
+    function = account.function(ROTATION_CODE, *statements)
+    error = rotate(account.emulator, secret, RotationLambdaARN=function)
+    assert error.startswith("failed in createSecret: ")
+    assert "Access to KMS is not allowed" in error
+
+    # The new version remains without a value, and the next RotateSecret attempts it again.
+    stages = account.secrets.describe_secret(SecretId=secret)["VersionIdsToStages"]
+    [pending] = [version for version, labels in stages.items() if labels == ["AWSPENDING"]]
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        account.secrets.get_secret_value(SecretId=secret, VersionId=pending)
+    role = account.functions.get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
+    enough = document(*permissions(secret, key))
+    account.iam.put_role_policy(RoleName=role, PolicyName="policy", PolicyDocument=enough)
+    assert rotate(account.emulator, secret) == ""
+    assert account.secrets.get_secret_value(SecretId=secret)["VersionId"] == pending
+
+
+# --- the policy simulator ---
+
+
+def test_a_simulation_is_authorized_on_the_role(account: Account) -> None:
+    role, other_role = account.role(), account.role()
+    client = account.client("iam", allow("iam:SimulatePrincipalPolicy", role))
+    assert client.simulate_principal_policy(PolicySourceArn=role, ActionNames=["s3:GetObject"])
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.simulate_principal_policy(PolicySourceArn=other_role, ActionNames=["s3:GetObject"])
+
+
+# --- functions in a VPC ---
+
+
+def test_the_function_of_a_stack_has_its_vpc_config(account: Account) -> None:
+    properties = {
+        "Runtime": "python3.13",
+        "Handler": "index.handler",
+        "Code": {"ZipFile": ROTATION_CODE},
+        "Role": account.role(),
+    }
+    stack = Stack(account.emulator, "in-vpc")
+
+    def template(**vpc: Any) -> str:
+        return json.dumps({"Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": properties | vpc}}})
+
+    def subnets() -> Any:
+        name = stack.physical_id("F")
+        return account.functions.get_function_configuration(FunctionName=name).get("VpcConfig", {})["SubnetIds"]
+
+    stack.create(template(VpcConfig=VPC_CONFIG))
+    assert subnets() == VPC_CONFIG["SubnetIds"]
+    stack.update(template())
+    assert subnets() == []
+    stack.update(template(VpcConfig=VPC_CONFIG))
+    assert subnets() == VPC_CONFIG["SubnetIds"]
+
+
+# --- CloudFormation ---
+
+
+def test_ref_of_a_secret_is_its_arn(account: Account) -> None:
+    def template(value: str) -> str:
+        secret = {"Type": "AWS::SecretsManager::Secret", "Properties": {"Name": "ref", "SecretString": value}}
+        outputs = {"Ref": {"Value": {"Ref": "Secret"}}, "Id": {"Value": {"Fn::GetAtt": ["Secret", "Id"]}}}
+        return json.dumps({"Resources": {"Secret": secret}, "Outputs": outputs})
+
+    stack = Stack(account.emulator, "ref")
+    stack.create(template("old"))
+    arn = account.secrets.describe_secret(SecretId="ref")["ARN"]
+    stack.update(template("new"))
+    assert stack.outputs == {"Ref": arn, "Id": arn}
+    assert account.secrets.get_secret_value(SecretId=arn)["SecretString"] == "new"
+    stack.delete()
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        account.secrets.describe_secret(SecretId=arn)
+
+
+# --- databases ---
+
+
+def test_the_owning_service_of_a_secret_is_that_of_its_tag(account: Account) -> None:
+    """RDS sets the tag. In the emulator, a test sets it."""
+    secret = account.secret(Tags=[{"Key": "aws:secretsmanager:owningService", "Value": "rds"}])
+    assert account.secrets.describe_secret(SecretId=secret)["OwningService"] == "rds"
+
+
+def test_a_database_can_be_described_by_its_name_and_its_arn_with_permission_on_the_arn(account: Account) -> None:
+    rds = account.emulator.client("rds")
+    rds.create_db_instance(DBInstanceIdentifier="described", DBInstanceClass="db.t4g.micro", Engine="mariadb")
+    rds.create_db_cluster(DBClusterIdentifier="described", Engine="aurora-mysql")
+    arns = [f"arn:aws:rds:{LOCAL}:{kind}:described" for kind in ("db", "cluster")]
+    client = account.client("rds", *(allow("rds:Describe*", arn) for arn in arns))
+    for identifier in (arns[0], "described"):
+        assert client.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
+    for identifier in (arns[1], "described"):
+        assert client.describe_db_clusters(DBClusterIdentifier=identifier)["DBClusters"]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.describe_db_instances(DBInstanceIdentifier=f"{arns[0]}-2")

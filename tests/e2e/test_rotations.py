@@ -1,0 +1,306 @@
+"""Rotations of passwords in a real PostgreSQL, under the policy that the custom resource writes.
+
+In each situation, a rotation needs each granted action: without the action, the rotation fails in the step that makes
+the call. Only the EC2 actions are left out: the emulator has no network interfaces.
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from demo.rotation_functions import ALTERNATING_USERS, SINGLE_USER, zip_file
+from emulator.postgres import Postgres
+from emulator.rotation import rotate
+from emulator.server import ACCOUNT_ID, REGION
+from emulator.stack import Stack
+from tests.e2e.account import EmulatedAccount, deployed_account
+from tests.e2e.test_end_to_end import TRUST, rotation_policy, template
+
+RDS = f"arn:aws:rds:{REGION}:{ACCOUNT_ID}"
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedAccount]:
+    with deployed_account(tmp_path_factory.mktemp("rotations")) as account:
+        yield account
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    with Postgres(tmp_path_factory.mktemp("database")) as database:
+        yield database
+
+
+@dataclass
+class Rotation:
+    """A database user, the user's secret, and the function that rotates it."""
+
+    account: EmulatedAccount
+    database: Postgres
+    name: str = field(default_factory=lambda: f"user{uuid.uuid4().hex[:8]}")
+    """Of the user, the secret, the function, its role and the stack."""
+
+    def create_secret(self, key: str | None = None, **members: Any) -> str:
+        """Create the user and the user's secret, and return its ARN. `members` are members of the secret's value."""
+        self.database.create_user(self.name, "old")
+        return self._create_secret(self.name, self.database.secret_value(self.name, "old") | members, key)
+
+    def create_superuser_secret(self, key: str | None = None, **members: Any) -> str:
+        """Create the secret of the database's superuser, and return its ARN."""
+        value = self.database.secret_value(self.database.superuser, self.database.password)
+        return self._create_secret(f"{self.name}-superuser", value | members, key)
+
+    def _create_secret(self, name: str, value: dict[str, Any], key: str | None) -> str:
+        parameters = {"KmsKeyId": key} if key else {}
+        created = self.account.client("secretsmanager").create_secret(
+            Name=name, SecretString=json.dumps(value), **parameters
+        )
+        return str(created["ARN"])
+
+    def create_key(self) -> str:
+        """Create a customer managed key, and return its ARN."""
+        return str(self.account.client("kms").create_key()["KeyMetadata"]["Arn"])
+
+    def create_function(self, handler: str) -> None:
+        """Create the rotation function with a role that has no permissions."""
+        self.account.client("iam").create_role(RoleName=self.name, AssumeRolePolicyDocument=json.dumps(TRUST))
+        functions = self.account.client("lambda")
+        functions.create_function(
+            FunctionName=self.name,
+            Runtime="python3.13",
+            Handler=handler,
+            Timeout=30,
+            Role=f"arn:aws:iam::{ACCOUNT_ID}:role/{self.name}",
+            Code={"ZipFile": zip_file()},
+            # Whatever the secret's host is, psycopg connects to the one database.
+            Environment={"Variables": {"PGHOSTADDR": self.database.host}},
+        )
+        functions.add_permission(
+            FunctionName=self.name,
+            StatementId="rotation",
+            Action="lambda:InvokeFunction",
+            Principal="secretsmanager.amazonaws.com",
+        )
+
+    def create_policy(self, secret: str, superuser: str | None, targets: list[str]) -> tuple[str, dict[str, Any]]:
+        """Create the custom resource, and return the name and the document of the policy that it has written."""
+        optional: dict[str, Any] = {"SuperuserSecretId": superuser} if superuser else {}
+        optional |= {"TargetArns": targets} if targets else {}
+        stack = Stack(self.account.emulator, self.name)
+        stack.create(template(Policy=rotation_policy(SecretId=secret, RotationLambdaARN=self.name, **optional)))
+        [(policy_name, document)] = self.account.policies(self.name).items()
+        return policy_name, document
+
+    def put_policy(self, policy_name: str, document: dict[str, Any]) -> None:
+        """Replace the policy on the role."""
+        self.account.client("iam").put_role_policy(
+            RoleName=self.name, PolicyName=policy_name, PolicyDocument=json.dumps(document)
+        )
+
+    def rotate(self) -> str:
+        """Rotate the secret. Return the step that failed and its error, or an empty string."""
+        function = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{self.name}"
+        return rotate(self.account.emulator, self.name, RotationLambdaARN=function)
+
+    def discard_pending_version(self) -> None:
+        """Remove the label AWSPENDING, so that the next rotation begins with a new version."""
+        secrets = self.account.client("secretsmanager")
+        versions = secrets.describe_secret(SecretId=self.name)["VersionIdsToStages"]
+        [pending] = [version for version, labels in versions.items() if labels == ["AWSPENDING"]]
+        secrets.update_secret_version_stage(SecretId=self.name, VersionStage="AWSPENDING", RemoveFromVersionId=pending)
+
+    def current_value(self) -> dict[str, Any]:
+        """Return the value of the secret."""
+        value = self.account.client("secretsmanager").get_secret_value(SecretId=self.name)["SecretString"]
+        return dict(json.loads(value))
+
+
+# --- the situations ---
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the custom resource is for, and what it must grant."""
+
+    secret: str
+    grants: dict[str, dict[str, str]]
+    """By `Sid` and action: the step of the rotation that needs the action."""
+    superuser: str | None = None
+    targets: list[str] = field(default_factory=list)
+    handler: str = ALTERNATING_USERS
+
+
+ALWAYS = {
+    "RotateSecret": {
+        "secretsmanager:DescribeSecret": "createSecret",
+        "secretsmanager:GetSecretValue": "createSecret",
+        "secretsmanager:PutSecretValue": "createSecret",
+        "secretsmanager:UpdateSecretVersionStage": "finishSecret",
+    },
+    "GeneratePassword": {"secretsmanager:GetRandomPassword": "createSecret"},
+}
+READ_SUPERUSER = {"ReadSuperuserSecret": {"secretsmanager:GetSecretValue": "setSecret"}}
+DESCRIBE_SUPERUSER = {"DescribeSuperuserSecret": {"secretsmanager:DescribeSecret": "setSecret"}}
+
+
+def single_user(rotation: Rotation) -> Resources:
+    return Resources(rotation.create_secret(), ALWAYS, handler=SINGLE_USER)
+
+
+def alternating_users(rotation: Rotation) -> Resources:
+    superuser = rotation.create_superuser_secret()
+    return Resources(rotation.create_secret(masterarn=superuser), ALWAYS | READ_SUPERUSER, superuser)
+
+
+def customer_managed_keys(rotation: Rotation) -> Resources:
+    """Give each secret a key of its own. The current version of the rotated secret is still under an earlier key."""
+    superuser = rotation.create_superuser_secret(rotation.create_key())
+    secret = rotation.create_secret(rotation.create_key(), masterarn=superuser)
+    change_key_without_permission_on_the_earlier_key(rotation, secret, rotation.create_key())
+    grants = ALWAYS | {
+        "UseSecretKey": {"kms:Decrypt": "createSecret", "kms:GenerateDataKey": "createSecret"},
+        "DecryptEarlierVersions": {"kms:Decrypt": "createSecret"},
+        **READ_SUPERUSER,
+        "UseSuperuserKey": {"kms:Decrypt": "setSecret"},
+    }
+    return Resources(secret, grants, superuser)
+
+
+def change_key_without_permission_on_the_earlier_key(rotation: Rotation, secret: str, key: str) -> None:
+    """Change the key of a secret as a user who may use only the new key, as a role for deployments."""
+    iam, name = rotation.account.client("iam"), f"{rotation.name}-deployer"
+    iam.create_user(UserName=name)
+    statements = [
+        {"Effect": "Allow", "Action": "secretsmanager:UpdateSecret", "Resource": secret},
+        {"Effect": "Allow", "Action": "kms:*", "Resource": key},
+    ]
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_user_policy(UserName=name, PolicyName="deploy", PolicyDocument=document)
+    credentials = iam.create_access_key(UserName=name)["AccessKey"]
+    secrets = rotation.account.emulator.client("secretsmanager", credentials=credentials)
+    secrets.update_secret(SecretId=secret, KmsKeyId=key)
+
+
+def superuser_that_rds_manages(rotation: Rotation) -> Resources:
+    """Create a DB instance, and the secret that RDS would create for it. Its tags name the instance."""
+    user, password = f"{rotation.name}_superuser", "managed"
+    instance = rotation.account.client("rds").create_db_instance(
+        DBInstanceIdentifier=rotation.name,
+        DBInstanceClass="db.t4g.micro",
+        Engine="postgres",
+        Port=rotation.database.port,
+        MasterUsername=user,
+        MasterUserPassword=password,
+    )["DBInstance"]
+    rotation.database.create_user(user, password, superuser=True)
+    tags = {"aws:secretsmanager:owningService": "rds", "aws:rds:primaryDBInstanceArn": instance["DBInstanceArn"]}
+    superuser = rotation.account.client("secretsmanager").create_secret(
+        Name=f"rds!db-{uuid.uuid4()}",
+        SecretString=json.dumps({"username": user, "password": password}),
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )["ARN"]
+    secret = rotation.create_secret(host=instance["Endpoint"]["Address"], masterarn=superuser)
+    grants = ALWAYS | READ_SUPERUSER | DESCRIBE_SUPERUSER
+    grants |= {"DescribeSuperuserDatabase": {"rds:DescribeDBInstances": "setSecret"}}
+    return Resources(secret, grants, superuser)
+
+
+def read_replica(rotation: Rotation) -> Resources:
+    source, replica = f"{rotation.name}-source", f"{rotation.name}-replica"
+    rds = rotation.account.client("rds")
+    rds.create_db_instance(
+        DBInstanceIdentifier=source,
+        DBInstanceClass="db.t4g.micro",
+        Engine="postgres",
+        AllocatedStorage=20,
+        MasterUsername="postgres",
+        MasterUserPassword="unused-password",
+    )
+    rds.create_db_instance_read_replica(DBInstanceIdentifier=replica, SourceDBInstanceIdentifier=source)
+    superuser = rotation.create_superuser_secret(host=f"{source}.rds.example")
+    secret = rotation.create_secret(host=f"{replica}.rds.example", masterarn=superuser)
+    grants = ALWAYS | READ_SUPERUSER | {"CallTarget": {"rds:DescribeDBInstances": "setSecret"}}
+    return Resources(secret, grants, superuser, [f"{RDS}:db:{replica}"])
+
+
+def reader_endpoint(rotation: Rotation) -> Resources:
+    cluster = rotation.account.client("rds").create_db_cluster(
+        DBClusterIdentifier=rotation.name,
+        Engine="aurora-postgresql",
+        MasterUsername="postgres",
+        MasterUserPassword="unused-password",
+    )["DBCluster"]
+    superuser = rotation.create_superuser_secret(host=cluster["Endpoint"], engine="aurora-postgresql")
+    secret = rotation.create_secret(host=cluster["ReaderEndpoint"], engine="aurora-postgresql", masterarn=superuser)
+    grants = ALWAYS | READ_SUPERUSER | {"CallTarget": {"rds:DescribeDBClusters": "setSecret"}}
+    return Resources(secret, grants, superuser, [f"{RDS}:cluster:{rotation.name}"])
+
+
+def redshift(rotation: Rotation) -> Resources:
+    """Make the calls of AWS's function for Redshift, which has PostgreSQL's protocol."""
+    superuser = rotation.create_superuser_secret(engine="redshift")
+    secret = rotation.create_secret(engine="redshift", masterarn=superuser)
+    cluster = f"arn:aws:redshift:{REGION}:{ACCOUNT_ID}:cluster:warehouse"
+    return Resources(secret, ALWAYS | READ_SUPERUSER | DESCRIBE_SUPERUSER, superuser, [cluster])
+
+
+SITUATIONS = (
+    single_user,
+    alternating_users,
+    customer_managed_keys,
+    superuser_that_rds_manages,
+    read_replica,
+    reader_endpoint,
+    redshift,
+)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.__name__)
+def test_a_rotation_needs_each_action_of_the_policy_and_no_other(
+    account: EmulatedAccount, database: Postgres, situation: Callable[[Rotation], Resources]
+) -> None:
+    rotation = Rotation(account, database)
+    resources = situation(rotation)
+    rotation.create_function(resources.handler)
+    policy_name, document = rotation.create_policy(resources.secret, resources.superuser, resources.targets)
+    granted = {statement["Sid"]: set(statement["Action"]) for statement in document["Statement"]}
+    assert granted == {sid: set(steps) for sid, steps in resources.grants.items()}
+
+    last = ("RotateSecret", "secretsmanager:UpdateSecretVersionStage")
+    permissions = [(sid, action) for sid, steps in resources.grants.items() for action in steps]
+    for sid, action in sorted(permissions, key=last.__eq__):
+        rotation.put_policy(policy_name, without(document, sid, action))
+        error = rotation.rotate()
+        assert error.startswith(f"failed in {resources.grants[sid][action]}: "), (sid, action, error)
+        assert "not authorized" in error or "Access to KMS is not allowed" in error
+        if (sid, action) != last:
+            rotation.discard_pending_version()
+
+    # The last rotation has failed after the new password was set. The next attempt finishes it.
+    rotation.put_policy(policy_name, document)
+    assert rotation.rotate() == ""
+    value = rotation.current_value()
+    assert value["password"] != "old"
+    assert database.can_log_in(value["username"], value["password"])
+    is_same_user = resources.handler == SINGLE_USER
+    assert value["username"] == (rotation.name if is_same_user else f"{rotation.name}_clone")
+    assert database.can_log_in(rotation.name, "old") is not is_same_user
+
+    assert rotation.rotate() == ""
+    second_value = rotation.current_value()
+    assert second_value["username"] == rotation.name
+    assert database.can_log_in(rotation.name, second_value["password"])
+    assert not database.can_log_in(rotation.name, "old")
+
+
+def without(document: dict[str, Any], sid: str, action: str) -> dict[str, Any]:
+    """Return a policy document without an action of a statement, or without the statement if it has no other action."""
+    statements = [
+        statement | {"Action": [other for other in statement["Action"] if (statement["Sid"], other) != (sid, action)]}
+        for statement in document["Statement"]
+    ]
+    return document | {"Statement": [statement for statement in statements if statement["Action"]]}

@@ -160,7 +160,6 @@ def _rotate_secret(_: Function, data: Any) -> Any:
         secretsmanager._remove_stage_everywhere(secret, "AWSPENDING")
         token, empty = data["ClientRequestToken"], {"SecretString": None, "SecretBinary": None}
         secret["Versions"][token] = empty | {"CreatedDate": secret["CreatedDate"], "Stages": ["AWSPENDING"]}
-    _log.info("Rotation of %s starts", secret["ARN"])
     Thread(target=copy_context().run, args=(_rotate, secret, token), daemon=True).start()
     return json_response({"ARN": secret["ARN"], "Name": secret["Name"], "VersionId": token})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from typing import Any
@@ -26,12 +27,15 @@ def rotate(emulator: Emulator, secret_id: str, **configuration: Any) -> str:
     Raises:
         TimeoutError: the rotation has not ended within a minute.
     """
-    arn = emulator.client("secretsmanager").rotate_secret(SecretId=secret_id, **configuration)["ARN"]
-    deadline = time.monotonic() + _TIMEOUT_SECONDS
-    while time.monotonic() < deadline:
-        # The server writes these lines, see aws_behavior.py.
-        lines = re.findall(rf"Rotation of {re.escape(arn)} (.*)", emulator.log.read_text())
-        if lines[-1] != "starts":
-            return str(lines[-1]).removeprefix("succeeded")
-        time.sleep(_POLL_SECONDS)
+    with emulator.log.open() as log:
+        log.seek(0, os.SEEK_END)
+        arn = emulator.client("secretsmanager").rotate_secret(SecretId=secret_id, **configuration)["ARN"]
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        text = ""
+        while time.monotonic() < deadline:
+            text += log.read()
+            # The server writes this line, see aws_behavior.py.
+            if outcome := re.search(rf"Rotation of {re.escape(arn)} (?:succeeded|(failed .*))\n", text):
+                return outcome[1] or ""
+            time.sleep(_POLL_SECONDS)
     raise TimeoutError(f"The rotation of {arn} has not ended after {_TIMEOUT_SECONDS} s.")

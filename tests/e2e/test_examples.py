@@ -24,6 +24,7 @@ from cfnlint.decode import cfn_yaml
 from emulator.server import ACCOUNT_ID, REGION
 from emulator.stack import Stack
 from rotation_role_policy import custom_resource
+from rotation_role_policy_cli import main
 from tests import ROOT
 from tests.e2e.account import EmulatedAccount, deployed_account, zip_code
 from tests.support.account import connected, managed_secret
@@ -231,7 +232,11 @@ def test_the_code_in_the_templates_equals_rotation_function_py() -> None:
 
 @pytest.mark.parametrize("name", EXPECTED_POLICIES)
 def test_an_example_can_be_deployed_previewed_used_and_deleted(
-    account: EmulatedAccount, existing: dict[str, str], name: str, tmp_path: Path
+    account: EmulatedAccount,
+    existing: dict[str, str],
+    name: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     parsed = template(name)
     stack = Stack(account.emulator, f"example-{name}")
@@ -242,15 +247,12 @@ def test_an_example_can_be_deployed_previewed_used_and_deleted(
         # The emulated template has another secret instead of the secret that RDS manages.
         file = tmp_path / "emulated.json"
         file.write_text(emulated(parsed))
-    preview = subprocess.run(
-        [sys.executable, "-m", "rotation_role_policy_cli", "preview", "--template", file, "--stack", stack.name],
-        env=account.emulator.environment | {"PYTHONPATH": f"{ROOT / 'handler'}:{ROOT / 'cli'}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (preview.returncode, preview.stderr) == (0, "")
-    assert "Unchanged: the role has this policy." in preview.stdout
+    # In this process: a process of its own takes a second to start. test_end_to_end.py starts one.
+    with mock.patch.dict(os.environ, account.emulator.environment):
+        status = main.main(["preview", "--template", str(file), "--stack", stack.name])
+    preview = capsys.readouterr()
+    assert (status, preview.err) == (0, "")
+    assert "Unchanged: the role has this policy." in preview.out
     is_existing = "RotationFunctionArn" in parameters
     function = existing["RotationFunctionArn"] if is_existing else stack.physical_id("RotationFunction")
     check_stack(account, stack, function, EXPECTED_POLICIES[name], existing)

@@ -18,7 +18,7 @@ from tests import ROOT
 from tests.lint.findings import findings
 from tests.unit.cli.test_schema import well_formed
 
-MANY = settings(max_examples=4 * settings().max_examples)
+MANY = settings(max_examples=2 * settings().max_examples)
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-100, 100) | st.text(max_size=5) | st.sampled_from(["db", "a*", "61"]),

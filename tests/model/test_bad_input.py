@@ -19,7 +19,7 @@ from rotation_role_policy.properties import PROPERTIES
 from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Account, Context, connected
 from tests.support.response_server import ResponseServer
 
-MANY = settings(max_examples=8 * settings().max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=4 * settings().max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
 """More examples than usual, because each takes little time."""
 
 HOSTILE = st.sampled_from(

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,7 +75,12 @@ DEFAULT_CODES = {
 }
 
 
-def messages() -> Iterator[Message]:
+@cache
+def messages() -> list[Message]:
+    return list(_messages())
+
+
+def _messages() -> Iterator[Message]:
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and (name := ast.unparse(node.func)) in DEFAULT_CODES:
@@ -99,10 +105,10 @@ def contains(text: str, phrase: str) -> bool:
 
 
 def test_the_tests_find_the_messages() -> None:
-    assert len(list(messages())) >= 35
+    assert len(messages()) >= 35
 
 
-@pytest.mark.parametrize("message", list(messages()), ids=lambda message: message.text[:40])
+@pytest.mark.parametrize("message", messages(), ids=lambda message: message.text[:40])
 def test_each_message_has_a_row_in_the_table(message: Message) -> None:
     rows = [
         row

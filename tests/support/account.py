@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
@@ -251,10 +252,32 @@ def _next_trouble(troubles: list[Trouble] | None) -> None:
         trouble()
 
 
+class _CopyingSession:
+    """A session that builds one client for each service and returns copies: building one takes a while."""
+
+    region_name = REGION
+
+    def client(self, service: str, config: Any) -> Any:
+        """Return a client with event handlers of its own."""
+        original = _provider_client(service, config)
+        # copy.copy would call the client's __getattr__.
+        client = object.__new__(type(original))
+        vars(client).update(vars(original))
+        client.meta = copy.copy(original.meta)
+        client.meta.events = copy.copy(original.meta.events)
+        return client
+
+
+@cache
+def _provider_client(service: str, config: Any) -> Any:
+    make: Any = SESSION.client
+    return make(service, config=config)
+
+
 class WatchedAws(Aws):
     """`Aws` that records its calls in an `Account`, and fails and responds as the account specifies."""
 
-    _botocore_session, _session = BOTOCORE_SESSION, SESSION
+    _botocore_session, _session = BOTOCORE_SESSION, cast(boto3.Session, _CopyingSession())
 
     def __init__(self, account: Account) -> None:
         super().__init__()

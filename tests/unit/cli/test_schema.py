@@ -18,7 +18,7 @@ from tests.model.test_bad_input import DAMAGED_PROPERTIES, JSON, TEXT
 from tests.unit.test_properties import INVALID_PROPERTIES
 
 VALIDATOR = jsonschema.Draft7Validator(schema.schema())
-MANY = settings(max_examples=12 * settings().max_examples)
+MANY = settings(max_examples=8 * settings().max_examples)
 """More examples than usual, because each example is cheap."""
 
 

@@ -23,7 +23,7 @@ settings.register_profile(
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],
 )
-settings.register_profile("soak", max_examples=200, stateful_step_count=50, deadline=None, print_blob=True)
+settings.register_profile("soak", max_examples=400, stateful_step_count=50, deadline=None, print_blob=True)
 settings.load_profile("default")
 
 

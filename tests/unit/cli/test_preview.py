@@ -168,6 +168,37 @@ def test_each_granted_and_each_omitted_statement_has_a_reason(preview: Preview, 
     assert "The role does not have this policy yet. All of it is new." in out
 
 
+def test_targets_and_earlier_keys_are_shown_with_the_statements_for_them(
+    preview: Preview, account: Account, secret: str
+) -> None:
+    earlier_key, instance = account.key(), f"arn:aws:rds:{REGION}:{ACCOUNT}:db:replica"
+    cluster = f"arn:aws:redshift:{REGION}:{ACCOUNT}:cluster:warehouse"
+    version = {"VersionId": "1" * 32, "VersionStages": ["AWSCURRENT"], "KmsKeyIds": [earlier_key]}
+    account.api_responses["secretsmanager:ListSecretVersionIds"] = lambda _: {"Versions": [version]}
+    out = preview(*BY_HAND, "--target-arns", f"{instance},{cluster}").out
+    assert f"  secret      {secret}\n              encrypted with the AWS managed key\n" in out
+    assert f" earlier versions encrypted with {earlier_key} " in " ".join(out.split())
+    assert f"  target      {instance}\n              {cluster}\n" in out
+    granted = out.split("Granted")[1].split("Left out")[0]
+    assert "DecryptEarlierVersions: this earlier key still encrypts versions that the function reads\n" in granted
+    assert f"    allows      rds:DescribeDBInstances\n    on          {instance}\n" in granted
+    assert cluster not in granted
+
+
+def test_a_note_says_that_the_previous_version_cannot_be_decrypted(
+    preview: Preview, account: Account, secret: str
+) -> None:
+    earlier_key = account.key()
+    account.client("kms").disable_key(KeyId=earlier_key.rpartition("/")[2])
+    version = {"VersionId": "1" * 32, "VersionStages": ["AWSPREVIOUS"], "KmsKeyIds": [earlier_key]}
+    account.api_responses["secretsmanager:ListSecretVersionIds"] = lambda _: {"Versions": [version]}
+    result = preview(*BY_HAND)
+    assert result.status == 2
+    assert "Note: earlier key of AWSPREVIOUS left out, because the key is Disabled, not Enabled." in " ".join(
+        result.out.split()
+    )
+
+
 def test_the_deny_statement_is_shown_only_for_the_strict_profile(preview: Preview, account: Account) -> None:
     account.function(account.role(), vpc=account.vpc())
     account.secret()

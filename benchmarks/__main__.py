@@ -197,6 +197,7 @@ def verify(name: str, case: Case, received: list[ReceivedRequest]) -> None:
             raise JobNotDoneError(f"{name}: unexpected response {response}")
         needed = {"secretsmanager:DescribeSecret", "lambda:GetFunctionConfiguration"}
         needed |= {"kms:DescribeKey"} if case.customer_key else set()
+        needed |= {"secretsmanager:ListSecretVersionIds"} if name == PROVIDER else set()
         # The provider reads the current policy first. The other implementations always put the policy.
         is_changed = number <= WARM
         needed |= {"iam:PutRolePolicy"} if is_changed or name != PROVIDER else {"iam:GetRolePolicy"}

@@ -52,7 +52,9 @@ def demonstrate() -> int:
         kind = "" if isinstance(error, UnexpectedResultError) else f"{type(error).__name__}: "
         print(f"\nFailed in step {report.current_step}\n   {kind}{error}\n   logs:     {FOLDER}", file=sys.stderr)
         return 1
-    print(f"\nDone in {report.seconds:.0f} s. The emulator has been stopped, and nothing is left running.")
+    print(
+        f"\nDone in {report.seconds:.0f} s. The emulator and the database have been stopped. Nothing is left running."
+    )
     return 0
 
 
@@ -65,7 +67,10 @@ def main() -> int:
                 signal.signal(number, stop)
         return demonstrate()
     except Stopped as stopped:
-        print(f"\nStopped by {stopped}. The emulator has been stopped, and nothing is left running.", file=sys.stderr)
+        print(
+            f"\nStopped by {stopped}. The emulator and the database have been stopped. Nothing is left running.",
+            file=sys.stderr,
+        )
         return 128 + stopped.number
 
 

@@ -1,6 +1,7 @@
 """MiniStack with behavior of AWS that the tests rely on and MiniStack lacks, as an ASGI application for hypercorn.
 
-The functions below replace functions of MiniStack. tests/e2e/test_emulator.py has a test for each behavior.
+The functions below replace functions of MiniStack. tests/e2e/test_emulator.py has a test for each behavior. Whether
+Secrets Manager may invoke a rotation function is not checked.
 """
 
 import json
@@ -124,15 +125,14 @@ def _put_secret_value(original: Function, data: Any) -> Any:
 @replaces(secretsmanager)
 def _update_secret(original: Function, data: Any) -> Any:
     _, secret = secretsmanager._resolve(data["SecretId"])
-    old_keys = {version: _key_of(secret, version) for version in secret["Versions"]}
-    response, new_key = original(data), data.get("KmsKeyId", secret.get("KmsKeyId"))
-    for version in old_keys.keys() & secret["Versions"].keys():
-        entry = secret["Versions"][version]
+    old_keys = {version: _key_of(secret, version) for version in (secret or {}).get("Versions", ())}
+    response = original(data)
+    for version, entry in [item for item in (secret or {}).get("Versions", {}).items() if item[0] in old_keys]:
         # Only the versions in use are re-encrypted, and only if the caller may use both keys.
         is_in_use = {"AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"} & set(entry["Stages"])
         can_decrypt = not _key_failure(old_keys[version], ["Decrypt"], secret, version)
-        can_encrypt = not _key_failure(new_key, ["GenerateDataKey"], secret, version)
-        entry["KmsKeyId"] = new_key if is_in_use and can_decrypt and can_encrypt else old_keys[version]
+        can_encrypt = not _key_failure(secret.get("KmsKeyId"), ["GenerateDataKey"], secret, version)
+        entry["KmsKeyId"] = secret.get("KmsKeyId") if is_in_use and can_decrypt and can_encrypt else old_keys[version]
     return response
 
 

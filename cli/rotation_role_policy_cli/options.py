@@ -159,7 +159,8 @@ def _help(paths: list[str], rows: list[Property]) -> str:
     sentences = [
         *(row.description for row in rows),
         *([f"default: {default}"] if default else []),
-        *(["separate values with commas; none is the empty list"] if row.type == "List of String" else []),
+        *(["separate values with commas"] if row.type == "List of String" else []),
+        *(["none is the empty list"] if row.type == "List of String" and not row.minimum else []),
         *(["repeat the option for several"] if len(paths) > 1 else []),
     ]
     text = " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)

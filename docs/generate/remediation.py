@@ -71,7 +71,8 @@ REMEDIATIONS = (
     Remediation(
         (ErrorCode.INVALID_REQUEST,),
         ("the tag ... has the value ..., which is not the ARN of",),
-        "RDS or Redshift sets this tag on the superuser secret. Correct the tag.",
+        "RDS or Redshift sets this tag on the superuser secret, and you cannot change it. Use a superuser secret that"
+        " contains the host of the database.",
     ),
     Remediation(
         (ErrorCode.INVALID_REQUEST,),

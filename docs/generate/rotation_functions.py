@@ -47,6 +47,7 @@ _RDS_ALTERNATING = (
 )
 _AURORA_ALTERNATING = _RDS_ALTERNATING[:2]
 _REDSHIFT_ALTERNATING = ("SecretsManagerRedshiftRotationMultiUser",)
+_OTHERWISE = "no other row applies"
 _READ_SUPERUSER = "`get_secret_dict`: GetSecretValue"
 _FIND_DATABASE = "`fetch_instance_arn_from_system_tags`: DescribeSecret"
 _DESCRIBE_SUPERUSER = "`get_tags_from_metadata`: DescribeSecret"
@@ -66,7 +67,7 @@ ROTATION_FUNCTIONS = (
         ),
         (),
     ),
-    RotationFunction(_RDS_ALTERNATING, (_READ_SUPERUSER,), superuser=_SUPERUSER),
+    RotationFunction(_RDS_ALTERNATING, (_READ_SUPERUSER,), case=_OTHERWISE, superuser=_SUPERUSER),
     RotationFunction(
         _RDS_ALTERNATING,
         (_READ_SUPERUSER, _FIND_DATABASE, "`get_connection_params_from_rds_api`: DescribeDBInstances"),
@@ -104,7 +105,11 @@ ROTATION_FUNCTIONS = (
     ),
     RotationFunction(("SecretsManagerMongoDBRotationMultiUser",), (_READ_SUPERUSER,), superuser=_SUPERUSER),
     RotationFunction(
-        _REDSHIFT_ALTERNATING, (_READ_SUPERUSER, _DESCRIBE_SUPERUSER), superuser=_SUPERUSER, targets=(_WAREHOUSE,)
+        _REDSHIFT_ALTERNATING,
+        (_READ_SUPERUSER, _DESCRIBE_SUPERUSER),
+        case=_OTHERWISE,
+        superuser=_SUPERUSER,
+        targets=(_WAREHOUSE,),
     ),
     RotationFunction(
         _REDSHIFT_ALTERNATING,

@@ -93,17 +93,19 @@ def check_access(aws: Aws, state: State, document: Document) -> list[AccessWarni
 def _simulations(state: State, grant: Grant) -> Iterator[Simulation]:
     """Yield the calls that a grant is for, with the context keys whose values are known."""
     actions, resources = grant.statement["Action"], as_list(grant.statement["Resource"])
+    # A target can be in another region or account.
+    owner = arn.parse(state.secrets[0].arn if resources == ["*"] else resources[0])
     context: Context = {
         # The context keys that SCPs and permissions boundaries use most.
         "aws:PrincipalAccount": arn.parse(state.role.arn).account,
         "aws:PrincipalArn": state.role.arn,
         "aws:PrincipalIsAWSService": False,
-        "aws:RequestedRegion": arn.parse(state.secrets[0].arn).region,
+        "aws:RequestedRegion": owner.region,
         "aws:SecureTransport": True,
         "aws:ViaAWSService": grant.caller is Caller.SECRETS_MANAGER,
     }
     if resources != ["*"]:
-        context["aws:ResourceAccount"] = arn.parse(resources[0]).account
+        context["aws:ResourceAccount"] = owner.account
     match grant.caller:
         case Caller.SECRETS_MANAGER:
             for secret in grant.secrets:

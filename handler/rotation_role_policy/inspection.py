@@ -158,7 +158,7 @@ def _check_function_can_rotate(subject: str, secret: DescribeSecretResponseTypeD
 
 def _primary(secret: DescribeSecretResponseTypeDef) -> str:
     """Return the region or the account of a replica's primary secret; empty if the secret is not a replica."""
-    # Versions of botocore before 1.44.8 leave this member out.
+    # The types are those of an older botocore.
     if primary := cast(dict[str, Any], secret).get("CrossAccountPrimary"):
         return f"the account {arn.parse(primary['PrimarySecretARN']).account}"
     region = secret.get("PrimaryRegion")
@@ -210,7 +210,8 @@ def _database_arns(secret: DescribeSecretResponseTypeDef) -> tuple[str, ...]:
         if not row.pattern.fullmatch(value):
             raise RequestError(
                 f"SuperuserSecretId {quoted(secret['Name'])}: the tag {row.superuser_tag} has the value"
-                f" {quoted(value)}, which is not the ARN of {row.name}. Correct the tag.",
+                f" {quoted(value)}, which is not the ARN of {row.name}. Use a superuser secret that contains the"
+                f" host of the database.",
             )
         database_arns.append(value)
     return tuple(database_arns)

@@ -112,27 +112,34 @@ class Keys:
         if any(key_id == _key_id(secret) or arn.AWS_MANAGED_KEY.fullmatch(key_id) for key_id in key_ids):
             return []
         is_dispensable = labels == ["AWSPREVIOUS"]
-        try:
-            keys = [self._resolve(secret["ARN"], key_id) for key_id in key_ids]
-        except AccessDeniedError as error:
-            if not is_dispensable:
-                raise
-            _warn_of_previous_version(key_ids[0], f"kms:DescribeKey is denied: {error.message}")
-            return []
+        keys: list[_Key] = []
+        denied: AccessDeniedError | None = None
+        for key_id in key_ids:
+            try:
+                keys.append(self._resolve(secret["ARN"], key_id))
+            except AccessDeniedError as error:
+                denied = error
         own_key_arn = self.customer_managed_key_arn(property_name, secret)
         if any(key.arn == own_key_arn or not key.is_customer_managed for key in keys):
             return []
         usable = [key.arn for key in keys if key.is_usable]
-        if usable or not keys:
+        if usable or not key_ids:
             return usable
-        key = keys[0]
-        problem = f"is {key.state}, not Enabled" if key.state else "does not exist"
+        if denied and not is_dispensable:
+            raise denied
+        problem = "cannot be described"
+        if keys:
+            problem = f"is {keys[0].state}, not Enabled" if keys[0].state else "does not exist"
         if is_dispensable:
-            _warn_of_previous_version(key.arn, f"the key {problem}")
+            logger.warning(
+                "AWSPREVIOUS cannot be decrypted, so AWS's single-user rotation functions fail. Remove this label (aws"
+                " secretsmanager update-secret-version-stage), or restore the key",
+                extra={"key": keys[0].arn if keys else key_ids[0], "problem": f"the key {problem}"},
+            )
             return []
         raise RequestError(
             f"{property_name} {quoted(secret['Name'])}: the version with the label {' and '.join(labels)} is encrypted"
-            f" with the KMS key {quoted(key.arn)}, which {problem}. Restore the key, or store the secret's value"
+            f" with the KMS key {quoted(keys[0].arn)}, which {problem}. Restore the key, or store the secret's value"
             f" again (aws secretsmanager put-secret-value --version-stages {' '.join(labels)}).",
             ErrorCode.RESOURCE_CONFLICT,
         )
@@ -163,18 +170,6 @@ class Keys:
             "key inspected", extra={"key": key["Arn"], "manager": key["KeyManager"], "key_state": key["KeyState"]}
         )
         return _Key(key["Arn"], key["KeyManager"] != "AWS", key["KeyState"])
-
-
-def _warn_of_previous_version(key: str, problem: str) -> None:
-    """Log that the policy has no statement for the key of the version AWSPREVIOUS.
-
-    AWS's single-user functions read this version, and do not handle a failure of KMS.
-    """
-    logger.warning(
-        f"earlier key of AWSPREVIOUS left out, because {problem}. AWS's single-user rotation functions read this"
-        " version and fail. Restore the key, or remove the label (aws secretsmanager update-secret-version-stage)",
-        extra={"key": key},
-    )
 
 
 def _key_id(secret: DescribeSecretResponseTypeDef) -> str:

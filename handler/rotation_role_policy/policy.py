@@ -89,7 +89,7 @@ def decrypt_earlier_versions(state: State) -> Iterator[Grant]:
 
 
 def read_superuser_secret(state: State) -> Iterator[Grant]:
-    """Allow to read the superuser secret, whose credentials change the user's password (alternating users)."""
+    """Allow to read the superuser secret, with whose credentials the function changes the password."""
     if secret := state.superuser_secret:
         yield Grant(_allow(["secretsmanager:GetSecretValue"], [secret.arn]), (secret,))
 
@@ -246,7 +246,11 @@ def _no_database(state: State) -> str:
 
 
 def _no_call(state: State) -> str:
-    return "the rotation function calls no API of these TargetArns" if state.target_arns else "no TargetArns"
+    if not state.target_arns:
+        return "no TargetArns"
+    if state.superuser_secret is None:
+        return "a Redshift target has no effect without SuperuserSecretId"
+    return "the rotation function does not call Redshift, but describes the superuser secret"
 
 
 def _not_in_vpc(state: State) -> str:
@@ -293,8 +297,8 @@ STATEMENTS = (
         read_superuser_secret,
         resource="the superuser secret",
         when="`SuperuserSecretId`",
-        reason="alternating users: the superuser changes the other user's password",
-        _reason_omitted=_superuser_reason(""),
+        reason="the function uses the credentials in this secret to change the password",
+        _reason_omitted=lambda _: "no SuperuserSecretId",
     ),
     StatementType(
         "UseSuperuserKey",
@@ -316,7 +320,7 @@ STATEMENTS = (
         "DescribeSuperuserDatabase",
         describe_superuser_database,
         resource="the database that a tag of the superuser secret names; `*` for Redshift Serverless",
-        when="RDS or Redshift manages the superuser secret",
+        when="RDS or Redshift manages the superuser secret, and a tag names its database",
         reason="a managed superuser secret contains no host: the function looks up the host of this database",
         _reason_omitted=_no_database,
     ),

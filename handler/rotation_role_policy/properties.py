@@ -113,8 +113,8 @@ PROPERTIES = (
     Property(
         "TargetArns",
         "List of String",
-        "full ARNs of the databases, users or directories whose own API the rotation function calls"
-        " ([which functions need them](rotation-functions.md))",
+        "full ARNs of the databases, users or directories whose own API the rotation function calls, such as a read"
+        " replica or an ElastiCache user. See [Rotation functions](rotation-functions.md)",
         minimum=1,
         pattern=ANY_TARGET,
         pattern_description=f"the full ARN, without wildcards, of {', '.join(row.name for row in TARGET_TYPES[:-1])} or"

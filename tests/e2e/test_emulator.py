@@ -64,7 +64,7 @@ class Account:
         return str(arn)
 
     def function(self, code: str, *statements: dict[str, Any]) -> str:
-        """Create a function whose role has these permissions. Secrets Manager may invoke it."""
+        """Create a function whose role has these permissions."""
         name = f"f-{uuid.uuid4().hex}"
         function = self.functions.create_function(
             FunctionName=name,
@@ -73,13 +73,6 @@ class Account:
             Handler="index.handler",
             Timeout=30,
             Code={"ZipFile": zip_code(code)},
-        )
-        self.functions.add_permission(
-            FunctionName=name,
-            StatementId="rotation",
-            Action="lambda:InvokeFunction",
-            Principal="secretsmanager.amazonaws.com",
-            SourceAccount=ACCOUNT_ID,
         )
         return str(function["FunctionArn"])
 

@@ -68,8 +68,7 @@ class Rotation:
     def create_function(self, handler: str) -> None:
         """Create the rotation function with a role that has no permissions."""
         self.account.client("iam").create_role(RoleName=self.name, AssumeRolePolicyDocument=json.dumps(TRUST))
-        functions = self.account.client("lambda")
-        functions.create_function(
+        self.account.client("lambda").create_function(
             FunctionName=self.name,
             Runtime="python3.13",
             Handler=handler,
@@ -78,12 +77,6 @@ class Rotation:
             Code={"ZipFile": zip_file()},
             # Whatever the secret's host is, psycopg connects to the one database.
             Environment={"Variables": {"PGHOSTADDR": self.database.host}},
-        )
-        functions.add_permission(
-            FunctionName=self.name,
-            StatementId="rotation",
-            Action="lambda:InvokeFunction",
-            Principal="secretsmanager.amazonaws.com",
         )
 
     def create_policy(self, secret: str, superuser: str | None, targets: list[str]) -> tuple[str, dict[str, Any]]:

@@ -308,7 +308,7 @@ def watch(account: Account, client: Any) -> None:
     def respond(model: Any, **_: Any) -> tuple[Any, dict[str, Any]] | None:
         parameters = account.calls[-1][1]
         if response := account.api_responses.get(f"{service}:{model.name}"):
-            return SimpleNamespace(status_code=200), response(parameters)
+            return SimpleNamespace(status_code=200, content=b"{}"), response(parameters)
         if service == "cloudformation":
             # Moto has no stack with a custom resource.
             return SimpleNamespace(status_code=200), account.cloudformation.respond(model.name, parameters)

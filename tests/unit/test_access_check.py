@@ -263,6 +263,15 @@ def test_the_new_policy_is_simulated_with_the_context_keys_of_the_real_calls(acc
     ]
 
 
+def test_a_target_is_simulated_in_its_own_region_and_account(account: Account) -> None:
+    user = "arn:aws:elasticache:us-east-1:999999999999:user:app"
+    check(account, state(targets=(user,)))
+    [params] = [params for _, params in account.calls if params["ResourceArns"] == [user]]
+    assert params["ActionNames"] == ["elasticache:DescribeUsers", "elasticache:ModifyUser"]
+    assert context(params)["aws:RequestedRegion"] == ("string", "us-east-1")
+    assert context(params)["aws:ResourceAccount"] == ("string", "999999999999")
+
+
 def test_a_declared_function_is_simulated_without_a_source_function_arn(account: Account) -> None:
     check(account, dataclasses.replace(state(), function_arn=""))
     assert not any("lambda:SourceFunctionArn" in context(params) for _, params in account.calls)

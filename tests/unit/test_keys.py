@@ -143,6 +143,16 @@ def test_of_several_earlier_keys_of_a_version_one_usable_key_is_enough(account: 
             inspected(account, CURRENT, versions, {OLD: old, OLDER: older})
 
 
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("key_ids", [("1111-2222", OLD), (OLD, "1111-2222")])
+def test_a_key_that_cannot_be_described_does_not_matter_if_another_key_decrypts_the_version(
+    account: Account, label: str, key_ids: tuple[str, ...]
+) -> None:
+    denied = {f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1111-2222": "denied"}
+    assert inspected(account, None, [version((label,), *key_ids)], denied).earlier_key_arns == (OLD,)
+    assert inspected(account, OLD_ALIAS, [version((label,), *key_ids)], denied).earlier_key_arns == ()
+
+
 def test_the_keys_of_all_versions_are_listed_once(account: Account) -> None:
     versions = [
         version(("AWSPREVIOUS",), OLDER),

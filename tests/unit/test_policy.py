@@ -459,7 +459,16 @@ IN_VPC = ("ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode")
             state(Secret(SECRET, KEY, earlier_key_arns=(EARLIER_KEY,)), targets=(REDSHIFT,), in_vpc=True),
             "Strict",
             dict.fromkeys(OF_SUPERUSER, NO_SUPERUSER)
-            | {"CallTarget": "the rotation function calls no API of these TargetArns"},
+            | {"CallTarget": "a Redshift target has no effect without SuperuserSecretId"},
+        ),
+        (
+            state(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY), targets=(REDSHIFT,), in_vpc=True),
+            "Strict",
+            NO_EARLIER_KEY
+            | {
+                "DescribeSuperuserDatabase": NOT_MANAGED,
+                "CallTarget": "the rotation function does not call Redshift, but describes the superuser secret",
+            },
         ),
         (
             state(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY, managed_by="rds"), in_vpc=True),

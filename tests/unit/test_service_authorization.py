@@ -14,7 +14,7 @@ from policy_sentry.querying.actions import get_action_data
 from rotation_role_policy import policy
 from rotation_role_policy.policy_grammar import as_list
 from rotation_role_policy.state import Secret
-from rotation_role_policy.targets import ACTIONS_WITHOUT_RESOURCE, TARGET_TYPES
+from rotation_role_policy.targets import ACTIONS_WITHOUT_RESOURCE, TARGET_TYPES, target_type
 from tests.unit.test_policy import (
     CACHE_USER,
     CLUSTER,
@@ -88,8 +88,10 @@ def test_the_states_have_a_statement_of_each_type_and_each_action_of_the_targets
         if statements
     }
     assert built == {statement_type.sid for statement_type in policy.STATEMENTS}
-    of_targets = {action for row in TARGET_TYPES for action in (*row.actions, *row.superuser_actions)}
-    assert of_targets <= {action for action, _ in PERMISSIONS}
+    assert {target_type(target) for inspected in EVERYTHING for target in inspected.target_arns} == set(TARGET_TYPES)
+    superusers = [inspected.superuser_secret for inspected in EVERYTHING]
+    databases = {target_type(database) for secret in superusers if secret for database in secret.database_arns}
+    assert databases == {row for row in TARGET_TYPES if row.superuser_tag}
 
 
 @pytest.mark.parametrize(("action", "resource"), PERMISSIONS)

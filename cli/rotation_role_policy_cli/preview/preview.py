@@ -197,6 +197,7 @@ def _logged_warnings() -> Iterator[list[str]]:
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             subject = getattr(record, "key", "") or ", ".join(getattr(record, "actions", ()))
+            subject = ": ".join(filter(None, [subject, getattr(record, "problem", "")]))
             notes.append(f"{record.getMessage()} ({subject})." if subject else f"{record.getMessage()}.")
 
     package = logging.getLogger("rotation_role_policy")

@@ -339,17 +339,17 @@ _FUNCTIONS: dict[str, Callable[[Template, Any], Any]] = {
 }
 
 
-def _function_arn(aws: CallerAws, name: str) -> str:
-    return f"arn:{aws.caller.partition}:lambda:{aws.region()}:{aws.caller.account}:function:{name}"
+def _arn_of(service: str, prefix: str) -> Callable[[CallerAws, str], str]:
+    """Return a function that builds the ARN of a resource of the user's account and region from its physical ID."""
+    return lambda aws, name: f"arn:{aws.caller.partition}:{service}:{aws.region()}:{aws.caller.account}:{prefix}{name}"
+
+
+_function_arn = _arn_of("lambda", "function:")
 
 
 def _role_arn(aws: CallerAws, name: str) -> str:
     # The ARN has the role's path, the name does not.
     return aws.call(aws.iam.get_role, RoleName=name)["Role"]["Arn"]
-
-
-def _key_arn(aws: CallerAws, key_id: str) -> str:
-    return f"arn:{aws.caller.partition}:kms:{aws.region()}:{aws.caller.account}:key/{key_id}"
 
 
 def _itself(_: CallerAws, physical_id: str) -> str:
@@ -374,12 +374,15 @@ def _master_user_secret_arn(database: DBClusterTypeDef | DBInstanceTypeDef, name
 
 _ATTRIBUTES: dict[tuple[str, str], Callable[[CallerAws, str], str]] = {
     ("AWS::EC2::SecurityGroup", "GroupId"): _itself,
+    ("AWS::ElastiCache::User", "Arn"): _arn_of("elasticache", "user:"),
     ("AWS::IAM::Role", "Arn"): _role_arn,
-    ("AWS::KMS::Key", "Arn"): _key_arn,
+    ("AWS::KMS::Key", "Arn"): _arn_of("kms", "key/"),
     ("AWS::KMS::Key", "KeyId"): _itself,
     ("AWS::Lambda::Alias", "AliasArn"): _itself,
     ("AWS::Lambda::Function", "Arn"): _function_arn,
+    ("AWS::RDS::DBCluster", "DBClusterArn"): _arn_of("rds", "cluster:"),
     ("AWS::RDS::DBCluster", "MasterUserSecret.SecretArn"): _cluster_secret_arn,
+    ("AWS::RDS::DBInstance", "DBInstanceArn"): _arn_of("rds", "db:"),
     ("AWS::RDS::DBInstance", "MasterUserSecret.SecretArn"): _instance_secret_arn,
     ("AWS::SecretsManager::Secret", "Id"): _itself,
     ("AWS::Serverless::Function", "Arn"): _function_arn,

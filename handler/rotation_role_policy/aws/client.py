@@ -6,6 +6,7 @@ development.
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import time
@@ -150,7 +151,9 @@ class Aws:
     @cached_property
     def secretsmanager(self) -> SecretsManagerClient:
         """The client of Secrets Manager."""
-        return self._configure(self._session.client("secretsmanager", config=CLIENT_CONFIG))
+        client = self._configure(self._session.client("secretsmanager", config=CLIENT_CONFIG))
+        client.meta.events.register("after-call.secretsmanager.DescribeSecret", _keep_cross_account_primary)
+        return client
 
     @cached_property
     def _session(self) -> boto3.Session:
@@ -295,6 +298,15 @@ class Aws:
     def _longest_pause(self) -> float:
         """Return the seconds that a throttled request may pause, so that several attempts fit before the deadline."""
         return max(0.0, self.deadline - time.monotonic()) / _SHARE_OF_TIME_LEFT
+
+
+def _keep_cross_account_primary(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
+    """Add `CrossAccountPrimary` to a response of DescribeSecret.
+
+    Versions of botocore before 1.44.8, such as that of the Lambda runtime, do not know this member and remove it.
+    """
+    if primary := json.loads(http_response.content).get("CrossAccountPrimary"):
+        parsed["CrossAccountPrimary"] = primary
 
 
 class _Loader(Loader):

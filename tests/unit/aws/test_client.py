@@ -1,5 +1,6 @@
 """Calls to AWS: which errors are retried, for how long, and how errors are reported."""
 
+import json
 import math
 import re
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
@@ -15,10 +17,11 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 from botocore.parsers import ResponseParserError
+from moto.core.botocore_stubber import MockRawResponse
 from samtranslator.yaml_helper import yaml_parse
 
 from rotation_role_policy.aws import client as aws_module
-from rotation_role_policy.aws.client import iam_action
+from rotation_role_policy.aws.client import Aws, Client, iam_action
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, DeadlineExceededError
 from tests import ROOT
 from tests.support.account import Account, WatchedAws, error
@@ -366,3 +369,22 @@ def test_a_page_is_requested_only_when_it_is_needed(aws: WatchedAws, account: Ac
     account.api_responses["cloudformation:ListExports"] = lambda _: {"Exports": [], "NextToken": "more"}
     next(aws.paginate(aws.cloudformation.list_exports))
     assert len(account.calls) == 1
+
+
+def test_the_primary_secret_in_another_account_is_kept_although_botocore_does_not_know_it(account: Account) -> None:
+    primary = {"PrimarySecretARN": "arn:aws:secretsmanager:eu-central-1:999999999999:secret:primary-AbCdEf"}
+
+    def respond(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        headers: Any = {}
+        body = json.dumps({"ARN": "arn", "Name": "replica", "CrossAccountPrimary": primary}).encode()
+        return AWSResponse(request.url, 200, headers, MockRawResponse(body))
+
+    class AwsWithoutTransport(Aws):
+        def _configure(self, client: Client) -> Client:
+            return client
+
+    secretsmanager = AwsWithoutTransport().secretsmanager
+    events: Any = secretsmanager.meta.events
+    events.register("before-send.secretsmanager.DescribeSecret", respond)
+    described: dict[str, Any] = {**secretsmanager.describe_secret(SecretId="replica")}
+    assert (described["Name"], described["CrossAccountPrimary"]) == ("replica", primary)

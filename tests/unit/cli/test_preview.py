@@ -142,7 +142,7 @@ def test_each_granted_and_each_omitted_statement_has_a_reason(preview: Preview, 
     assert re.findall(r"^  (\w+): (.+)$", granted, re.MULTILINE) == [
         ("RotateSecret", "the four steps of a rotation make these calls"),
         ("GeneratePassword", "generates the new password; the action has no resource"),
-        ("ReadSuperuserSecret", "alternating users: the superuser changes the other user's password"),
+        ("ReadSuperuserSecret", "the function uses the credentials in this secret to change the password"),
         ("UseSuperuserKey", "this customer managed key encrypts the superuser secret, which is only read"),
     ]
     assert (
@@ -194,9 +194,10 @@ def test_a_note_says_that_the_previous_version_cannot_be_decrypted(
     account.api_responses["secretsmanager:ListSecretVersionIds"] = lambda _: {"Versions": [version]}
     result = preview(*BY_HAND)
     assert result.status == 2
-    assert "Note: earlier key of AWSPREVIOUS left out, because the key is Disabled, not Enabled." in " ".join(
-        result.out.split()
-    )
+    note = "Note: AWSPREVIOUS cannot be decrypted, so AWS's single-user rotation functions fail. Remove this label"
+    out = " ".join(result.out.split())
+    assert note in out
+    assert f"({earlier_key}: the key is Disabled, not Enabled)." in out
 
 
 def test_the_deny_statement_is_shown_only_for_the_strict_profile(preview: Preview, account: Account) -> None:

@@ -47,6 +47,7 @@ class KnownAws(CallerAws):
             "Database": ("RDS::DBInstance", "db-1"),
             "Unmanaged": ("RDS::DBInstance", "db-2"),
             "Cluster": ("RDS::DBCluster", "cluster-1"),
+            "CacheUser": ("ElastiCache::User", "app"),
             "Nested": ("CloudFormation::Stack", "nested-id"),
             "Alias": ("Lambda::Alias", ARN.format("lambda") + "function:f:live"),
             "FunctionAliaslive": ("Lambda::Alias", ARN.format("lambda") + "function:rotate-1:live"),
@@ -128,6 +129,7 @@ Resources:
   Database: { Type: "AWS::RDS::DBInstance" }
   Unmanaged: { Type: "AWS::RDS::DBInstance" }
   Cluster: { Type: "AWS::RDS::DBCluster" }
+  CacheUser: { Type: "AWS::ElastiCache::User" }
   Nested: { Type: "AWS::CloudFormation::Stack" }
   Alias: { Type: "AWS::Lambda::Alias" }
   Unfinished: { Type: "AWS::SecretsManager::Secret" }
@@ -179,6 +181,9 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
         ("!Ref Alias", ARN.format("lambda") + "function:f:live"),
         ("!GetAtt Database.MasterUserSecret.SecretArn", DATABASE_SECRET),
         ("!GetAtt Cluster.MasterUserSecret.SecretArn", DATABASE_SECRET),
+        ("!GetAtt Database.DBInstanceArn", ARN.format("rds") + "db:db-1"),
+        ("!GetAtt Cluster.DBClusterArn", ARN.format("rds") + "cluster:cluster-1"),
+        ("!GetAtt CacheUser.Arn", ARN.format("elasticache") + "user:app"),
         ("!GetAtt Nested.Outputs.SecretId", "nested/db"),
         ("!Sub '${Name}/${Function.Arn}/${!Literal}/${AWS::URLSuffix}'",
          f"from-stack/{ARN.format('lambda')}function:rotate-1/${{Literal}}/amazonaws.com"),

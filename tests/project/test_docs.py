@@ -11,6 +11,7 @@ import pytest
 
 from docs.generate.pages import PARTS, page
 from docs.generate.remediation import REMEDIATIONS
+from docs.generate.rotation_functions import ROTATION_FUNCTIONS
 from rotation_role_policy.errors import ErrorCode
 from tests import ROOT
 
@@ -51,6 +52,12 @@ def test_each_module_of_the_handler_is_in_the_list_of_contributing() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     modules = {path.name for path in PACKAGE.rglob("*.py")} - {"__init__.py"}
     assert {name for name in modules if not re.search(rf"`(\w+/)?{name}`", text)} == set()
+
+
+def test_the_table_of_rotation_functions_has_each_of_aws_s_23_functions() -> None:
+    names = {name for row in ROTATION_FUNCTIONS for name in row.names}
+    assert len(names) == 23
+    assert {name for name in names if not re.fullmatch(r"SecretsManager\w*Rotation\w*", name)} == set()
 
 
 def test_the_readme_has_at_most_150_lines() -> None:

@@ -158,7 +158,7 @@ ROTATION_FUNCTIONS = (
         targets=(_DIRECTORY,),
     ),
 )
-"""The rows, which name each of AWS's 23 functions."""
+"""The rows, which name each of AWS's 22 functions."""
 
 
 def cells(row: RotationFunction) -> list[str]:

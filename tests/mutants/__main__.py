@@ -43,8 +43,6 @@ TESTS = {
         ),
         f"{_PAGE}[policy.md]",
     ],
-    "targets": ["unit/test_properties.py", "unit/test_policy.py", f"{_PAGE}[rotation-functions.md]"],
-    "keys": ["unit/test_keys.py", "unit/test_inspection.py"],
     "inline_policy": ["unit/test_inline_policy.py"],
     "cloudformation/provider": ["unit/cloudformation/test_provider.py"],
     "cloudformation/request": ["unit/cloudformation/test_request.py", "unit/cloudformation/test_stack.py"],

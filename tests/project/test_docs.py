@@ -54,9 +54,9 @@ def test_each_module_of_the_handler_is_in_the_list_of_contributing() -> None:
     assert {name for name in modules if not re.search(rf"`(\w+/)?{name}`", text)} == set()
 
 
-def test_the_table_of_rotation_functions_has_each_of_aws_s_23_functions() -> None:
+def test_the_table_of_rotation_functions_has_each_of_aws_s_22_functions() -> None:
     names = {name for row in ROTATION_FUNCTIONS for name in row.names}
-    assert len(names) == 23
+    assert len(names) == 22
     assert {name for name in names if not re.fullmatch(r"SecretsManager\w*Rotation\w*", name)} == set()
 
 

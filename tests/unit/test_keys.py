@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rotation_role_policy.errors import RequestError
+from rotation_role_policy.errors import ErrorCode, RequestError
 from rotation_role_policy.inspection import inspect
 from rotation_role_policy.properties import parse_properties
 from rotation_role_policy.state import Secret
@@ -89,12 +89,17 @@ def test_a_version_under_an_earlier_key_needs_this_key_if_the_function_reads_the
     else:
         with pytest.raises(RequestError) as rejected:
             secret()
+        assert rejected.value.error_code is ErrorCode.RESOURCE_CONFLICT
         reason = str(rejected.value)
         in_use = [label for label in labels if label in read]
         property_name = "SecretId" if name == "db" else "SuperuserSecretId"
         assert reason.startswith(
             f'{property_name} "{name}": the version with the label {" and ".join(in_use)} is encrypted with the KMS key'
             f' "{OLD}", which {"does not exist" if state == "missing" else f"is {state}, not Enabled"}. Restore the key'
+        )
+        assert reason.endswith(
+            "or store the secret's value again (aws secretsmanager put-secret-value --version-stages"
+            f" {' '.join(in_use)})."
         )
     assert account.actions().count("kms:DescribeKey") == (1 if key_id else 0) + (1 if read else 0)
 
@@ -151,6 +156,48 @@ def test_a_key_that_cannot_be_described_does_not_matter_if_another_key_decrypts_
     denied = {f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1111-2222": "denied"}
     assert inspected(account, None, [version((label,), *key_ids)], denied).earlier_key_arns == (OLD,)
     assert inspected(account, OLD_ALIAS, [version((label,), *key_ids)], denied).earlier_key_arns == ()
+
+
+@pytest.mark.parametrize(
+    ("key_id", "state", "key", "problem"),
+    [
+        (OLD, "Disabled", OLD, "the key is Disabled, not Enabled"),
+        (OLD, "missing", OLD, "the key does not exist"),
+        (OLD_ALIAS, "denied", OLD_ALIAS, "the key cannot be described"),
+    ],
+)
+def test_a_warning_says_that_awsprevious_cannot_be_decrypted(
+    account: Account, caplog: pytest.LogCaptureFixture, key_id: str, state: str, key: str, problem: str
+) -> None:
+    inspected(account, None, [version(("AWSPREVIOUS",), key_id)], {OLD: state})
+    [warning] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.name == "rotation_role_policy.keys"
+    assert warning.getMessage() == (
+        "AWSPREVIOUS cannot be decrypted, so AWS's single-user rotation functions fail. Remove this label (aws"
+        " secretsmanager update-secret-version-stage), or restore the key"
+    )
+    assert (vars(warning)["key"], vars(warning)["problem"]) == (key, problem)
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "problem"),
+    [
+        ("missing", ErrorCode.NOT_FOUND, "does not exist. Encrypt the secret with an existing key"),
+        ("Disabled", ErrorCode.RESOURCE_CONFLICT, "is Disabled, not Enabled. Enable the key"),
+    ],
+)
+def test_the_secrets_own_key_must_be_usable(account: Account, state: str, code: ErrorCode, problem: str) -> None:
+    with pytest.raises(RequestError) as rejected:
+        inspected(account, CURRENT, [], {CURRENT: state})
+    assert str(rejected.value).startswith(f'SecretId "db": the secret\'s KMS key "{CURRENT}" {problem}')
+    assert rejected.value.error_code is code
+
+
+def test_a_secret_without_a_version_and_a_version_without_labels_need_no_key(account: Account) -> None:
+    assert inspected(account, CURRENT, [{"VersionId": "1", "KmsKeyIds": [OLD]}], {}).earlier_key_arns == ()
+    account.api_responses["secretsmanager:ListSecretVersionIds"] = lambda _: {}
+    properties = parse_properties({"SecretId": "db", "RotationLambdaARN": "rotate"})
+    assert inspect(WatchedAws(account), properties, ACCOUNT).secrets[0].earlier_key_arns == ()
 
 
 def test_the_keys_of_all_versions_are_listed_once(account: Account) -> None:

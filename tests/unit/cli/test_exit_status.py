@@ -37,6 +37,8 @@ def test_ctrl_c_in_a_separate_process_prints_nothing() -> None:
     program = """
 import os, signal, sys
 from rotation_role_policy_cli import main, schema
+# A shell starts a background process with the signal ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 schema.text = lambda: os.kill(os.getpid(), signal.SIGINT)
 sys.exit(main.main(["schema"]))
 """

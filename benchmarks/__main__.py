@@ -65,7 +65,9 @@ class Goal(NamedTuple):
 GOALS = (
     Goal((CPU, MEMORY), PLAIN, 1.0),
     Goal((CPU, MEMORY), MINIMAL, 1.2),
-    Goal((CHANGED, UNCHANGED), MINIMAL, 3.0),
+    # The provider makes calls that the minimal implementation does not make: ListSecretVersionIds, the simulations, and
+    # those that find out what CloudFormation is doing.
+    Goal((CHANGED, UNCHANGED), MINIMAL, 3.5),
 )
 
 

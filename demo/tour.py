@@ -12,11 +12,11 @@ from platform import python_version
 from typing import Any
 
 from demo import rotation_functions
+from demo.account import Account
 from demo.report import Report, UnexpectedResultError, expect
 from emulator import provider
 from emulator.postgres import Postgres
-from emulator.rotation import rotate
-from emulator.server import REGION, Emulator
+from emulator.server import Emulator
 from emulator.stack import Stack, StackError
 from rotation_role_policy_cli.exit_status import ExitStatus
 
@@ -74,13 +74,9 @@ class _Tour:
         self.database = database
         self.folder = folder
         self._build_dir = folder / "sam-build"
-        self.iam = aws.client("iam")
-        self.kms = aws.client("kms")
-        self.functions = aws.client("lambda")
-        self.s3 = aws.client("s3")
-        self.secrets = aws.client("secretsmanager")
         self.provider = Stack(aws, provider.STACK_NAME)
         self.shop = Stack(aws, "shop")
+        self.account = Account(aws, self.shop)
         self.successor = Stack(aws, "shop-successor")
         self.reports = Stack(aws, "reports")
         self.location = {"DatabaseHost": database.host, "DatabasePort": str(database.port)}
@@ -128,17 +124,15 @@ class _Tour:
 
     def create_without_policy(self) -> None:
         """Create a rotation function whose role may only write its log: rotation is denied."""
-        location = {"LocationConstraint": REGION}
-        self.s3.create_bucket(Bucket=_CODE["CodeBucket"], CreateBucketConfiguration=location)
-        self.s3.put_object(Bucket=_CODE["CodeBucket"], Key=_CODE["CodeKey"], Body=rotation_functions.zip_file())
+        self.account.upload(_CODE["CodeBucket"], _CODE["CodeKey"], rotation_functions.zip_file())
         complete, self.template = self.template, self.template.partition(_RESOURCE)[0]
         self.shop.create(self.template, **self.location, **_CODE)
-        value = self._value("shop/database")
+        value = self.account.value("shop/database")
         self.database.create_user(value["username"], value["password"])
         self.report.table(
             [
-                ("secret", self._secret()["Name"]),
-                ("its key", self._key("FirstKey")),
+                ("secret", self.account.secret()["Name"]),
+                ("its key", self.account.key("FirstKey")),
                 ("database user", value["username"]),
                 ("function", self.shop.physical_id("RotationFunction")),
                 ("its role", self.shop.physical_id("RotationRole")),
@@ -158,7 +152,7 @@ class _Tour:
         self._update_shop()
         role, name = self.shop.physical_id("RotationRolePolicy").split("/")
         expect("Role of the policy", self.shop.physical_id("RotationRole"), role)
-        policy = self._policy(self.shop)
+        policy = self.account.policy(self.shop)
         self._expect_resources(policy, "FirstKey")
         expect("Policy in the preview before the update", previewed, policy)
         self.report.say(
@@ -166,9 +160,9 @@ class _Tour:
             f" policy {name}:"
         )
         self.report.policy(policy["Statement"], self._reasons("FirstKey"))
-        old = self._value("shop/database")["password"]
+        old = self.account.value("shop/database")["password"]
         self._rotate(self.shop)
-        new = self._value("shop/database")["password"]
+        new = self.account.value("shop/database")["password"]
         self._expect_login("shop", new, accepted=True)
         self._expect_login("shop", old, accepted=False)
         self.report.say(
@@ -178,15 +172,15 @@ class _Tour:
 
     def rekey(self) -> None:
         """Change the secret's key: the policy follows only if `Triggers` changes too."""
-        before = self._policy(self.shop)
+        before = self.account.policy(self.shop)
         self.report.say(
             "A deployment role that may not use the first key gives the secret another customer managed key:"
         )
         self._edit(("KmsKeyId: !GetAtt FirstKey.Arn", "KmsKeyId: !GetAtt SecondKey.Arn"))
-        self._update_shop(self._deployer_without("FirstKey"))
-        expect("Key of the secret", self._key("SecondKey"), self._secret()["KmsKeyId"])
-        expect("Policy after only the secret has changed", before, self._policy(self.shop))
-        expect("Key of the current version", [self._key("FirstKey")], self._keys_of_current_version())
+        self._update_shop(self.account.deployer_without("FirstKey"))
+        expect("Key of the secret", self.account.key("SecondKey"), self.account.secret()["KmsKeyId"])
+        expect("Policy after only the secret has changed", before, self.account.policy(self.shop))
+        expect("Key of the current version", [self.account.key("FirstKey")], self.account.keys_of_current_version())
         self.report.say(
             "The secret has the second key now. Its current version is still encrypted with the first key, because"
             " Secrets Manager re-encrypts it only if the caller may use both keys. The policy still names the first key"
@@ -199,13 +193,13 @@ class _Tour:
         )
         self._edit((_SECRET_LINE, f"{_SECRET_LINE}      Triggers: {{ Key: !Ref SecondKey }}\n"))
         self._update_shop()
-        after = self._policy(self.shop)
-        self._expect_resources(after, "SecondKey", DecryptEarlierVersions=self._key("FirstKey"))
+        after = self.account.policy(self.shop)
+        self._expect_resources(after, "SecondKey", DecryptEarlierVersions=self.account.key("FirstKey"))
         self.report.say("The policy has changed:")
         self.report.policy_difference(before, after)
         self._rotate(self.shop)
-        self._expect_login("shop", self._value("shop/database")["password"], accepted=True)
-        expect("Key of the current version", [self._key("SecondKey")], self._keys_of_current_version())
+        self._expect_login("shop", self.account.value("shop/database")["password"], accepted=True)
+        expect("Key of the current version", [self.account.key("SecondKey")], self.account.keys_of_current_version())
         self.report.say(
             "A rotation succeeds, and its new version is encrypted with the second key. After one more rotation, no"
             " version in use needs the first key. The next Update, here by another change to Triggers, removes"
@@ -214,16 +208,16 @@ class _Tour:
         self._rotate(self.shop)
         self._edit(("Triggers: { Key: !Ref SecondKey }", "Triggers: { Key: !Ref SecondKey, Rotated: twice }"))
         self._update_shop()
-        self._expect_resources(self._policy(self.shop), "SecondKey")
+        self._expect_resources(self.account.policy(self.shop), "SecondKey")
         self.report.say("If the template has Triggers from the start, one update changes the key and the policy.")
 
     def create_alternating_users(self) -> None:
         """Create a stack with two users and a superuser secret: each rotation sets the password of the other user."""
         template = (_HERE / "alternating-users.yaml").read_text()
         self.reports.create(template, **self.location, SuperuserPassword=self.database.password, **_CODE)
-        first = self._value("reports/database")
+        first = self.account.value("reports/database")
         self.database.create_user(first["username"], first["password"])
-        policy = self._policy(self.reports)["Statement"]
+        policy = self.account.policy(self.reports)["Statement"]
         expect(
             "Statements for alternating users",
             ["RotateSecret", "GeneratePassword", *_REASONS_FOR_SUPERUSER],
@@ -237,7 +231,7 @@ class _Tour:
         rows = [("at first", first["username"])]
         for count in ("first", "second"):
             self._rotate(self.reports)
-            value = self._value("reports/database")
+            value = self.account.value("reports/database")
             self._expect_login(value["username"], value["password"], accepted=True)
             rows.append((f"after the {count} rotation", value["username"]))
         expect("Current users", ["reports", "reports_clone", "reports"], [user for _, user in rows])
@@ -252,13 +246,13 @@ class _Tour:
             " function has DependsOn: RotationRolePolicy."
         )
         template = (_HERE / "successor.yaml").read_text()
-        self.successor.create(template, SecretId=self._secret()["Name"], **_CODE)
-        before, after = self._policy(self.shop)["Statement"], self._policy(self.successor)["Statement"]
+        self.successor.create(template, SecretId=self.account.secret()["Name"], **_CODE)
+        before, after = self.account.policy(self.shop)["Statement"], self.account.policy(self.successor)["Statement"]
         added = after[len(before) :]
         expect("Statements that both policies have", before, after[: len(before)])
         expect("Statements for the VPC", list(_REASONS_IN_VPC), [statement["Sid"] for statement in added])
-        self._rotate(self.successor, self._secret()["ARN"])
-        self._expect_login("shop", self._value("shop/database")["password"], accepted=True)
+        self._rotate(self.successor, self.account.secret()["ARN"])
+        self._expect_login("shop", self.account.value("shop/database")["password"], accepted=True)
         self.report.say(
             "A rotation by the new function succeeds. Its policy has the statements of the first function's, and these:"
         )
@@ -277,13 +271,13 @@ class _Tour:
         statement = {"Effect": "Deny", "Action": "secretsmanager:PutSecretValue", "Resource": "*"}
         document = {"Version": "2012-10-17", "Statement": [statement]}
         other = {"RoleName": self.shop.physical_id("RotationRole"), "PolicyName": "freeze"}
-        self.iam.put_role_policy(**other, PolicyDocument=json.dumps(document))
+        self.account.iam.put_role_policy(**other, PolicyDocument=json.dumps(document))
         self._expect_refusal(
             "is blocked by an explicit deny",
             ("KmsKeyId: !GetAtt SecondKey.Arn", "KmsKeyId: !GetAtt FirstKey.Arn"),
             ("Key: !Ref SecondKey", "Key: !Ref FirstKey"),
         )
-        self.iam.delete_role_policy(**other)
+        self.account.iam.delete_role_policy(**other)
         self.report.emulator(
             "The emulator simulates only the policies of the role, no permissions boundaries and no SCPs. So the demo"
             " can show only an explicit deny."
@@ -294,12 +288,11 @@ class _Tour:
         role = self.shop.physical_id("RotationRole")
         self.template = self.template.partition(_RESOURCE)[0]
         self._update_shop()
-        expect("Inline policies of the role", [], self.iam.list_role_policies(RoleName=role)["PolicyNames"])
+        expect("Inline policies of the role", [], self.account.iam.list_role_policies(RoleName=role)["PolicyNames"])
         self.report.say(f"The resource is no longer in the template, and the role {role} has no inline policy.")
         for stack in (self.successor, self.reports, self.shop, self.provider):
             stack.delete()
-        self.s3.delete_object(Bucket=_CODE["CodeBucket"], Key=_CODE["CodeKey"])
-        self.s3.delete_bucket(Bucket=_CODE["CodeBucket"])
+        self.account.delete_upload(_CODE["CodeBucket"], _CODE["CodeKey"])
         deleted = [event["LogicalResourceId"] for event in reversed(self.successor.events()) if _is_deleted(event)]
         order = [name for name in deleted if name in ("RotationFunction", "RotationRolePolicy")]
         expect("Order of deletion in the successor's stack", ["RotationFunction", "RotationRolePolicy"], order)
@@ -307,7 +300,7 @@ class _Tour:
             "In the stack with the VPC, the function was deleted before its policy. On AWS, Lambda needs the policy to"
             " remove the function's network interfaces."
         )
-        remaining = self._remaining_resources()
+        remaining = self.account.remaining_resources()
         self.report.say("The four stacks are deleted. The account has:")
         self.report.table([(kind, ", ".join(names) or "none") for kind, names in remaining.items()])
         expect("Remaining", {"stacks": [_SAM_STACK]}, {kind: names for kind, names in remaining.items() if names})
@@ -347,7 +340,7 @@ class _Tour:
 
     def _expect_refusal(self, reason: str, *changes: tuple[str, str]) -> None:
         """Make an update that must fail with a reason that has `reason` in it, and must not change the policy."""
-        before = self._policy(self.shop)
+        before = self.account.policy(self.shop)
         try:
             self.shop.update(self._edited(*changes), **self.location, **_CODE)
         except StackError as failed:
@@ -355,25 +348,21 @@ class _Tour:
                 raise UnexpectedResultError("Reason of the refusal", f"... {reason} ...", failed.reason) from failed
             expect("Resource that failed", "RotationRolePolicy", failed.failures[0].logical_id)
             expect("Status after the refusal", "UPDATE_ROLLBACK_COMPLETE", failed.status)
-            expect("Policy after the refusal", before, self._policy(self.shop))
-            expect("Key of the secret after the refusal", self._key("SecondKey"), self._secret()["KmsKeyId"])
+            expect("Policy after the refusal", before, self.account.policy(self.shop))
+            expect(
+                "Key of the secret after the refusal", self.account.key("SecondKey"), self.account.secret()["KmsKeyId"]
+            )
             self.report.quote("from the stack's events", failed.reason)
             self.report.say(f"The stack has the status {failed.status}, and the policy has not changed.")
         else:
             raise UnexpectedResultError("Status after a bad update", "UPDATE_ROLLBACK_COMPLETE", self.shop.status)
 
-    def _policy(self, stack: Stack) -> dict[str, Any]:
-        """Return the document that the role has, from IAM."""
-        role, name = stack.physical_id("RotationRolePolicy").split("/")
-        document: dict[str, Any] = self.iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-        return document
-
     def _expect_resources(self, policy: dict[str, Any], key: str, **further: str) -> None:
         """Check that the statements have exactly the ARNs of the secret and of the key, and those of `further`."""
         expected_resources = {
-            "RotateSecret": self._secret()["ARN"],
+            "RotateSecret": self.account.secret()["ARN"],
             "GeneratePassword": "*",
-            "UseSecretKey": self._key(key),
+            "UseSecretKey": self.account.key(key),
             **further,
         }
         expect(
@@ -385,55 +374,21 @@ class _Tour:
             expect(f"Resource of {statement['Sid']}", expected_resources[statement["Sid"]], statement["Resource"])
 
     def _reasons(self, key: str) -> dict[str, str]:
-        metadata = self.kms.describe_key(KeyId=self._key(key))["KeyMetadata"]
+        metadata = self.account.kms.describe_key(KeyId=self.account.key(key))["KeyMetadata"]
         return {
-            "RotateSecret": f"the four steps of a rotation make these calls, only on {self._secret()['Name']}",
+            "RotateSecret": f"the four steps of a rotation make these calls, only on {self.account.secret()['Name']}",
             "GeneratePassword": 'for the new password. The call has no resource, so IAM accepts only "*"',
             "UseSecretKey": f"the key is {metadata['KeyManager'].lower()} managed. Only for this secret, and only"
             " through Secrets Manager",
         }
 
-    def _secret(self) -> dict[str, Any]:
-        described: dict[str, Any] = self.secrets.describe_secret(SecretId=self.shop.physical_id("Secret"))
-        return described
-
-    def _key(self, logical_id: str) -> str:
-        """Return the ARN of a key."""
-        return str(self.kms.describe_key(KeyId=self.shop.physical_id(logical_id))["KeyMetadata"]["Arn"])
-
-    def _value(self, secret_id: str) -> Any:
-        """Return the value of a secret."""
-        return json.loads(self.secrets.get_secret_value(SecretId=secret_id)["SecretString"])
-
-    def _keys_of_current_version(self) -> list[str]:
-        """Return the keys that encrypt the current version of the shop's secret."""
-        versions = self.secrets.list_secret_version_ids(SecretId=self._secret()["ARN"])["Versions"]
-        [current] = [version for version in versions if "AWSCURRENT" in version["VersionStages"]]
-        return list(current["KmsKeyIds"])
-
-    def _deployer_without(self, key: str) -> Stack:
-        """Return the shop's stack for a user who may do everything except use a key."""
-        statements = [
-            {"Effect": "Allow", "Action": "*", "Resource": "*"},
-            {"Effect": "Deny", "Action": "kms:*", "Resource": self._key(key)},
-        ]
-        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        self.iam.create_user(UserName="deployer")
-        self.iam.put_user_policy(UserName="deployer", PolicyName="deploy", PolicyDocument=document)
-        credentials = self.iam.create_access_key(UserName="deployer")["AccessKey"]
-        return Stack(self.aws, self.shop.name, credentials=credentials)
-
     def _rotate(self, stack: Stack, secret: str = "") -> None:
         """Rotate a secret with the stack's function, by default the stack's own secret."""
-        secret_id = secret or stack.physical_id("Secret")
-        function = self.functions.get_function_configuration(FunctionName=stack.physical_id("RotationFunction"))
-        failure = rotate(self.aws, secret_id, RotationLambdaARN=function["FunctionArn"])
-        expect(f"Rotation in the stack {stack.name}", "", failure)
+        expect(f"Rotation in the stack {stack.name}", "", self.account.rotate(stack, secret))
 
     def _expect_failed_rotation(self, reason: str) -> None:
         """Rotate the shop's secret, which must fail with a reason that has `reason` in it, and print the error."""
-        function = self.functions.get_function_configuration(FunctionName=self.shop.physical_id("RotationFunction"))
-        failure = rotate(self.aws, self._secret()["ARN"], RotationLambdaARN=function["FunctionArn"])
+        failure = self.account.rotate(self.shop)
         if reason not in failure:
             raise UnexpectedResultError("Rotation", f"... {reason} ...", failure or "it succeeded")
         step, _, error = failure.partition(": ")
@@ -442,23 +397,6 @@ class _Tour:
 
     def _expect_login(self, user: str, password: str, *, accepted: bool) -> None:
         expect(f"Login of {user} to the database", accepted, self.database.can_log_in(user, password))
-
-    def _remaining_resources(self) -> dict[str, list[str]]:
-        """Return the names of the resources in the account, keyed by the kinds that the demo has created."""
-        stacks = self.aws.client("cloudformation").describe_stacks()["Stacks"]
-        log_groups = self.aws.client("logs").describe_log_groups()["logGroups"]
-        ssm_parameters = self.aws.client("ssm").describe_parameters()["Parameters"]
-        keys = [key["KeyId"] for key in self.kms.list_keys()["Keys"]]
-        states = {key: self.kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] for key in keys}
-        return {
-            "stacks": [stack["StackName"] for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"],
-            "roles": [role["RoleName"] for role in self.iam.list_roles()["Roles"]],
-            "functions": [function["FunctionName"] for function in self.functions.list_functions()["Functions"]],
-            "secrets": [secret["Name"] for secret in self.secrets.list_secrets()["SecretList"]],
-            "keys": [key for key, state in states.items() if state != "PendingDeletion"],
-            "log groups": [group["logGroupName"] for group in log_groups],
-            "SSM parameters": [parameter["Name"] for parameter in ssm_parameters],
-        }
 
 
 def _is_deleted(event: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rotation_role_policy import arn
@@ -172,31 +173,23 @@ _MANAGING_SERVICES = ("rds", "redshift")
 """The owners of managed superuser secrets, whose tags name the database."""
 
 
-def _secret(
-    keys: Keys, property_name: str, secret: DescribeSecretResponseTypeDef, labels: tuple[str, ...], **members: Any
-) -> Secret:
-    """Return the state of a secret, whose versions with `labels` the function reads. `members` are further members."""
+def _secret(keys: Keys, property_name: str, secret: DescribeSecretResponseTypeDef, labels: tuple[str, ...]) -> Secret:
+    """Return the state of a secret, whose versions with `labels` the function reads."""
     return Secret(
         secret["ARN"],
         keys.customer_managed_key_arn(property_name, secret),
         _tags(secret),
         earlier_key_arns=keys.earlier_key_arns(property_name, secret, labels),
-        **members,
     )
 
 
 def _superuser_secret(keys: Keys, secret: DescribeSecretResponseTypeDef) -> Secret:
+    superuser_secret = _secret(keys, "SuperuserSecretId", secret, _SUPERUSER_LABELS)
     owner = secret.get("OwningService", "")
-    is_managed = owner in _MANAGING_SERVICES
-    return _secret(
-        keys,
-        "SuperuserSecretId",
-        secret,
-        _SUPERUSER_LABELS,
-        managed_by=owner if is_managed else "",
-        # Any user can set the tags of a secret that no service manages.
-        database_arns=_database_arns(secret) if is_managed else (),
-    )
+    if owner not in _MANAGING_SERVICES:
+        # Any user can set the tags of such a secret.
+        return superuser_secret
+    return replace(superuser_secret, managed_by=owner, database_arns=_database_arns(secret))
 
 
 def _database_arns(secret: DescribeSecretResponseTypeDef) -> tuple[str, ...]:

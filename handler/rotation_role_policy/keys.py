@@ -87,7 +87,7 @@ class Keys:
 
         Raises:
             RequestError: an earlier key does not exist or cannot be used. If only the version AWSPREVIOUS needs the
-                key, the key is left out instead, with a warning: most rotation functions do without that version.
+                key, the key is left out instead, with a warning. Functions for alternating users do not read it.
         """
         pages = self._aws.paginate(self._aws.secretsmanager.list_secret_version_ids, SecretId=secret["ARN"])
         key_arns: dict[str, None] = {}

@@ -1,0 +1,124 @@
+"""The report of an audit: what was looked at, and what was found."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from rotation_role_policy.audit.findings import FINDING_TYPES, Finding, Severity
+from rotation_role_policy.state import State
+
+_RANK = {finding_type: rank for rank, finding_type in enumerate(FINDING_TYPES)}
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """A secret with a rotation function."""
+
+    secret_arn: str
+    secret_name: str
+    function_arn: str
+    """As the secret reports it, with a version or alias if there is one."""
+    role_arn: str = ""
+    """Empty if the function could not be inspected."""
+    state: State | None = None
+    """What the policy for this secret alone depends on; None if the secret or its function could not be inspected."""
+    policy_name: str = ""
+    """The policy of a `Custom::RotationRolePolicy` on the role that covers the secret; empty if there is none."""
+    last_rotated: datetime | None = None
+    next_rotation: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of an audit."""
+
+    account: str
+    """The ID of the account."""
+    regions: tuple[str, ...]
+    time: datetime
+    """When the audit began, in UTC."""
+    rotations: tuple[Rotation, ...]
+    """In the order of their ARNs."""
+    findings: tuple[Finding, ...]
+    """Worst first."""
+    stopped: str = ""
+    """Why the audit ended before all was inspected, as a sentence; empty if it did not."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was inspected."""
+        return not self.stopped and not any(finding.type.code == "NotInspected" for finding in self.findings)
+
+    @cached_property
+    def totals(self) -> Mapping[Severity, int]:
+        """The number of findings by severity, worst first, zeros included."""
+        counts = Counter(finding.severity for finding in self.findings)
+        return {severity: counts[severity] for severity in Severity}
+
+    @cached_property
+    def worst(self) -> Mapping[str, Severity]:
+        """The worst severity of each rotation that has findings, keyed by the ARN of the secret."""
+        return {
+            rotation.secret_arn: min((finding.severity for finding in found), key=list(Severity).index)
+            for rotation in self.rotations
+            if (found := self.findings_of(rotation))
+        }
+
+    def findings_of(self, rotation: Rotation) -> list[Finding]:
+        """Return the findings that concern a rotation: of the secret, its function and its role, worst first."""
+        keys = (rotation.secret_arn, rotation.function_arn, rotation.role_arn)
+        found = [finding for key in keys if key for finding in self._by_subject.get(key, ())]
+        return sorted(found, key=lambda finding: _RANK[finding.type])
+
+    @cached_property
+    def _by_subject(self) -> Mapping[str, list[Finding]]:
+        """The findings by the ARN of the secret, else of the function, else of the role."""
+        found: dict[str, list[Finding]] = {}
+        for finding in self.findings:
+            subject = finding.secret_arn or finding.function_arn or finding.role_arn
+            found.setdefault(subject, []).append(finding)
+        return found
+
+
+def sort_findings(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Return the findings in the order of the table of types, then of their ARNs."""
+    return tuple(
+        sorted(findings, key=lambda each: (_RANK[each.type], each.secret_arn, each.function_arn, each.resource))
+    )
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """Return the report as data for JSON (audit.schema.json)."""
+    return {
+        "complete": report.is_complete,
+        "stopped": report.stopped or None,
+        "account": report.account,
+        "regions": list(report.regions),
+        "time": report.time.isoformat(timespec="seconds"),
+        "summary": {
+            "secrets": len(report.rotations),
+            "functions": len({rotation.function_arn for rotation in report.rotations}),
+            "roles": len({rotation.role_arn for rotation in report.rotations if rotation.role_arn}),
+            "errors": report.totals[Severity.ERROR],
+            "warnings": report.totals[Severity.WARNING],
+            "notes": report.totals[Severity.NOTE],
+        },
+        "findings": [_finding(finding) for finding in report.findings],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": finding.type.code,
+        "severity": finding.severity.value,
+        "secretArn": finding.secret_arn or None,
+        "functionArn": finding.function_arn or None,
+        "roleArn": finding.role_arn or None,
+        "resource": finding.resource,
+        "message": finding.message,
+        "remediation": finding.remediation,
+        **({"difference": list(finding.difference)} if finding.difference else {}),
+    }

@@ -114,7 +114,7 @@ KMS_WITHOUT_CONTEXT = FindingType(
     "KmsWithoutEncryptionContext",
     Severity.WARNING,
     "The role can decrypt more than its secrets",
-    "A policy allows the use of a secret's key without a condition on `kms:EncryptionContext:SecretARN`, so the role can"
+    "A policy allows the use of a secret's key without a condition on `kms:EncryptionContext:SecretARN`. The role can"
     " decrypt everything under this key.",
     "Remove the grant after a `Custom::RotationRolePolicy` is on the role.",
 )
@@ -129,8 +129,8 @@ UNNEEDED_GRANT = FindingType(
     "UnneededGrant",
     Severity.WARNING,
     "A grant is not needed",
-    "A policy names a secret or a key that no function of the role needs, allows to manage a secret or a key it only has"
-    " to use, or allows network interfaces although no function of the role is in a VPC.",
+    "A policy names a secret or a key that no function of the role needs, allows to manage a secret or a key that the"
+    " function only uses, or allows network interfaces although no function of the role is in a VPC.",
     "Remove the grant.",
 )
 INVOKE_WITHOUT_SOURCE = FindingType(

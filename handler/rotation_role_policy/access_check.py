@@ -15,36 +15,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws, is_throttling
+from rotation_role_policy.calls import Calls, calls_of
 from rotation_role_policy.errors import AwsApiError, ErrorCode, RequestError, quoted, role_not_found
-from rotation_role_policy.policy import Caller, Document, Grant, grants, via_service
-from rotation_role_policy.policy_grammar import as_list
-from rotation_role_policy.state import Secret, State
+from rotation_role_policy.policy import Document, grants
+from rotation_role_policy.state import State
 
 if TYPE_CHECKING:
     from types_boto3_iam.type_defs import ContextEntryTypeDef, EvaluationResultTypeDef
 
 MAX_ATTEMPTS = 3
 """Attempts at a simulation that fails. `PolicyEvaluation` is an HTTP 500 that retries do not fix."""
-
-_SOURCE_FUNCTION = "lambda:SourceFunctionArn"
-"""Context key of calls that the code of a Lambda function makes.
-https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html"""
-
-Context = dict[str, str | bool]
-
-
-class Simulation(NamedTuple):
-    """One request to the simulator: each action on each resource, with a context."""
-
-    actions: list[str]
-    resources: list[str]
-    context: Context
-    absent_keys: frozenset[str] = frozenset()
-    """Context keys that the real call also lacks, in lower case. A result without them is certain."""
 
 
 @dataclass(frozen=True)
@@ -79,66 +63,18 @@ def check_access(aws: Aws, state: State, document: Document) -> list[AccessWarni
     text = json.dumps({**document, "Statement": allow_statements}, separators=(",", ":"))
     allow_grants = (grant for grant in grants(state) if grant.statement["Effect"] == "Allow")
     warnings: list[AccessWarning] = []
-    for simulation in (simulation for grant in allow_grants for simulation in _simulations(state, grant)):
+    for calls in (calls for grant in allow_grants for calls in calls_of(state, grant)):
         try:
-            warnings += _run(aws, state.role.arn, text, simulation)
+            warnings += _run(aws, state.role.arn, text, calls)
         except AwsApiError as error:
             if is_throttling(error.code):
                 raise
             # The other simulations would most likely fail too.
-            return [*warnings, _not_simulated(simulation, error, "; no further grant was simulated")]
+            return [*warnings, _not_simulated(calls, error, "; no further grant was simulated")]
     return warnings
 
 
-def _simulations(state: State, grant: Grant) -> Iterator[Simulation]:
-    """Yield the calls that a grant is for, with the context keys whose values are known."""
-    actions, resources = grant.statement["Action"], as_list(grant.statement["Resource"])
-    # A target can be in another region or account.
-    owner = arn.parse(state.secrets[0].arn if resources == ["*"] else resources[0])
-    context: Context = {
-        # The context keys that SCPs and permissions boundaries use most.
-        "aws:PrincipalAccount": arn.parse(state.role.arn).account,
-        "aws:PrincipalArn": state.role.arn,
-        "aws:PrincipalIsAWSService": False,
-        "aws:RequestedRegion": owner.region,
-        "aws:SecureTransport": True,
-        "aws:ViaAWSService": grant.caller is Caller.SECRETS_MANAGER,
-    }
-    if resources != ["*"]:
-        context["aws:ResourceAccount"] = owner.account
-    match grant.caller:
-        case Caller.SECRETS_MANAGER:
-            for secret in grant.secrets:
-                secret_context: Context = {
-                    "kms:EncryptionContext:SecretARN": secret.arn,
-                    "kms:ViaService": via_service(secret, state.dns_suffix),
-                }
-                yield Simulation(actions, resources, context | secret_context)
-        case Caller.LAMBDA:
-            yield Simulation(actions, resources, context, absent_keys=frozenset({_SOURCE_FUNCTION.lower()}))
-        case Caller.FUNCTION_CODE:
-            if state.function_arn:
-                context[_SOURCE_FUNCTION] = state.function_arn
-            for secrets, tag_context in _by_tags(grant.secrets):
-                yield Simulation(actions, [secret.arn for secret in secrets], context | tag_context)
-            if not grant.secrets:
-                yield Simulation(actions, resources, context)
-
-
-def _by_tags(secrets: tuple[Secret, ...]) -> Iterator[tuple[list[Secret], Context]]:
-    """Yield groups of secrets with the same tags, and these tags as context keys."""
-    for tags in dict.fromkeys(secret.tags for secret in secrets):
-        # The simulator rejects duplicate context keys, and ignores their case.
-        distinct_tags = {key.lower(): (key, value) for key, value in reversed(tags)}
-        context: Context = {
-            f"{service}:ResourceTag/{key}": value
-            for key, value in sorted(distinct_tags.values())
-            for service in ("aws", "secretsmanager")
-        }
-        yield [secret for secret in secrets if secret.tags == tags], context
-
-
-def _run(aws: Aws, role_arn: str, document: str, simulation: Simulation) -> list[AccessWarning]:
+def _run(aws: Aws, role_arn: str, document: str, calls: Calls) -> list[AccessWarning]:
     """Run one simulation and return its warnings.
 
     Raises:
@@ -152,9 +88,9 @@ def _run(aws: Aws, role_arn: str, document: str, simulation: Simulation) -> list
                     aws.iam.simulate_principal_policy,
                     PolicySourceArn=role_arn,
                     PolicyInputList=[document],
-                    ActionNames=simulation.actions,
-                    ResourceArns=simulation.resources,
-                    ContextEntries=[_context_entry(key, value) for key, value in simulation.context.items()],
+                    ActionNames=calls.actions,
+                    ResourceArns=calls.resources,
+                    ContextEntries=[_context_entry(key, value) for key, value in calls.context.items()],
                 )
             )
     except AwsApiError as error:
@@ -162,19 +98,19 @@ def _run(aws: Aws, role_arn: str, document: str, simulation: Simulation) -> list
             raise role_not_found(role_arn) from error
         if error.code != "InvalidInput":
             raise
-        if len(simulation.actions) == 1:
-            return [_not_simulated(simulation, error)]
+        if len(calls.actions) == 1:
+            return [_not_simulated(calls, error)]
         # "... require different authorization information": the simulator rejects some combinations of actions, which
         # are not documented.
-        single_actions = (simulation._replace(actions=[action]) for action in simulation.actions)
+        single_actions = (calls._replace(actions=[action]) for action in calls.actions)
         return [warning for single in single_actions for warning in _run(aws, role_arn, document, single)]
     results = [result for page in pages for result in page.get("EvaluationResults", [])]
-    return [warning for result in results for warning in _warnings(role_arn, simulation, result)]
+    return [warning for result in results for warning in _warnings(role_arn, calls, result)]
 
 
-def _not_simulated(simulation: Simulation, error: AwsApiError, suffix: str = "") -> AccessWarning:
+def _not_simulated(calls: Calls, error: AwsApiError, suffix: str = "") -> AccessWarning:
     reason = f"the policy simulator failed ({error.code}: {quoted(error.message)}){suffix}"
-    return AccessWarning(tuple(simulation.actions), tuple(simulation.resources), reason)
+    return AccessWarning(tuple(calls.actions), tuple(calls.resources), reason)
 
 
 def _context_entry(key: str, value: str | bool) -> ContextEntryTypeDef:
@@ -183,11 +119,11 @@ def _context_entry(key: str, value: str | bool) -> ContextEntryTypeDef:
     return {"ContextKeyName": key, "ContextKeyType": "string", "ContextKeyValues": [value]}
 
 
-def _warnings(role_arn: str, simulation: Simulation, result: EvaluationResultTypeDef) -> Iterator[AccessWarning]:
+def _warnings(role_arn: str, calls: Calls, result: EvaluationResultTypeDef) -> Iterator[AccessWarning]:
     """Yield the warnings of one result. Raises `RequestError` if the action is certainly blocked on a resource."""
     # A result without resource-specific results is about all resources. Its resource name can be a pattern of an ARN.
     name = result.get("EvalResourceName")
-    name = name if name in simulation.resources else simulation.resources[0]
+    name = name if name in calls.resources else calls.resources[0]
     overall: dict[str, Any] = {**result, "EvalResourceDecision": result["EvalDecision"], "EvalResourceName": name}
     # The effect of SCPs and the missing context keys may be only in the overall result.
     defaults = {
@@ -201,7 +137,7 @@ def _warnings(role_arn: str, simulation: Simulation, result: EvaluationResultTyp
             continue
         blocker = _blocker(decision)
         missing_keys = {*(result.get("MissingContextValues") or ()), *(decision["MissingContextValues"] or ())}
-        missing_keys = {key for key in missing_keys if key.lower() not in simulation.absent_keys}
+        missing_keys = {key for key in missing_keys if key.lower() not in calls.absent_keys}
         action, resource = result["EvalActionName"], decision["EvalResourceName"]
         if blocker and not missing_keys:
             raise RequestError(

@@ -13,11 +13,10 @@ https://github.com/aws/aws-cli/issues/10525
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws, is_throttling
 from rotation_role_policy.calls import Calls, calls_of
 from rotation_role_policy.errors import AwsApiError, ErrorCode, RequestError, quoted, role_not_found
@@ -32,20 +31,25 @@ MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
-class AccessWarning:
-    """A grant that the simulator could not decide."""
+class Denial:
+    """Calls that the simulator does not allow, or could not simulate."""
 
     actions: tuple[str, ...]
     resources: tuple[str, ...]
-    reason: str
+    reason: str = ""
+    """Why the denial proves nothing; empty if the calls are certainly blocked."""
+    blocker: str = ""
+    """What certainly blocks the calls, to complete a sentence."""
+    is_implicit: bool = False
+    """Whether no policy on the role allows the call, and neither a context key nor an SCP can be the cause."""
 
     def __str__(self) -> str:
         resources = ", ".join(quoted(resource) for resource in self.resources)
         return f"{', '.join(self.actions)} on {resources}: {self.reason}"
 
 
-def check_access(aws: Aws, state: State, document: Document) -> list[AccessWarning]:
-    """Simulate each grant of `document`, and return a warning for each that the simulator could not decide.
+def check_access(aws: Aws, state: State, document: Document) -> list[Denial]:
+    """Simulate each grant of `document`, and return the denials that prove nothing.
 
     There is one simulation for each Allow statement. A statement for secrets with different tags needs one for each set
     of tags, a statement for a key one for each secret that the key encrypts.
@@ -62,23 +66,41 @@ def check_access(aws: Aws, state: State, document: Document) -> list[AccessWarni
     allow_statements = [statement for statement in document["Statement"] if statement["Effect"] == "Allow"]
     text = json.dumps({**document, "Statement": allow_statements}, separators=(",", ":"))
     allow_grants = (grant for grant in grants(state) if grant.statement["Effect"] == "Allow")
-    warnings: list[AccessWarning] = []
+    undecided: list[Denial] = []
     for calls in (calls for grant in allow_grants for calls in calls_of(state, grant)):
         try:
-            warnings += _run(aws, state.role.arn, text, calls)
+            denials = simulate(aws, state.role.arn, calls, [text])
         except AwsApiError as error:
             if is_throttling(error.code):
                 raise
             # The other simulations would most likely fail too.
-            return [*warnings, _not_simulated(calls, error, "; no further grant was simulated")]
-    return warnings
+            return [*undecided, _not_simulated(calls, error, "; no further grant was simulated")]
+        for denial in denials:
+            if denial.blocker:
+                [action], [resource] = denial.actions, denial.resources
+                raise RequestError(
+                    f"AccessCheck: role {quoted(state.role.name)}: {action} on {quoted(resource)} is blocked by"
+                    f" {denial.blocker}. Allow it there, or set AccessCheck to Off.",
+                    ErrorCode.ACCESS_CHECK_FAILED,
+                )
+        undecided += denials
+    return undecided
 
 
-def _run(aws: Aws, role_arn: str, document: str, calls: Calls) -> list[AccessWarning]:
-    """Run one simulation and return its warnings.
+def simulate(aws: Aws, role_arn: str, calls: Calls, documents: Sequence[str] = ()) -> list[Denial]:
+    """Ask the simulator whether the policies on a role allow `calls`.
+
+    Args:
+        aws: makes the call.
+        role_arn: of the role.
+        calls: at least one action and one resource.
+        documents: policy documents that count as if they were on the role.
+
+    Returns:
+        What the simulator does not allow, or rejects to simulate.
 
     Raises:
-        RequestError: an action is certainly blocked.
+        RequestError: the role does not exist.
         AwsApiError: the simulator failed.
     """
     try:
@@ -87,7 +109,7 @@ def _run(aws: Aws, role_arn: str, document: str, calls: Calls) -> list[AccessWar
                 aws.paginate(
                     aws.iam.simulate_principal_policy,
                     PolicySourceArn=role_arn,
-                    PolicyInputList=[document],
+                    PolicyInputList=documents,
                     ActionNames=calls.actions,
                     ResourceArns=calls.resources,
                     ContextEntries=[_context_entry(key, value) for key, value in calls.context.items()],
@@ -103,14 +125,14 @@ def _run(aws: Aws, role_arn: str, document: str, calls: Calls) -> list[AccessWar
         # "... require different authorization information": the simulator rejects some combinations of actions, which
         # are not documented.
         single_actions = (calls._replace(actions=[action]) for action in calls.actions)
-        return [warning for single in single_actions for warning in _run(aws, role_arn, document, single)]
+        return [denial for single in single_actions for denial in simulate(aws, role_arn, single, documents)]
     results = [result for page in pages for result in page.get("EvaluationResults", [])]
-    return [warning for result in results for warning in _warnings(role_arn, calls, result)]
+    return [denial for result in results for denial in _denials(calls, result)]
 
 
-def _not_simulated(calls: Calls, error: AwsApiError, suffix: str = "") -> AccessWarning:
+def _not_simulated(calls: Calls, error: AwsApiError, suffix: str = "") -> Denial:
     reason = f"the policy simulator failed ({error.code}: {quoted(error.message)}){suffix}"
-    return AccessWarning(tuple(calls.actions), tuple(calls.resources), reason)
+    return Denial(tuple(calls.actions), tuple(calls.resources), reason)
 
 
 def _context_entry(key: str, value: str | bool) -> ContextEntryTypeDef:
@@ -119,8 +141,8 @@ def _context_entry(key: str, value: str | bool) -> ContextEntryTypeDef:
     return {"ContextKeyName": key, "ContextKeyType": "string", "ContextKeyValues": [value]}
 
 
-def _warnings(role_arn: str, calls: Calls, result: EvaluationResultTypeDef) -> Iterator[AccessWarning]:
-    """Yield the warnings of one result. Raises `RequestError` if the action is certainly blocked on a resource."""
+def _denials(calls: Calls, result: EvaluationResultTypeDef) -> Iterator[Denial]:
+    """Yield what one result does not allow."""
     # A result without resource-specific results is about all resources. Its resource name can be a pattern of an ARN.
     name = result.get("EvalResourceName")
     name = name if name in calls.resources else calls.resources[0]
@@ -138,14 +160,13 @@ def _warnings(role_arn: str, calls: Calls, result: EvaluationResultTypeDef) -> I
         blocker = _blocker(decision)
         missing_keys = {*(result.get("MissingContextValues") or ()), *(decision["MissingContextValues"] or ())}
         missing_keys = {key for key in missing_keys if key.lower() not in calls.absent_keys}
-        action, resource = result["EvalActionName"], decision["EvalResourceName"]
+        action, resource = (result["EvalActionName"],), (decision["EvalResourceName"],)
         if blocker and not missing_keys:
-            raise RequestError(
-                f"AccessCheck: role {quoted(arn.role_name(role_arn))}: {action} on {quoted(resource)} is blocked by"
-                f" {blocker}. Allow it there, or set AccessCheck to Off.",
-                ErrorCode.ACCESS_CHECK_FAILED,
-            )
-        yield AccessWarning((action,), (resource,), _reason_undecided(decision, blocker, sorted(missing_keys)))
+            yield Denial(action, resource, blocker=blocker)
+        else:
+            is_implicit = not missing_keys and not _is_denied_by_organization(decision)
+            reason = _reason_undecided(decision, blocker, sorted(missing_keys))
+            yield Denial(action, resource, reason, is_implicit=is_implicit)
 
 
 def _blocker(decision: dict[str, Any]) -> str:

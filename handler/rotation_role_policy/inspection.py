@@ -25,7 +25,9 @@ if TYPE_CHECKING:
         FunctionConfigurationResponseTypeDef,
         GetFunctionConfigurationRequestTypeDef,
     )
-    from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
+    from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef, SecretListEntryTypeDef
+
+    Description = DescribeSecretResponseTypeDef | SecretListEntryTypeDef
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +62,8 @@ def inspect(aws: Aws, properties: Properties, account: str) -> State:
     keys = Keys(aws)
     # A secret can be listed twice, by its name and by its ARN.
     distinct_secrets = {secret["ARN"]: secret for secret in secrets}.values()
-    rotated = tuple(_secret(keys, secret_property, secret, _ROTATED_LABELS) for secret in distinct_secrets)
-    superuser_secret = _superuser_secret(keys, superuser) if superuser else None
+    rotated = tuple(rotated_secret(keys, secret_property, secret) for secret in distinct_secrets)
+    superuser_secret = superuser_secret_of(keys, superuser) if superuser else None
     function = _get_function(aws, properties, secrets, account)
     state = State(
         secrets=rotated,
@@ -135,7 +137,7 @@ def _describe_secret(aws: Aws, property_name: str, secret_id: str) -> DescribeSe
     return secret
 
 
-def _check_function_can_rotate(subject: str, secret: DescribeSecretResponseTypeDef) -> None:
+def _check_function_can_rotate(subject: str, secret: Description) -> None:
     """Raise `RequestError` if the secret is rotated without a function, or only its primary secret is rotated."""
     # https://docs.aws.amazon.com/secretsmanager/latest/userguide/service-linked-secrets.html
     if owner := secret.get("OwningService"):
@@ -150,14 +152,14 @@ def _check_function_can_rotate(subject: str, secret: DescribeSecretResponseTypeD
             f" a function. Remove this resource.",
         )
     # https://docs.aws.amazon.com/secretsmanager/latest/userguide/replicate-secrets.html
-    if primary := _primary(secret):
+    if primary := primary_of(secret):
         raise RequestError(
             f"{subject}: this secret is a replica, and only its primary secret in {primary} can be rotated. Move this"
             f" resource to a stack there.",
         )
 
 
-def _primary(secret: DescribeSecretResponseTypeDef) -> str:
+def primary_of(secret: Description) -> str:
     """Return the region or the account of a replica's primary secret; empty if the secret is not a replica."""
     # The types are those of an older botocore.
     if primary := cast(dict[str, Any], secret).get("CrossAccountPrimary"):
@@ -173,8 +175,21 @@ _MANAGING_SERVICES = ("rds", "redshift")
 """The owners of managed superuser secrets, whose tags name the database."""
 
 
-def _secret(keys: Keys, property_name: str, secret: DescribeSecretResponseTypeDef, labels: tuple[str, ...]) -> Secret:
-    """Return the state of a secret, whose versions with `labels` the function reads."""
+def rotated_secret(keys: Keys, property_name: str, secret: Description) -> Secret:
+    """Return the state of a rotated secret.
+
+    Args:
+        keys: looks up the keys.
+        property_name: the property that names the secret, for error messages.
+        secret: response of DescribeSecret, or its member in a response of ListSecrets.
+
+    Raises:
+        RequestError: the secret's key, or an earlier key of a version in use, cannot be used, or an AWS call failed.
+    """
+    return _secret(keys, property_name, secret, _ROTATED_LABELS)
+
+
+def _secret(keys: Keys, property_name: str, secret: Description, labels: tuple[str, ...]) -> Secret:
     return Secret(
         secret["ARN"],
         keys.customer_managed_key_arn(property_name, secret),
@@ -183,7 +198,8 @@ def _secret(keys: Keys, property_name: str, secret: DescribeSecretResponseTypeDe
     )
 
 
-def _superuser_secret(keys: Keys, secret: DescribeSecretResponseTypeDef) -> Secret:
+def superuser_secret_of(keys: Keys, secret: Description) -> Secret:
+    """Return the state of a superuser secret. Arguments and errors as for `rotated_secret`."""
     superuser_secret = _secret(keys, "SuperuserSecretId", secret, _SUPERUSER_LABELS)
     owner = secret.get("OwningService", "")
     if owner not in _MANAGING_SERVICES:
@@ -192,7 +208,7 @@ def _superuser_secret(keys: Keys, secret: DescribeSecretResponseTypeDef) -> Secr
     return replace(superuser_secret, managed_by=owner, database_arns=_database_arns(secret))
 
 
-def _database_arns(secret: DescribeSecretResponseTypeDef) -> tuple[str, ...]:
+def _database_arns(secret: Description) -> tuple[str, ...]:
     """Return the databases that the tags of a managed secret name. The case of the tags' keys varies."""
     values = {key.lower(): value for key, value in _tags(secret)}
     database_arns = []
@@ -210,7 +226,7 @@ def _database_arns(secret: DescribeSecretResponseTypeDef) -> tuple[str, ...]:
     return tuple(database_arns)
 
 
-def _tags(secret: DescribeSecretResponseTypeDef) -> tuple[tuple[str, str], ...]:
+def _tags(secret: Description) -> tuple[tuple[str, str], ...]:
     return tuple((tag["Key"], tag.get("Value", "")) for tag in secret.get("Tags", ()))
 
 
@@ -223,26 +239,27 @@ def _get_function(
     """Return the rotation function: inspected, or as declared."""
     if properties.subnet_ids is not None:
         return Function("", _declared_role(aws, str(properties.role_name)), bool(properties.subnet_ids))
-    configuration, role = _function_configuration(aws, properties, secrets, account)
+    return _function_of_role(aws, properties, secrets, account)
+
+
+def function_from(configuration: FunctionConfigurationResponseTypeDef) -> Function:
+    """Return the function with this response of GetFunctionConfiguration."""
     vpc = configuration.get("VpcConfig") or {}
     in_vpc = bool(vpc.get("VpcId") or vpc.get("SubnetIds"))
+    role = Role(arn.role_name(configuration["Role"]), configuration["Role"])
     return Function(arn.split_qualifier(configuration["FunctionArn"])[0], role, in_vpc)
 
 
-def _function_configuration(
+def _function_of_role(
     aws: Aws, properties: Properties, secrets: list[DescribeSecretResponseTypeDef], account: str
-) -> tuple[FunctionConfigurationResponseTypeDef, Role]:
-    """Return the configuration of the rotation function, and its execution role."""
+) -> Function:
+    """Return the rotation function, and check its execution role."""
     function_id = _function_id(properties, secrets)
     subject = f"RotationLambdaARN {quoted(function_id)}"
     if not properties.rotation_lambda_arn:
         subject = f"{properties.secret_property} reports the rotation function {quoted(function_id)}"
-    name, qualifier = arn.split_qualifier(function_id)
-    parameters: GetFunctionConfigurationRequestTypeDef = {"FunctionName": name}
-    if qualifier:
-        parameters["Qualifier"] = qualifier
     try:
-        configuration = aws.call(aws.lambda_.get_function_configuration, **parameters)
+        function = function_from(get_function_configuration(aws, function_id))
     except AwsApiError as error:
         if error.code == "ResourceNotFoundException":
             raise RequestError(
@@ -251,7 +268,7 @@ def _function_configuration(
                 ErrorCode.NOT_FOUND,
             ) from error
         raise
-    role = Role(arn.role_name(configuration["Role"]), configuration["Role"])
+    role = function.role
     if arn.parse(role.arn).account != account:
         raise RequestError(
             f"{subject}: the function's role {quoted(role.arn)} is not in the provider's account {account}. Deploy the"
@@ -262,7 +279,16 @@ def _function_configuration(
             f"RoleName {quoted(properties.role_name)} is not the execution role of the function, which is"
             f" {quoted(role.name)}. Use this name, or omit RoleName.",
         )
-    return configuration, role
+    return function
+
+
+def get_function_configuration(aws: Aws, function_id: str) -> FunctionConfigurationResponseTypeDef:
+    """Return the configuration of a function, or of a version or alias of it. Raises `RequestError` as `Aws.call`."""
+    name, qualifier = arn.split_qualifier(function_id)
+    parameters: GetFunctionConfigurationRequestTypeDef = {"FunctionName": name}
+    if qualifier:
+        parameters["Qualifier"] = qualifier
+    return aws.call(aws.lambda_.get_function_configuration, **parameters)
 
 
 def _function_id(properties: Properties, secrets: list[DescribeSecretResponseTypeDef]) -> str:
@@ -303,7 +329,7 @@ def _declared_role(aws: Aws, role_id: str) -> Role:
             f" this ARN, or the name.",
         )
     # botocore decodes the document.
-    if not _lambda_can_assume(cast(dict[str, Any], description["AssumeRolePolicyDocument"])):
+    if not lambda_can_assume(cast(dict[str, Any], description["AssumeRolePolicyDocument"])):
         raise RequestError(
             f"RoleName {quoted(role.name)}: Lambda cannot assume this role. Allow sts:AssumeRole to the service"
             f" principal lambda.amazonaws.com in the role's trust policy.",
@@ -311,7 +337,7 @@ def _declared_role(aws: Aws, role_id: str) -> Role:
     return role
 
 
-def _lambda_can_assume(trust_policy: dict[str, Any]) -> bool:
+def lambda_can_assume(trust_policy: dict[str, Any]) -> bool:
     """Return whether a statement of the trust policy allows ``lambda.amazonaws.com`` to assume the role.
 
     Conditions are not evaluated. Lambda checks them when it creates the function.

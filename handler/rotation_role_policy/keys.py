@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from rotation_role_policy import arn
@@ -14,7 +15,13 @@ from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, ErrorCode, RequestError, quoted
 
 if TYPE_CHECKING:
-    from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef, SecretVersionsListEntryTypeDef
+    from types_boto3_secretsmanager.type_defs import (
+        DescribeSecretResponseTypeDef,
+        SecretListEntryTypeDef,
+        SecretVersionsListEntryTypeDef,
+    )
+
+    Description = DescribeSecretResponseTypeDef | SecretListEntryTypeDef
 
 logger = logging.getLogger(__name__)
 
@@ -38,18 +45,24 @@ class _Key(NamedTuple):
 
 
 class Keys:
-    """Resolves the keys of secrets, with one DescribeKey call for each key that can be customer managed."""
+    """Resolves the keys of secrets, with one DescribeKey call for each key that can be customer managed.
+
+    Several threads can use the same object.
+    """
 
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
         self._resolved: dict[str, _Key] = {}
+        self._locks: dict[str, Lock] = {}
+        self.unreadable_previous: dict[str, str] = {}
+        """The ID of the key that cannot decrypt AWSPREVIOUS, keyed by the ARN of the secret."""
 
-    def customer_managed_key_arn(self, property_name: str, secret: DescribeSecretResponseTypeDef) -> str | None:
+    def customer_managed_key_arn(self, property_name: str, secret: Description) -> str | None:
         """Return the full ARN of a secret's customer managed key; None if the secret uses the AWS managed key.
 
         Args:
             property_name: the property that names the secret, for error messages.
-            secret: response of DescribeSecret.
+            secret: response of DescribeSecret, or its member in a response of ListSecrets.
 
         Raises:
             RequestError: the key does not exist or cannot be used.
@@ -73,16 +86,14 @@ class Keys:
             )
         return key.arn if key.is_customer_managed else None
 
-    def earlier_key_arns(
-        self, property_name: str, secret: DescribeSecretResponseTypeDef, labels: Collection[str]
-    ) -> tuple[str, ...]:
+    def earlier_key_arns(self, property_name: str, secret: Description, labels: Collection[str]) -> tuple[str, ...]:
         """Return the full ARNs of the customer managed keys that versions need besides the secret's own key.
 
         A change of the secret's key leaves versions under the earlier key if the caller may not use both keys.
 
         Args:
             property_name: the property that names the secret, for error messages.
-            secret: response of DescribeSecret.
+            secret: response of DescribeSecret, or its member in a response of ListSecrets.
             labels: the staging labels of the versions that the rotation function reads.
 
         Raises:
@@ -100,7 +111,7 @@ class Keys:
     def _keys_of_version(
         self,
         property_name: str,
-        secret: DescribeSecretResponseTypeDef,
+        secret: Description,
         version: SecretVersionsListEntryTypeDef,
         labels: list[str],
     ) -> list[str]:
@@ -131,10 +142,11 @@ class Keys:
         if keys:
             problem = f"is {keys[0].state}, not Enabled" if keys[0].state else "does not exist"
         if is_dispensable:
+            self.unreadable_previous[secret["ARN"]] = keys[0].arn if keys else key_ids[0]
             logger.warning(
                 "AWSPREVIOUS cannot be decrypted, so AWS's single-user rotation functions fail. Remove this label (aws"
                 " secretsmanager update-secret-version-stage), or restore the key",
-                extra={"key": keys[0].arn if keys else key_ids[0], "problem": f"the key {problem}"},
+                extra={"key": self.unreadable_previous[secret["ARN"]], "problem": f"the key {problem}"},
             )
             return []
         raise RequestError(
@@ -147,9 +159,10 @@ class Keys:
     def _resolve(self, secret_arn: str, key_id: str) -> _Key:
         """Look a key up by its ID, its ARN, or an alias. Raises `AccessDeniedError` unless the ID is the key's ARN."""
         key_arn = key_id if key_id.startswith("arn:") else _arn_in_account_of(secret_arn, key_id)
-        if key_arn not in self._resolved:
-            key = self._describe(key_id, key_arn)
-            self._resolved |= {key_arn: key, key.arn: key}
+        with self._locks.setdefault(key_arn, Lock()):
+            if key_arn not in self._resolved:
+                key = self._describe(key_id, key_arn)
+                self._resolved |= {key_arn: key, key.arn: key}
         return self._resolved[key_arn]
 
     def _describe(self, key_id: str, key_arn: str) -> _Key:
@@ -172,7 +185,7 @@ class Keys:
         return _Key(key["Arn"], key["KeyManager"] != "AWS", key["KeyState"])
 
 
-def _key_id(secret: DescribeSecretResponseTypeDef) -> str:
+def _key_id(secret: Description) -> str:
     """Return the ID of a secret's key, in the form of ListSecretVersionIds for the AWS managed key."""
     return secret.get("KmsKeyId") or "DefaultEncryptionKey"
 

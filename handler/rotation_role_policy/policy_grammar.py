@@ -6,6 +6,8 @@ Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_gram
 import re
 from typing import Any
 
+_SPECIAL = frozenset("*?$")
+
 
 def as_list(value: Any) -> list[Any]:
     """Return the values of an element such as Action, which may be one value without a list."""
@@ -14,6 +16,8 @@ def as_list(value: Any) -> list[Any]:
 
 def matches(pattern: str, value: str, *, ignore_case: bool = False) -> bool:
     """Return whether `value` matches a pattern with IAM's wildcards: ``*`` for any characters, ``?`` for one."""
+    if not _SPECIAL & set(pattern):
+        return pattern.lower() == value.lower() if ignore_case else pattern == value
     # A policy variable, such as ${aws:PrincipalTag/team}, can have any value.
     wildcards = re.sub(r"\$\{[^}]*\}", "*", pattern)
     parts = ({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in wildcards)

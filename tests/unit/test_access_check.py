@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from rotation_role_policy import access_check, policy
-from rotation_role_policy.access_check import AccessWarning
+from rotation_role_policy.access_check import Denial
 from rotation_role_policy.errors import AwsApiError, RequestError
 from rotation_role_policy.state import Secret, State
 from tests.support.account import Account, WatchedAws, error
@@ -23,7 +23,7 @@ from tests.unit.test_policy import CLUSTER, KEY, SECOND, SECRET, SUPERUSER, SUPE
 Results = list[dict[str, Any]]
 
 
-def check(account: Account, inspected: State, profile: str = "Strict") -> list[AccessWarning]:
+def check(account: Account, inspected: State, profile: str = "Strict") -> list[Denial]:
     """Return the warnings of the access check for the document of this state."""
     return access_check.check_access(WatchedAws(account), inspected, policy.document(inspected, profile))
 
@@ -157,7 +157,8 @@ def test_an_uncertain_denial_is_a_warning(account: Account, why: dict[str, Any],
     else:
         account.simulate = old_form({("secretsmanager:PutSecretValue", SECRET): why})
     [warning] = check(account, state())
-    assert warning == AccessWarning(("secretsmanager:PutSecretValue",), (SECRET,), reason)
+    is_implicit = reason == NOT_REPORTED
+    assert warning == Denial(("secretsmanager:PutSecretValue",), (SECRET,), reason, is_implicit=is_implicit)
     assert str(warning) == f'secretsmanager:PutSecretValue on "{SECRET}": {reason}'
 
 

@@ -464,7 +464,7 @@ TRUST_POLICIES: list[tuple[Any, bool]] = [
 
 
 @pytest.mark.parametrize(("statement", "trusted"), TRUST_POLICIES)
-def test_declared_mode_requires_a_role_that_lambda_can_assume(account: Account, statement: Any, trusted: bool) -> None:
+def test_declared_mode_requires_a_role_thatlambda_can_assume(account: Account, statement: Any, trusted: bool) -> None:
     account.secret()
     account.role()
     trust = json.dumps({"Version": "2012-10-17", "Statement": statement})
@@ -548,7 +548,7 @@ def test_the_error_for_a_deleted_rotation_function_names_the_function(account: A
 @pytest.mark.parametrize(("action", "trusted"), [("sts:Assume*", True), ("STS:assumerole", True), ("sts:Tag*", False)])
 def test_an_action_in_a_trust_policy_can_have_a_wildcard(action: str, trusted: bool) -> None:
     statement = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": action}
-    assert inspection._lambda_can_assume({"Statement": statement}) is trusted
+    assert inspection.lambda_can_assume({"Statement": statement}) is trusted
 
 
 # --- the role of a Delete without a role in its physical ID ---

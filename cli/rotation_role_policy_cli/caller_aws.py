@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import botocore.session
 
 from rotation_role_policy import arn
-from rotation_role_policy.aws.client import CLIENT_CONFIG, Aws, Client, Parameters, Response, iam_action
+from rotation_role_policy.aws.client import Aws, Client, Parameters, Response, iam_action
 
 if TYPE_CHECKING:
     from types_boto3_rds import RDSClient
@@ -41,17 +41,17 @@ class CallerAws(Aws):
     @cached_property
     def rds(self) -> RDSClient:
         """The client of RDS."""
-        return self._configure(self._session.client("rds", config=CLIENT_CONFIG))
+        return self._configure(self._session.client("rds", config=self.client_config))
 
     @cached_property
     def ssm(self) -> SSMClient:
         """The client of Systems Manager."""
-        return self._configure(self._session.client("ssm", config=CLIENT_CONFIG))
+        return self._configure(self._session.client("ssm", config=self.client_config))
 
     @cached_property
     def sts(self) -> STSClient:
         """The client of STS."""
-        return self._configure(self._session.client("sts", config=CLIENT_CONFIG))
+        return self._configure(self._session.client("sts", config=self.client_config))
 
     def call(
         self, method: Callable[Parameters, Response], *args: Parameters.args, **parameters: Parameters.kwargs

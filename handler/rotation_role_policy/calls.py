@@ -11,7 +11,7 @@ from rotation_role_policy.policy import Caller, Grant, via_service
 from rotation_role_policy.policy_grammar import as_list
 from rotation_role_policy.state import Secret, State
 
-_SOURCE_FUNCTION = "lambda:SourceFunctionArn"
+SOURCE_FUNCTION = "lambda:SourceFunctionArn"
 """Context key of calls that the code of a Lambda function makes.
 https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html"""
 
@@ -53,10 +53,10 @@ def calls_of(state: State, grant: Grant) -> Iterator[Calls]:
                 }
                 yield Calls(actions, resources, context | secret_context)
         case Caller.LAMBDA:
-            yield Calls(actions, resources, context, absent_keys=frozenset({_SOURCE_FUNCTION.lower()}))
+            yield Calls(actions, resources, context, absent_keys=frozenset({SOURCE_FUNCTION.lower()}))
         case Caller.FUNCTION_CODE:
             if state.function_arn:
-                context[_SOURCE_FUNCTION] = state.function_arn
+                context[SOURCE_FUNCTION] = state.function_arn
             for secrets, tag_context in _by_tags(grant.secrets):
                 yield Calls(actions, [secret.arn for secret in secrets], context | tag_context)
             if not grant.secrets:

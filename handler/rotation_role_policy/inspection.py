@@ -63,7 +63,7 @@ def inspect(aws: Aws, properties: Properties, account: str) -> State:
     # A secret can be listed twice, by its name and by its ARN.
     distinct_secrets = {secret["ARN"]: secret for secret in secrets}.values()
     rotated = tuple(rotated_secret(keys, secret_property, secret) for secret in distinct_secrets)
-    superuser_secret = superuser_secret_of(keys, superuser) if superuser else None
+    superuser_secret = superuser_secret_of(keys, "SuperuserSecretId", superuser) if superuser else None
     function = _get_function(aws, properties, secrets, account)
     state = State(
         secrets=rotated,
@@ -198,9 +198,9 @@ def _secret(keys: Keys, property_name: str, secret: Description, labels: tuple[s
     )
 
 
-def superuser_secret_of(keys: Keys, secret: Description) -> Secret:
+def superuser_secret_of(keys: Keys, property_name: str, secret: Description) -> Secret:
     """Return the state of a superuser secret. Arguments and errors as for `rotated_secret`."""
-    superuser_secret = _secret(keys, "SuperuserSecretId", secret, _SUPERUSER_LABELS)
+    superuser_secret = _secret(keys, property_name, secret, _SUPERUSER_LABELS)
     owner = secret.get("OwningService", "")
     if owner not in _MANAGING_SERVICES:
         # Any user can set the tags of such a secret.

@@ -27,6 +27,8 @@ class Rotation:
     """What the policy for this secret alone depends on; None if the secret or its function could not be inspected."""
     policy_name: str = ""
     """The policy of a `Custom::RotationRolePolicy` on the role that covers the secret; empty if there is none."""
+    unknowns: tuple[str, ...] = ()
+    """What only a person can know about the rotation, as sentences."""
     last_rotated: datetime | None = None
     next_rotation: datetime | None = None
 

@@ -119,6 +119,8 @@ class Aws:
 
     deadline = math.inf
     """In seconds of `time.monotonic`. No call or further attempt begins after it. Set for each request."""
+    client_config = CLIENT_CONFIG
+    """botocore's configuration of the clients."""
     waits_for_new_roles = False
     """Whether `call_on_role` waits for a role that IAM does not find, because it may have been created just now."""
 
@@ -131,27 +133,27 @@ class Aws:
     @cached_property
     def cloudformation(self) -> CloudFormationClient:
         """The client of CloudFormation."""
-        return self._configure(self._session.client("cloudformation", config=CLIENT_CONFIG))
+        return self._configure(self._session.client("cloudformation", config=self.client_config))
 
     @cached_property
     def iam(self) -> IAMClient:
         """The client of IAM."""
-        return self._configure(self._session.client("iam", config=CLIENT_CONFIG))
+        return self._configure(self._session.client("iam", config=self.client_config))
 
     @cached_property
     def kms(self) -> KMSClient:
         """The client of KMS."""
-        return self._configure(self._session.client("kms", config=CLIENT_CONFIG))
+        return self._configure(self._session.client("kms", config=self.client_config))
 
     @cached_property
     def lambda_(self) -> LambdaClient:
         """The client of Lambda."""
-        return self._configure(self._session.client("lambda", config=CLIENT_CONFIG))
+        return self._configure(self._session.client("lambda", config=self.client_config))
 
     @cached_property
     def secretsmanager(self) -> SecretsManagerClient:
         """The client of Secrets Manager."""
-        client = self._configure(self._session.client("secretsmanager", config=CLIENT_CONFIG))
+        client = self._configure(self._session.client("secretsmanager", config=self.client_config))
         client.meta.events.register("after-call.secretsmanager.DescribeSecret", _keep_cross_account_primary)
         return client
 
@@ -231,7 +233,7 @@ class Aws:
                     or failures >= self._max_attempts
                     or time.monotonic() + pause >= self.deadline
                 ):
-                    raise _to_request_error(error, action, parameters, in_doubt) from error
+                    raise to_request_error(error, action, parameters, in_doubt) from error
             time.sleep(pause)
 
     def call_on_role(
@@ -322,6 +324,8 @@ def _next_token(page: Any) -> dict[str, str]:
         return {"Marker": page["Marker"]}
     if page.get("NextToken"):  # CloudFormation, Secrets Manager
         return {"NextToken": page["NextToken"]}
+    if page.get("NextMarker"):  # Lambda
+        return {"Marker": page["NextMarker"]}
     return {}
 
 
@@ -352,7 +356,7 @@ def _is_retryable(error: Exception, status: int) -> bool:
     return _is_throttled(error, status) or _code(error) in _RETRYABLE_CODES or status >= 500
 
 
-def _to_request_error(
+def to_request_error(
     error: Exception, action: str, parameters: Mapping[str, Any], in_doubt: bool
 ) -> AccessDeniedError | AwsApiError:
     """Return the `RequestError` for an error of botocore."""

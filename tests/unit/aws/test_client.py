@@ -141,7 +141,7 @@ def test_the_reason_of_a_denied_call_names_the_limits_that_apply_to_the_action(
     operation: str, limits_named: list[str]
 ) -> None:
     name_of_64 = "n" * 64
-    denied = aws_module._to_request_error(error("AccessDenied"), operation, {"Name": name_of_64}, in_doubt=False)
+    denied = aws_module.to_request_error(error("AccessDenied"), operation, {"Name": name_of_64}, in_doubt=False)
     assert isinstance(denied, AccessDeniedError)
     reason = str(denied)
     assert reason.startswith(f'AWS denies the provider {operation} on "{name_of_64}". Check SCPs')

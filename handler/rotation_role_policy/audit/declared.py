@@ -1,0 +1,88 @@
+"""What a person declared for a rotation: the superuser secret and the targets, as far as the role's policies show them.
+
+No API reports them. The policy that a `Custom::RotationRolePolicy` has put on the role has them all; other policies
+show them as grants on whole ARNs.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from rotation_role_policy import arn
+from rotation_role_policy.identity import is_possible_policy_name
+from rotation_role_policy.policy import Document, summarize
+from rotation_role_policy.policy_grammar import as_list, matches
+from rotation_role_policy.targets import ANY_TARGET, target_type
+
+_ROTATE_ACTIONS = {
+    "secretsmanager:DescribeSecret",
+    "secretsmanager:GetSecretValue",
+    "secretsmanager:PutSecretValue",
+    "secretsmanager:UpdateSecretVersionStage",
+}
+"""The actions of the first statement of every policy that the provider writes."""
+_RANDOM_SUFFIX = re.compile(r"-\?{6}$")
+
+
+class Declared(NamedTuple):
+    """What the policies of a role show about a rotation."""
+
+    superuser_arns: tuple[str, ...] = ()
+    """The candidates for the superuser secret. More than one leaves it unknown."""
+    target_arns: tuple[str, ...] = ()
+    describes_superuser: bool = False
+    """Whether the function may describe the superuser secret."""
+
+
+def own_policies(inline: Mapping[str, Document]) -> dict[str, Document]:
+    """Return those inline policies that a `Custom::RotationRolePolicy` has put on the role."""
+    return {name: document for name, document in inline.items() if _is_own(name, document)}
+
+
+def _is_own(name: str, document: Document) -> bool:
+    statements = as_list(document.get("Statement", []))
+    if not is_possible_policy_name(name, "") or not statements:
+        return False
+    return set(as_list(statements[0].get("Action", []))) == _ROTATE_ACTIONS and all(
+        arn.SECRET.fullmatch(secret) for secret in summarize(document).secret_arns
+    )
+
+
+def declared_by(documents: Iterable[Document], rotated_arns: Collection[str]) -> Declared:
+    """Return what the documents show about the superuser secret and the targets.
+
+    Args:
+        documents: the provider's policy alone, or all policies of the role.
+        rotated_arns: the secrets that the functions of the role rotate.
+    """
+    readable: dict[str, None] = {}
+    described: set[str] = set()
+    writable: set[str] = set()
+    targets: dict[str, None] = {}
+    for actions, resource in (grant for document in documents for grant in _grants(document)):
+        secret = _RANDOM_SUFFIX.sub("", resource)
+        if ":secretsmanager:" in resource and arn.SECRET.fullmatch(secret):
+            if _has(actions, "secretsmanager:PutSecretValue"):
+                writable.add(secret)
+            if _has(actions, "secretsmanager:DescribeSecret"):
+                described.add(secret)
+            if _has(actions, "secretsmanager:GetSecretValue"):
+                readable[secret] = None
+        elif ANY_TARGET.fullmatch(resource) and any(_has(actions, action) for action in target_type(resource).actions):
+            targets[resource] = None
+    # A pattern without the random characters is the same secret as its whole ARN.
+    rotated = {*rotated_arns, *(secret.rpartition("-")[0] for secret in rotated_arns)}
+    superusers = tuple(secret for secret in readable if secret not in writable and secret not in rotated)
+    return Declared(superusers, tuple(targets), any(secret in described for secret in superusers))
+
+
+def _grants(document: Document) -> Iterator[tuple[list[str], str]]:
+    """Yield the actions and each resource of the statements that allow."""
+    for statement in as_list(document.get("Statement", [])):
+        if statement.get("Effect") == "Allow":
+            for resource in as_list(statement.get("Resource", [])):
+                yield as_list(statement.get("Action", [])), resource
+
+
+def _has(patterns: list[Any], action: str) -> bool:
+    return any(matches(pattern, action, ignore_case=True) for pattern in patterns)

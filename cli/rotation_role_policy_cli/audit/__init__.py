@@ -1,0 +1,1 @@
+"""The command `audit`: its output as an HTML page and in the terminal."""

@@ -1,0 +1,195 @@
+"""The report of an audit as one HTML file, for reviewers without access to the account.
+
+The file requests nothing, and its Content Security Policy allows only its own style sheet and script. The template
+escapes every value, because names, messages and policies come from AWS and from users.
+"""
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib import resources
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, StrictUndefined, Template
+
+from rotation_role_policy import policy
+from rotation_role_policy.audit.findings import FINDING_TYPES, Finding, FindingType, Severity
+from rotation_role_policy.audit.report import Report, Rotation, to_json
+from rotation_role_policy.policy import Statement
+from rotation_role_policy.policy_grammar import as_list
+
+_MAX_OPEN = 10
+"""Sections of secrets with errors are open only if there are not more of them."""
+_BUFFERED_PARTS = 200
+"""Parts of the template's output that one write to the file takes."""
+_NO_SEVERITY = "none"
+"""The value of the filter for secrets without findings."""
+
+
+class _StatementRow(NamedTuple):
+    """A statement of the policy that one secret needs."""
+
+    sid: str
+    effect: str
+    actions: list[str]
+    resources: list[str]
+    conditions: list[str]
+    reason: str
+
+
+class _FoundType(NamedTuple):
+    """A type of findings with its numbers."""
+
+    type: FindingType
+    findings: int
+    secrets: int
+
+
+class _Section(NamedTuple):
+    """A secret with its findings."""
+
+    rotation: Rotation
+    findings: list[Finding]
+    numbers: list[tuple[Severity, int]]
+    """The severities of its findings, worst first."""
+    is_open: bool
+    statements: list[_StatementRow] | None
+    """None if they are not known."""
+
+
+def write(report: Report, path: Path) -> None:
+    """Write the report as an HTML file. An existing file is replaced.
+
+    Raises `OSError` if the file cannot be written.
+    """
+    stream = _template().stream(
+        report=report,
+        summary=to_json(report)["summary"],
+        without_findings=len(report.rotations) - len(report.worst),
+        not_inspected=sum(finding.type.code == "NotInspected" for finding in report.findings),
+        found_types=_found_types(report),
+        general=_without_secret(report),
+        sections=_sections(report),
+        severities=list(Severity),
+    )
+    stream.enable_buffering(_BUFFERED_PARTS)
+    # The JSON of a policy can contain half of a surrogate pair, which UTF-8 does not have.
+    stream.dump(str(path), encoding="utf-8", errors="replace")
+
+
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "csp_hash": _csp_hash,
+        "found": _found,
+        "scope": _scope,
+        "search_text": _search_text,
+        "utc": _utc,
+    }
+    # Not by a path: the package can be imported from an archive.
+    return environment.from_string(resources.files(__package__).joinpath("report.html.jinja").read_text("utf-8"))
+
+
+def _sections(report: Report) -> Iterator[_Section]:
+    """Yield the secrets, worst first. One at a time, because each has many statements."""
+    ranks = {severity: rank for rank, severity in enumerate(Severity)}
+    few_errors = sum(worst is Severity.ERROR for worst in report.worst.values()) <= _MAX_OPEN
+
+    def rank(rotation: Rotation) -> int:
+        worst = report.worst.get(rotation.secret_arn)
+        return len(ranks) if worst is None else ranks[worst]
+
+    for rotation in sorted(report.rotations, key=lambda each: (rank(each), each.secret_arn)):
+        findings = report.findings_of(rotation)
+        counts = Counter(finding.severity for finding in findings)
+        yield _Section(
+            rotation,
+            findings,
+            numbers=[(severity, counts[severity]) for severity in Severity if counts[severity]],
+            is_open=few_errors and counts[Severity.ERROR] > 0,
+            statements=_statements(rotation),
+        )
+
+
+def _found_types(report: Report) -> list[_FoundType]:
+    """Return the types of findings in the report, worst first."""
+    findings = Counter(finding.type for finding in report.findings)
+    secrets = Counter(
+        found for rotation in report.rotations for found in {each.type for each in report.findings_of(rotation)}
+    )
+    return [_FoundType(each, findings[each], secrets[each]) for each in FINDING_TYPES if findings[each]]
+
+
+def _without_secret(report: Report) -> list[Finding]:
+    """Return the findings that the section of no secret has, such as a region whose secrets could not be listed."""
+    in_sections = {id(finding) for rotation in report.rotations for finding in report.findings_of(rotation)}
+    return [finding for finding in report.findings if id(finding) not in in_sections]
+
+
+def _statements(rotation: Rotation) -> list[_StatementRow] | None:
+    if rotation.state is None:
+        return None
+    return [
+        _StatementRow(
+            statement["Sid"],
+            statement["Effect"],
+            as_list(statement["Action"]),
+            [_briefly(resource, rotation) for resource in as_list(statement["Resource"])],
+            _conditions(statement, rotation),
+            statement_type.reason.replace("`", ""),
+        )
+        for statement_type, statements in policy.statements_by_type(rotation.state, "Strict")
+        for statement in statements
+    ]
+
+
+def _conditions(statement: Statement, rotation: Rotation) -> list[str]:
+    return [
+        f"{key} is present"
+        if operator == "Null"
+        else f"{key} is {' or '.join(_briefly(each, rotation) for each in as_list(value))}"
+        for operator, keys in statement.get("Condition", {}).items()
+        for key, value in keys.items()
+    ]
+
+
+def _briefly(value: str, rotation: Rotation) -> str:
+    """Return the ARN of another resource, or a name for the secret of the section."""
+    return "this secret" if value == rotation.secret_arn else value
+
+
+# --- filters of the template ------------------------------------------------------------------------------------------
+
+
+def _csp_hash(text: str) -> str:
+    """Return the source expression by which a Content Security Policy allows an inline script or style sheet."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _found(findings: list[Finding]) -> str:
+    """Return the severities and codes for the filter of the page, such as ``error:ActionNotGranted note:NoPolicy``."""
+    return " ".join({f"{finding.severity.value}:{finding.type.code}": None for finding in findings}) or _NO_SEVERITY
+
+
+def _search_text(findings: list[Finding], rotation: Rotation | None = None) -> str:
+    """Return in lower case what the search field of the page searches."""
+    subject = [rotation.secret_name, rotation.secret_arn, rotation.function_arn, rotation.role_arn] if rotation else []
+    found = chain.from_iterable(
+        (each.type.code, each.resource, each.message, each.function_arn, each.role_arn) for each in findings
+    )
+    return " ".join(dict.fromkeys(filter(None, chain(subject, found)))).lower()
+
+
+def _scope(finding: Finding) -> str:
+    """Return whom else a finding of a secret concerns; empty for this secret alone."""
+    if finding.secret_arn:
+        return ""
+    return f"Concerns every secret of this {'function' if finding.function_arn else 'role'}."
+
+
+def _utc(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

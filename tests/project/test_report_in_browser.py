@@ -1,0 +1,157 @@
+"""The HTML report of an audit in Chromium: the filter, the links, and that no value is executed or requested."""
+
+import re
+import shutil
+import subprocess
+from html import unescape
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from rotation_role_policy.audit.report import Report
+from rotation_role_policy_cli.audit import html_page
+from tests.support.audit_report import DANGEROUS, dangerous_report, full_report, small_report
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
+]  # fmt: skip
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+
+class View(NamedTuple):
+    """What a reader sees."""
+
+    secrets: list[str]
+    """The names of the visible secrets."""
+    number: str
+    """The text above the secrets."""
+    title: str
+    general: bool
+    """Whether the findings without a secret are visible."""
+    console: list[str]
+    """Messages of the console. Chromium reports each violation of the Content Security Policy there."""
+
+
+def opened(path: Path, fragment: str = "") -> View:
+    """Open a page and return what is visible after its script has run."""
+    profile = path.parent / "profile"
+    shutil.rmtree(profile, ignore_errors=True)
+    process = subprocess.run(
+        [
+            str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "--virtual-time-budget=5000", "--dump-dom",
+            f"{path.as_uri()}{fragment}",
+        ],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    )  # fmt: skip
+    dom = process.stdout
+    secrets = re.findall(r'<details((?:[^>"]|"[^"]*")*)>\s*<summary><h3>(.*?)</h3>', dom)
+    general = re.findall(r'<section class="general"([^>]*)>', dom)
+    [number] = re.findall(r'<p id="count"[^>]*>([^<]*)', dom)
+    [title] = re.findall("<title>(.*?)</title>", dom)
+    return View(
+        [unescape(name) for attributes, name in secrets if not re.search(r'\shidden=""', attributes)],
+        number,
+        unescape(title),
+        any(not re.search(r'\shidden=""', attributes) for attributes in general),
+        [line for line in process.stderr.splitlines() if ":CONSOLE" in line],
+    )
+
+
+def written(report: Report, folder: Path) -> Path:
+    path = folder / "report.html"
+    html_page.write(report, path)
+    return path
+
+
+def with_script(path: Path, script: str) -> Path:
+    """Write a copy of the page that runs a script after its own, as a reader would click and type."""
+    html = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", path.read_text("utf-8"))
+    copy = path.with_name("copy.html")
+    copy.write_text(html.replace("</body>", f"<script>{script}</script></body>"), "utf-8")
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("fragment", "secrets"),
+    [
+        ("", ["prod/orders", "prod/members", "prod/users", "a/clean", "b/clean"]),
+        ("#severity=error", ["prod/orders"]),
+        ("#severity=warning", ["prod/members", "prod/users"]),
+        ("#severity=none", ["a/clean", "b/clean"]),
+        ("#code=KmsAllKeys", ["prod/members", "prod/users"]),
+        ("#severity=note&code=NoPolicy", ["prod/orders"]),
+        # The secret has an error and NoPolicy, but NoPolicy is no error.
+        ("#severity=error&code=NoPolicy", []),
+        ("#q=ORDERS", ["prod/orders"]),
+        ("#q=function:rotate-mysql", ["prod/members", "prod/users"]),
+        ("#q=kms:decrypt+on+*", ["prod/members", "prod/users"]),
+        ("#q=clean+b/", ["b/clean"]),
+        ("#q=arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/users-AbCdEf", ["prod/users"]),
+        ("#severity=warning&q=users", ["prod/users"]),
+        ("#q=no%20such%20secret", []),
+        ("#severity=fatal&code=Unknown", ["prod/orders", "prod/members", "prod/users", "a/clean", "b/clean"]),
+    ],
+)
+def test_the_fragment_of_the_address_selects_the_secrets(tmp_path: Path, fragment: str, secrets: list[str]) -> None:
+    view = opened(written(small_report(), tmp_path), fragment)
+    assert (view.secrets, view.number) == (secrets, f"{len(secrets)} of 5 secrets")
+    assert view.console == []
+
+
+@pytest.mark.parametrize(
+    ("fragment", "visible"), [("", True), ("#code=NotInspected", True), ("#severity=error", False)]
+)
+def test_findings_without_a_secret_are_filtered_too(tmp_path: Path, fragment: str, visible: bool) -> None:
+    assert opened(written(full_report(), tmp_path), fragment).general == visible
+
+
+@pytest.mark.parametrize(
+    ("action", "secrets", "fragment"),
+    [
+        ("document.querySelector('a[href=\"#code=KmsAllKeys\"]').click();", 2, "#code=KmsAllKeys"),
+        ("search.value = 'a b+c&d'; search.dispatchEvent(new Event('input'));", 0, "#q=a+b%2Bc%26d"),
+        ("severity.value = 'error'; severity.dispatchEvent(new Event('input'));", 0, "#severity=error&q=users"),
+        ("document.getElementById('clear').click();", 5, ""),
+    ],
+)
+def test_links_and_fields_filter_and_set_the_address(tmp_path: Path, action: str, secrets: int, fragment: str) -> None:
+    later = "setTimeout(() => { document.title = location.hash; }, 100);"
+    view = opened(with_script(written(small_report(), tmp_path), action + later), "#q=users")
+    assert (len(view.secrets), view.title, view.console) == (secrets, fragment, [])
+
+
+def test_a_printed_report_has_the_findings_of_closed_sections(tmp_path: Path) -> None:
+    script = """
+const open = () => secrets.filter(({ element }) => element.open).map(({ element }) => element.dataset.found);
+openAll(false);
+dispatchEvent(new Event("beforeprint"));
+const printed = open();
+dispatchEvent(new Event("afterprint"));
+document.title = `${printed.join()} then ${open().length}`;
+"""
+    view = opened(with_script(written(small_report(), tmp_path), script))
+    found = "error:ActionNotGranted note:NoPolicy,warning:KmsAllKeys,warning:KmsAllKeys"
+    assert (view.title, view.console) == (f"{found} then 0", [])
+
+
+def test_dangerous_values_are_text_and_are_neither_executed_nor_requested(tmp_path: Path) -> None:
+    view = opened(written(dangerous_report(), tmp_path))
+    assert (view.secrets, view.title) == ([DANGEROUS], "Audit of rotations in account 123456789012")
+    assert view.console == []
+
+
+def test_the_content_security_policy_blocks_what_escaping_would_miss(tmp_path: Path) -> None:
+    path = written(small_report(), tmp_path)
+    path.write_text(path.read_text("utf-8").replace("<main>", f"<main>{DANGEROUS}"), "utf-8")
+    view = opened(path)
+    assert view.title == "Audit of rotations in account 123456789012"
+    blocked = " ".join(view.console)
+    assert "inline script" in blocked
+    assert "https://example.com/x" in blocked

@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from random import Random
 from typing import Any, NamedTuple
@@ -120,10 +121,21 @@ class Bucket:
 
 # --- the account ------------------------------------------------------------------------------------------------------
 
-# What the policies of a role do. The audit finds a `LACKING` role and a `BROAD` one, and needs the simulator for a
-# `CONDITIONAL` one.
-STRICT, BROAD, CONDITIONAL, LACKING = "strict", "broad", "conditional", "lacking"
-SHARES = {STRICT: 0.6, BROAD: 0.25, CONDITIONAL: 0.1, LACKING: 0.05}
+
+class Kind(StrEnum):
+    """What the policies of a rotation function's role do."""
+
+    STRICT = "strict"
+    """The policy of a ``Custom::RotationRolePolicy``."""
+    BROAD = "broad"
+    """A policy for all secrets and keys, which the audit must find."""
+    CONDITIONAL = "conditional"
+    """A policy that only IAM's simulator can decide."""
+    LACKING = "lacking"
+    """A policy without an action that a rotation needs, which the audit must find."""
+
+
+SHARES = {Kind.STRICT: 0.6, Kind.BROAD: 0.25, Kind.CONDITIONAL: 0.1, Kind.LACKING: 0.05}
 WITHOUT_ROTATION = 0.03
 """The share of secrets without rotation."""
 SECRETS_PER_KEY = 50
@@ -175,7 +187,7 @@ class FakeFunction(NamedTuple):
     """A rotation function, and what the policies of its role do."""
 
     name: str
-    kind: str
+    kind: Kind
     in_vpc: bool
 
     @property
@@ -253,15 +265,15 @@ class Account:
             attached: tuple[str, ...] = (BASIC_POLICY_ARN,)
             boundary = ""
             match function.kind:
-                case "broad":
+                case Kind.BROAD:
                     attached = (VPC_POLICY_ARN,)
                     name = "rotation"
                     document = _document(_allow(["secretsmanager:*"]), _allow(["kms:Decrypt", "kms:GenerateDataKey"]))
-                case "conditional":
+                case Kind.CONDITIONAL:
                     boundary = self._limit(number, document)
                     # A condition is not part of what the provider writes, a boundary and another Deny are.
                     name = name if boundary else "rotation"
-                case "lacking":
+                case Kind.LACKING:
                     name = "rotation"
                     document["Statement"][0]["Action"].remove("secretsmanager:PutSecretValue")
             yield FakeRole(function.role, "lambda.amazonaws.com", {name: document}, attached, boundary)
@@ -302,22 +314,22 @@ class Account:
 
     def expectations(self) -> dict[str, Any]:
         """Return what an audit must find, as data for JSON. Roles are keyed by ARN."""
-        arns: dict[str, dict[str, list[str]]] = {kind: {} for kind in SHARES}
+        arns: dict[Kind, dict[str, list[str]]] = {kind: {} for kind in SHARES}
         for number, secrets in self.rotated.items():
             function = self.functions[number]
             arns[function.kind][role_arn(function.role)] = [secret.arn for secret in secrets]
         return {
             "rotations": sum(len(secrets) for secrets in self.rotated.values()),
             "functions": len(self.rotated),
-            "lacking": arns[LACKING],
-            "broad": arns[BROAD],
+            "lacking": arns[Kind.LACKING],
+            "broad": arns[Kind.BROAD],
         }
 
 
-def _kinds(functions: int, random: Random) -> list[str]:
+def _kinds(functions: int, random: Random) -> list[Kind]:
     """Return the kind of each function, in the proportions of `SHARES`."""
     kinds = [kind for kind, share in SHARES.items() for _ in range(round(share * functions))]
-    kinds = (kinds + [STRICT] * functions)[:functions]
+    kinds = (kinds + [Kind.STRICT] * functions)[:functions]
     random.shuffle(kinds)
     return kinds
 

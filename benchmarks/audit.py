@@ -297,7 +297,11 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.audit", description=__doc__.split("\n\n")[0])
     parser.add_argument(
-        "--secrets", type=int, nargs="+", default=[1000, 10_000], help="numbers of secrets (1000 10000), each once"
+        "--secrets",
+        type=int,
+        nargs="+",
+        default=[1000, 10_000],
+        help="numbers of secrets (1000 10000); of fewer than 1000, single pauses decide the time",
     )
     try:
         sys.exit(0 if run_all(sorted(set(parser.parse_args().secrets))) else 1)

@@ -10,7 +10,8 @@ Each implementation runs in fresh processes (`measured`) against the same fake A
 take turns, because on a busy machine only measurements from the same time can be compared. After each process, the
 benchmark verifies that the implementation did its job.
 
-``make load`` creates many resources at the same time (`load`).
+``make load`` creates many resources at the same time (`load`). ``make audit-load`` audits accounts with many rotations
+(`audit`), whose calls have the rates of a real account (`audit_account`).
 
 Nothing in this package is deployed, and no test depends on a measured value.
 """

@@ -15,8 +15,10 @@ class ExitStatus(IntEnum):
     """The exit status of the command when it finishes."""
 
     UNCHANGED = 0
+    NO_FINDINGS = 0
     ERROR = 1
     WOULD_CHANGE = 2
+    FINDINGS = 2
 
 
 def run(command: Callable[[], int], *, is_debug: bool) -> int:
@@ -50,7 +52,7 @@ def run(command: Callable[[], int], *, is_debug: bool) -> int:
             raise
         return _fail(
             f"Internal error: {type(error).__name__}: {error}. To see the traceback, run"
-            " `rotation-role-policy --debug preview ...`."
+            " `rotation-role-policy --debug ...`."
         )
 
 

@@ -59,8 +59,8 @@ def schema_command() -> int:
     return 0
 
 
-def _lines(*actions: str) -> str:
-    return ("\n" + 15 * " ").join(actions)
+def _lines(*actions: str, indent: int = 15) -> str:
+    return ("\n" + indent * " ").join(actions)
 
 
 _EPILOG = f"""\
@@ -77,6 +77,18 @@ Permissions. Preview uses your own credentials and makes only read calls:
   for --stack  {_lines(*permissions.FOR_STACK)}
   for references to exports, SSM parameters and databases
                {_lines(*permissions.FOR_REFERENCES)}
+"""
+
+_AUDIT_EPILOG = f"""\
+\b
+Exit status:
+  {ExitStatus.NO_FINDINGS}  no finding at or above --fail-on
+  {ExitStatus.ERROR}  an error, or the audit is incomplete
+  {ExitStatus.FINDINGS}  findings at or above --fail-on
+
+\b
+Permissions. The audit uses your own credentials and makes only read calls:
+  {_lines(*permissions.FOR_AUDIT, indent=2)}
 """
 
 _property_option = partial(click.option, cls=SectionOption, section=PROPERTIES_SECTION)
@@ -160,3 +172,74 @@ def preview_command(
     for error in [*result.errors, *(result.refusals if as_json else [])]:
         show_error(error)
     return result.status
+
+
+@cli.command("audit", short_help="Find rotations that will fail, and roles that can do too much.", epilog=_AUDIT_EPILOG)
+@click.option("--profile", metavar="NAME", help="Use this profile of your AWS credentials, as in the AWS CLI.")
+@click.option("--region", "regions", metavar="NAME", multiple=True, help="Audit this region. Can be repeated.")
+@click.option(
+    "--secret-id",
+    "secret_ids",
+    metavar="ID",
+    multiple=True,
+    help="Report only on this secret: its name, its ARN or a partial ARN. Can be repeated.",
+)
+@click.option(
+    "--tag",
+    "tags",
+    metavar="KEY=VALUE",
+    type=NameAndValue(),
+    multiple=True,
+    help="Report only on secrets with this tag. With several tags, a secret needs all of them.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (audit.schema.json).")
+@click.option(
+    "--html", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Also write the report as a page."
+)
+@click.option(
+    "--adopt",
+    "adopt_file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write a template with a Custom::RotationRolePolicy for each function that has none.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "note"]),
+    default="error",
+    show_default=True,
+    help="The least severity for exit status 2.",
+)
+def audit_command(
+    *,
+    profile: str | None,
+    regions: tuple[str, ...],
+    secret_ids: tuple[str, ...],
+    tags: tuple[tuple[str, str], ...],
+    as_json: bool,
+    html: Path | None,
+    adopt_file: Path | None,
+    fail_on: str,
+) -> int:
+    """Audit the rotations of an account: which of them will fail, and which roles can do too much.
+
+    The audit needs no deployment. It looks at every secret with a rotation function in the region, at the function, its
+    role, and the keys. It never reads the value of a secret.
+
+    \b
+      rotation-role-policy audit --region eu-central-1 --region us-east-1 --html audit.html
+    """
+    # Importing these takes time: see the top.
+    from rotation_role_policy.audit.findings import Severity
+    from rotation_role_policy.audit.inventory import Selection
+    from rotation_role_policy_cli.audit import command
+
+    return command.run(
+        profile,
+        regions,
+        Selection(secret_ids, tags),
+        as_json=as_json,
+        html=html,
+        adopt_file=adopt_file,
+        fail_on=Severity(fail_on),
+    )

@@ -1,4 +1,4 @@
-"""The permissions that `preview` takes. All its calls only read."""
+"""The permissions that the commands take. All their calls only read."""
 
 REQUIRED = (
     "secretsmanager:DescribeSecret",
@@ -25,3 +25,25 @@ FOR_REFERENCES = (
     "rds:DescribeDBClusters",
 )
 """For templates that refer to exports, SSM parameters or RDS databases."""
+
+FOR_AUDIT = (
+    "secretsmanager:ListSecrets",
+    "secretsmanager:ListSecretVersionIds",
+    "secretsmanager:DescribeSecret",
+    "secretsmanager:GetResourcePolicy",
+    "kms:DescribeKey",
+    "kms:GetKeyPolicy",
+    "lambda:ListFunctions",
+    "lambda:GetFunctionConfiguration",
+    "lambda:GetPolicy",
+    "iam:GetAccountAuthorizationDetails",
+    "iam:GetRole",
+    "iam:ListRolePolicies",
+    "iam:GetRolePolicy",
+    "iam:ListAttachedRolePolicies",
+    "iam:GetPolicy",
+    "iam:GetPolicyVersion",
+    "iam:SimulatePrincipalPolicy",
+    "sts:GetCallerIdentity",
+)
+"""For `audit` (docs/audit.md)."""

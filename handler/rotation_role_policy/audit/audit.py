@@ -83,21 +83,15 @@ class _Audit:
 
     def _look_up(self) -> None:
         for inventory in self._inventories:
-            try:
-                inventories.take(inventory, self._selection)
-            except RequestError as error:
-                if is_expired(error):
-                    self._workers.stop(f"The credentials have expired ({describe(error)}).")
-                    return
-                self._findings.append(not_inspected(f"The region {inventory.region}", error))
+            self._list(inventory)
         self._workers.wait("secrets and functions")
         for inventory in self._inventories:
             for function_id, details in inventory.functions.values.items():
                 self._functions.setdefault(details.function.role.arn, {})[function_id] = inventory
-        names = {arn.role_name(role_arn) for role_arn in self._functions}
         if self._workers.stopped.is_set():
             return
         # IAM is the same in all regions.
+        names = {arn.role_name(role_arn) for role_arn in self._functions}
         self._roles = read_roles(self._inventories[0].aws, self._workers, names)
         for role_arn, functions in self._functions.items():
             if role := self._roles.policies.get(arn.role_name(role_arn)):
@@ -109,32 +103,49 @@ class _Audit:
         pairs = [(unit, self._roles.policies[name]) for name, units in self._units.items() for unit in units]
         self._problems = find_problems(self._workers, pairs)
 
+    def _list(self, inventory: Inventory) -> None:
+        try:
+            inventories.take(inventory, self._selection)
+        except RequestError as error:
+            if is_expired(error):
+                self._workers.stop(f"The credentials have expired ({describe(error)}).")
+            else:
+                self._findings.append(not_inspected(f"The region {inventory.region}", error))
+
     def _all_units(self) -> Iterator[Unit]:
         return (unit for units in self._units.values() for unit in units)
 
     # --- judge ---
 
     def _judge(self) -> None:
-        findings = self._findings
         for inventory in self._inventories:
-            for secret_arn in inventory.selected:
-                findings += judge_secret(inventory, inventory.secrets[secret_arn], self._now)
-            for function_id in {inventory.secrets[secret_arn].function_id for secret_arn in inventory.selected}:
-                findings += judge_function(inventory, function_id)
-            if error := inventory.functions_of_roles.errors.get(inventory.region):
-                findings.append(not_inspected(f"Which functions share a role in {inventory.region}", error))
-        if self._roles:
-            for role_arn, functions in self._functions.items():
-                findings += judge_role(role_arn, self._roles, functions)
-        for name, units in self._units.items():
-            if self._roles and not self._workers.stopped.is_set():
-                findings += judge_policies(self._roles.policies[name], units, self._other_secrets(units))
+            self._judge_secrets_and_functions(inventory)
+        self._judge_roles()
         for unit in self._all_units():
-            findings += judge_superuser(unit)
-        findings += [judge_access(problem) for problem in self._problems]
+            self._findings += judge_superuser(unit)
+        self._findings += map(judge_access, self._problems)
         if not self._selection.is_everything:
             selected = {secret_arn for inventory in self._inventories for secret_arn in inventory.selected}
-            findings[:] = [each for each in findings if not each.secret_arn or each.secret_arn in selected]
+            self._findings = [each for each in self._findings if not each.secret_arn or each.secret_arn in selected]
+
+    def _judge_secrets_and_functions(self, inventory: Inventory) -> None:
+        secrets = [inventory.secrets[secret_arn] for secret_arn in inventory.selected]
+        for secret in secrets:
+            self._findings += judge_secret(inventory, secret, self._now)
+        for function_id in dict.fromkeys(secret.function_id for secret in secrets):
+            self._findings += judge_function(inventory, function_id)
+        if error := inventory.functions_of_roles.errors.get(inventory.region):
+            self._findings.append(not_inspected(f"Which functions share a role in {inventory.region}", error))
+
+    def _judge_roles(self) -> None:
+        if self._roles is None:
+            return
+        for role_arn, functions in self._functions.items():
+            self._findings += judge_role(role_arn, self._roles, functions)
+        # What is too much follows from all that is needed.
+        if not self._workers.stopped.is_set():
+            for name, units in self._units.items():
+                self._findings += judge_policies(self._roles.policies[name], units, self._other_secrets(units))
 
     def _other_secrets(self, units: list[Unit]) -> Iterator[ListedSecret]:
         """Yield the secrets of other functions with the same role, which a narrow selection leaves out."""

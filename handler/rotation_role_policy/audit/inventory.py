@@ -51,7 +51,9 @@ class Selection(NamedTuple):
     def includes(self, secret: ListedSecret) -> bool:
         """Return whether the secret is selected."""
         tags = {(tag["Key"], tag.get("Value", "")) for tag in secret.description.get("Tags", ())}
-        return tags >= set(self.tags) and (not self.secret_ids or not secret.ids.isdisjoint(self.secret_ids))
+        return tags >= set(self.tags) and (
+            not self.secret_ids or not secret_ids(secret.name, secret.arn).isdisjoint(self.secret_ids)
+        )
 
 
 class ListedSecret(NamedTuple):
@@ -70,10 +72,10 @@ class ListedSecret(NamedTuple):
     next_rotation: datetime | None
     created: datetime | None
 
-    @property
-    def ids(self) -> frozenset[str]:
-        """The name, the full ARN, and the partial ARN without the random characters."""
-        return frozenset({self.name, self.arn, self.arn.rpartition("-")[0]})
+
+def secret_ids(name: str, secret_arn: str) -> frozenset[str]:
+    """Return the IDs of a secret: its name, its full ARN, and its partial ARN without the random characters."""
+    return frozenset({name, secret_arn, secret_arn.rpartition("-")[0]})
 
 
 class FunctionDetails(NamedTuple):

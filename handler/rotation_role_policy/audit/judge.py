@@ -128,8 +128,8 @@ def _judge_schedule(secret: ListedSecret, now: datetime) -> Iterator[Finding]:
             ROTATION_OVERDUE,
             secret.arn,
             f"The rotation of {secret.arn} was due on {due:%Y-%m-%d}. It was last rotated: {last_rotated}.",
-            "Read the log of the rotation function for the error of the last attempt. Correct the other findings of this"
-            f" secret, then rotate it (aws secretsmanager rotate-secret --secret-id {secret.arn}).",
+            "Read the log of the rotation function for the error of the last attempt. Correct the other findings of"
+            f" this secret, then rotate it (aws secretsmanager rotate-secret --secret-id {secret.arn}).",
             secret.arn,
             secret.function_id,
         )

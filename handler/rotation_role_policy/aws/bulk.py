@@ -33,8 +33,8 @@ class BulkAws(Aws):
         retries={"mode": "adaptive", "total_max_attempts": 12},
     )
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self.stopped = Event()
         """If it is set, further attempts fail with `StoppedError`."""
         self._operation_clients: dict[str, Any] = {}

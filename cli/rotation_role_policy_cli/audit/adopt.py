@@ -1,0 +1,138 @@
+"""The template that adopts rotations: a `Custom::RotationRolePolicy` for each function that has none."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rotation_role_policy import arn
+from rotation_role_policy.audit.report import Report, Rotation
+from rotation_role_policy_cli.schema import TYPE
+
+SECRETS_PER_RESOURCE = 20
+"""CloudFormation accepts responses of 4,096 bytes, which contain the ARNs of all secrets and keys."""
+_RESOURCES_PER_TEMPLATE = 500
+"""https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
+
+
+def write(report: Report, path: Path) -> list[Path]:
+    """Write a template for each region with rotations to adopt, and return the files. Raises `OSError`.
+
+    With one such region, the file is `path`. Otherwise the region is added to its name: ``adopt.eu-west-1.yaml``.
+    """
+    by_region = _by_region(report)
+    files = {
+        region: path if len(by_region) <= 1 else path.with_suffix(f".{region}{path.suffix}") for region in by_region
+    }
+    for region, rotations in by_region.items():
+        files[region].write_text(template(report, region, rotations), encoding="utf-8")
+    return list(files.values())
+
+
+def template(report: Report, region: str, rotations: Sequence[Rotation]) -> str:
+    """Return the template for the rotations of a region, as YAML with comments."""
+    return "\n".join(_lines(report, region, rotations)) + "\n"
+
+
+def _by_region(report: Report) -> dict[str, list[Rotation]]:
+    """Return the rotations that no policy covers, by region."""
+    regions: dict[str, list[Rotation]] = {}
+    for rotation in report.rotations:
+        if rotation.state and not rotation.policy_name:
+            regions.setdefault(arn.parse(rotation.secret_arn).region, []).append(rotation)
+    return regions
+
+
+def _lines(report: Report, region: str, rotations: Sequence[Rotation]) -> Iterator[str]:
+    by_function = sorted(rotations, key=lambda rotation: (rotation.function_arn, rotation.secret_arn))
+    resources = [
+        (function_arn, part)
+        for function_arn, of_function in groupby(by_function, lambda rotation: rotation.function_arn)
+        for part in _parts(list(of_function))
+    ]
+    yield f"# Adopts the rotations of account {report.account} in {region} that have no {TYPE}."
+    yield f"# Written by `rotation-role-policy audit` on {report.time:%Y-%m-%d}. Read the comments, then deploy it."
+    yield "# After the deployment, remove the grants that the next audit reports as too much."
+    if len(resources) > _RESOURCES_PER_TEMPLATE:
+        yield f"# CloudFormation accepts {_RESOURCES_PER_TEMPLATE} resources in a template. Split this one."
+    yield 'AWSTemplateFormatVersion: "2010-09-09"'
+    yield ""
+    yield "Resources:"
+    logical_ids: set[str] = set()
+    for function_arn, part in resources:
+        yield from _resource(_logical_id(function_arn, part, logical_ids), function_arn, part)
+
+
+def _parts(rotations: list[Rotation]) -> Iterator[list[Rotation]]:
+    for start in range(0, len(rotations), SECRETS_PER_RESOURCE):
+        yield rotations[start : start + SECRETS_PER_RESOURCE]
+
+
+def _logical_id(function_arn: str, rotations: Sequence[Rotation], used: set[str]) -> str:
+    """Return a logical ID that depends only on the function and its first secret, so that it is stable."""
+    name = arn.parse(arn.split_qualifier(function_arn)[0]).resource.removeprefix("function:")
+    words = "".join(word[:1].upper() + word[1:] for word in re.split(r"[^A-Za-z0-9]+", name))
+    logical_id = f"{words[:100]}RotationPolicy"
+    if logical_id in used:
+        logical_id += sha256(f"{function_arn} {rotations[0].secret_arn}".encode()).hexdigest()[:8]
+    used.add(logical_id)
+    return logical_id
+
+
+def _resource(logical_id: str, function_arn: str, rotations: Sequence[Rotation]) -> Iterator[str]:
+    state = rotations[0].state
+    yield f"  {logical_id}:"
+    yield f"    Type: {TYPE}"
+    yield "    Properties:"
+    yield "      ServiceToken: !ImportValue rotation-role-policy-ServiceToken"
+    if len(rotations) == 1:
+        yield f"      SecretId: {_text(rotations[0].secret_arn)}"
+    else:
+        yield "      SecretIds:"
+        yield from (f"        - {_text(rotation.secret_arn)}" for rotation in rotations)
+    yield f"      RotationLambdaARN: {_text(function_arn)}"
+    for unknown in dict.fromkeys(unknown for rotation in rotations for unknown in rotation.unknowns):
+        yield from _comment(unknown)
+    superuser = state.superuser_secret if state else None
+    if superuser:
+        yield f"      SuperuserSecretId: {_text(superuser.arn)}"
+    else:
+        yield from _comment("If the function reads the secret of a superuser or an administrator, name it here.")
+        yield "      # SuperuserSecretId: ..."
+    databases = superuser.database_arns if superuser else ()
+    targets = [target for target in (state.target_arns if state else ()) if target not in databases]
+    if targets:
+        yield from _comment(
+            "The role may call the APIs of these targets. Remove those that the function does not call."
+        )
+        yield "      TargetArns:"
+        yield from (f"        - {_text(target)}" for target in targets)
+    else:
+        yield from _comment(
+            "If the function calls the API of a database, a user or a directory, name its ARN here"
+            " (docs/rotation-functions.md)."
+        )
+        yield "      # TargetArns: [...]"
+    yield ""
+
+
+def _comment(text: str) -> Iterable[str]:
+    return (f"      # {line}" for line in _wrapped(text))
+
+
+def _wrapped(text: str) -> Iterator[str]:
+    line = ""
+    for word in text.split():
+        if line and len(line) + len(word) > 100:
+            yield line
+            line = ""
+        line = f"{line} {word}".strip()
+    yield line
+
+
+def _text(value: Any) -> str:
+    # A JSON string is a YAML string.
+    return json.dumps(value)

@@ -16,7 +16,7 @@ from ministack.app import app as app  # for hypercorn
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.core.responses import error_response_json, get_region, json_response
 from ministack.core.router import extract_access_key_id
-from ministack.services import kms, lambda_svc, secretsmanager
+from ministack.services import iam, kms, lambda_svc, secretsmanager
 from ministack.services.cloudformation import provisioners
 
 Function = Callable[..., Any]
@@ -69,6 +69,21 @@ def extract_resource_arn(original: Function, *request: Any) -> Any:
     return next((value for value in values if value.startswith("arn:")), None) or original(*request)
 
 
+# --- IAM: the bulk read has the permissions boundaries ---
+@replaces(iam._IAM_HANDLERS, name="GetAccountAuthorizationDetails")
+def _get_account_authorization_details(original: Function, parameters: Any) -> Any:
+    status, headers, body = original(parameters)
+    for role in iam._roles.values():
+        if role.get("PermissionsBoundary"):
+            boundary = (
+                "<PermissionsBoundary><PermissionsBoundaryType>Policy</PermissionsBoundaryType>"
+                f"<PermissionsBoundaryArn>{role['PermissionsBoundary']}</PermissionsBoundaryArn></PermissionsBoundary>"
+            )
+            name = f"<RoleName>{role['RoleName']}</RoleName>".encode()
+            body = body.replace(name, name + boundary.encode())
+    return status, headers, body
+
+
 # --- Secrets Manager calls KMS with the permissions of its caller ---
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
 # A version that was stored before the secret got another key has the key that encrypts it as KmsKeyId.
@@ -101,6 +116,21 @@ def _describe_secret(original: Function, data: Any) -> Any:
     described = json.loads(body)
     tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", ())}
     return json_response(described | {"OwningService": tags.get("aws:secretsmanager:owningService")}, status)
+
+
+@replaces(secretsmanager)
+def _list_secrets(original: Function, data: Any) -> Any:
+    """List what DescribeSecret returns. A tag has the date of the next rotation, because there is no schedule here."""
+    status, _, body = original(data)
+    listed = json.loads(body)
+    for entry in listed.get("SecretList", ()):
+        secret = json.loads(secretsmanager._describe_secret({"SecretId": entry["ARN"]})[2])
+        names = ("KmsKeyId", "RotationLambdaARN", "RotationRules", "LastRotatedDate", "OwningService")
+        entry |= {name: secret[name] for name in names if secret.get(name)}
+        for tag in entry["Tags"]:
+            if tag["Key"] == "emulator:NextRotationDate":
+                entry["NextRotationDate"] = float(tag["Value"])
+    return json_response(listed, status)
 
 
 @replaces(secretsmanager)
@@ -155,7 +185,10 @@ _log = logging.getLogger("rotation")  # emulator/rotation.py reads the outcome i
 def _rotate_secret(_: Function, data: Any) -> Any:
     _, secret = secretsmanager._resolve(data["SecretId"])
     secret.update(RotationEnabled=True, RotationLambdaARN=data.get("RotationLambdaARN") or secret["RotationLambdaARN"])
+    secret["RotationRules"] = data.get("RotationRules") or secret.get("RotationRules")
     token, version = secretsmanager._find_stage_version(secret, "AWSPENDING")
+    if data.get("RotateImmediately") is False:
+        return json_response({"ARN": secret["ARN"], "Name": secret["Name"]})
     if not token or "AWSCURRENT" in version["Stages"]:
         secretsmanager._remove_stage_everywhere(secret, "AWSPENDING")
         token, empty = data["ClientRequestToken"], {"SecretString": None, "SecretBinary": None}

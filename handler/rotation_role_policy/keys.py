@@ -56,6 +56,8 @@ class Keys:
         self._locks: dict[str, Lock] = {}
         self.unreadable_previous: dict[str, str] = {}
         """The ID of the key that cannot decrypt AWSPREVIOUS, keyed by the ARN of the secret."""
+        self.not_described: dict[str, AccessDeniedError] = {}
+        """Why a key is taken for usable without DescribeKey, keyed by its ARN."""
 
     def customer_managed_key_arn(self, property_name: str, secret: Description) -> str | None:
         """Return the full ARN of a secret's customer managed key; None if the secret uses the AWS managed key.
@@ -174,6 +176,7 @@ class Keys:
             # As for a key of another account, whose key policy need not allow DescribeKey. The ARN is all that is
             # needed.
             logger.warning("key not inspected: kms:DescribeKey is denied", extra={"key": key_id, "aws": error.message})
+            self.not_described[key_id] = error
             return _Key(key_id)
         except AwsApiError as error:
             if error.code == "NotFoundException":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rotation_role_policy import arn
+from rotation_role_policy.audit.findings import ACTION_BLOCKED, FUNCTION_MISSING, KEY_UNUSABLE
 from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy_cli.schema import TYPE
 
@@ -27,26 +28,38 @@ def write(report: Report, path: Path) -> list[Path]:
     files = {
         region: path if len(by_region) <= 1 else path.with_suffix(f".{region}{path.suffix}") for region in by_region
     }
-    for region, rotations in by_region.items():
-        files[region].write_text(template(report, region, rotations), encoding="utf-8")
+    for region in by_region:
+        files[region].write_text(template(report, region), encoding="utf-8")
     return list(files.values())
 
 
-def template(report: Report, region: str, rotations: Sequence[Rotation]) -> str:
+def template(report: Report, region: str) -> str:
     """Return the template for the rotations of a region, as YAML with comments."""
-    return "\n".join(_lines(report, region, rotations)) + "\n"
+    return "\n".join(_lines(report, region)) + "\n"
 
 
 def _by_region(report: Report) -> dict[str, list[Rotation]]:
-    """Return the rotations that no policy covers, by region."""
+    """Return the rotations that the provider can adopt, by region."""
     regions: dict[str, list[Rotation]] = {}
     for rotation in report.rotations:
-        if rotation.state and not rotation.policy_name:
+        if not rotation.policy_name and not _obstacles(report, rotation):
             regions.setdefault(arn.parse(rotation.secret_arn).region, []).append(rotation)
     return regions
 
 
-def _lines(report: Report, region: str, rotations: Sequence[Rotation]) -> Iterator[str]:
+def _obstacles(report: Report, rotation: Rotation) -> list[str]:
+    """Return why the provider would refuse a resource for the rotation, which would roll back the whole stack."""
+    found = report.findings_of(rotation)
+    obstacles = [
+        finding.message for finding in found if finding.type in (ACTION_BLOCKED, KEY_UNUSABLE, FUNCTION_MISSING)
+    ]
+    if not obstacles and rotation.state is None:
+        obstacles = [finding.message for finding in found] or ["It was not inspected."]
+    return obstacles
+
+
+def _lines(report: Report, region: str) -> Iterator[str]:
+    rotations = _by_region(report)[region]
     by_function = sorted(rotations, key=lambda rotation: (rotation.function_arn, rotation.secret_arn))
     resources = [
         (function_arn, part)
@@ -64,6 +77,23 @@ def _lines(report: Report, region: str, rotations: Sequence[Rotation]) -> Iterat
     logical_ids: set[str] = set()
     for function_arn, part in resources:
         yield from _resource(_logical_id(function_arn, part, logical_ids), function_arn, part)
+    yield from _left_out(report, region)
+
+
+def _left_out(report: Report, region: str) -> Iterator[str]:
+    """Yield comments on the rotations that the provider would refuse."""
+    in_region = (each for each in report.rotations if arn.parse(each.secret_arn).region == region)
+    left_out = {
+        rotation: obstacles
+        for rotation in in_region
+        if not rotation.policy_name and (obstacles := _obstacles(report, rotation))
+    }
+    if left_out:
+        yield "# Left out, because the provider would refuse them. Correct the errors, then run the audit again:"
+    for rotation, obstacles in left_out.items():
+        yield f"# - {rotation.secret_arn}"
+        for obstacle in obstacles:
+            yield from (f"#   {line}" for line in _wrapped(obstacle))
 
 
 def _parts(rotations: list[Rotation]) -> Iterator[list[Rotation]]:

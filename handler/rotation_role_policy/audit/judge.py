@@ -95,6 +95,10 @@ def _judge_keys(inventory: Inventory, secret: ListedSecret) -> Iterator[Finding]
         yield not_inspected(secret.arn, error, secret_arn=secret.arn, function_arn=secret.function_id)
     elif error:
         yield _key_unusable(secret.arn, error, secret.arn, secret.function_id)
+    state = inventory.states.values.get(secret.arn)
+    for key_arn in (state.key_arn, *state.earlier_key_arns) if state else ():
+        if key_arn and (denied := inventory.keys.not_described.get(key_arn)):
+            yield _key_not_described(secret, key_arn, denied)
     if key := inventory.keys.unreadable_previous.get(secret.arn):
         yield Finding(
             PREVIOUS_VERSION_UNREADABLE,
@@ -105,6 +109,21 @@ def _judge_keys(inventory: Inventory, secret: ListedSecret) -> Iterator[Finding]
             secret.arn,
             secret.function_id,
         )
+
+
+def _key_not_described(secret: ListedSecret, key_arn: str, error: AccessDeniedError) -> Finding:
+    if arn.parse(key_arn).account == arn.parse(secret.arn).account:
+        return not_inspected(key_arn, error, secret_arn=secret.arn, function_arn=secret.function_id)
+    # The policy of a key of another account need not allow anybody here to describe it.
+    return Finding(
+        ACCESS_UNDECIDED,
+        key_arn,
+        f"The KMS key {key_arn} of {secret.arn} belongs to another account, which does not let you describe it. Whether"
+        " it is enabled is not known.",
+        "Ask the owner of the key.",
+        secret.arn,
+        secret.function_id,
+    )
 
 
 def _key_unusable(resource: str, error: RequestError, secret_arn: str, function_arn: str) -> Finding:

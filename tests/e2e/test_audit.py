@@ -1,0 +1,201 @@
+"""The audit of an account with broken rotations, as a user with exactly the documented permissions."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from emulator.server import ACCOUNT_ID
+from emulator.stack import Stack
+from rotation_role_policy.audit.declared import own_policies
+from rotation_role_policy_cli import permissions
+from rotation_role_policy_cli.audit import schema
+from tests import ROOT
+from tests.e2e.account import EmulatedAccount, deployed_account
+from tests.e2e.broken_account import BrokenAccount, build
+
+NOT_MENDED = {
+    "ActionBlocked",
+    "FunctionMissing",
+    "InvokeNotAllowed",
+    "InvokeWithoutSource",
+    "KeyUnusable",
+    "RoleNotAssumable",
+    "RotationOverdue",
+    "SharedRole",
+}
+"""What a policy on the role cannot correct."""
+
+
+@dataclass
+class Auditor:
+    """A user who audits."""
+
+    account: EmulatedAccount
+    user: str
+
+    def allow(self, actions: tuple[str, ...]) -> None:
+        """Give the user exactly these permissions."""
+        document = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}],
+        }
+        self.account.client("iam").put_user_policy(
+            UserName=self.user, PolicyName="audit", PolicyDocument=json.dumps(document)
+        )
+
+    def credentials(self) -> dict[str, str]:
+        """Return environment variables with a new access key."""
+        key = self.account.client("iam").create_access_key(UserName=self.user)["AccessKey"]
+        return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+
+@dataclass
+class Audited:
+    """An account, its broken rotations, and how to audit them."""
+
+    account: EmulatedAccount
+    broken: BrokenAccount
+    auditor: Auditor
+    environment: dict[str, str]
+
+    def audit(self, *options: str) -> tuple[int, str]:
+        """Run the command as the auditor, and return its exit status and its output."""
+        command = [sys.executable, "-m", "rotation_role_policy_cli", "audit", *options]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
+        assert "Internal error" not in done.stderr, done.stderr
+        return done.returncode, done.stdout
+
+    def report(self, *options: str) -> Any:
+        """Return the report of an audit, which follows the published schema."""
+        _, output = self.audit("--json", *options)
+        report = json.loads(output)
+        jsonschema.validate(report, schema.schema())
+        return report
+
+    def found(self, report: Any) -> dict[str, set[str]]:
+        """Return the codes of the errors and warnings, by the name of the secret."""
+        found = {}
+        for name in self.broken.expected:
+            secret = self.account.client("secretsmanager").describe_secret(SecretId=name)
+            role = "shared" if name.startswith("shared-") else name
+            subjects = {secret["ARN"], secret["RotationLambdaARN"], f"arn:aws:iam::{ACCOUNT_ID}:role/{role}"}
+            found[name] = {
+                finding["code"]
+                for finding in report["findings"]
+                if finding["severity"] != "note"
+                and (finding["secretArn"] or finding["functionArn"] or finding["roleArn"]) in subjects
+            }
+        return found
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
+    with deployed_account(tmp_path_factory.mktemp("audit")) as account:
+        broken = build(account.emulator)
+        account.client("iam").create_user(UserName="auditor")
+        auditor = Auditor(account, "auditor")
+        auditor.allow(permissions.FOR_AUDIT)
+        environment = account.emulator.environment | auditor.credentials()
+        environment["PYTHONPATH"] = f"{ROOT / 'handler'}:{ROOT / 'cli'}"
+        yield Audited(account, broken, auditor, environment)
+
+
+def test_every_problem_is_found_and_no_sound_rotation_is_accused(audited: Audited) -> None:
+    report = audited.report()
+    assert report["complete"]
+    assert audited.found(report) == audited.broken.expected
+    # Nothing else is accused either, such as the provider's own role.
+    without_notes = [finding for finding in report["findings"] if finding["severity"] != "note"]
+    assert len(without_notes) == report["summary"]["errors"] + report["summary"]["warnings"]
+    assert sum(map(len, audited.broken.expected.values())) - 1 == len(without_notes)  # one is about the shared role
+
+
+def test_the_exit_status_follows_from_the_severity(audited: Audited) -> None:
+    assert audited.audit()[0] == 2
+    assert audited.audit("--secret-id", "sound-guide")[0] == 0
+    assert audited.audit("--secret-id", "sound-guide", "--fail-on", "note")[0] == 2
+    assert audited.audit("--secret-id", "sound-strict", "--fail-on", "note")[0] == 0
+    assert audited.audit("--secret-id", "no-such-secret")[0] == 1
+
+
+def test_the_audit_reads_no_value_and_changes_nothing() -> None:
+    verbs = {action.partition(":")[2] for action in permissions.FOR_AUDIT}
+    assert all(verb.startswith(("Describe", "Get", "List", "Simulate")) for verb in verbs)
+    assert "GetSecretValue" not in verbs
+
+
+@pytest.mark.parametrize(
+    ("action", "names"),
+    [
+        ("kms:DescribeKey", {"sound-key", "lacks-data-key", "re-keyed", "earlier-key", "no-context", "all-keys"}),
+        ("secretsmanager:ListSecretVersionIds", {"sound-guide"}),
+        ("lambda:GetPolicy", {"sound-guide"}),
+        ("lambda:GetFunctionConfiguration", {"sound-guide"}),
+        ("secretsmanager:GetResourcePolicy", {"sound-resource-policy", "lacks-put"}),
+        ("kms:GetKeyPolicy", {"lacks-data-key"}),
+        ("secretsmanager:ListSecrets", set()),
+        ("lambda:ListFunctions", set()),
+    ],
+)
+def test_without_a_permission_the_finding_names_it(audited: Audited, action: str, names: set[str]) -> None:
+    audited.auditor.allow(tuple(each for each in permissions.FOR_AUDIT if each != action))
+    try:
+        report = audited.report()
+    finally:
+        audited.auditor.allow(permissions.FOR_AUDIT)
+    not_inspected = [finding for finding in report["findings"] if finding["code"] == "NotInspected"]
+    assert not_inspected
+    assert not report["complete"]
+    assert all(action in finding["remediation"] for finding in not_inspected)
+    found = audited.found(report)
+    assert all("NotInspected" in found[name] for name in names)
+
+
+def test_without_the_bulk_read_the_findings_are_the_same(audited: Audited) -> None:
+    denied = "iam:GetAccountAuthorizationDetails"
+    audited.auditor.allow(tuple(each for each in permissions.FOR_AUDIT if each != denied))
+    try:
+        report = audited.report()
+    finally:
+        audited.auditor.allow(permissions.FOR_AUDIT)
+    assert report["complete"]
+    assert audited.found(report) == audited.broken.expected
+
+
+def test_after_adoption_nothing_remains_that_a_policy_can_correct(audited: Audited, tmp_path: Path) -> None:
+    file = tmp_path / "adopt.yaml"
+    audited.audit("--adopt", str(file))
+    # Waiting for IAM would take ten seconds for each resource.
+    template = file.read_text().replace("    Properties:\n", "    Properties:\n      PropagationDelay: 0\n")
+    stack = Stack(audited.account.emulator, "adopted", timeout=180)
+    stack.create(template)
+    _remove_old_policies(audited.account)
+
+    report = audited.report()
+    assert report["complete"]
+    for name, codes in audited.found(report).items():
+        assert codes == audited.broken.expected[name] & NOT_MENDED, name
+    not_adopted = {finding["secretArn"] for finding in report["findings"] if finding["code"] == "NoPolicy"}
+    # The provider would have refused these. The policy of a function that does not exist cannot be looked at.
+    assert {secret_arn.split(":")[-1][:-7] for secret_arn in not_adopted} == {"denied", "boundary", "disabled-key"}
+    assert not [finding for finding in report["findings"] if finding["code"] == "PolicyDrift"]
+
+
+def _remove_old_policies(account: EmulatedAccount) -> None:
+    """Remove the policies that were on the roles before."""
+    iam = account.client("iam")
+    for role in (role["RoleName"] for role in iam.list_roles()["Roles"]):
+        policies = account.policies(role)
+        own = own_policies(policies)
+        if own:
+            for name in policies.keys() - own.keys():
+                iam.delete_role_policy(RoleName=role, PolicyName=name)
+            for policy in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+                iam.detach_role_policy(RoleName=role, PolicyArn=policy["PolicyArn"])

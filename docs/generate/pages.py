@@ -4,12 +4,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.generate import tables
+from docs.generate import audit, tables
 from docs.generate.failure import failure
 from docs.generate.flow import flow
-from docs.generate.help import help_text
+from docs.generate.help import audit_help, help_text
 from docs.generate.terminal import preview
 from rotation_role_policy_cli import schema
+from rotation_role_policy_cli.audit import schema as audit_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -34,12 +35,15 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
     DOCS / "operations.md": {"parameters": tables.parameters},
     DOCS / "command-line.md": {"help": help_text},
     DOCS / "lint-rules.md": {"rules": tables.rules},
+    DOCS / "audit.md": {"findings": tables.findings, "permissions": tables.audit_permissions, "help": audit_help},
 }
 """By page: its generated parts, between the lines ``<!-- NAME: make docs -->`` and ``<!-- end -->``."""
 
 FILES: dict[Path, Callable[[], str]] = {
     DOCS / "preview.svg": preview,
+    DOCS / "audit.svg": audit.table,
     schema.FILE: schema.text,
+    audit_schema.FILE: audit_schema.text,
 }
 """Files that are generated as a whole."""
 

@@ -1,5 +1,6 @@
 """The tables of the documentation, as Markdown, each from its one table in the code."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -7,11 +8,12 @@ from docs.generate.remediation import REMEDIATIONS
 from docs.generate.rotation_functions import ROTATION_FUNCTIONS, cells
 from rotation_role_policy import policy
 from rotation_role_policy.attributes import ATTRIBUTES
+from rotation_role_policy.audit.findings import FINDING_TYPES
 from rotation_role_policy.policy_grammar import as_list
 from rotation_role_policy.properties import PROPERTIES, Property
 from rotation_role_policy.state import Role, Secret, State
 from rotation_role_policy.targets import ACTIONS_WITHOUT_RESOURCE, TARGET_TYPES
-from rotation_role_policy_cli import lint
+from rotation_role_policy_cli import lint, permissions
 from rotation_role_policy_cli.template.file import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,6 +152,26 @@ def _escaped(text: str) -> str:
 def rules() -> str:
     """Return the table of the lint rules."""
     return _table(["rule", "finds"], [[f"`{rule.id}`", rule.shortdesc] for rule in lint.RULES])
+
+
+def findings() -> str:
+    """Return the table of the audit's findings."""
+    return _table(
+        ["code", "severity", "reported if", "what to do"],
+        [[f"`{row.code}`", row.severity.value, row.description, row.remediation] for row in FINDING_TYPES],
+    )
+
+
+def audit_permissions() -> str:
+    """Return the policy for a user who audits."""
+    statement = {
+        "Effect": "Allow",
+        "Action": list(permissions.FOR_AUDIT),
+        # An audit reads what the whole account has. Some of the actions support no resource.
+        "Resource": "*",
+    }
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]}, indent=2)
+    return f"```json\n{document}\n```"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

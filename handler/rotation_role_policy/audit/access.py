@@ -8,10 +8,10 @@ of the key, so these are read then.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple, cast
+from typing import cast
 
 from rotation_role_policy import access_check, policy
 from rotation_role_policy.access_check import Denial
@@ -49,40 +49,83 @@ class Problem:
     """Why nothing is known."""
 
 
-class _Question(NamedTuple):
-    """Calls that the evaluation left open."""
+class AccessCheck:
+    """Checks the roles of an audit. The calls of the first roles run while further roles are added."""
 
-    unit: Unit
-    role: RolePolicies
-    calls: Calls
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._problems: list[Problem] = []
+        self._not_allowed: list[Problem] = []
+        self._questions: list[Problem] = []
+        self._simulations: Lookups[int, list[Denial]] = Lookups(
+            workers, "policy simulator", _THREADS, lambda number: _simulate(self._questions[number])
+        )
+        self._resource_policies: dict[str, Lookups[str, Document]] = {}
+        """By region."""
 
+    def add(self, units: Iterable[Unit], role: RolePolicies) -> None:
+        """Evaluate the policies of a role, and begin the calls for what they leave open or do not allow."""
+        for unit in units:
+            for calls in _needed_calls(unit):
+                for outcome, denial in _evaluate(role, calls):
+                    problem = Problem(unit, role, denied_calls(calls, denial), denial)
+                    if outcome is Outcome.OPEN:
+                        self._questions.append(problem)
+                        self._simulations.add(len(self._questions) - 1)
+                    elif outcome is Outcome.BLOCKED:
+                        self._problems.append(problem)
+                    else:
+                        self._add_not_allowed(problem)
 
-def find_problems(workers: Workers, units: list[tuple[Unit, RolePolicies]]) -> list[Problem]:
-    """Return what blocks the rotations of the units, and what could not be decided."""
-    problems: list[Problem] = []
-    not_allowed: list[Problem] = []
-    open_questions: list[_Question] = []
-    for unit, role in units:
-        for calls in _needed_calls(unit):
-            for outcome, denials in _evaluate(role, calls):
-                if outcome is Outcome.OPEN:
-                    open_questions += [_Question(unit, role, denied_calls(calls, denial)) for denial in denials]
+    def finish(self) -> list[Problem]:
+        """Return what blocks the rotations, and what could not be decided."""
+        self._simulations.wait()
+        for number, question in enumerate(self._questions):
+            for denial in self._simulations.values.get(number, ()):
+                problem = replace(question, calls=denied_calls(question.calls, denial), denial=denial)
+                if denial.is_implicit:
+                    self._add_not_allowed(problem)
                 else:
-                    found = [Problem(unit, role, calls, denial) for denial in denials]
-                    (problems if outcome is Outcome.BLOCKED else not_allowed).extend(found)
+                    self._problems.append(problem)
+            if error := self._simulations.errors.get(number):
+                self._problems.append(replace(question, error=error))
+        for read in self._resource_policies.values():
+            read.wait()
+        return self._problems + [
+            remaining for problem in self._not_allowed if (remaining := self._unless_allowed_by_resource(problem))
+        ]
 
-    simulations: Lookups[int, list[Denial]] = Lookups(
-        workers, _THREADS, lambda number: _simulate(open_questions[number])
-    )
-    simulations.add_all(range(len(open_questions)))
-    workers.wait("policy simulator")
-    for number, question in enumerate(open_questions):
-        for denial in simulations.values.get(number, ()):
-            found_problem = Problem(*question, denial)
-            (not_allowed if denial.is_implicit else problems).append(found_problem)
-        if error := simulations.errors.get(number):
-            problems.append(Problem(*question, _denial(question.calls, ""), error))
-    return problems + _not_allowed_by_resource(workers, not_allowed)
+    def _add_not_allowed(self, problem: Problem) -> None:
+        self._not_allowed.append(problem)
+        [resource] = problem.denial.resources
+        if _has_policy(resource):
+            self._policies_of_region(problem).add(resource)
+
+    def _policies_of_region(self, problem: Problem) -> Lookups[str, Document]:
+        inventory = problem.unit.inventory
+        if inventory.region not in self._resource_policies:
+            self._resource_policies[inventory.region] = Lookups(
+                self._workers, "resource policies", _THREADS, partial(_resource_policy, inventory.aws)
+            )
+        return self._resource_policies[inventory.region]
+
+    def _unless_allowed_by_resource(self, problem: Problem) -> Problem | None:
+        """Return the problem without the actions that the policy of the secret or key allows; None if none remain."""
+        [resource] = problem.denial.resources
+        if not _has_policy(resource):
+            return problem
+        read = self._policies_of_region(problem)
+        if error := read.errors.get(resource):
+            return replace(problem, error=error)
+        if resource not in read.values:
+            # The audit was stopped.
+            return None
+        actions = tuple(
+            action
+            for action in problem.denial.actions
+            if not _allows_role(read.values[resource], problem.role.role, problem.calls, action)
+        )
+        return replace(problem, denial=replace(problem.denial, actions=actions)) if actions else None
 
 
 def denied_calls(calls: Calls, denial: Denial) -> Calls:
@@ -102,54 +145,21 @@ def _needed_calls(unit: Unit) -> Iterator[Calls]:
                 yield calls._replace(context=calls.context | known)
 
 
-def _evaluate(role: RolePolicies, calls: Calls) -> Iterator[tuple[Outcome, list[Denial]]]:
+def _evaluate(role: RolePolicies, calls: Calls) -> Iterator[tuple[Outcome, Denial]]:
     """Yield the calls that are not plainly allowed, by outcome: a denial for each resource and blocker."""
     actions: dict[tuple[Outcome, str, str], list[str]] = {}
     for decision in evaluate(role.documents(), role.boundary, calls):
         if decision.outcome is not Outcome.ALLOWED and decision.action not in DISPENSABLE_ACTIONS:
             actions.setdefault((decision.outcome, decision.resource, decision.blocker), []).append(decision.action)
     for (outcome, resource, blocker), denied in actions.items():
-        yield outcome, [Denial(tuple(denied), (resource,), blocker=blocker, is_implicit=not blocker)]
+        yield outcome, Denial(tuple(denied), (resource,), blocker=blocker, is_implicit=not blocker)
 
 
-def _denial(calls: Calls, reason: str) -> Denial:
-    return Denial(tuple(calls.actions), tuple(calls.resources), reason)
-
-
-def _simulate(question: _Question) -> list[Denial]:
-    denials = access_check.simulate(question.unit.inventory.aws, question.role.role.arn, question.calls)
-    return [denial for denial in denials if not set(denial.actions) <= DISPENSABLE_ACTIONS]
+def _simulate(question: Problem) -> list[Denial]:
+    return access_check.simulate(question.unit.inventory.aws, question.role.role.arn, question.calls)
 
 
 # --- resource-based policies ------------------------------------------------------------------------------------------
-
-
-def _not_allowed_by_resource(workers: Workers, problems: list[Problem]) -> list[Problem]:
-    """Return the problems that remain after the policies of the secrets and keys are read."""
-    regions = {id(problem.unit.inventory.aws): problem.unit.inventory.aws for problem in problems}
-    documents = {name: Lookups(workers, _THREADS, partial(_resource_policy, aws)) for name, aws in regions.items()}
-    for problem in problems:
-        [resource] = problem.denial.resources
-        if _has_policy(resource):
-            documents[id(problem.unit.inventory.aws)].add(resource)
-    workers.wait("resource policies")
-    remaining = []
-    for problem in problems:
-        [resource] = problem.denial.resources
-        read = documents[id(problem.unit.inventory.aws)]
-        if error := read.errors.get(resource):
-            remaining.append(Problem(problem.unit, problem.role, problem.calls, problem.denial, error))
-        elif not _has_policy(resource) or resource in read.values:
-            document = read.values.get(resource, {})
-            actions = [
-                action
-                for action in problem.denial.actions
-                if not _allows_role(document, problem.role.role, denied_calls(problem.calls, problem.denial), action)
-            ]
-            if actions:
-                denial = Denial(tuple(actions), (resource,), is_implicit=True)
-                remaining.append(Problem(problem.unit, problem.role, problem.calls, denial))
-    return remaining
 
 
 def _has_policy(resource: str) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit import inventory as inventories
-from rotation_role_policy.audit.access import Problem, find_problems
+from rotation_role_policy.audit.access import AccessCheck, Problem
 from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.inventory import Inventory, ListedSecret, Selection
 from rotation_role_policy.audit.judge import (
@@ -58,6 +58,7 @@ class _Audit:
         self._roles: Roles | None = None
         self._units: dict[str, list[Unit]] = {}
         """By the name of their role."""
+        self._access = AccessCheck(workers)
         self._problems: list[Problem] = []
         self._findings: list[Finding] = []
 
@@ -84,24 +85,68 @@ class _Audit:
     def _look_up(self) -> None:
         for inventory in self._inventories:
             self._list(inventory)
-        self._workers.wait("secrets and functions")
-        for inventory in self._inventories:
-            for function_id, details in inventory.functions.values.items():
-                self._functions.setdefault(details.function.role.arn, {})[function_id] = inventory
-        if self._workers.stopped.is_set():
-            return
+        expected = self._roles_by_listing()
         # IAM is the same in all regions.
-        names = {arn.role_name(role_arn) for role_arn in self._functions}
-        self._roles = read_roles(self._inventories[0].aws, self._workers, names)
-        for role_arn, functions in self._functions.items():
-            if role := self._roles.policies.get(arn.role_name(role_arn)):
-                self._units[role.role.name] = units_of(role, functions)
-        for unit in self._all_units():
-            if unit.superuser_arn:
-                unit.inventory.superusers.add(unit.superuser_arn)
-        self._workers.wait("superuser secrets")
-        pairs = [(unit, self._roles.policies[name]) for name, units in self._units.items() for unit in units]
-        self._problems = find_problems(self._workers, pairs)
+        iam = self._inventories[0].aws
+        self._roles = read_roles(iam, self._workers, {arn.role_name(role_arn) for role_arn in expected})
+        for role_arn, functions in expected.items():
+            self._judge_access_of(role_arn, functions)
+        self._look_up_other_roles()
+        self._problems = self._access.finish()
+        for inventory in self._inventories:
+            inventory.invoke_policies.wait()
+            inventory.functions_of_roles.wait()
+
+    def _roles_by_listing(self) -> dict[str, dict[str, Inventory]]:
+        """Return the rotation functions by the ARN of their role, as ListFunctions has them.
+
+        The role of a version can be another one, and the caller may not be allowed to list functions.
+        """
+        expected: dict[str, dict[str, Inventory]] = {}
+        for inventory in self._inventories:
+            inventory.functions_of_roles.wait()
+            listed = inventory.functions_of_roles.values.get(inventory.region, {})
+            roles = {function_arn: role_arn for role_arn, functions in listed.items() for function_arn in functions}
+            for function_id in inventory.selected_functions:
+                if role_arn := roles.get(arn.split_qualifier(function_id)[0]):
+                    expected.setdefault(role_arn, {})[function_id] = inventory
+        return expected
+
+    def _judge_access_of(self, role_arn: str, functions: Mapping[str, Inventory]) -> None:
+        """Wait for the look-ups of the functions of a role, and begin the access check."""
+        for function_id, inventory in functions.items():
+            inventory.functions.wait([function_id])
+            inventory.states.wait(secret.arn for secret in inventory.secrets_of[function_id])
+            details = inventory.functions.values.get(function_id)
+            if details and details.function.role.arn == role_arn:
+                self._functions.setdefault(role_arn, {})[function_id] = inventory
+        role = self._roles and self._roles.policies.get(arn.role_name(role_arn))
+        if role and role_arn in self._functions and not self._workers.stopped.is_set():
+            units = units_of(role, self._functions[role_arn])
+            for unit in units:
+                if unit.superuser_arn:
+                    unit.inventory.superusers.add(unit.superuser_arn)
+                    unit.inventory.superusers.wait([unit.superuser_arn])
+            self._units[role.role.name] = units
+            self._access.add(units, role)
+
+    def _look_up_other_roles(self) -> None:
+        """Check the roles of functions that ListFunctions did not show with this role."""
+        others: dict[str, dict[str, Inventory]] = {}
+        for inventory in self._inventories:
+            inventory.functions.wait()
+            for function_id, details in inventory.functions.values.items():
+                role_arn = details.function.role.arn
+                if function_id not in self._functions.get(role_arn, {}):
+                    others.setdefault(role_arn, {})[function_id] = inventory
+        if not others or self._roles is None:
+            return
+        names = {arn.role_name(role_arn) for role_arn in others}
+        read = read_roles(self._inventories[0].aws, self._workers, names)
+        self._roles = Roles({**self._roles.policies, **read.policies}, {**self._roles.errors, **read.errors})
+        for role_arn, functions in others.items():
+            # Together with those that were known before, because the role needs what all of them need.
+            self._judge_access_of(role_arn, {**self._functions.get(role_arn, {}), **functions})
 
     def _list(self, inventory: Inventory) -> None:
         try:
@@ -124,9 +169,8 @@ class _Audit:
         for unit in self._all_units():
             self._findings += judge_superuser(unit)
         self._findings += map(judge_access, self._problems)
-        if not self._selection.is_everything:
-            selected = {secret_arn for inventory in self._inventories for secret_arn in inventory.selected}
-            self._findings = [each for each in self._findings if not each.secret_arn or each.secret_arn in selected]
+        selected = {secret_arn for inventory in self._inventories for secret_arn in inventory.selected}
+        self._findings = [each for each in self._findings if not each.secret_arn or each.secret_arn in selected]
 
     def _judge_secrets_and_functions(self, inventory: Inventory) -> None:
         secrets = [inventory.secrets[secret_arn] for secret_arn in inventory.selected]
@@ -149,13 +193,14 @@ class _Audit:
 
     def _other_secrets(self, units: list[Unit]) -> Iterator[ListedSecret]:
         """Yield the secrets of other functions with the same role, which a narrow selection leaves out."""
+        role_arn = units[0].details.function.role.arn
         known = {unit.function_id for unit in units}
-        for inventory in {id(unit.inventory): unit.inventory for unit in units}.values():
+        for inventory in self._inventories:
             listed = inventory.functions_of_roles.values.get(inventory.region, {})
-            functions = set(listed.get(units[0].details.function.role.arn, ()))
-            for function_id, secrets in inventory.secrets_of.items():
-                if function_id not in known and arn.split_qualifier(function_id)[0] in functions:
-                    yield from secrets
+            for function_arn in listed.get(role_arn, ()):
+                for function_id in inventory.ids_of_function.get(function_arn, ()):
+                    if function_id not in known:
+                        yield from inventory.secrets_of[function_id]
 
     def _rotations(self) -> Iterator[Rotation]:
         units = {secret.arn: unit for unit in self._all_units() for secret in unit.secrets}

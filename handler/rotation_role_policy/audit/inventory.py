@@ -43,11 +43,6 @@ class Selection(NamedTuple):
     tags: tuple[tuple[str, str], ...] = ()
     """Keys and values. A secret needs all of them."""
 
-    @property
-    def is_everything(self) -> bool:
-        """Whether no secret is left out."""
-        return not self.secret_ids and not self.tags
-
     def includes(self, secret: ListedSecret) -> bool:
         """Return whether the secret is selected."""
         tags = {(tag["Key"], tag.get("Value", "")) for tag in secret.description.get("Tags", ())}
@@ -103,7 +98,7 @@ class Inventory:
     invoke_policies: Lookups[str, InvokePolicy]
     """By `RotationLambdaARN`."""
     functions_of_roles: Lookups[str, Mapping[str, list[str]]]
-    """One value under the name of the region: the ARNs of all functions, by the ARN of their role."""
+    """One value, under the name of the region: the unqualified ARNs of all functions, by the ARN of their role."""
     superusers: Lookups[str, Secret]
     """By the ARN, or the partial ARN, that a policy has."""
     dns_suffix: str
@@ -111,8 +106,12 @@ class Inventory:
     """By ARN."""
     secrets_of: dict[str, list[ListedSecret]] = field(default_factory=dict)
     """By `RotationLambdaARN`."""
+    ids_of_function: dict[str, list[str]] = field(default_factory=dict)
+    """By unqualified ARN: each `RotationLambdaARN` of the function, with and without versions and aliases."""
     selected: set[str] = field(default_factory=set)
     """The ARNs of the secrets that the audit reports on."""
+    selected_functions: dict[str, None] = field(default_factory=dict)
+    """`RotationLambdaARN` of these secrets, in the order of the look-ups."""
 
 
 def begin(aws: BulkAws, workers: Workers) -> Inventory:
@@ -124,42 +123,38 @@ def begin(aws: BulkAws, workers: Workers) -> Inventory:
         aws,
         aws.region(),
         keys,
-        states=Lookups(workers, _SECRET_THREADS, lambda secret_arn: _state(inventory, secret_arn)),
-        functions=Lookups(workers, _FUNCTION_THREADS, partial(_function, aws)),
-        invoke_policies=Lookups(workers, _FUNCTION_THREADS, partial(_invoke_policy, aws)),
-        functions_of_roles=Lookups(workers, 1, lambda _: _functions_of_roles(aws)),
-        superusers=Lookups(workers, _SECRET_THREADS, partial(_superuser, aws, keys)),
+        states=Lookups(workers, "secrets", _SECRET_THREADS, lambda secret_arn: _state(inventory, secret_arn)),
+        functions=Lookups(workers, "functions", _FUNCTION_THREADS, partial(_function, aws)),
+        invoke_policies=Lookups(workers, "functions", _FUNCTION_THREADS, partial(_invoke_policy, aws)),
+        functions_of_roles=Lookups(workers, "functions", 1, lambda _: _functions_of_roles(aws)),
+        superusers=Lookups(workers, "secrets", _SECRET_THREADS, partial(_superuser, aws, keys)),
         dns_suffix=aws.dns_suffix(aws.secretsmanager.meta.partition),
     )
     return inventory
 
 
 def take(inventory: Inventory, selection: Selection) -> None:
-    """List the secrets, and begin the look-ups. They run while the next page is read.
+    """List the secrets, and begin the look-ups.
 
     All secrets are listed, because the other secrets of a function determine what its role needs. The look-ups are for
-    the functions of the selected secrets, and for all secrets of these functions.
+    the functions of the selected secrets, and for all secrets of these functions. They run function by function, so
+    that the first roles can be judged while the last functions are looked up.
     """
+    inventory.functions_of_roles.add(inventory.region)
     for secret in _list(inventory.aws):
         inventory.secrets[secret.arn] = secret
+        if secret.function_id not in inventory.secrets_of:
+            function_arn, _ = arn.split_qualifier(secret.function_id)
+            inventory.ids_of_function.setdefault(function_arn, []).append(secret.function_id)
         inventory.secrets_of.setdefault(secret.function_id, []).append(secret)
-        if selection.is_everything:
+        if selection.includes(secret):
             inventory.selected.add(secret.arn)
-            _look_up(inventory, secret)
-        elif selection.includes(secret):
-            inventory.selected.add(secret.arn)
-    if not selection.is_everything:
-        functions = {inventory.secrets[secret_arn].function_id for secret_arn in inventory.selected}
-        for secret in (secret for function_id in functions for secret in inventory.secrets_of[function_id]):
-            _look_up(inventory, secret)
-    if inventory.selected:
-        inventory.functions_of_roles.add(inventory.region)
-
-
-def _look_up(inventory: Inventory, secret: ListedSecret) -> None:
-    inventory.states.add(secret.arn)
-    inventory.functions.add(secret.function_id)
-    inventory.invoke_policies.add(secret.function_id)
+            inventory.selected_functions[secret.function_id] = None
+            # Lambda's rates are the lowest.
+            inventory.functions.add(secret.function_id)
+            inventory.invoke_policies.add(secret.function_id)
+    for function_id in inventory.selected_functions:
+        inventory.states.add_all(secret.arn for secret in inventory.secrets_of[function_id])
 
 
 def _list(aws: BulkAws) -> Iterator[ListedSecret]:

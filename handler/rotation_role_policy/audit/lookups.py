@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from threading import Event
+from threading import Event, Lock
 from typing import Any, Generic, TypeVar
 
 from rotation_role_policy.aws.bulk import StoppedError
@@ -37,8 +37,9 @@ class Workers:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._futures: list[Future[None]] = []
         self._executors: list[ThreadPoolExecutor] = []
+        self._lock = Lock()
+        self._begun = self._done = 0
         self.stopped = Event()
         """Set when the audit is stopped. The clients share it (`BulkAws.stopped`)."""
         self.reason = ""
@@ -50,20 +51,25 @@ class Workers:
         self._executors.append(executor)
         return executor
 
-    def add(self, future: Future[None]) -> None:
-        """Make `wait` wait for a look-up."""
-        self._futures.append(future)
+    def watch(self, future: Future[None]) -> None:
+        """Count a look-up for the progress."""
+        with self._lock:
+            self._begun += 1
+        future.add_done_callback(self._count_done)
 
-    def wait(self, phase: str) -> None:
-        """Wait for all look-ups. Reports the progress under the name `phase`. Raises KeyboardInterrupt at Ctrl-C."""
-        pending = set(self._futures)
+    def _count_done(self, _: Future[None]) -> None:
+        with self._lock:
+            self._done += 1
+
+    def wait(self, what: str, futures: Collection[Future[None]]) -> None:
+        """Wait for look-ups, and report the progress of all. Raises KeyboardInterrupt at Ctrl-C."""
+        pending = set(futures)
         while pending:
             # The time limit lets Python handle Ctrl-C.
             _, pending = wait(pending, timeout=0.2)
-            self._progress(phase, len(self._futures) - len(pending), len(self._futures))
-        for future in self._futures:
+            self._progress(what, self._done, self._begun)
+        for future in futures:
             future.result()
-        self._futures.clear()
 
     def stop(self, reason: str) -> None:
         """Start no further look-up, and let those that are running fail. The first reason counts."""
@@ -77,26 +83,39 @@ class Workers:
 
 
 class Lookups(Generic[Key, Value]):
-    """The results of one kind of look-up, by what was looked up."""
+    """The results of one kind of look-up, by what was looked up.
 
-    def __init__(self, workers: Workers, threads: int, look_up: Callable[[Key], Value]) -> None:
+    Args:
+        workers: of the audit.
+        what: the name of the look-ups, for the progress.
+        threads: how many are looked up at the same time.
+        look_up: makes one look-up. A `RequestError` becomes one of `errors`.
+    """
+
+    def __init__(self, workers: Workers, what: str, threads: int, look_up: Callable[[Key], Value]) -> None:
         self._workers = workers
+        self._what = what
         self._executor = workers.executor(threads)
         self._look_up = look_up
-        self._added: set[Key] = set()
+        self._futures: dict[Key, Future[None]] = {}
         self.values: dict[Key, Value] = {}
         self.errors: dict[Key, RequestError] = {}
 
     def add(self, key: Key) -> None:
         """Look `key` up, unless this was requested before."""
-        if key not in self._added and not self._workers.stopped.is_set():
-            self._added.add(key)
-            self._workers.add(self._executor.submit(self._run, key))
+        if key not in self._futures and not self._workers.stopped.is_set():
+            self._futures[key] = self._executor.submit(self._run, key)
+            self._workers.watch(self._futures[key])
 
     def add_all(self, keys: Iterable[Key]) -> None:
         """Look all `keys` up."""
         for key in keys:
             self.add(key)
+
+    def wait(self, keys: Iterable[Key] | None = None) -> None:
+        """Wait until `keys`, by default all, have been looked up."""
+        wanted = self._futures if keys is None else (key for key in keys if key in self._futures)
+        self._workers.wait(self._what, [self._futures[key] for key in wanted])
 
     def _run(self, key: Key) -> None:
         if self._workers.stopped.is_set():

@@ -95,9 +95,9 @@ def _describe_roles(
             )
             for detail in details
         }, {}
-    roles = Lookups(workers, _THREADS, partial(_describe_role, aws))
+    roles = Lookups(workers, "roles", _THREADS, partial(_describe_role, aws))
     roles.add_all(sorted(names))
-    workers.wait("roles")
+    roles.wait()
     missing = {name for name, error in roles.errors.items() if _is_missing(error)}
     return roles.values, {name: error for name, error in roles.errors.items() if name not in missing}
 
@@ -126,9 +126,9 @@ def _managed_policies(
         for policy in _bulk(aws, workers, "LocalManagedPolicy", arns) or ():
             [default] = [version for version in policy["PolicyVersionList"] if version["IsDefaultVersion"]]
             documents[policy["Arn"]] = default["Document"]
-    single = Lookups(workers, _THREADS, partial(_managed_policy, aws))
+    single = Lookups(workers, "managed policies", _THREADS, partial(_managed_policy, aws))
     single.add_all(sorted(arn for arn in arns if arn not in documents))
-    workers.wait("managed policies")
+    single.wait()
     return documents | single.values, single.errors
 
 
@@ -144,9 +144,9 @@ _BULK_MEMBERS = {"Role": ("RoleDetailList", "RoleName"), "LocalManagedPolicy": (
 
 def _bulk(aws: Aws, workers: Workers, kind: str, wanted: Collection[str]) -> list[Any] | None:
     """Return the wanted roles or managed policies of the account; None if the caller may not read them in bulk."""
-    read = Lookups(workers, 1, partial(_read_bulk, aws, wanted))
+    read = Lookups(workers, "roles", 1, partial(_read_bulk, aws, wanted))
     read.add(kind)
-    workers.wait("roles")
+    read.wait()
     return None if read.errors else read.values.get(kind, [])
 
 

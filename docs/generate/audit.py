@@ -1,0 +1,134 @@
+"""The pictures of an audit: what the command prints on a terminal, and the HTML page.
+
+Both come from a real run in the example account, with three more rotations.
+"""
+
+import contextlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from rich.console import Console
+
+from docs.generate.example_account import example_account
+from docs.generate.terminal import svg
+from rotation_role_policy.audit.audit import audit
+from rotation_role_policy.audit.report import Report
+from rotation_role_policy.aws.client import Client
+from rotation_role_policy_cli import main
+from rotation_role_policy_cli.audit import command
+from rotation_role_policy_cli.caller_aws import CallerBulkAws
+from tests.support.account import ACCOUNT, BOTOCORE_SESSION, SESSION, Account, watch
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE_PICTURE = ROOT / "docs" / "audit-page.png"
+_NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def table() -> str:
+    """Return an SVG of the command's output."""
+    arguments = ["audit"]
+    return svg(arguments, lambda console: _run(arguments, console), title="rotation-role-policy audit")
+
+
+def picture_of_page() -> None:
+    """Write the picture of the HTML page. It needs Chromium, and differs a little from machine to machine."""
+    browser = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
+    if browser is None:
+        raise SystemExit(f"None of {', '.join(_BROWSERS)} is installed.")
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "audit.html"
+        _run(["audit", "--html", str(page)], Console(file=io.StringIO()))
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            f"--user-data-dir={folder}/profile",
+        ]
+        flags += ["--window-size=1100,1330", f"--screenshot={PAGE_PICTURE}"]
+        subprocess.run([browser, *flags, page.as_uri()], check=True, capture_output=True)  # noqa: S603
+
+
+def _run(arguments: list[str], console: Console) -> None:
+    """Run the command in the example account."""
+    with example_account() as account:
+        _add_rotations(account)
+
+        fixed_time: Callable[..., Report] = partial(audit, now=_NOW)
+        with (
+            mock.patch.object(command, "caller_bulk_aws", return_value=_example_aws(account)),
+            mock.patch.object(command, "audit", fixed_time),
+            mock.patch.object(command, "make_console", return_value=console),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            main.main(arguments)
+
+
+def _example_aws(account: Account) -> CallerBulkAws:
+    class ExampleAws(CallerBulkAws):
+        _botocore_session, _session = BOTOCORE_SESSION, SESSION
+
+        def _configure(self, client: Client) -> Client:
+            watch(account, client)
+            return client
+
+    return ExampleAws(None, None)
+
+
+def _add_rotations(account: Account) -> None:
+    secretsmanager = account.client("secretsmanager")
+    rotate = ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"]
+    actions = [f"secretsmanager:{action}" for action in rotate]
+    key, new_key = account.key(), account.key()
+    # The secret got another key after its policy was written.
+    stock = _rotation(account, "stock", key=key)
+    account.create(SecretId=stock, RotationLambdaARN="rotate-stock", PropagationDelay=0)
+    secretsmanager.update_secret(SecretId=stock, KmsKeyId=new_key)
+    # The policy from the console's wizard, for every secret.
+    _rotation(account, "billing", {"Effect": "Allow", "Action": ["secretsmanager:*"], "Resource": "*"})
+    # A policy that lacks an action.
+    random = {"Effect": "Allow", "Action": "secretsmanager:GetRandomPassword", "Resource": "*"}
+    _rotation(account, "search", {"Effect": "Allow", "Action": actions[:2], "Resource": "*"}, random)
+    # A policy that is as it should be.
+    orders = _rotation(account, "reports")
+    account.create(SecretId=orders, RotationLambdaARN="rotate-reports", PropagationDelay=0)
+
+
+def _rotation(account: Account, name: str, *statements: dict[str, Any], key: str | None = None) -> str:
+    """Create a secret, its rotation function, and the role, and return the ARN of the secret."""
+    role = f"{name}-rotation"
+    function_arn = account.function(account.role(role), name=f"rotate-{name}")
+    secret_arn = account.secret(f"prod/{name}", key=key)
+    if statements:
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        account.client("iam").put_role_policy(RoleName=role, PolicyName="rotation", PolicyDocument=document)
+    account.client("lambda").add_permission(
+        FunctionName=function_arn,
+        StatementId="SecretsManager",
+        Action="lambda:InvokeFunction",
+        Principal="secretsmanager.amazonaws.com",
+        SourceAccount=ACCOUNT,
+    )
+    account.client("secretsmanager").rotate_secret(
+        SecretId=secret_arn,
+        RotationLambdaARN=function_arn,
+        RotationRules={"AutomaticallyAfterDays": 30},
+        RotateImmediately=False,
+    )
+    return secret_arn
+
+
+if __name__ == "__main__":
+    picture_of_page()
+    sys.stdout.write(f"written: {PAGE_PICTURE.relative_to(ROOT)}\n")

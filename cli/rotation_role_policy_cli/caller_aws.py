@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import botocore.session
 
 from rotation_role_policy import arn
-from rotation_role_policy.aws.bulk import BulkAws
+from rotation_role_policy.audit.bulk import BulkAws
 from rotation_role_policy.aws.client import Aws, Client, Parameters, Response, iam_action
 
 if TYPE_CHECKING:

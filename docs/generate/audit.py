@@ -31,6 +31,7 @@ from tests.support.account import ACCOUNT, BOTOCORE_SESSION, SESSION, Account, w
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE_PICTURE = ROOT / "docs" / "audit-page.png"
+# The same picture in every run.
 _NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -38,7 +39,7 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 def table() -> str:
     """Return an SVG of the command's output."""
     arguments = ["audit"]
-    return svg(arguments, lambda console: _run(arguments, console), title="rotation-role-policy audit")
+    return svg(arguments, lambda console: _run(arguments, console, _NOW), title="rotation-role-policy audit")
 
 
 def picture_of_page() -> None:
@@ -48,7 +49,7 @@ def picture_of_page() -> None:
         raise SystemExit(f"None of {', '.join(_BROWSERS)} is installed.")
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "audit.html"
-        _run(["audit", "--html", str(page)], Console(file=io.StringIO()))
+        _run(["audit", "--html", str(page)], Console(file=io.StringIO()), datetime.now(UTC))
         flags = [
             "--headless",
             "--no-sandbox",
@@ -60,12 +61,12 @@ def picture_of_page() -> None:
         subprocess.run([browser, *flags, page.as_uri()], check=True, capture_output=True)  # noqa: S603
 
 
-def _run(arguments: list[str], console: Console) -> None:
-    """Run the command in the example account."""
+def _run(arguments: list[str], console: Console, now: datetime) -> None:
+    """Run the command in the example account. `now` is the time of the audit."""
     with example_account() as account:
         _add_rotations(account)
 
-        fixed_time: Callable[..., Report] = partial(audit, now=_NOW)
+        fixed_time: Callable[..., Report] = partial(audit, now=now)
         with (
             mock.patch.object(command, "caller_bulk_aws", return_value=_example_aws(account)),
             mock.patch.object(command, "audit", fixed_time),

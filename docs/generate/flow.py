@@ -38,7 +38,6 @@ def flow() -> str:
     for action in dict.fromkeys(calls):
         service, operation = action.split(":")
         times = f" ({calls.count(action)} times)" if calls.count(action) > 1 else ""
-        lines.append(f"provider->>{service}: {operation}{times}")
-        lines.append(f"{service}-->>provider: {_RESPONSES[operation]}")
+        lines.append(f"provider->>{service}: {operation}{times}: {_RESPONSES[operation]}")
     lines.append(f"provider-->>stack: {response['Status']}, physical ID and attributes")
     return "```mermaid\n" + "\n    ".join(lines) + "\n```"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from rotation_role_policy import arn
 from rotation_role_policy.audit import inventory as inventories
 from rotation_role_policy.audit.access import AccessCheck, Problem
+from rotation_role_policy.audit.bulk import BulkAws, StoppedError
 from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.inventory import Inventory, ListedSecret, Selection
 from rotation_role_policy.audit.judge import (
@@ -24,7 +25,6 @@ from rotation_role_policy.audit.lookups import Progress, Workers, describe, is_e
 from rotation_role_policy.audit.report import Report, Rotation, sort_findings
 from rotation_role_policy.audit.roles import Roles, read_roles
 from rotation_role_policy.audit.units import Unit, units_of
-from rotation_role_policy.aws.bulk import BulkAws, StoppedError
 from rotation_role_policy.errors import RequestError
 
 

@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rotation_role_policy import arn, inspection
+from rotation_role_policy.audit.bulk import BulkAws
 from rotation_role_policy.audit.invocation import InvokePolicy, parse_invoke_policy
 from rotation_role_policy.audit.lookups import Lookups, Workers
-from rotation_role_policy.aws.bulk import BulkAws
 from rotation_role_policy.errors import AwsApiError
 from rotation_role_policy.keys import Keys
 from rotation_role_policy.state import Secret

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event, Lock
 from typing import Any, Generic, TypeVar
 
-from rotation_role_policy.aws.bulk import StoppedError
+from rotation_role_policy.audit.bulk import StoppedError
 from rotation_role_policy.errors import AwsApiError, RequestError
 
 Key = TypeVar("Key", bound=Hashable)

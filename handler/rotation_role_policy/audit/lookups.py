@@ -98,14 +98,18 @@ class Lookups(Generic[Key, Value]):
         self._executor = workers.executor(threads)
         self._look_up = look_up
         self._futures: dict[Key, Future[None]] = {}
+        """Of the look-ups that have not ended."""
+        self._added: set[Key] = set()
         self.values: dict[Key, Value] = {}
         self.errors: dict[Key, RequestError] = {}
 
     def add(self, key: Key) -> None:
         """Look `key` up, unless this was requested before."""
-        if key not in self._futures and not self._workers.stopped.is_set():
-            self._futures[key] = self._executor.submit(self._run, key)
-            self._workers.watch(self._futures[key])
+        if key not in self._added and not self._workers.stopped.is_set():
+            self._added.add(key)
+            future = self._executor.submit(self._run, key)
+            self._futures[key] = future
+            self._workers.watch(future)
 
     def add_all(self, keys: Iterable[Key]) -> None:
         """Look all `keys` up."""
@@ -114,8 +118,11 @@ class Lookups(Generic[Key, Value]):
 
     def wait(self, keys: Iterable[Key] | None = None) -> None:
         """Wait until `keys`, by default all, have been looked up."""
-        wanted = self._futures if keys is None else (key for key in keys if key in self._futures)
+        wanted = list(self._futures) if keys is None else [key for key in keys if key in self._futures]
         self._workers.wait(self._what, [self._futures[key] for key in wanted])
+        # A future takes more memory than most results.
+        for key in wanted:
+            del self._futures[key]
 
     def _run(self, key: Key) -> None:
         if self._workers.stopped.is_set():

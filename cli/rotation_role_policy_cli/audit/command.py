@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
+
 from rotation_role_policy.audit.audit import audit
 from rotation_role_policy.audit.findings import Severity
 from rotation_role_policy.audit.inventory import Selection, secret_ids
@@ -38,6 +40,11 @@ def run(
         adopt_file: the template to write.
         fail_on: the least severity of findings that is a failure.
     """
+    for file in filter(None, (html, adopt_file)):
+        # A large audit takes minutes. The file is written at the end.
+        if not file.parent.is_dir():
+            show_error(f"{file} cannot be written: the folder {file.parent} does not exist.")
+            return ExitStatus.ERROR
     try:
         names: list[str | None] = list(dict.fromkeys(regions)) or [None]
         clients = [caller_bulk_aws(profile, region) for region in names]
@@ -59,7 +66,7 @@ def run(
 
         html_page.write(report, html)
     if adopt_file and not adopt.write(report, adopt_file):
-        show_error(f"--adopt: no rotation lacks a Custom::RotationRolePolicy, so {adopt_file} was not written.")
+        click.echo(f"{adopt_file} was not written: there is no rotation to adopt.", err=True)
     return _status(report, selection, fail_on)
 
 

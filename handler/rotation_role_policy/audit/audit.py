@@ -71,13 +71,18 @@ class _Audit:
         except StoppedError:
             pass
         self._judge()
+        rotations = sorted(self._rotations(), key=lambda rotation: rotation.secret_arn)
+        stopped = self._workers.reason
+        if stopped:
+            selected = sum(len(inventory.selected) for inventory in self._inventories)
+            stopped += f" {len(rotations):,} of {selected:,} listed secrets were looked up."
         return Report(
             account,
             tuple(inventory.region for inventory in self._inventories),
             self._now,
-            tuple(sorted(self._rotations(), key=lambda rotation: rotation.secret_arn)),
+            tuple(rotations),
             sort_findings(list(dict.fromkeys(self._findings))),
-            self._workers.reason,
+            stopped,
         )
 
     # --- look up ---

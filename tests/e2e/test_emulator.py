@@ -336,3 +336,41 @@ def test_a_database_can_be_described_by_its_name_and_its_arn_with_permission_on_
         assert client.describe_db_clusters(DBClusterIdentifier=identifier)["DBClusters"]
     with pytest.raises(ClientError, match="AccessDenied"):
         client.describe_db_instances(DBInstanceIdentifier=f"{arns[0]}-2")
+
+
+def test_a_rotation_can_be_configured_without_rotating(account: Account) -> None:
+    function = account.function(ROTATION_CODE)
+    secret = account.secret()
+    account.secrets.rotate_secret(
+        SecretId=secret,
+        RotationLambdaARN=function,
+        RotationRules={"AutomaticallyAfterDays": 30},
+        RotateImmediately=False,
+    )
+    described = account.secrets.describe_secret(SecretId=secret)
+    assert described["RotationLambdaARN"] == function
+    assert described["RotationRules"] == {"AutomaticallyAfterDays": 30}
+    assert list(described["VersionIdsToStages"].values()) == [["AWSCURRENT"]]
+
+
+def test_a_listed_secret_has_the_members_of_a_described_one(account: Account) -> None:
+    function = account.function(ROTATION_CODE)
+    key = account.key()
+    tags = [{"Key": "emulator:NextRotationDate", "Value": "1767225600"}]
+    secret = account.secret(KmsKeyId=key, Tags=tags)
+    account.secrets.rotate_secret(SecretId=secret, RotationLambdaARN=function, RotateImmediately=False)
+    pages = account.secrets.get_paginator("list_secrets").paginate()
+    [listed] = [entry for page in pages for entry in page["SecretList"] if entry["ARN"] == secret]
+    assert (listed["KmsKeyId"], listed["RotationLambdaARN"]) == (key, function)
+    assert listed["NextRotationDate"].timestamp() == 1767225600
+
+
+def test_the_bulk_read_of_roles_has_the_permissions_boundary(account: Account) -> None:
+    policy = account.iam.create_policy(PolicyName=f"p-{uuid.uuid4().hex}", PolicyDocument=document(allow("*")))
+    boundary = policy["Policy"]["Arn"]
+    role = account.role().rpartition("/")[2]
+    account.iam.put_role_permissions_boundary(RoleName=role, PermissionsBoundary=boundary)
+    details = account.iam.get_account_authorization_details(Filter=["Role"])["RoleDetailList"]
+    boundaries = {detail["RoleName"]: detail.get("PermissionsBoundary") for detail in details}
+    assert boundaries[role] == {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": boundary}
+    assert [name for name, found in boundaries.items() if found] == [role]

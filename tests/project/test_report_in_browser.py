@@ -13,7 +13,7 @@ from rotation_role_policy.audit.report import Report
 from rotation_role_policy_cli.audit import html_page
 from tests.support.audit_report import DANGEROUS, dangerous_report, full_report, small_report
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",

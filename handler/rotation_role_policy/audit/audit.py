@@ -125,7 +125,7 @@ class _Audit:
             details = inventory.functions.values.get(function_id)
             if details and details.function.role.arn == role_arn:
                 self._functions.setdefault(role_arn, {})[function_id] = inventory
-        role = self._roles and self._roles.policies.get(arn.role_name(role_arn))
+        role = self._roles and self._roles.get(role_arn)
         if role and role_arn in self._functions and not self._workers.stopped.is_set():
             units = units_of(role, self._functions[role_arn])
             for unit in units:

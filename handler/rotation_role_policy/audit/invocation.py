@@ -26,7 +26,10 @@ class InvokePolicy(NamedTuple):
     def may_invoke(self, function_id: str, secret_arn: str) -> bool:
         """Return whether Secrets Manager may invoke the function to rotate the secret, or whether that is open."""
         account = arn.parse(secret_arn).account
-        calls = Calls([_ACTION], [function_id], {"aws:SourceArn": secret_arn, "aws:SourceAccount": account})
+        name, qualifier = arn.split_qualifier(function_id)
+        # The unpublished version has the policy of the function itself.
+        invoked = name if qualifier and qualifier.startswith("$LATEST") else function_id
+        calls = Calls([_ACTION], [invoked], {"aws:SourceArn": secret_arn, "aws:SourceAccount": account})
         [decision] = evaluate({"the function's policy": self.document}, None, calls)
         return decision.outcome in (Outcome.ALLOWED, Outcome.OPEN)
 

@@ -216,10 +216,10 @@ def judge_role(role_arn: str, roles: Roles, functions: Mapping[str, Inventory]) 
         roles: the roles that were read.
         functions: the rotation functions with this role, by `RotationLambdaARN`.
     """
-    name = arn.role_name(role_arn)
-    if error := roles.errors.get(name):
+    role = roles.get(role_arn)
+    if error := roles.errors.get(arn.role_name(role_arn)):
         yield not_inspected(role_arn, error, role_arn=role_arn)
-    elif name not in roles.policies:
+    elif role is None:
         yield Finding(
             ROLE_NOT_ASSUMABLE,
             role_arn,
@@ -228,7 +228,7 @@ def judge_role(role_arn: str, roles: Roles, functions: Mapping[str, Inventory]) 
             " the function after you create a role with the same name.",
             role_arn=role_arn,
         )
-    elif not lambda_can_assume(roles.policies[name].trust_policy):
+    elif not lambda_can_assume(role.trust_policy):
         yield Finding(
             ROLE_NOT_ASSUMABLE,
             role_arn,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
+from rotation_role_policy import arn
 from rotation_role_policy.audit.lookups import Lookups, Workers
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AwsApiError, RequestError, quoted
@@ -37,7 +38,7 @@ class RolePolicies:
         inline = {
             f"the inline policy {quoted(name)}": text for name, text in self.inline.items() if name not in without
         }
-        return inline | {f"the managed policy {arn}": document for arn, document in self.managed.items()}
+        return inline | {f"the managed policy {policy_arn}": document for policy_arn, document in self.managed.items()}
 
 
 class _Description:
@@ -60,23 +61,28 @@ class Roles:
     errors: Mapping[str, RequestError]
     """By role name."""
 
+    def get(self, role_arn: str) -> RolePolicies | None:
+        """Return the role with this ARN. Another role can have the same name, with another path or in another account."""
+        role = self.policies.get(arn.role_name(role_arn))
+        return role if role and role.role.arn == role_arn else None
+
 
 def read_roles(aws: Aws, workers: Workers, names: Collection[str]) -> Roles:
     """Read the roles with these names, and their policies."""
     described, errors = _describe_roles(aws, workers, names)
-    needed = {arn for role in described.values() for arn in (*role.managed, role.boundary) if arn}
+    needed = {policy_arn for role in described.values() for policy_arn in (*role.managed, role.boundary) if policy_arn}
     documents, document_errors = _managed_policies(aws, workers, needed)
     policies = {}
     for name, role in described.items():
-        arns = [arn for arn in (*role.managed, role.boundary) if arn]
-        if failed := [document_errors[arn] for arn in arns if arn in document_errors]:
+        arns = [policy_arn for policy_arn in (*role.managed, role.boundary) if policy_arn]
+        if failed := [document_errors[policy_arn] for policy_arn in arns if policy_arn in document_errors]:
             errors[name] = failed[0]
-        elif all(arn in documents for arn in arns):
+        elif all(policy_arn in documents for policy_arn in arns):
             policies[name] = RolePolicies(
                 role.role,
                 role.trust_policy,
                 role.inline,
-                {arn: documents[arn] for arn in role.managed},
+                {policy_arn: documents[policy_arn] for policy_arn in role.managed},
                 role.boundary,
                 documents.get(role.boundary),
             )
@@ -121,20 +127,20 @@ def _managed_policies(
 ) -> tuple[dict[str, Document], dict[str, RequestError]]:
     documents: dict[str, Document] = {}
     # The ARNs of AWS's own policies have no account. The bulk read of those would return more than a thousand.
-    local = [arn for arn in arns if ":iam::aws:" not in arn]
+    local = [policy_arn for policy_arn in arns if ":iam::aws:" not in policy_arn]
     if len(local) >= _BULK_FROM:
         for policy in _bulk(aws, workers, "LocalManagedPolicy", arns) or ():
             [default] = [version for version in policy["PolicyVersionList"] if version["IsDefaultVersion"]]
             documents[policy["Arn"]] = default["Document"]
     single = Lookups(workers, "managed policies", _THREADS, partial(_managed_policy, aws))
-    single.add_all(sorted(arn for arn in arns if arn not in documents))
+    single.add_all(sorted(policy_arn for policy_arn in arns if policy_arn not in documents))
     single.wait()
     return documents | single.values, single.errors
 
 
-def _managed_policy(aws: Aws, arn: str) -> Document:
-    version = aws.call(aws.iam.get_policy, PolicyArn=arn)["Policy"]["DefaultVersionId"]
-    described = aws.call(aws.iam.get_policy_version, PolicyArn=arn, VersionId=str(version))
+def _managed_policy(aws: Aws, policy_arn: str) -> Document:
+    version = aws.call(aws.iam.get_policy, PolicyArn=policy_arn)["Policy"]["DefaultVersionId"]
+    described = aws.call(aws.iam.get_policy_version, PolicyArn=policy_arn, VersionId=str(version))
     return cast(Document, described["PolicyVersion"]["Document"])
 
 

@@ -13,6 +13,7 @@ from rotation_role_policy.audit.declared import Declared, declared_by, own_polic
 from rotation_role_policy.audit.inventory import FunctionDetails, Inventory, ListedSecret
 from rotation_role_policy.audit.roles import RolePolicies
 from rotation_role_policy.policy import Document, summarize
+from rotation_role_policy.policy_grammar import as_list
 from rotation_role_policy.state import Secret, State
 
 
@@ -115,7 +116,7 @@ def units_of(role: RolePolicies, functions: Mapping[str, Inventory]) -> list[Uni
 def expected_document(name: str, current: Document, units: list[Unit]) -> Document | None:
     """Return what the provider would write today in place of one of its policies; None if that is not known.
 
-    The profile is the one whose document differs least: a document with conditions is `Strict`.
+    A document with `Sid` has the profile `Strict`.
     """
     own_units = [unit for unit in units if unit.policy_name == name]
     states = [state for unit in own_units if (state := unit.state())]
@@ -127,5 +128,5 @@ def expected_document(name: str, current: Document, units: list[Unit]) -> Docume
         return None
     in_order = tuple(secrets[secret_arn] for secret_arn in summarize(current).secret_arns if secret_arn in secrets)
     state = replace(states[0], secrets=in_order)
-    profile = "Strict" if any("Sid" in statement for statement in current["Statement"]) else "Documented"
+    profile = "Strict" if any("Sid" in statement for statement in as_list(current["Statement"])) else "Documented"
     return policy.document(state, profile)

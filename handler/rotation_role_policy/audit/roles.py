@@ -62,7 +62,7 @@ class Roles:
     """By role name."""
 
     def get(self, role_arn: str) -> RolePolicies | None:
-        """Return the role with this ARN. Another role can have the same name, with another path or in another account."""
+        """Return the role with this ARN. Another role can have its name, with another path or in another account."""
         role = self.policies.get(arn.role_name(role_arn))
         return role if role and role.role.arn == role_arn else None
 

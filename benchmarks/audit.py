@@ -3,7 +3,8 @@
 The command ``rotation-role-policy audit`` runs in a process of its own against the fake AWS of `audit_account`. The
 criteria:
 
-- The audit takes at most 1.1 times as long as the quota that requires the most time for the calls that the audit made.
+- The audit takes at most 1.1 times as long as the quota that requires the most time for the calls that the audit made,
+  and two seconds more. boto3 takes them once to find the rate of a quota: its first calls are too fast, then too slow.
 - It uses less than 200 MB of memory.
 - Time and CPU time per secret are the same for all accounts: at most 1.15 times those of the smallest account.
 - At most 0.2 calls are throttled per admitted call, for each quota. The quotas belong to the account, so each throttled
@@ -35,6 +36,8 @@ from benchmarks.audit_account import REGION
 ROOT = Path(__file__).parent.parent
 ALLOWANCE = 1.1
 """The largest acceptable time, as a multiple of the time that the quotas require."""
+PACING_SECONDS = 2
+"""The time that boto3's adaptive retries may take to find the rate of a quota. It does not depend on the account."""
 MEMORY_LIMIT = 200e6
 """Bytes of resident memory that the audit must not reach."""
 GROWTH = 1.15
@@ -235,8 +238,9 @@ def criteria(run: Run, start_up: float) -> dict[str, bool]:
     worst = max(run.quotas, key=_throttled_per_admitted)
     throttled = _throttled_per_admitted(worst)
     return {
-        f"{seconds:.1f} s without the start, at most {ALLOWANCE} times the {required:.1f} s that the quotas require"
-        f"{f' ({seconds / required:.2f} times)' if required else ''}": seconds <= ALLOWANCE * required,
+        f"{seconds:.1f} s without the start, at most {ALLOWANCE} times the {required:.1f} s that the quotas require,"
+        f" and {PACING_SECONDS} s more"
+        f"{f' ({seconds / required:.2f} times)' if required else ''}": seconds <= ALLOWANCE * required + PACING_SECONDS,
         f"less than {MEMORY_LIMIT / 1e6:.0f} MB of memory": run.peak_bytes < MEMORY_LIMIT,
         f"at most {THROTTLED_PER_ADMITTED} calls throttled per admitted call"
         f" ({throttled:.2f} for {worst['name']})": throttled <= THROTTLED_PER_ADMITTED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -176,10 +176,15 @@ def _listed(secret: SecretListEntryTypeDef, function_id: str) -> ListedSecret:
         description,
         bool(secret.get("RotationEnabled")),
         secret.get("RotationRules", {}).get("AutomaticallyAfterDays"),
-        secret.get("LastRotatedDate"),
-        secret.get("NextRotationDate"),
-        secret.get("CreatedDate"),
+        _utc(secret.get("LastRotatedDate")),
+        _utc(secret.get("NextRotationDate")),
+        _utc(secret.get("CreatedDate")),
     )
+
+
+def _utc(date: datetime | None) -> datetime | None:
+    # botocore gives each date a time zone object of its own, which is larger than the date.
+    return date and date.astimezone(UTC)
 
 
 def _state(inventory: Inventory, secret_arn: str) -> Secret:

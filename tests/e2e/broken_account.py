@@ -255,7 +255,7 @@ def _build_too_broad(account: BrokenAccount) -> None:
     prefix = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT_ID}:secret:a-*"
     account.rotation("a-prefix", lambda _: rotate(prefix), "OtherSecrets")
     administrator = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-    account.rotation("administrator", lambda _: [administrator], "OtherSecrets", "KmsAllKeys", "UnneededGrant")
+    account.rotation("administrator", lambda _: [administrator], "OtherSecrets")
     key = account.key()
     context = use_key(key, "-")
     without_context = {name: value for name, value in context.items() if name != "Condition"}

@@ -32,6 +32,8 @@ class Declared(NamedTuple):
     target_arns: tuple[str, ...] = ()
     describes_superuser: bool = False
     """Whether the function may describe the superuser secret."""
+    wildcard: str = ""
+    """A pattern by which the role may read other secrets too, so that the superuser secret can be any of them."""
 
 
 def own_policies(inline: Mapping[str, Document]) -> dict[str, Document]:
@@ -59,6 +61,7 @@ def declared_by(documents: Iterable[Document], rotated_arns: Collection[str]) ->
     described: set[str] = set()
     writable: set[str] = set()
     targets: dict[str, None] = {}
+    wildcard = ""
     for actions, resource in (grant for document in documents for grant in _grants(document)):
         secret = _RANDOM_SUFFIX.sub("", resource)
         if ":secretsmanager:" in resource and arn.SECRET.fullmatch(secret):
@@ -68,12 +71,14 @@ def declared_by(documents: Iterable[Document], rotated_arns: Collection[str]) ->
                 described.add(secret)
             if _has(actions, "secretsmanager:GetSecretValue"):
                 readable[secret] = None
+        elif _is_pattern_of_secrets(resource) and _has(actions, "secretsmanager:GetSecretValue"):
+            wildcard = wildcard or resource
         elif ANY_TARGET.fullmatch(resource) and any(_has(actions, action) for action in target_type(resource).actions):
             targets[resource] = None
     # A pattern without the random characters is the same secret as its whole ARN.
     rotated = {*rotated_arns, *(secret.rpartition("-")[0] for secret in rotated_arns)}
     superusers = tuple(secret for secret in readable if secret not in writable and secret not in rotated)
-    return Declared(superusers, tuple(targets), any(secret in described for secret in superusers))
+    return Declared(superusers, tuple(targets), any(secret in described for secret in superusers), wildcard)
 
 
 def _grants(document: Document) -> Iterator[tuple[list[str], str]]:
@@ -82,6 +87,10 @@ def _grants(document: Document) -> Iterator[tuple[list[str], str]]:
         if statement.get("Effect") == "Allow":
             for resource in as_list(statement.get("Resource", [])):
                 yield as_list(statement.get("Action", [])), resource
+
+
+def _is_pattern_of_secrets(resource: str) -> bool:
+    return resource == "*" or (":secretsmanager:" in resource and bool(set("*?$") & set(resource)))
 
 
 def _has(patterns: list[Any], action: str) -> bool:

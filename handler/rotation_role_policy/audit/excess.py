@@ -36,7 +36,8 @@ _INTERFACE_ACTIONS = ("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"
 _LIMITING_KEYS = re.compile(r"secretsmanager:(resource/|ResourceTag/|SecretId|Name)|aws:ResourceTag/", re.IGNORECASE)
 """Context keys by which a condition limits a statement to some secrets.
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html"""
-_CONTEXT_KEY = "kms:EncryptionContext:SecretARN"
+_CONTEXT_KEY = re.compile(r"kms:EncryptionContext:SecretARN$", re.IGNORECASE)
+_VIA_SERVICE_KEY = re.compile(r"kms:ViaService$", re.IGNORECASE)
 _ANY_RANDOM_SUFFIX = re.compile(r"-\?{6}$")
 """Stands for the six characters that Secrets Manager adds to a secret's ARN: such a pattern matches one secret."""
 
@@ -61,6 +62,8 @@ class Excess(NamedTuple):
     type: FindingType
     policy: str
     """The policy in words."""
+    sid: str
+    """Of the statement; empty if it has none."""
     actions: tuple[str, ...]
     """As the policy has them."""
     resource: str
@@ -94,59 +97,74 @@ def _of_secrets(policy: str, statement: Statement, needed: Needed) -> Iterator[E
     actions = _granted(statement, _SECRET_ACTIONS)
     if not actions:
         return
+    sid = str(statement.get("Sid", ""))
     for resource in _resources(statement, ":secretsmanager:"):
         if not _is_one_secret(resource):
-            if not _is_limited(statement):
-                problem = "which includes secrets that the functions of the role do not rotate"
-                yield Excess(OTHER_SECRETS, policy, actions, resource, problem)
+            if not _is_limited(statement, _LIMITING_KEYS):
+                problem = "which matches secrets that the functions of the role do not rotate, or can match them later"
+                yield Excess(OTHER_SECRETS, policy, sid, actions, resource, problem)
             continue
         is_rotated, is_superuser = _names(resource, needed.rotated_arns), _names(resource, needed.superuser_arns)
         if not is_rotated and not is_superuser:
-            problem = "which no function of the role rotates"
-            yield Excess(UNNEEDED_GRANT, policy, actions, resource, problem)
-        elif management := _management(statement, "secretsmanager"):
-            yield Excess(UNNEEDED_GRANT, policy, management, resource, "so the function can also delete the secret")
+            problem = "which no function of the role is configured to rotate"
+            yield Excess(UNNEEDED_GRANT, policy, sid, actions, resource, problem)
+        elif management := _granted(statement, (_MANAGEMENT["secretsmanager"],)):
+            problem = "so the function can also delete the secret"
+            yield Excess(UNNEEDED_GRANT, policy, sid, management, resource, problem)
 
 
 def _of_keys(policy: str, statement: Statement, needed: Needed) -> Iterator[Excess]:
     actions = _granted(statement, _KEY_ACTIONS)
-    if not actions:
+    # A grant of everything is reported once, for the secrets.
+    if not actions or _is_everything(actions):
         return
+    sid = str(statement.get("Sid", ""))
+    has_context = _is_limited(statement, _CONTEXT_KEY)
     for resource in _resources(statement, ":kms:"):
-        if set("*?$") & set(resource) or ":alias/" in resource:
-            yield Excess(
-                KMS_ALL_KEYS, policy, actions, resource, "which includes keys that no secret of the role needs"
-            )
+        if ":alias/" in resource:
+            problem = "which allows nothing: these actions need the ARN of the key"
+            yield Excess(UNNEEDED_GRANT, policy, sid, actions, resource, problem)
+        elif set("*?$") & set(resource):
+            if not has_context:
+                problem = "which matches keys that no secret of the role needs"
+                yield Excess(KMS_ALL_KEYS, policy, sid, actions, resource, problem)
         elif resource in needed.other_key_arns:
             continue
         elif resource not in needed.key_arns:
-            yield Excess(UNNEEDED_GRANT, policy, actions, resource, "which encrypts no secret of the role")
-        elif not _has_condition_on(statement, _CONTEXT_KEY):
-            problem = f"without a condition on {_CONTEXT_KEY}, so the function can decrypt everything under this key"
-            yield Excess(KMS_WITHOUT_CONTEXT, policy, actions, resource, problem)
-        elif management := _management(statement, "kms"):
-            yield Excess(UNNEEDED_GRANT, policy, management, resource, "so the function can also delete the key")
+            yield Excess(UNNEEDED_GRANT, policy, sid, actions, resource, "which encrypts no secret of the role")
+        elif not has_context:
+            decrypted = "every secret" if _is_limited(statement, _VIA_SERVICE_KEY) else "everything"
+            problem = f"without a condition on kms:EncryptionContext:SecretARN, so it covers {decrypted} under this key"
+            yield Excess(KMS_WITHOUT_CONTEXT, policy, sid, actions, resource, problem)
+            # With the condition, the management is not allowed: these calls have no encryption context.
+            if management := _granted(statement, (_MANAGEMENT["kms"],)):
+                problem = "so the function can also delete the key"
+                yield Excess(UNNEEDED_GRANT, policy, sid, management, resource, problem)
 
 
 def _of_interfaces(
     policy: str, statement: Statement, needed: Needed, all_documents: Mapping[str, Document]
 ) -> Iterator[Excess]:
     actions = _granted(statement, _INTERFACE_ACTIONS)
-    if not actions:
+    resources = _resources(statement, ":ec2:")
+    if not actions or not resources or _is_everything(actions):
         return
-    resource = _resources(statement, ":ec2:")[0:1]
-    if not resource:
-        return
+    sid = str(statement.get("Sid", ""))
     if not needed.in_vpc:
         problem = "although no function of the role is in a VPC"
-        yield Excess(UNNEEDED_GRANT, policy, actions, resource[0], problem)
+        yield Excess(UNNEEDED_GRANT, policy, sid, actions, resources[0], problem)
         return
     for function_arn in needed.function_arns:
         calls = Calls(NETWORK_INTERFACE_ACTIONS[:1], ["*"], {SOURCE_FUNCTION: function_arn})
         if any(decision.outcome is Outcome.ALLOWED for decision in evaluate(all_documents, None, calls)):
             problem = "although only Lambda itself needs that, not the code of the function"
-            yield Excess(NETWORK_INTERFACES_OPEN, policy, actions, resource[0], problem)
+            yield Excess(NETWORK_INTERFACES_OPEN, policy, sid, actions, resources[0], problem)
             return
+
+
+def _is_everything(actions: tuple[str, ...]) -> bool:
+    """Return whether patterns of actions grant every service."""
+    return all(action == "*" or action.startswith("all but ") for action in actions)
 
 
 def _granted(statement: Statement, actions: tuple[str, ...]) -> tuple[str, ...]:
@@ -157,10 +175,6 @@ def _granted(statement: Statement, actions: tuple[str, ...]) -> tuple[str, ...]:
         return (f"all but {', '.join(excluded)}",) if is_granted else ()
     patterns = as_list(statement.get("Action", []))
     return tuple(pattern for pattern in patterns if any(matches(pattern, each, ignore_case=True) for each in actions))
-
-
-def _management(statement: Statement, service: str) -> tuple[str, ...]:
-    return _granted(statement, (_MANAGEMENT[service],))
 
 
 def _matches_any(patterns: list[Any], value: str) -> bool:
@@ -182,12 +196,9 @@ def _is_any_service(resource: str) -> bool:
     return len(parts) < 4 or bool(set("*?$") & set(parts[2]))
 
 
-def _is_limited(statement: Statement) -> bool:
-    return any(_LIMITING_KEYS.match(key) for keys in statement.get("Condition", {}).values() for key in keys)
-
-
-def _has_condition_on(statement: Statement, context_key: str) -> bool:
-    return any(key.lower() == context_key.lower() for keys in statement.get("Condition", {}).values() for key in keys)
+def _is_limited(statement: Statement, keys: re.Pattern[str]) -> bool:
+    """Return whether the statement has a condition on a context key that matches."""
+    return any(keys.match(key) for members in statement.get("Condition", {}).values() for key in members)
 
 
 def _is_one_secret(pattern: str) -> bool:

@@ -12,7 +12,7 @@ class Severity(StrEnum):
     """How urgent a finding is. The order of the members is the order of a report, worst first."""
 
     ERROR = "error"
-    """The next rotation fails."""
+    """The next rotation fails, or a rotation that was due has not happened."""
     WARNING = "warning"
     """The role can do more than the rotation needs, or something could not be inspected."""
     NOTE = "note"
@@ -46,7 +46,7 @@ ACTION_BLOCKED = FindingType(
     "An action is blocked",
     "An explicit deny in a policy of the role, or the role's permissions boundary, certainly blocks an action that the"
     " rotation needs.",
-    "Allow the action there.",
+    "Narrow the deny, or allow the action in the permissions boundary.",
 )
 KEY_UNUSABLE = FindingType(
     "KeyUnusable",
@@ -99,16 +99,17 @@ OTHER_SECRETS = FindingType(
     "OtherSecrets",
     Severity.WARNING,
     "The role can use other secrets",
-    "A policy allows the role to read or write secrets that its functions do not rotate, by a wildcard. Conditions on"
-    " the secret (its tags, or `secretsmanager:resource/AllowRotationLambdaArn`) count as a limit.",
-    "Remove the grant after a `Custom::RotationRolePolicy` is on the role.",
+    "A policy allows the role to read or write secrets by a wildcard, which does not only match secrets of its"
+    " functions. Conditions on the secret (its tags, or `secretsmanager:resource/AllowRotationLambdaArn`) count as a limit.",
+    "Adopt the rotation, with the superuser secret if the function reads one. Rotate the secret, then remove the grant.",
 )
 KMS_ALL_KEYS = FindingType(
     "KmsAllKeys",
     Severity.WARNING,
     "The role can use other keys",
-    "A policy allows `kms:Decrypt` or `kms:GenerateDataKey` by a wildcard, such as `*` or `key/*`.",
-    "Remove the grant after a `Custom::RotationRolePolicy` is on the role.",
+    "A policy allows `kms:Decrypt` or `kms:GenerateDataKey` by a wildcard, such as `*` or `key/*`, without a condition"
+    " on `kms:EncryptionContext:SecretARN`.",
+    "Adopt the rotation. Rotate the secret, then remove the grant.",
 )
 KMS_WITHOUT_CONTEXT = FindingType(
     "KmsWithoutEncryptionContext",
@@ -116,14 +117,14 @@ KMS_WITHOUT_CONTEXT = FindingType(
     "The role can decrypt more than its secrets",
     "A policy allows the use of a secret's key without a condition on `kms:EncryptionContext:SecretARN`. The role can"
     " decrypt everything under this key.",
-    "Remove the grant after a `Custom::RotationRolePolicy` is on the role.",
+    "Adopt the rotation. Rotate the secret, then remove the grant.",
 )
 NETWORK_INTERFACES_OPEN = FindingType(
     "NetworkInterfacesOpenToCode",
     Severity.WARNING,
     "Function code can manage network interfaces",
     "The role may create or delete network interfaces, and nothing denies it to the function's code.",
-    "Use the profile `Strict`, whose Deny leaves these actions to Lambda alone.",
+    "Adopt the rotation: the Deny of the profile `Strict` leaves these actions to Lambda alone. The grant can stay.",
 )
 UNNEEDED_GRANT = FindingType(
     "UnneededGrant",
@@ -131,7 +132,7 @@ UNNEEDED_GRANT = FindingType(
     "A grant is not needed",
     "A policy names a secret or a key that no function of the role needs, allows to manage a secret or a key that the"
     " function only uses, or allows network interfaces although no function of the role is in a VPC.",
-    "Remove the grant.",
+    "Check that the function's code does not use the grant, then remove it.",
 )
 INVOKE_WITHOUT_SOURCE = FindingType(
     "InvokeWithoutSource",
@@ -139,7 +140,7 @@ INVOKE_WITHOUT_SOURCE = FindingType(
     "Secrets of other accounts can invoke the function",
     "The function's policy lets `secretsmanager.amazonaws.com` invoke it without a condition on `aws:SourceArn` or"
     " `aws:SourceAccount`.",
-    "Replace the permission by one with a `SourceArn` or `SourceAccount`.",
+    "Replace the permission by one with the account as `SourceAccount`, or one for each secret as `SourceArn`.",
 )
 SHARED_ROLE = FindingType(
     "SharedRole",

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from rotation_role_policy import arn
 from rotation_role_policy.audit.access import Problem
 from rotation_role_policy.audit.declared import own_policies
-from rotation_role_policy.audit.excess import Needed, find_excess
+from rotation_role_policy.audit.excess import Excess, Needed, find_excess
 from rotation_role_policy.audit.findings import (
     ACCESS_UNDECIDED,
     ACTION_BLOCKED,
@@ -20,13 +20,16 @@ from rotation_role_policy.audit.findings import (
     INVOKE_NOT_ALLOWED,
     INVOKE_WITHOUT_SOURCE,
     KEY_UNUSABLE,
+    NETWORK_INTERFACES_OPEN,
     NO_POLICY,
     NOT_INSPECTED,
+    OTHER_SECRETS,
     POLICY_DRIFT,
     PREVIOUS_VERSION_UNREADABLE,
     ROLE_NOT_ASSUMABLE,
     ROTATION_OVERDUE,
     SHARED_ROLE,
+    UNNEEDED_GRANT,
     Finding,
     FindingType,
 )
@@ -82,11 +85,19 @@ def judge_secret(inventory: Inventory, secret: ListedSecret, now: datetime) -> I
             INVOKE_NOT_ALLOWED,
             secret.function_id,
             f"Secrets Manager may not invoke the function {secret.function_id} for the secret {secret.arn}.",
-            "Allow lambda:InvokeFunction on the function to secretsmanager.amazonaws.com, with the secret as SourceArn"
-            f" (AWS::Lambda::Permission, or aws lambda add-permission --source-arn {secret.arn}).",
+            f"Add a permission (AWS::Lambda::Permission, or {_add_permission(secret)}).",
             secret.arn,
             secret.function_id,
         )
+
+
+def _add_permission(secret: ListedSecret) -> str:
+    name, qualifier = arn.split_qualifier(secret.function_id)
+    version = f" --qualifier {qualifier}" if qualifier and not qualifier.startswith("$LATEST") else ""
+    return (
+        f"aws lambda add-permission --function-name {name}{version} --statement-id SecretsManager --action"
+        f" lambda:InvokeFunction --principal secretsmanager.amazonaws.com --source-arn {secret.arn}"
+    )
 
 
 def _judge_keys(inventory: Inventory, secret: ListedSecret) -> Iterator[Finding]:
@@ -129,7 +140,10 @@ def _key_not_described(secret: ListedSecret, key_arn: str, error: AccessDeniedEr
 def _key_unusable(resource: str, error: RequestError, secret_arn: str, function_arn: str) -> Finding:
     # The message of `keys` has two sentences: what is wrong, and what to do.
     problem, _, remediation = str(error).partition(". ")
-    return Finding(KEY_UNUSABLE, resource, f"{problem}.", remediation, secret_arn, function_arn)
+    message = f"{problem}. Nobody can read what this key encrypts, so applications fail too, not only the rotation."
+    return Finding(
+        KEY_UNUSABLE, resource, message, f"First try to restore the key. {remediation}", secret_arn, function_arn
+    )
 
 
 def _judge_schedule(secret: ListedSecret, now: datetime) -> Iterator[Finding]:
@@ -147,11 +161,17 @@ def _judge_schedule(secret: ListedSecret, now: datetime) -> Iterator[Finding]:
             ROTATION_OVERDUE,
             secret.arn,
             f"The rotation of {secret.arn} was due on {due:%Y-%m-%d}. It was last rotated: {last_rotated}.",
-            "Read the log of the rotation function for the error of the last attempt. Correct the other findings of"
-            f" this secret, then rotate it (aws secretsmanager rotate-secret --secret-id {secret.arn}).",
+            "Read the log of the rotation function for the error of the last attempt, by default in the log group"
+            f" /aws/lambda/{_function_name(secret.function_id)}. Correct the errors of this secret, its function and"
+            f" its role, then rotate it (aws secretsmanager rotate-secret --secret-id {secret.arn}). Do not remove the label"
+            " AWSPENDING before you know whether the password was changed.",
             secret.arn,
             secret.function_id,
         )
+
+
+def _function_name(function_id: str) -> str:
+    return arn.parse(arn.split_qualifier(function_id)[0]).resource.removeprefix("function:")
 
 
 # --- functions --------------------------------------------------------------------------------------------------------
@@ -166,8 +186,9 @@ def judge_function(inventory: Inventory, function_id: str) -> Iterator[Finding]:
                 FUNCTION_MISSING,
                 function_id,
                 f"The rotation function {function_id} does not exist.",
-                "Create the function, or give the secret another one (aws secretsmanager rotate-secret"
-                " --rotation-lambda-arn).",
+                "Deploy the function again, or give the secrets another one (aws secretsmanager rotate-secret"
+                " --secret-id ID --rotation-lambda-arn ARN --no-rotate-immediately), or turn the rotation off (aws secretsmanager"
+                " cancel-rotate-secret --secret-id ID).",
                 function_arn=function_id,
             )
         elif error:
@@ -198,8 +219,8 @@ def judge_function(inventory: Inventory, function_id: str) -> Iterator[Finding]:
             function_id,
             f"The statement {quoted(sid)} in the policy of the function {function_id} lets Secrets Manager invoke it"
             " for secrets of any account, because it has no condition on aws:SourceArn or aws:SourceAccount.",
-            "Add a permission with SourceArn or SourceAccount, then remove this one (aws lambda remove-permission"
-            f" --statement-id {sid}).",
+            "Add a permission with the account as SourceAccount, or one with each secret as SourceArn. Then remove this"
+            f" one (aws lambda remove-permission --function-name {function_id} --statement-id {sid}).",
             function_arn=function_id,
             role_arn=details.function.role.arn,
         )
@@ -251,7 +272,8 @@ def _judge_sharing(role_arn: str, functions: Mapping[str, Inventory]) -> Iterato
             role_arn,
             f"{len(sharing)} functions have the execution role {role_arn}, so each of them can use the secrets of all:"
             f" {_some(sharing)}.",
-            "Give each function a role of its own.",
+            "Create a role for each function, put a Custom::RotationRolePolicy on it, name the new role in key policies"
+            " and resource policies that name this one, then change the role of the function.",
             role_arn=role_arn,
         )
 
@@ -288,12 +310,13 @@ def judge_policies(role: RolePolicies, units: list[Unit], other_rotated: Iterabl
     are_all_known = sum(len(state.secrets) for state in states) == sum(len(unit.secrets) for unit in units)
     for excess in find_excess(role.documents(without=own), role.documents(), needed):
         if are_all_known or ":kms:" not in excess.resource:
+            statement = f"The statement {quoted(excess.sid)} in {excess.policy}" if excess.sid else excess.policy
             yield Finding(
                 excess.type,
                 role.role.arn,
-                f"{_capitalized(excess.policy)} of the role {role.role.arn} allows {', '.join(excess.actions)} on"
-                f" {excess.resource}, {excess.problem}.",
-                _excess_remediation(units),
+                f"{statement[:1].upper()}{statement[1:]} of the role {role.role.arn} allows {', '.join(excess.actions)}"
+                f" on {excess.resource}, {excess.problem}.",
+                _excess_remediation(excess, units),
                 role_arn=role.role.arn,
             )
     for name, current in own.items():
@@ -306,8 +329,7 @@ def judge_policies(role: RolePolicies, units: list[Unit], other_rotated: Iterabl
                 yield Finding(
                     NO_POLICY,
                     role.role.arn,
-                    f"No Custom::RotationRolePolicy covers {secret.arn} on the role {role.role.arn}."
-                    f" {' '.join(unit.unknowns)}",
+                    f"No Custom::RotationRolePolicy covers {secret.arn}. {' '.join(unit.unknowns)}",
                     f"{_ADOPT}.",
                     secret.arn,
                     unit.function_id,
@@ -315,14 +337,30 @@ def judge_policies(role: RolePolicies, units: list[Unit], other_rotated: Iterabl
                 )
 
 
-def _capitalized(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _excess_remediation(units: list[Unit]) -> str:
-    if any(not unit.policy_name for unit in units):
-        return f"{_ADOPT}, then remove this grant."
-    return "Remove this grant. The policy of the Custom::RotationRolePolicy has all that the rotation needs."
+def _excess_remediation(excess: Excess, units: list[Unit]) -> str:
+    """Return what to do about a grant. To remove it must not take anything that the function uses."""
+    adopt = f"{_ADOPT}. " if any(not unit.policy_name for unit in units) else ""
+    if excess.type is NETWORK_INTERFACES_OPEN:
+        return f"{adopt}With the Deny of the profile Strict, only Lambda can use this grant. It need not be removed."
+    remove = "remove this grant"
+    if excess.policy.startswith("the managed policy"):
+        remove = (
+            "detach this policy. If the function gets other permissions from it, such as those for its log, grant them"
+        )
+        remove += " first"
+    if excess.actions[0].startswith("ec2:"):
+        return (
+            "Lambda needs this grant until it has deleted the interfaces, up to 20 minutes after the function left its"
+            f" VPC. Then {remove}."
+        )
+    if excess.type is OTHER_SECRETS and any(unit.declared.wildcard for unit in units if not unit.policy_name):
+        return (
+            f"Find out whether the function reads a superuser secret by this grant. {adopt}Name that secret as"
+            f" SuperuserSecretId. Rotate the secret, then {remove}."
+        )
+    if excess.type is UNNEEDED_GRANT:
+        return f"Check that the code of the function does not use it. Then {remove}."
+    return f"{adopt}Rotate the secret, then {remove}."
 
 
 def _drift(role: RolePolicies, name: str, current: Document, expected: Document) -> Finding:
@@ -363,8 +401,12 @@ def _access(problem: Problem, actions: str, resources: str, secret_arn: str) -> 
     """Return the type, the message and the remediation."""
     denial, role_arn = problem.denial, problem.role.role.arn
     if denial.blocker:
-        text = f"{actions} on {resources} is blocked for the role {role_arn} by {denial.blocker}."
-        return ACTION_BLOCKED, text, "Allow the action there."
+        are = "are" if len(denial.actions) > 1 else "is"
+        text = f"{actions} on {resources} {are} blocked for the role {role_arn} by {denial.blocker}."
+        if denial.blocker.startswith("an explicit deny"):
+            return ACTION_BLOCKED, text, "Narrow this deny. It may be there to protect other secrets or actions."
+        boundary = problem.role.boundary_arn or "the permissions boundary"
+        return ACTION_BLOCKED, text, f"Allow the actions in {boundary}. Other roles may have the same boundary."
     if not denial.is_implicit:
         text = f"It is not known whether the role {role_arn} may call {actions} on {resources}: {denial.reason}."
         return ACCESS_UNDECIDED, text, "Rotate the secret while you watch (aws secretsmanager rotate-secret)."
@@ -372,11 +414,7 @@ def _access(problem: Problem, actions: str, resources: str, secret_arn: str) -> 
     text = f"The role {role_arn} is not allowed {actions} on {resources}{for_secret}."
     if policy_name := problem.unit.policy_name:
         return ACTION_NOT_GRANTED, text, _update(policy_name)
-    return (
-        ACTION_NOT_GRANTED,
-        text,
-        f"{_ADOPT}, or allow the {'actions' if len(denial.actions) > 1 else 'action'} in a policy of the role.",
-    )
+    return ACTION_NOT_GRANTED, text, f"{_ADOPT}, or allow it in a policy of the role."
 
 
 def _update(policy_name: str) -> str:

@@ -37,10 +37,10 @@ class Unit:
 
     @property
     def unknowns(self) -> tuple[str, ...]:
-        """What only a person can know, as sentences."""
+        """What the audit assumes and only a person can know, as sentences."""
         if self.policy_name:
             return ()
-        candidates = self.declared.superuser_arns
+        candidates, wildcard = self.declared.superuser_arns, self.declared.wildcard
         if len(candidates) > 1:
             return (
                 f"The role may read several other secrets, and one of them can be the superuser secret of the function:"
@@ -48,7 +48,12 @@ class Unit:
             )
         if candidates:
             return (f"The role may read {candidates[0]}, which is taken for the superuser secret of the function.",)
-        return ("Nothing shows whether the function reads a superuser secret, so none is assumed.",)
+        if wildcard:
+            return (
+                f"The role may read other secrets by {wildcard}, so its policies do not show whether the function reads"
+                " a superuser secret.",
+            )
+        return ("The role may read no other secret, so no superuser secret is assumed.",)
 
     def state(self, secret_arns: tuple[str, ...] = ()) -> State | None:
         """Return what the policy for these secrets depends on; None if none of them could be inspected.

@@ -9,12 +9,32 @@ from pathlib import Path
 from typing import Any
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit.findings import ACTION_BLOCKED, FUNCTION_MISSING, KEY_UNUSABLE
+from rotation_role_policy.audit.findings import (
+    ACTION_BLOCKED,
+    ACTION_NOT_GRANTED,
+    FUNCTION_MISSING,
+    KEY_UNUSABLE,
+    Severity,
+)
 from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy_cli.schema import TYPE
 
 SECRETS_PER_RESOURCE = 20
 """CloudFormation accepts responses of 4,096 bytes, which contain the ARNs of all secrets and keys."""
+_HEADER = """\
+Each resource puts one more inline policy on the role of a rotation function. It removes nothing. Before you deploy it:
+- Deploy the provider in this account and region.
+- Find out for each function whether it reads the secret of a superuser or an administrator, and whether it calls the
+  API of a database, a user or a directory. Only a person can know that. Set SuperuserSecretId and TargetArns
+  accordingly: see docs/rotation-functions.md of the provider. The comments say what the audit assumes.
+- A function for several secrets of a directory (keytabs) needs all of them in SecretIds.
+
+  aws cloudformation deploy --template-file FILE --stack-name rotation-policies
+
+If the provider refuses one resource, CloudFormation rolls back all of them. The reason is in the stack's events.
+Then rotate one secret after the other, and remove the grants that the next audit reports as too much only after the
+rotation has succeeded. Keep a copy of what you remove. If you delete this stack, its policies are removed.
+""".splitlines()
 _RESOURCES_PER_TEMPLATE = 500
 """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
 
@@ -67,8 +87,10 @@ def _lines(report: Report, region: str) -> Iterator[str]:
         for part in _parts(list(of_function))
     ]
     yield f"# Adopts the rotations of account {report.account} in {region} that have no {TYPE}."
-    yield f"# Written by `rotation-role-policy audit` on {report.time:%Y-%m-%d}. Read the comments, then deploy it."
-    yield "# After the deployment, remove the grants that the next audit reports as too much."
+    yield f"# Written by `rotation-role-policy audit` on {report.time:%Y-%m-%d}."
+    yield "#"
+    for line in _HEADER:
+        yield f"# {line}".rstrip()
     if len(resources) > _RESOURCES_PER_TEMPLATE:
         yield f"# CloudFormation accepts {_RESOURCES_PER_TEMPLATE} resources in a template. Split this one."
     yield 'AWSTemplateFormatVersion: "2010-09-09"'
@@ -76,7 +98,7 @@ def _lines(report: Report, region: str) -> Iterator[str]:
     yield "Resources:"
     logical_ids: set[str] = set()
     for function_arn, part in resources:
-        yield from _resource(_logical_id(function_arn, part, logical_ids), function_arn, part)
+        yield from _resource(report, _logical_id(function_arn, part, logical_ids), function_arn, part)
     yield from _left_out(report, region)
 
 
@@ -112,7 +134,7 @@ def _logical_id(function_arn: str, rotations: Sequence[Rotation], used: set[str]
     return logical_id
 
 
-def _resource(logical_id: str, function_arn: str, rotations: Sequence[Rotation]) -> Iterator[str]:
+def _resource(report: Report, logical_id: str, function_arn: str, rotations: Sequence[Rotation]) -> Iterator[str]:
     state = rotations[0].state
     yield f"  {logical_id}:"
     yield f"    Type: {TYPE}"
@@ -127,26 +149,29 @@ def _resource(logical_id: str, function_arn: str, rotations: Sequence[Rotation])
     for unknown in dict.fromkeys(unknown for rotation in rotations for unknown in rotation.unknowns):
         yield from _comment(unknown)
     superuser = state.superuser_secret if state else None
-    if superuser:
-        yield f"      SuperuserSecretId: {_text(superuser.arn)}"
-    else:
-        yield from _comment("If the function reads the secret of a superuser or an administrator, name it here.")
-        yield "      # SuperuserSecretId: ..."
+    yield f"      SuperuserSecretId: {_text(superuser.arn)}" if superuser else "      # SuperuserSecretId:"
     databases = superuser.database_arns if superuser else ()
     targets = [target for target in (state.target_arns if state else ()) if target not in databases]
     if targets:
-        yield from _comment(
-            "The role may call the APIs of these targets. Remove those that the function does not call."
-        )
+        yield from _comment("The role may call these targets. Remove those that the function does not need.")
         yield "      TargetArns:"
         yield from (f"        - {_text(target)}" for target in targets)
     else:
-        yield from _comment(
-            "If the function calls the API of a database, a user or a directory, name its ARN here"
-            " (docs/rotation-functions.md)."
-        )
-        yield "      # TargetArns: [...]"
+        yield "      # TargetArns:"
+    yield from _remaining_errors(report, rotations)
     yield ""
+
+
+def _remaining_errors(report: Report, rotations: Sequence[Rotation]) -> Iterator[str]:
+    """Yield comments on the errors that a policy cannot correct."""
+    errors = {
+        finding.message: None
+        for rotation in rotations
+        for finding in report.findings_of(rotation)
+        if finding.severity is Severity.ERROR and finding.type is not ACTION_NOT_GRANTED
+    }
+    for message in errors:
+        yield from _comment(f"Not corrected by this policy: {message}")
 
 
 def _comment(text: str) -> Iterable[str]:

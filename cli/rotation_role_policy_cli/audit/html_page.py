@@ -18,7 +18,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from rotation_role_policy import policy
 from rotation_role_policy.audit.findings import FINDING_TYPES, Finding, FindingType, Severity
-from rotation_role_policy.audit.report import Report, Rotation, to_json
+from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy.policy import Statement
 from rotation_role_policy.policy_grammar import as_list
 
@@ -27,7 +27,7 @@ _MAX_OPEN = 10
 _BUFFERED_PARTS = 200
 """Parts of the template's output that one write to the file takes."""
 _NO_SEVERITY = "none"
-"""The value of the filter for secrets without findings."""
+"""The value of the filter for secrets without errors and warnings."""
 
 
 class _StatementRow(NamedTuple):
@@ -68,8 +68,7 @@ def write(report: Report, path: Path) -> None:
     """
     stream = _template().stream(
         report=report,
-        summary=to_json(report)["summary"],
-        without_findings=len(report.rotations) - len(report.worst),
+        summary=report.summary,
         not_inspected=sum(finding.type.code == "NotInspected" for finding in report.findings),
         found_types=_found_types(report),
         general=_without_secret(report),
@@ -172,7 +171,9 @@ def _csp_hash(text: str) -> str:
 
 def _found(findings: list[Finding]) -> str:
     """Return the severities and codes for the filter of the page, such as ``error:ActionNotGranted note:NoPolicy``."""
-    return " ".join({f"{finding.severity.value}:{finding.type.code}": None for finding in findings}) or _NO_SEVERITY
+    codes = {f"{finding.severity.value}:{finding.type.code}": None for finding in findings}
+    is_sound = all(finding.severity is Severity.NOTE for finding in findings)
+    return " ".join([*codes, *([_NO_SEVERITY] if is_sound else [])])
 
 
 def _search_text(findings: list[Finding], rotation: Rotation | None = None) -> str:

@@ -19,6 +19,7 @@ def schema() -> dict[str, Any]:
         "severity": {"enum": [severity.value for severity in Severity]},
         "secretArn": _ARN_OR_NULL
         | {"description": "Null if the finding concerns all secrets of the function or of the role."},
+        "secretArns": {"type": "array", "items": {"type": "string"}, "description": "All secrets that it concerns."},
         "functionArn": _ARN_OR_NULL | {"description": "As the secret reports it, with a version or alias if any."},
         "roleArn": _ARN_OR_NULL,
         "resource": {"type": "string", "description": "ARN of the resource that has to change, or its name."},

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from rotation_role_policy.audit.findings import Finding, Severity
-from rotation_role_policy.audit.report import Report, to_json
+from rotation_role_policy.audit.report import Report
 from rotation_role_policy_cli.render import Paragraph, show
 
 _MAX_SHOWN = 25
@@ -78,12 +78,14 @@ def _difference(lines: Iterable[str]) -> Iterator[RenderableType]:
 
 
 def _totals(report: Report) -> Iterator[RenderableType]:
-    summary = to_json(report)["summary"]
+    summary = report.summary
     inspected = ", ".join(_plural(summary[f"{noun}s"], noun) for noun in ("secret", "function", "role"))
     found = ", ".join(_plural(number, severity.value) for severity, number in report.totals.items())
     yield Paragraph(Text(f"{inspected}: {found}.", style="bold"))
-    without_findings = len(report.rotations) - len(report.worst)
-    yield Paragraph(f"{_plural(without_findings, 'secret')} without findings.")
+    if report.rotations:
+        yield Paragraph(f"{_plural(report.sound, 'secret')} without errors and warnings.")
+    else:
+        yield Paragraph("No secret in these regions has a rotation function, or none was selected.")
     if report.is_complete:
         yield Paragraph("The audit is complete.")
         return

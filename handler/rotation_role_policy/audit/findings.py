@@ -100,8 +100,10 @@ OTHER_SECRETS = FindingType(
     Severity.WARNING,
     "The role can use other secrets",
     "A policy allows the role to read or write secrets by a wildcard, which does not only match secrets of its"
-    " functions. Conditions on the secret (its tags, or `secretsmanager:resource/AllowRotationLambdaArn`) count as a limit.",
-    "Adopt the rotation, with the superuser secret if the function reads one. Rotate the secret, then remove the grant.",
+    " functions. Conditions on the secret (its tags, or `secretsmanager:resource/AllowRotationLambdaArn`) count as a"
+    " limit.",
+    "Adopt the rotation, with the superuser secret if the function reads one. Rotate the secret, then remove the"
+    " grant.",
 )
 KMS_ALL_KEYS = FindingType(
     "KmsAllKeys",

@@ -163,8 +163,8 @@ def _judge_schedule(secret: ListedSecret, now: datetime) -> Iterator[Finding]:
             f"The rotation of {secret.arn} was due on {due:%Y-%m-%d}. It was last rotated: {last_rotated}.",
             "Read the log of the rotation function for the error of the last attempt, by default in the log group"
             f" /aws/lambda/{_function_name(secret.function_id)}. Correct the errors of this secret, its function and"
-            f" its role, then rotate it (aws secretsmanager rotate-secret --secret-id {secret.arn}). Do not remove the label"
-            " AWSPENDING before you know whether the password was changed.",
+            f" its role, then rotate it (aws secretsmanager rotate-secret --secret-id {secret.arn}). Do not remove the"
+            " label AWSPENDING before you know whether the password was changed.",
             secret.arn,
             secret.function_id,
         )
@@ -187,8 +187,8 @@ def judge_function(inventory: Inventory, function_id: str) -> Iterator[Finding]:
                 function_id,
                 f"The rotation function {function_id} does not exist.",
                 "Deploy the function again, or give the secrets another one (aws secretsmanager rotate-secret"
-                " --secret-id ID --rotation-lambda-arn ARN --no-rotate-immediately), or turn the rotation off (aws secretsmanager"
-                " cancel-rotate-secret --secret-id ID).",
+                " --secret-id ID --rotation-lambda-arn ARN --no-rotate-immediately), or turn the rotation off (aws"
+                " secretsmanager cancel-rotate-secret --secret-id ID).",
                 function_arn=function_id,
             )
         elif error:

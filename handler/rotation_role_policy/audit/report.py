@@ -69,6 +69,38 @@ class Report:
             if (found := self.findings_of(rotation))
         }
 
+    @cached_property
+    def sound(self) -> int:
+        """The number of secrets without errors and warnings."""
+        return sum(self.worst.get(each.secret_arn) in (None, Severity.NOTE) for each in self.rotations)
+
+    @cached_property
+    def summary(self) -> Mapping[str, int]:
+        """The totals: what was looked at, and how much was found."""
+        return {
+            "secrets": len(self.rotations),
+            "functions": len({rotation.function_arn for rotation in self.rotations}),
+            "roles": len({rotation.role_arn for rotation in self.rotations if rotation.role_arn}),
+            "errors": self.totals[Severity.ERROR],
+            "warnings": self.totals[Severity.WARNING],
+            "notes": self.totals[Severity.NOTE],
+        }
+
+    def secrets_of(self, finding: Finding) -> list[str]:
+        """Return the ARNs of all secrets that a finding concerns."""
+        if finding.secret_arn:
+            return [finding.secret_arn]
+        return self._secrets_by_subject.get(finding.function_arn or finding.role_arn, [])
+
+    @cached_property
+    def _secrets_by_subject(self) -> Mapping[str, list[str]]:
+        """The ARNs of the secrets by the ARN of their function, and by the ARN of their role."""
+        secrets: dict[str, list[str]] = {}
+        for rotation in self.rotations:
+            for subject in (rotation.function_arn, rotation.role_arn):
+                secrets.setdefault(subject, []).append(rotation.secret_arn)
+        return secrets
+
     def findings_of(self, rotation: Rotation) -> list[Finding]:
         """Return the findings that concern a rotation: of the secret, its function and its role, worst first."""
         keys = (rotation.secret_arn, rotation.function_arn, rotation.role_arn)
@@ -100,23 +132,17 @@ def to_json(report: Report) -> dict[str, Any]:
         "account": report.account,
         "regions": list(report.regions),
         "time": report.time.isoformat(timespec="seconds"),
-        "summary": {
-            "secrets": len(report.rotations),
-            "functions": len({rotation.function_arn for rotation in report.rotations}),
-            "roles": len({rotation.role_arn for rotation in report.rotations if rotation.role_arn}),
-            "errors": report.totals[Severity.ERROR],
-            "warnings": report.totals[Severity.WARNING],
-            "notes": report.totals[Severity.NOTE],
-        },
-        "findings": [_finding(finding) for finding in report.findings],
+        "summary": dict(report.summary),
+        "findings": [_finding(report, finding) for finding in report.findings],
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(report: Report, finding: Finding) -> dict[str, Any]:
     return {
         "code": finding.type.code,
         "severity": finding.severity.value,
         "secretArn": finding.secret_arn or None,
+        "secretArns": report.secrets_of(finding),
         "functionArn": finding.function_arn or None,
         "roleArn": finding.role_arn or None,
         "resource": finding.resource,

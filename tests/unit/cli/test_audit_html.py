@@ -154,7 +154,7 @@ def test_the_head_has_the_account_the_regions_the_time_in_utc_and_the_totals(tmp
         "Errors": "1",
         "Warnings": "1",
         "Notes": "1",
-        "Secrets without findings": "2",
+        "Secrets without errors and warnings": "2",
     }
 
 
@@ -293,7 +293,7 @@ def test_a_secret_that_was_not_inspected_has_no_statements_and_says_why(tmp_path
 def test_a_secret_that_was_never_rotated_has_no_dates(tmp_path: Path) -> None:
     secret = replace(rotation("prod/new"), last_rotated=None, next_rotation=None, policy_name="")
     section = written(report([secret], []), tmp_path).section("prod/new")
-    assert "<dt>Last rotation</dt><dd>None</dd>" in section
+    assert "<dt>Last rotation</dt><dd>Never</dd>" in section
     assert "<dt>Next rotation</dt><dd>Unknown</dd>" in section
     assert "No policy of a Custom::RotationRolePolicy" in section
 

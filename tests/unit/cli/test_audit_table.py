@@ -130,16 +130,16 @@ def test_more_than_25_findings_of_a_type_are_only_counted(findings: int) -> None
     assert f"(ActionNotGranted): {findings:,} findings" in text
 
 
-def test_secrets_without_findings_are_only_a_number() -> None:
+def test_secrets_without_errors_and_warnings_are_only_a_number() -> None:
     text = printed(small_report())
     assert "clean" not in text
-    assert "\n2 secrets without findings.\n" in text
+    assert "\n2 secrets without errors and warnings.\n" in text
 
 
 def test_the_last_lines_are_the_totals_and_that_the_audit_is_complete() -> None:
     assert printed(small_report()).splitlines()[-3:] == [
         "5 secrets, 3 functions, 3 roles: 1 error, 1 warning, 1 note.",
-        "2 secrets without findings.",
+        "2 secrets without errors and warnings.",
         "The audit is complete.",
     ]
 
@@ -158,6 +158,6 @@ def test_an_audit_without_findings_has_only_head_and_totals() -> None:
     assert printed(report([rotation("prod/orders")], [])).splitlines()[2:] == [
         "",
         "1 secret, 1 function, 1 role: 0 errors, 0 warnings, 0 notes.",
-        "1 secret without findings.",
+        "1 secret without errors and warnings.",
         "The audit is complete.",
     ]

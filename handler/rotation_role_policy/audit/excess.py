@@ -124,8 +124,9 @@ def _of_keys(policy: str, statement: Statement, needed: Needed) -> Iterator[Exce
         elif not _has_condition_on(statement, _CONTEXT_KEY):
             problem = f"without a condition on {_CONTEXT_KEY}, so the function can decrypt everything under this key"
             yield Excess(KMS_WITHOUT_CONTEXT, policy, actions, resource, problem)
-        elif management := _management(statement, "kms"):
-            yield Excess(UNNEEDED_GRANT, policy, management, resource, "so the function can also delete the key")
+            # With such a condition, the management is not allowed: these calls have no encryption context.
+            if management := _management(statement, "kms"):
+                yield Excess(UNNEEDED_GRANT, policy, management, resource, "so the function can also delete the key")
 
 
 def _of_interfaces(

@@ -15,7 +15,8 @@ from rotation_role_policy.policy_grammar import as_list, matches
 
 _SERVICE = "secretsmanager.amazonaws.com"
 _ACTION = "lambda:InvokeFunction"
-_SOURCE_KEYS = {"aws:sourcearn", "aws:sourceaccount"}
+_SOURCE_KEYS = {"aws:sourcearn", "aws:sourceaccount", "aws:sourceorgid", "aws:sourceorgpaths"}
+"""In lower case. The last two limit the accounts to those of an organization."""
 
 
 class InvokePolicy(NamedTuple):
@@ -26,7 +27,9 @@ class InvokePolicy(NamedTuple):
     def may_invoke(self, function_id: str, secret_arn: str) -> bool:
         """Return whether Secrets Manager may invoke the function to rotate the secret, or whether that is open."""
         account = arn.parse(secret_arn).account
-        calls = Calls([_ACTION], [function_id], {"aws:SourceArn": secret_arn, "aws:SourceAccount": account})
+        # The policy without a qualifier is also that of $LATEST.
+        resource = function_id.removesuffix(":$LATEST")
+        calls = Calls([_ACTION], [resource], {"aws:SourceArn": secret_arn, "aws:SourceAccount": account})
         [decision] = evaluate({"the function's policy": self.document}, None, calls)
         return decision.outcome in (Outcome.ALLOWED, Outcome.OPEN)
 

@@ -144,8 +144,10 @@ class _Audit:
             self._findings += judge_role(role_arn, self._roles, functions)
         # What is too much follows from all that is needed.
         if not self._workers.stopped.is_set():
+            regions = {inventory.region for inventory in self._inventories}
             for name, units in self._units.items():
-                self._findings += judge_policies(self._roles.policies[name], units, self._other_secrets(units))
+                other_secrets = self._other_secrets(units)
+                self._findings += judge_policies(self._roles.policies[name], units, other_secrets, regions)
 
     def _other_secrets(self, units: list[Unit]) -> Iterator[ListedSecret]:
         """Yield the secrets of other functions with the same role, which a narrow selection leaves out."""

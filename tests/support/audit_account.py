@@ -26,6 +26,14 @@ from tests.support.account import ACCOUNT, BOTOCORE_SESSION, REGION, SESSION, Ac
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 EVERYTHING = Selection()
 Statement = dict[str, Any]
+PUT = "secretsmanager:PutSecretValue"
+OPEN_DENY: Statement = {
+    "Effect": "Deny",
+    "Action": PUT,
+    "Resource": "*",
+    "Condition": {"NotIpAddress": {"aws:SourceIp": "10.0.0.0/8"}},
+}
+"""Only the simulator can decide whether this statement applies."""
 _CODES = [row.code for row in FINDING_TYPES]
 
 
@@ -35,6 +43,12 @@ class Rotation(NamedTuple):
     secret: str
     function: str
     role: str
+
+
+@cache
+def _client(service: str, region: str) -> Any:
+    make: Any = SESSION.client
+    return make(service, region_name=region)
 
 
 @cache
@@ -104,21 +118,22 @@ class AuditAccount:
 
     def rotate(self, name: str, function: str, *, key: str = "", region: str = REGION, **members: Any) -> str:
         """Create a secret that a function rotates, and return its ARN. `members` are those of ListSecrets."""
-        client = SESSION.client("secretsmanager", region_name=region)
+        client = _client("secretsmanager", region)
         tags = [{"Key": tag, "Value": value} for tag, value in members.pop("tags", {}).items()]
-        secret = client.create_secret(Name=name, SecretString="{}", Tags=tags, **({"KmsKeyId": key} if key else {}))  # type: ignore[arg-type]
-        self.rotations[secret["ARN"]] = {
+        key_id = {"KmsKeyId": key} if key else {}
+        secret = str(client.create_secret(Name=name, SecretString="{}", Tags=tags, **key_id)["ARN"])
+        self.rotations[secret] = {
             "RotationLambdaARN": function,
             "RotationEnabled": True,
             "RotationRules": {"AutomaticallyAfterDays": 30},
             "LastRotatedDate": NOW - timedelta(days=2),
             "NextRotationDate": NOW + timedelta(days=28),
         } | members
-        return secret["ARN"]
+        return secret
 
     def function(self, name: str, role: str, *, vpc: bool = False, region: str = REGION, invoke: bool = True) -> str:
         """Create a function that Secrets Manager may invoke, and return its ARN."""
-        client: Any = SESSION.client("lambda", region_name=region)
+        client = _client("lambda", region)
         if region == REGION:
             function = self.account.function(role, name, self.account.vpc() if vpc else None)
         else:
@@ -132,7 +147,7 @@ class AuditAccount:
 
     def allow_invoke(self, function: str, *, region: str = REGION, **members: Any) -> None:
         """Let Secrets Manager invoke a function for the secrets of the account."""
-        client: Any = SESSION.client("lambda", region_name=region)
+        client = _client("lambda", region)
         client.add_permission(
             FunctionName=function,
             StatementId="SecretsManager",
@@ -236,6 +251,13 @@ def guide(secret: str) -> list[Statement]:
         allow([f"secretsmanager:{action}" for action in actions], secret),
         allow("secretsmanager:GetRandomPassword", "*"),
     ]
+
+
+def lacking_put(secret: str) -> list[Statement]:
+    """Return the statements of the user guide without PutSecretValue."""
+    statements = guide(secret)
+    statements[0]["Action"].remove(PUT)
+    return statements
 
 
 def allow(action: Any, resource: Any, **members: Any) -> Statement:

@@ -83,6 +83,17 @@ def test_the_result_of_the_simulator_determines_the_finding(
     assert report.is_complete
 
 
+def test_a_resource_policy_can_allow_what_the_simulator_finds_that_no_policy_of_the_role_allows(
+    audited: AuditAccount,
+) -> None:
+    rotation = audited.rotation("db", OPEN_DENY)
+    audited.account.simulate = simulated(EvalDecision="implicitDeny")
+    policy = json.dumps({"Statement": allow(PUT, "*", Principal={"AWS": rotation.role})})
+    audited.account.api_responses["secretsmanager:GetResourcePolicy"] = lambda _: {"ResourcePolicy": policy}
+    assert codes(audited.audit()) == []
+    assert audited.calls()["secretsmanager:GetResourcePolicy"] == 1
+
+
 @pytest.mark.parametrize(("failure", "code"), [("AccessDenied", "NotInspected"), ("InvalidInput", "AccessUndecided")])
 def test_a_simulation_that_fails_leaves_the_access_unknown(audited: AuditAccount, failure: str, code: str) -> None:
     rotation = audited.rotation("db", OPEN_DENY)

@@ -294,8 +294,10 @@ def watch(account: Account, client: Any) -> None:
 
     service = client.meta.service_model.service_name
 
-    def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+    def note(params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         action = f"{service}:{model.name}"
+        # Several threads can call at the same time.
+        context["parameters"] = params
         account.calls.append((action, params))
         account.moment("before", action)
         _next_trouble(account.faults.get(action))
@@ -305,8 +307,8 @@ def watch(account: Account, client: Any) -> None:
         account.moment("after", action)
         _next_trouble(account.lost.get(action))
 
-    def respond(model: Any, **_: Any) -> tuple[Any, dict[str, Any]] | None:
-        parameters = account.calls[-1][1]
+    def respond(model: Any, context: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]] | None:
+        parameters = context["parameters"]
         if response := account.api_responses.get(f"{service}:{model.name}"):
             return SimpleNamespace(status_code=200, content=b"{}"), response(parameters)
         if service == "cloudformation":

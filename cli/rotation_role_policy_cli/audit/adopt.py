@@ -29,7 +29,9 @@ Each resource puts one more inline policy on the role of a rotation function. It
   accordingly: see docs/rotation-functions.md of the provider. The comments say what the audit assumes.
 - A function for several secrets of a directory (keytabs) needs all of them in SecretIds.
 
-  aws cloudformation deploy --template-file FILE --stack-name rotation-policies
+Deploy it as a new stack. Over an earlier template of this kind, it would remove the policies of that one:
+
+  aws cloudformation deploy --template-file FILE --stack-name rotation-policies-{date}
 
 If the provider refuses one resource, CloudFormation rolls back all of them. The reason is in the stack's events.
 Then rotate one secret after the other, and remove the grants that the next audit reports as too much only after the
@@ -90,15 +92,14 @@ def _lines(report: Report, region: str) -> Iterator[str]:
     yield f"# Written by `rotation-role-policy audit` on {report.time:%Y-%m-%d}."
     yield "#"
     for line in _HEADER:
-        yield f"# {line}".rstrip()
+        yield f"# {line.format(date=f'{report.time:%Y%m%d}')}".rstrip()
     if len(resources) > _RESOURCES_PER_TEMPLATE:
         yield f"# CloudFormation accepts {_RESOURCES_PER_TEMPLATE} resources in a template. Split this one."
     yield 'AWSTemplateFormatVersion: "2010-09-09"'
     yield ""
     yield "Resources:"
-    logical_ids: set[str] = set()
     for function_arn, part in resources:
-        yield from _resource(report, _logical_id(function_arn, part, logical_ids), function_arn, part)
+        yield from _resource(report, _logical_id(function_arn, part), function_arn, part)
     yield from _left_out(report, region)
 
 
@@ -123,15 +124,15 @@ def _parts(rotations: list[Rotation]) -> Iterator[list[Rotation]]:
         yield rotations[start : start + SECRETS_PER_RESOURCE]
 
 
-def _logical_id(function_arn: str, rotations: Sequence[Rotation], used: set[str]) -> str:
-    """Return a logical ID that depends only on the function and its first secret, so that it is stable."""
+def _logical_id(function_arn: str, rotations: Sequence[Rotation]) -> str:
+    """Return a logical ID that depends only on the function and its first secret.
+
+    The same ID for other secrets would take the permissions for the former secrets away.
+    """
     name = arn.parse(arn.split_qualifier(function_arn)[0]).resource.removeprefix("function:")
     words = "".join(word[:1].upper() + word[1:] for word in re.split(r"[^A-Za-z0-9]+", name))
-    logical_id = f"{words[:100]}RotationPolicy"
-    if logical_id in used:
-        logical_id += sha256(f"{function_arn} {rotations[0].secret_arn}".encode()).hexdigest()[:8]
-    used.add(logical_id)
-    return logical_id
+    digits = sha256(f"{function_arn} {rotations[0].secret_arn}".encode()).hexdigest()[:8]
+    return f"{words[:100]}RotationPolicy{digits}"
 
 
 def _resource(report: Report, logical_id: str, function_arn: str, rotations: Sequence[Rotation]) -> Iterator[str]:

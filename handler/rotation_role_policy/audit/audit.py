@@ -99,8 +99,9 @@ class _Audit:
         self._look_up_other_roles()
         self._problems = self._access.finish()
         for inventory in self._inventories:
+            # Those of functions that do not exist, which no role waits for.
+            inventory.states.wait()
             inventory.invoke_policies.wait()
-            inventory.functions_of_roles.wait()
 
     def _roles_by_listing(self) -> dict[str, dict[str, Inventory]]:
         """Return the rotation functions by the ARN of their role, as ListFunctions has them.
@@ -193,8 +194,10 @@ class _Audit:
             self._findings += judge_role(role_arn, self._roles, functions)
         # What is too much follows from all that is needed.
         if not self._workers.stopped.is_set():
+            regions = {inventory.region for inventory in self._inventories}
             for name, units in self._units.items():
-                self._findings += judge_policies(self._roles.policies[name], units, self._other_secrets(units))
+                other_secrets = self._other_secrets(units)
+                self._findings += judge_policies(self._roles.policies[name], units, other_secrets, regions)
 
     def _other_secrets(self, units: list[Unit]) -> Iterator[ListedSecret]:
         """Yield the secrets of other functions with the same role, which a narrow selection leaves out."""

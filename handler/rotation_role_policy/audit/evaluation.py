@@ -117,12 +117,24 @@ def _includes(statement: Statement, element: str, value: str, *, ignore_case: bo
 
 # --- conditions -------------------------------------------------------------------------------------------------------
 
-_OPERATORS: dict[str, Callable[[str, str], bool]] = {
+
+def _arn_matches(pattern: str, value: str) -> bool | None:
+    """Return whether a pattern matches an ARN; None if it does only by a wildcard that spans colons.
+
+    IAM checks each of the six components of an ARN separately.
+    """
+    if not matches(pattern, value):
+        return False
+    patterns, values = pattern.split(":", 5), value.split(":", 5)
+    return True if len(patterns) == len(values) and all(map(matches, patterns, values)) else None
+
+
+_OPERATORS: dict[str, Callable[[str, str], bool | None]] = {
     "stringequals": lambda pattern, value: pattern == value,
     "stringequalsignorecase": lambda pattern, value: pattern.lower() == value.lower(),
     "stringlike": matches,
-    "arnequals": matches,
-    "arnlike": matches,
+    "arnequals": _arn_matches,
+    "arnlike": _arn_matches,
     "bool": lambda pattern, value: pattern.lower() == value.lower(),
 }
 """In lower case. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html"""
@@ -158,7 +170,8 @@ def _operator_holds(operator: str, key: str, patterns: list[str], context: _Cont
         return is_negated or name != operator
     if not is_known or any("${" in pattern for pattern in patterns):
         return None
-    return any(compare(pattern, context.values[key]) for pattern in patterns) != is_negated
+    found = _any(compare(pattern, context.values[key]) for pattern in patterns)
+    return _not(found) if is_negated else found
 
 
 # --- logic with an unknown value, as in SQL ---------------------------------------------------------------------------

@@ -31,11 +31,19 @@ _SECRET_ACTIONS = (
 _KEY_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey", "kms:Encrypt", "kms:ReEncryptFrom")
 _MANAGEMENT = {"secretsmanager": "secretsmanager:DeleteSecret", "kms": "kms:ScheduleKeyDeletion"}
 """By service: an action that no rotation needs. A pattern that matches it grants the management of the resource."""
+_PROBES = {
+    ":secretsmanager:": "us-east-1:111111111111:secret:x-aaaaaa",
+    ":kms:": "us-east-1:111111111111:key/x",
+    ":ec2:": "us-east-1:111111111111:network-interface/x",
+}
+"""By service: the end of an ARN that only a pattern for all resources matches."""
 _INTERFACE_ACTIONS = ("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface")
 
 _LIMITING_KEYS = re.compile(r"secretsmanager:(resource/|ResourceTag/|SecretId|Name)|aws:ResourceTag/", re.IGNORECASE)
 """Context keys by which a condition limits a statement to some secrets.
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html"""
+_LIMITING_OPERATORS = re.compile(r"(ForAnyValue:)?(String|Arn)(Equals|EqualsIgnoreCase|Like)", re.IGNORECASE)
+"""Not the negated ones, and not those that a missing context key satisfies (IfExists, ForAllValues)."""
 _CONTEXT_KEY = re.compile(r"kms:EncryptionContext:SecretARN$", re.IGNORECASE)
 _VIA_SERVICE_KEY = re.compile(r"kms:ViaService$", re.IGNORECASE)
 _ANY_RANDOM_SUFFIX = re.compile(r"-\?{6}$")
@@ -73,7 +81,10 @@ class Excess(NamedTuple):
 
 
 def find_excess(
-    documents: Mapping[str, Document], all_documents: Mapping[str, Document], needed: Needed
+    documents: Mapping[str, Document],
+    all_documents: Mapping[str, Document],
+    boundary: Document | None,
+    needed: Needed,
 ) -> list[Excess]:
     """Return what `documents` grant beyond what is needed.
 
@@ -81,15 +92,32 @@ def find_excess(
         documents: the policies to judge, keyed by their names in words. The provider's own policies are not among
             them: they are compared with what the provider would write.
         all_documents: all policies of the role. Their denials count.
+        boundary: the permissions boundary of the role. A grant is only as broad as the boundary.
         needed: what the functions of the role need.
     """
+    found = _find(documents, all_documents, boundary, needed)
+    if boundary is None:
+        return found
+    in_boundary = {excess.type for excess in _find({"": boundary}, all_documents, None, needed)}
+    return [excess for excess in found if excess.type not in _WILDCARD_TYPES or excess.type in in_boundary]
+
+
+_WILDCARD_TYPES = (OTHER_SECRETS, KMS_ALL_KEYS)
+
+
+def _find(
+    documents: Mapping[str, Document],
+    all_documents: Mapping[str, Document],
+    boundary: Document | None,
+    needed: Needed,
+) -> list[Excess]:
     found: dict[Excess, None] = {}
     for policy, document in documents.items():
         for statement in as_list(document.get("Statement", [])):
             if statement.get("Effect") == "Allow":
                 found |= dict.fromkeys(_of_secrets(policy, statement, needed))
                 found |= dict.fromkeys(_of_keys(policy, statement, needed))
-                found |= dict.fromkeys(_of_interfaces(policy, statement, needed, all_documents))
+                found |= dict.fromkeys(_of_interfaces(policy, statement, needed, all_documents, boundary))
     return list(found)
 
 
@@ -116,7 +144,7 @@ def _of_secrets(policy: str, statement: Statement, needed: Needed) -> Iterator[E
 def _of_keys(policy: str, statement: Statement, needed: Needed) -> Iterator[Excess]:
     actions = _granted(statement, _KEY_ACTIONS)
     # A grant of everything is reported once, for the secrets.
-    if not actions or _is_everything(actions):
+    if not actions or _is_everything(actions) or _is_for_another_service(statement):
         return
     sid = str(statement.get("Sid", ""))
     has_context = _is_limited(statement, _CONTEXT_KEY)
@@ -128,22 +156,35 @@ def _of_keys(policy: str, statement: Statement, needed: Needed) -> Iterator[Exce
             if not has_context:
                 problem = "which matches keys that no secret of the role needs"
                 yield Excess(KMS_ALL_KEYS, policy, sid, actions, resource, problem)
-        elif resource in needed.other_key_arns:
-            continue
-        elif resource not in needed.key_arns:
+        elif resource not in (*needed.key_arns, *needed.other_key_arns):
             yield Excess(UNNEEDED_GRANT, policy, sid, actions, resource, "which encrypts no secret of the role")
-        elif not has_context:
-            decrypted = "every secret" if _is_limited(statement, _VIA_SERVICE_KEY) else "everything"
-            problem = f"without a condition on kms:EncryptionContext:SecretARN, so it covers {decrypted} under this key"
-            yield Excess(KMS_WITHOUT_CONTEXT, policy, sid, actions, resource, problem)
-            # With the condition, the management is not allowed: these calls have no encryption context.
-            if management := _granted(statement, (_MANAGEMENT["kms"],)):
-                problem = "so the function can also delete the key"
-                yield Excess(UNNEEDED_GRANT, policy, sid, management, resource, problem)
+        elif resource in needed.key_arns and not has_context:
+            yield from _of_key_without_context(policy, statement, sid, actions, resource)
+
+
+def _of_key_without_context(
+    policy: str, statement: Statement, sid: str, actions: tuple[str, ...], resource: str
+) -> Iterator[Excess]:
+    covered = "every secret" if _is_limited(statement, _VIA_SERVICE_KEY) else "everything"
+    problem = f"without a condition on kms:EncryptionContext:SecretARN, so it covers {covered} under this key"
+    yield Excess(KMS_WITHOUT_CONTEXT, policy, sid, actions, resource, problem)
+    # With the condition, the management is not allowed: these calls have no encryption context.
+    if management := _granted(statement, (_MANAGEMENT["kms"],)):
+        yield Excess(UNNEEDED_GRANT, policy, sid, management, resource, "so the function can also delete the key")
+
+
+def _is_for_another_service(statement: Statement) -> bool:
+    """Return whether a condition limits the use of keys to another service than Secrets Manager, such as SQS."""
+    services = _values(statement, _VIA_SERVICE_KEY)
+    return bool(services) and not any(service.startswith(("secretsmanager.", "*")) for service in services)
 
 
 def _of_interfaces(
-    policy: str, statement: Statement, needed: Needed, all_documents: Mapping[str, Document]
+    policy: str,
+    statement: Statement,
+    needed: Needed,
+    all_documents: Mapping[str, Document],
+    boundary: Document | None,
 ) -> Iterator[Excess]:
     actions = _granted(statement, _INTERFACE_ACTIONS)
     resources = _resources(statement, ":ec2:")
@@ -156,7 +197,7 @@ def _of_interfaces(
         return
     for function_arn in needed.function_arns:
         calls = Calls(NETWORK_INTERFACE_ACTIONS[:1], ["*"], {SOURCE_FUNCTION: function_arn})
-        if any(decision.outcome is Outcome.ALLOWED for decision in evaluate(all_documents, None, calls)):
+        if any(decision.outcome is Outcome.ALLOWED for decision in evaluate(all_documents, boundary, calls)):
             problem = "although only Lambda itself needs that, not the code of the function"
             yield Excess(NETWORK_INTERFACES_OPEN, policy, sid, actions, resources[0], problem)
             return
@@ -184,6 +225,9 @@ def _matches_any(patterns: list[Any], value: str) -> bool:
 def _resources(statement: Statement, service: str) -> list[str]:
     """Return the statement's patterns for resources that can be of a service, such as ``:kms:``."""
     if "NotResource" in statement:
+        excluded = as_list(statement["NotResource"])
+        if any(matches(pattern, f"arn:aws{service}{_PROBES[service]}") for pattern in excluded):
+            return []
         # It is as broad as a wildcard.
         return [f"* but {', '.join(as_list(statement['NotResource']))}"]
     resources = as_list(statement.get("Resource", []))
@@ -197,8 +241,21 @@ def _is_any_service(resource: str) -> bool:
 
 
 def _is_limited(statement: Statement, keys: re.Pattern[str]) -> bool:
-    """Return whether the statement has a condition on a context key that matches."""
-    return any(keys.match(key) for members in statement.get("Condition", {}).values() for key in members)
+    """Return whether the statement has a condition that allows only some values of a context key."""
+    values = _values(statement, keys)
+    return bool(values) and "*" not in values
+
+
+def _values(statement: Statement, keys: re.Pattern[str]) -> list[str]:
+    """Return the values, or patterns, to which a condition limits a context key."""
+    return [
+        str(value)
+        for operator, members in statement.get("Condition", {}).items()
+        if _LIMITING_OPERATORS.fullmatch(operator)
+        for key, values in members.items()
+        if keys.match(key)
+        for value in as_list(values)
+    ]
 
 
 def _is_one_secret(pattern: str) -> bool:

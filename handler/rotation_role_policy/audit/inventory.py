@@ -140,7 +140,6 @@ def take(inventory: Inventory, selection: Selection) -> None:
     the functions of the selected secrets, and for all secrets of these functions. They run function by function, so
     that the first roles can be judged while the last functions are looked up.
     """
-    inventory.functions_of_roles.add(inventory.region)
     for secret in _list(inventory.aws):
         inventory.secrets[secret.arn] = secret
         if secret.function_id not in inventory.secrets_of:
@@ -151,6 +150,7 @@ def take(inventory: Inventory, selection: Selection) -> None:
             inventory.selected.add(secret.arn)
             inventory.selected_functions[secret.function_id] = None
             # Lambda's rates are the lowest.
+            inventory.functions_of_roles.add(inventory.region)
             inventory.functions.add(secret.function_id)
             inventory.invoke_policies.add(secret.function_id)
     for function_id in inventory.selected_functions:

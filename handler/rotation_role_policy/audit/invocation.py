@@ -15,7 +15,11 @@ from rotation_role_policy.policy_grammar import as_list, matches
 
 _SERVICE = "secretsmanager.amazonaws.com"
 _ACTION = "lambda:InvokeFunction"
-_SOURCE_KEYS = {"aws:sourcearn", "aws:sourceaccount"}
+_SOURCE_KEYS = {"aws:sourcearn", "aws:sourceaccount", "aws:sourceorgid", "aws:sourceorgpaths"}
+"""In lower case. The last two limit the accounts to those of an organization."""
+
+_FUNCTION_URL_KEYS = {"lambda:functionurlauthtype", "lambda:invokedviafunctionurl"}
+"""In lower case: context keys of statements for the function's URL, which Secrets Manager does not use."""
 
 
 class InvokePolicy(NamedTuple):
@@ -48,6 +52,8 @@ def parse_invoke_policy(text: str) -> InvokePolicy:
 
 
 def _concerns(statement: Statement) -> bool:
+    if any(key.lower() in _FUNCTION_URL_KEYS for keys in statement.get("Condition", {}).values() for key in keys):
+        return False
     principal = statement.get("Principal", {})
     services = as_list(principal.get("Service", [])) if isinstance(principal, dict) else [principal]
     anyone = isinstance(principal, dict) and "*" in as_list(principal.get("AWS", []))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from rotation_role_policy import arn
@@ -285,13 +285,16 @@ def _some(values: Iterable[str]) -> str:
     return ", ".join(listed[:10]) + more
 
 
-def judge_policies(role: RolePolicies, units: list[Unit], other_rotated: Iterable[ListedSecret]) -> Iterator[Finding]:
+def judge_policies(
+    role: RolePolicies, units: list[Unit], other_rotated: Iterable[ListedSecret], regions: Collection[str]
+) -> Iterator[Finding]:
     """Yield what the role's policies grant too much, and which of the provider's policies are outdated.
 
     Args:
         role: the role, whose functions were all inspected.
         units: all units of the role.
         other_rotated: the secrets of other functions with this role that are not among the units.
+        regions: that are audited. A function in another region can have this role too.
     """
     own = own_policies(role.inline)
     states = [state for unit in units if (state := unit.state())]
@@ -303,13 +306,16 @@ def judge_policies(role: RolePolicies, units: list[Unit], other_rotated: Iterabl
         key_arns={key_arn for state in states for key_arn in state.key_arns}
         | {secret.description.get("KmsKeyId", "") for secret in other},
         other_key_arns={unit.details.key_arn for unit in units},
-        in_vpc=any(unit.details.function.in_vpc for unit in units),
+        # Whether other functions with this role are in a VPC is not known.
+        in_vpc=any(unit.details.function.in_vpc or _shares_role(unit, units) for unit in units),
         function_arns=tuple(dict.fromkeys(unit.details.function.arn for unit in units)),
     )
     # If a secret was not inspected, it is not known which keys are needed.
     are_all_known = sum(len(state.secrets) for state in states) == sum(len(unit.secrets) for unit in units)
-    for excess in find_excess(role.documents(without=own), role.documents(), needed):
-        if are_all_known or ":kms:" not in excess.resource:
+    for excess in find_excess(role.documents(without=own), role.documents(), role.boundary, needed):
+        is_key, region = ":kms:" in excess.resource, "".join(excess.resource.split(":")[3:4])
+        is_known = (not is_key or (are_all_known and not other)) and (not region or region in regions)
+        if is_known or excess.type is not UNNEEDED_GRANT:
             statement = f"The statement {quoted(excess.sid)} in {excess.policy}" if excess.sid else excess.policy
             yield Finding(
                 excess.type,
@@ -335,6 +341,13 @@ def judge_policies(role: RolePolicies, units: list[Unit], other_rotated: Iterabl
                     unit.function_id,
                     role.role.arn,
                 )
+
+
+def _shares_role(unit: Unit, units: list[Unit]) -> bool:
+    """Return whether a function in the region of the unit has its role, but is not the function of a unit."""
+    listed = unit.inventory.functions_of_roles.values.get(unit.inventory.region, {})
+    functions = {each.details.function.arn for each in units}
+    return not functions.issuperset(listed.get(unit.details.function.role.arn, ()))
 
 
 def _excess_remediation(excess: Excess, units: list[Unit]) -> str:

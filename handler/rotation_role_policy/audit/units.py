@@ -127,11 +127,12 @@ def expected_document(name: str, current: Document, units: list[Unit]) -> Docume
     states = [state for unit in own_units if (state := unit.state())]
     if not states or len(states) < len(own_units):
         return None
-    # The order of the secrets is that of the template, which the current policy shows.
     secrets = {secret.arn: secret for state in states for secret in state.secrets}
-    if len(secrets) < sum(len(unit.secrets) for unit in own_units):
+    # The order of the secrets is that of the template, which the current policy shows.
+    in_order = summarize(current).secret_arns
+    if not secrets.keys() >= set(in_order):
+        # A secret of the policy was deleted, or it has no rotation yet.
         return None
-    in_order = tuple(secrets[secret_arn] for secret_arn in summarize(current).secret_arns if secret_arn in secrets)
-    state = replace(states[0], secrets=in_order)
+    state = replace(states[0], secrets=tuple(secrets[secret_arn] for secret_arn in in_order))
     profile = "Strict" if any("Sid" in statement for statement in as_list(current["Statement"])) else "Documented"
     return policy.document(state, profile)

@@ -1,0 +1,282 @@
+"""An AWS account in moto with rotations, and audits of it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, NamedTuple, cast
+
+import boto3
+import jsonschema
+
+from rotation_role_policy.audit.audit import audit
+from rotation_role_policy.audit.bulk import BulkAws
+from rotation_role_policy.audit.findings import FINDING_TYPES, Finding
+from rotation_role_policy.audit.inventory import Selection
+from rotation_role_policy.audit.lookups import Progress
+from rotation_role_policy.audit.report import Report, to_json
+from rotation_role_policy.aws.client import Client, Parameters, Response, iam_action
+from rotation_role_policy_cli.audit.schema import schema
+from tests.support.account import ACCOUNT, BOTOCORE_SESSION, REGION, SESSION, Account, error, watch
+
+NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
+EVERYTHING = Selection()
+Statement = dict[str, Any]
+PUT = "secretsmanager:PutSecretValue"
+OPEN_DENY: Statement = {
+    "Effect": "Deny",
+    "Action": PUT,
+    "Resource": "*",
+    "Condition": {"NotIpAddress": {"aws:SourceIp": "10.0.0.0/8"}},
+}
+"""Only the simulator can decide whether this statement applies."""
+_CODES = [row.code for row in FINDING_TYPES]
+
+
+class Rotation(NamedTuple):
+    """The ARNs of one rotation."""
+
+    secret: str
+    function: str
+    role: str
+
+
+@cache
+def _client(service: str, region: str) -> Any:
+    make: Any = SESSION.client
+    return make(service, region_name=region)
+
+
+@cache
+def _bulk_client(service: str, region: str) -> Any:
+    make: Any = SESSION.client
+    return make(service, region_name=region, config=BulkAws.client_config)
+
+
+class _CopyingSession:
+    """A session that builds one client for each service and region, and returns copies: building one takes a while."""
+
+    def __init__(self, region: str) -> None:
+        self.region_name = region
+
+    def client(self, service: str, config: Any) -> Any:  # noqa: ARG002  # as in boto3
+        """Return a client with event handlers of its own."""
+        original = _bulk_client(service, self.region_name)
+        # copy.copy would call the client's __getattr__.
+        client = object.__new__(type(original))
+        vars(client).update(vars(original))
+        client.meta = copy.copy(original.meta)
+        client.meta.events = copy.copy(original.meta.events)
+        return client
+
+
+class WatchedBulkAws(BulkAws):
+    """`BulkAws` in one region of an `AuditAccount`, which records its calls and can let them fail."""
+
+    _botocore_session = BOTOCORE_SESSION
+
+    def __init__(self, audited: AuditAccount, region: str) -> None:
+        super().__init__()
+        self._audited = audited
+        self._session = cast(boto3.Session, _CopyingSession(region))
+
+    def _configure(self, client: Client) -> Client:
+        any_client: Any = super()._configure(client)
+        service = any_client.meta.service_model.service_name
+        watch(self._audited.account, any_client)
+
+        def fail(params: dict[str, Any], model: Any, **_: Any) -> None:
+            self._audited.fail(f"{service}:{model.name}", self.region(), params)
+
+        any_client.meta.events.register("provide-client-params", fail)
+        return cast(Client, any_client)
+
+    def call(
+        self, method: Callable[Parameters, Response], *args: Parameters.args, **parameters: Parameters.kwargs
+    ) -> Response:
+        """Call AWS and return the response, altered as the account specifies."""
+        response: Any = super().call(method, *args, **parameters)
+        return cast(Response, self._audited.altered(iam_action(method), response))
+
+
+class AuditAccount:
+    """An account in moto. ListSecrets returns the rotations as the test describes them."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.alter: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+        """By action: returns the altered response. Moto's responses lack some members."""
+        self.rotations: dict[str, dict[str, Any]] = {}
+        """By the ARN of the secret: the members that ListSecrets has because of the rotation."""
+        self._failures: list[tuple[str, str, BaseException]] = []
+
+    # --- what exists ---
+
+    def rotate(self, name: str, function: str, *, key: str = "", region: str = REGION, **members: Any) -> str:
+        """Create a secret that a function rotates, and return its ARN. `members` are those of ListSecrets."""
+        client = _client("secretsmanager", region)
+        tags = [{"Key": tag, "Value": value} for tag, value in members.pop("tags", {}).items()]
+        key_id = {"KmsKeyId": key} if key else {}
+        secret = str(client.create_secret(Name=name, SecretString="{}", Tags=tags, **key_id)["ARN"])
+        self.rotations[secret] = {
+            "RotationLambdaARN": function,
+            "RotationEnabled": True,
+            "RotationRules": {"AutomaticallyAfterDays": 30},
+            "LastRotatedDate": NOW - timedelta(days=2),
+            "NextRotationDate": NOW + timedelta(days=28),
+        } | members
+        return secret
+
+    def function(self, name: str, role: str, *, vpc: bool = False, region: str = REGION, invoke: bool = True) -> str:
+        """Create a function that Secrets Manager may invoke, and return its ARN."""
+        client = _client("lambda", region)
+        if region == REGION:
+            function = self.account.function(role, name, self.account.vpc() if vpc else None)
+        else:
+            created = client.create_function(
+                FunctionName=name, Role=role, Runtime="python3.13", Handler="index.handler", Code={"ZipFile": b"x"}
+            )
+            function = str(created["FunctionArn"])
+        if invoke:
+            self.allow_invoke(function, region=region)
+        return function
+
+    def allow_invoke(self, function: str, *, region: str = REGION, **members: Any) -> None:
+        """Let Secrets Manager invoke a function for the secrets of the account."""
+        client = _client("lambda", region)
+        client.add_permission(
+            FunctionName=function,
+            StatementId="SecretsManager",
+            Action="lambda:InvokeFunction",
+            Principal="secretsmanager.amazonaws.com",
+            **(members or {"SourceAccount": ACCOUNT}),
+        )
+
+    def rotation(
+        self,
+        name: str = "db",
+        *statements: Statement,
+        role: str = "",
+        key: str = "",
+        vpc: bool = False,
+        region: str = REGION,
+        **members: Any,
+    ) -> Rotation:
+        """Create a secret, its function and its role, and return their ARNs.
+
+        Args:
+            name: of the secret. The function and the role are named after it.
+            statements: of the role's policy, beside those of `guide`.
+            role: an existing role.
+            key: of the secret.
+            vpc: whether the function is in a VPC.
+            region: of the secret and the function.
+            members: of ListSecrets.
+        """
+        role_arn = role or self.account.role(f"role-{name}")
+        function = self.function(f"rotate-{name}", role_arn, vpc=vpc, region=region)
+        secret = self.rotate(name, function, key=key, region=region, **members)
+        self.put_policy(role_arn, *guide(secret), *statements, name=f"rotation-{name}")
+        return Rotation(secret, function, role_arn)
+
+    def put_policy(self, role: str, *statements: Statement, name: str = "rotation") -> None:
+        """Put an inline policy on a role."""
+        document = {"Version": "2012-10-17", "Statement": list(statements)}
+        self.account.client("iam").put_role_policy(
+            RoleName=role.rpartition("/")[2], PolicyName=name, PolicyDocument=json.dumps(document)
+        )
+
+    def managed_policy(self, name: str, *statements: Statement, roles: Sequence[str] = ()) -> str:
+        """Create a managed policy, attach it to roles, and return its ARN."""
+        iam = self.account.client("iam")
+        document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+        policy = str(iam.create_policy(PolicyName=name, PolicyDocument=document)["Policy"]["Arn"])
+        for role in roles:
+            iam.attach_role_policy(RoleName=role.rpartition("/")[2], PolicyArn=policy)
+        return policy
+
+    # --- what fails ---
+
+    def let_fail(self, action: str, part: str = "", exception: BaseException | None = None) -> None:
+        """Let the calls of an action fail whose parameters, or whose region, contain `part`; by default AWS denies."""
+        self._failures.append((action, part, exception or error("AccessDeniedException", "not authorized")))
+
+    def fail(self, action: str, region: str, parameters: dict[str, Any]) -> None:
+        """Raise the exception for a call, if there is one."""
+        for failing, part, exception in self._failures:
+            if action == failing and part in f"{region} {json.dumps(parameters, default=str)}":
+                raise exception
+
+    def altered(self, action: str, response: Any) -> Any:
+        """Return a response with the rotations, and as `alter` has it."""
+        if action == "secretsmanager:ListSecrets":
+            listed = [secret | self.rotations.get(secret["ARN"], {}) for secret in response["SecretList"]]
+            response = response | {"SecretList": listed}
+        return self.alter[action](response) if action in self.alter else response
+
+    # --- audits ---
+
+    def audit(
+        self,
+        selection: Selection = EVERYTHING,
+        regions: Sequence[str] = (REGION,),
+        progress: Progress = lambda *_: None,
+    ) -> Report:
+        """Audit the account at the time `NOW`, and check what is true of every audit."""
+        self.account.calls.clear()
+        report = audit([WatchedBulkAws(self, region) for region in regions], ACCOUNT, selection, progress, NOW)
+        jsonschema.validate(json.loads(json.dumps(to_json(report))), schema())
+        for action in self.calls():
+            name = action.partition(":")[2]
+            assert name.startswith(("Describe", "Get", "List", "Simulate")), action
+            assert name not in ("GetSecretValue", "BatchGetSecretValue")
+        codes = [finding.type.code for finding in report.findings]
+        assert codes == sorted(codes, key=_CODES.index)
+        assert len(set(report.findings)) == len(report.findings)
+        return report
+
+    def calls(self) -> Counter[str]:
+        """Return how often the last audit called each action."""
+        return Counter(self.account.actions())
+
+
+def guide(secret: str) -> list[Statement]:
+    """Return the user guide's statements for a secret under the AWS managed key."""
+    actions = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
+    return [
+        allow([f"secretsmanager:{action}" for action in actions], secret),
+        allow("secretsmanager:GetRandomPassword", "*"),
+    ]
+
+
+def lacking_put(secret: str) -> list[Statement]:
+    """Return the statements of the user guide without PutSecretValue."""
+    statements = guide(secret)
+    statements[0]["Action"].remove(PUT)
+    return statements
+
+
+def allow(action: Any, resource: Any, **members: Any) -> Statement:
+    """Return a statement that allows."""
+    return {"Effect": "Allow", "Action": action, "Resource": resource, **members}
+
+
+def use_key(key: str, secret: str, *actions: str) -> Statement:
+    """Return the statement for a key with the encryption context of a secret."""
+    condition = {"StringEquals": {"kms:EncryptionContext:SecretARN": secret}}
+    return allow(list(actions) or ["kms:Decrypt", "kms:GenerateDataKey"], key, Condition=condition)
+
+
+def codes(report: Report, *, notes: bool = False) -> list[str]:
+    """Return the codes of the findings; without NoPolicy, unless `notes` is set."""
+    return [finding.type.code for finding in report.findings if notes or finding.type.code != "NoPolicy"]
+
+
+def the(report: Report, code: str) -> Finding:
+    """Return the one finding with this code."""
+    [found] = [finding for finding in report.findings if finding.type.code == code]
+    return found

@@ -1,0 +1,236 @@
+"""Access: what the policies of a role decide, what the simulator, and what the policies of secrets and keys."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.account import ACCOUNT, error
+from tests.support.audit_account import (
+    OPEN_DENY,
+    PUT,
+    AuditAccount,
+    allow,
+    codes,
+    guide,
+    lacking_put,
+    the,
+    use_key,
+)
+
+GET = "secretsmanager:GetSecretValue"
+ROOT_POLICY = allow("kms:*", "*", Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:root"})
+
+
+def simulated(**members: Any) -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
+    """Return a simulator with this result for each action and resource."""
+    return lambda parameters: [
+        {"EvalActionName": action, "EvalResourceName": resource, "EvalDecision": "allowed"} | members
+        for action in parameters["ActionNames"]
+        for resource in parameters["ResourceArns"]
+    ]
+
+
+def test_the_simulator_decides_only_what_is_open(audited: AuditAccount) -> None:
+    rotation = audited.rotation("db", OPEN_DENY)
+    audited.rotation("plain")
+    asked: list[dict[str, Any]] = []
+
+    def simulate(parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        asked.append(parameters)
+        return simulated()(parameters)
+
+    audited.account.simulate = simulate
+    assert codes(audited.audit()) == []
+    [parameters] = asked
+    assert (parameters["PolicySourceArn"], parameters["ActionNames"]) == (rotation.role, [PUT])
+    assert parameters["ResourceArns"] == [rotation.secret]
+    assert audited.calls()["iam:SimulatePrincipalPolicy"] == 1
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [
+        ({"EvalDecision": "explicitDeny", "MatchedStatements": [{"SourcePolicyId": "guardrail"}]}, "ActionBlocked"),
+        (
+            {
+                "EvalDecision": "implicitDeny",
+                "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": False},
+            },
+            "ActionBlocked",
+        ),
+        ({"EvalDecision": "explicitDeny", "MissingContextValues": ["aws:SourceIp"]}, "AccessUndecided"),
+        (
+            {"EvalDecision": "implicitDeny", "OrganizationsDecisionDetail": {"AllowedByOrganizations": False}},
+            "AccessUndecided",
+        ),
+        ({"EvalDecision": "implicitDeny"}, "ActionNotGranted"),
+        ({"EvalDecision": "allowed", "MissingContextValues": ["aws:SourceIp"]}, None),
+    ],
+)
+def test_the_result_of_the_simulator_determines_the_finding(
+    audited: AuditAccount, result: dict[str, Any], code: str | None
+) -> None:
+    rotation = audited.rotation("db", OPEN_DENY)
+    audited.account.simulate = simulated(**result)
+    report = audited.audit()
+    assert codes(report) == ([code] if code else [])
+    if code:
+        found = the(report, code)
+        assert (found.secret_arn, found.function_arn, found.role_arn) == rotation
+        assert PUT in found.message
+    assert report.is_complete
+
+
+def test_a_resource_policy_can_allow_what_the_simulator_finds_that_no_policy_of_the_role_allows(
+    audited: AuditAccount,
+) -> None:
+    rotation = audited.rotation("db", OPEN_DENY)
+    audited.account.simulate = simulated(EvalDecision="implicitDeny")
+    policy = json.dumps({"Statement": allow(PUT, "*", Principal={"AWS": rotation.role})})
+    audited.account.api_responses["secretsmanager:GetResourcePolicy"] = lambda _: {"ResourcePolicy": policy}
+    assert codes(audited.audit()) == []
+    assert audited.calls()["secretsmanager:GetResourcePolicy"] == 1
+
+
+@pytest.mark.parametrize(("failure", "code"), [("AccessDenied", "NotInspected"), ("InvalidInput", "AccessUndecided")])
+def test_a_simulation_that_fails_leaves_the_access_unknown(audited: AuditAccount, failure: str, code: str) -> None:
+    rotation = audited.rotation("db", OPEN_DENY)
+    audited.let_fail("iam:SimulatePrincipalPolicy", "", error(failure))
+    report = audited.audit()
+    assert codes(report) == [code]
+    assert (the(report, code).secret_arn, the(report, code).role_arn) == (rotation.secret, rotation.role)
+    assert ("iam:SimulatePrincipalPolicy" in the(report, code).remediation) is (failure == "AccessDenied")
+
+
+def test_an_explicit_deny_and_a_boundary_block_without_a_simulation(audited: AuditAccount) -> None:
+    denied = audited.rotation("denied", {"Effect": "Deny", "Action": PUT, "Resource": "*"})
+    bounded = audited.rotation("bounded")
+    boundary = audited.managed_policy("boundary", allow("secretsmanager:Get*", "*"))
+    audited.account.client("iam").put_role_permissions_boundary(RoleName="role-bounded", PermissionsBoundary=boundary)
+    report = audited.audit()
+    assert codes(report) == ["ActionBlocked", "ActionBlocked"]
+    assert {finding.secret_arn for finding in report.findings if finding.type.code == "ActionBlocked"} == {
+        denied.secret,
+        bounded.secret,
+    }
+    assert audited.calls()["iam:SimulatePrincipalPolicy"] == 0
+    assert audited.calls()["secretsmanager:GetResourcePolicy"] == 0
+
+
+def test_a_managed_policy_grants_as_an_inline_policy(audited: AuditAccount) -> None:
+    rotation = audited.rotation()
+    audited.account.client("iam").delete_role_policy(RoleName="role-db", PolicyName="rotation-db")
+    assert codes(audited.audit()) == ["ActionNotGranted", "ActionNotGranted"]
+    audited.managed_policy("rotation", *guide(rotation.secret), roles=[rotation.role])
+    assert codes(audited.audit()) == []
+
+
+def test_a_condition_on_the_function_of_the_secret_holds(audited: AuditAccount) -> None:
+    rotation = audited.rotation()
+    key = "secretsmanager:resource/AllowRotationLambdaArn"
+    for function, expected in ((rotation.function, []), (f"{rotation.function}-2", ["ActionNotGranted"])):
+        statements = guide("*")
+        statements[0]["Condition"] = {"StringEquals": {key: function}}
+        audited.put_policy(rotation.role, *statements, name="rotation-db")
+        assert codes(audited.audit()) == expected
+    assert audited.calls()["iam:SimulatePrincipalPolicy"] == 0
+
+
+def test_a_condition_on_a_tag_of_the_secret_is_evaluated(audited: AuditAccount) -> None:
+    rotation = audited.rotation(tags={"rotated-by": "db"})
+    for value, expected in (("db", []), ("other", ["ActionNotGranted"])):
+        statements = guide("*")
+        statements[0]["Condition"] = {"StringEquals": {"aws:ResourceTag/rotated-by": value}}
+        audited.put_policy(rotation.role, *statements, name="rotation-db")
+        assert codes(audited.audit()) == expected
+
+
+def test_a_function_in_a_vpc_needs_its_network_interfaces(audited: AuditAccount) -> None:
+    rotation = audited.rotation(vpc=True)
+    report = audited.audit()
+    assert codes(report) == ["ActionNotGranted"]
+    assert the(report, "ActionNotGranted").secret_arn == ""
+    # AWS's own policy for functions in a VPC lacks DetachNetworkInterface.
+    actions = [f"ec2:{action}NetworkInterface{s}" for action, s in (("Create", ""), ("Delete", ""), ("Describe", "s"))]
+    interfaces = allow(actions, "*")
+    audited.put_policy(rotation.role, interfaces, name="vpc")
+    assert codes(audited.audit()) == ["NetworkInterfacesOpenToCode"]
+    from_code = {"Condition": {"Null": {"lambda:SourceFunctionArn": "false"}}}
+    audited.put_policy(rotation.role, interfaces, interfaces | {"Effect": "Deny", **from_code}, name="vpc")
+    assert codes(audited.audit()) == []
+
+
+@pytest.mark.parametrize(
+    ("principal", "is_allowed"),
+    [
+        ({"AWS": f"arn:aws:iam::{ACCOUNT}:role/role-db"}, True),
+        ({"AWS": ["arn:aws:iam::999999999999:root", f"arn:aws:iam::{ACCOUNT}:role/role-db"]}, True),
+        ({"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/role-db/rotate-db"}, True),
+        ({"AWS": "*"}, True),
+        ("*", True),
+        # The account delegates to the policies of the role.
+        ({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, False),
+        ({"AWS": ACCOUNT}, False),
+        ({"AWS": f"arn:aws:iam::{ACCOUNT}:role/role-db-2"}, False),
+        ({"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/role-db-2/rotate-db"}, False),
+        ({"Service": "lambda.amazonaws.com"}, False),
+    ],
+)
+@pytest.mark.parametrize("resource", ["secret", "key"])
+def test_the_policy_of_the_secret_or_of_the_key_can_allow_what_the_role_s_policies_do_not(
+    audited: AuditAccount, principal: Any, is_allowed: bool, resource: str
+) -> None:
+    key = audited.account.key()
+    rotation = audited.rotation(key=key)
+    statement = allow(PUT if resource == "secret" else "kms:*", "*", Principal=principal)
+    if resource == "secret":
+        audited.put_policy(
+            rotation.role, *lacking_put(rotation.secret), use_key(key, rotation.secret), name="rotation-db"
+        )
+    text = json.dumps(
+        {"Version": "2012-10-17", "Statement": [statement] if resource == "secret" else [ROOT_POLICY, statement]}
+    )
+    # One statement needs no list.
+    audited.account.api_responses["secretsmanager:GetResourcePolicy"] = lambda _: {"ResourcePolicy": text}
+    audited.account.api_responses["kms:GetKeyPolicy"] = lambda _: {"Policy": text}
+    report = audited.audit()
+    assert codes(report) == ([] if is_allowed else ["ActionNotGranted"])
+    calls = audited.calls()
+    assert (calls["secretsmanager:GetResourcePolicy"], calls["kms:GetKeyPolicy"]) == (
+        (1, 0) if resource == "secret" else (0, 1)
+    )
+
+
+def test_a_resource_policy_allows_only_its_actions_and_its_denials_count(audited: AuditAccount) -> None:
+    rotation = audited.rotation()
+    statements = guide(rotation.secret)
+    statements[0]["Action"] = [GET]
+    audited.put_policy(rotation.role, *statements, name="rotation-db")
+    for_role = {"Principal": {"AWS": rotation.role}}
+    policy: dict[str, Any] = {"Statement": allow([PUT, "secretsmanager:DescribeSecret"], "*", **for_role)}
+    audited.account.api_responses["secretsmanager:GetResourcePolicy"] = lambda _: {"ResourcePolicy": json.dumps(policy)}
+    found = the(audited.audit(), "ActionNotGranted")
+    assert "secretsmanager:UpdateSecretVersionStage" in found.message
+    assert PUT not in found.message
+    policy = {
+        "Statement": [allow("secretsmanager:*", "*", **for_role), allow(PUT, "*", **for_role) | {"Effect": "Deny"}]
+    }
+    assert PUT in the(audited.audit(), "ActionNotGranted").message
+
+
+def test_a_resource_policy_that_cannot_be_read_leaves_the_access_unknown(audited: AuditAccount) -> None:
+    rotation = audited.rotation()
+    audited.put_policy(rotation.role, *lacking_put(rotation.secret), name="rotation-db")
+    audited.let_fail("secretsmanager:GetResourcePolicy")
+    report = audited.audit()
+    assert codes(report) == ["NotInspected"]
+    assert "secretsmanager:GetResourcePolicy" in the(report, "NotInspected").remediation
+    assert the(report, "NotInspected").secret_arn == rotation.secret
+
+
+def test_no_resource_policy_is_read_if_the_role_s_policies_allow_all(audited: AuditAccount) -> None:
+    audited.rotation()
+    audited.audit()
+    assert {"secretsmanager:GetResourcePolicy", "kms:GetKeyPolicy"}.isdisjoint(audited.calls())

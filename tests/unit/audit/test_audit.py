@@ -1,0 +1,555 @@
+"""Audits of an account in moto: failures, interruptions, schedules, keys, superuser secrets, access, drift."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import NoCredentialsError
+
+from rotation_role_policy.audit.inventory import Selection
+from rotation_role_policy.audit.report import to_json
+from tests.support.account import ACCOUNT, OWN_POLICY, REGION, error
+from tests.support.audit_account import (
+    NOW,
+    OPEN_DENY,
+    AuditAccount,
+    Statement,
+    allow,
+    codes,
+    guide,
+    lacking_put,
+    the,
+    use_key,
+)
+
+GET = "secretsmanager:GetSecretValue"
+MANY = 9
+
+
+def test_a_sound_rotation_has_no_finding_but_that_no_resource_covers_it(audited: AuditAccount) -> None:
+    key = audited.account.key()
+    rotation = audited.rotation(key=key)
+    audited.put_policy(rotation.role, use_key(key, rotation.secret), name="key")
+    report = audited.audit()
+    assert codes(report, notes=True) == ["NoPolicy"]
+    assert (report.is_complete, report.stopped) == (True, "")
+    summary = to_json(report)["summary"]
+    assert summary == {"secrets": 1, "functions": 1, "roles": 1, "errors": 0, "warnings": 0, "notes": 1}
+
+
+def test_findings_are_sorted_and_name_secret_function_and_role(audited: AuditAccount) -> None:
+    second = audited.rotation("second", allow(GET, "*"))
+    first = audited.rotation("first", NextRotationDate=NOW - timedelta(1))
+    audited.put_policy(first.role, *lacking_put(first.secret), name="rotation-first")
+    audited.put_policy(second.role, *lacking_put(second.secret), allow(GET, "*"), name="rotation-second")
+    report = audited.audit()
+    assert [(finding.type.code, finding.secret_arn, finding.role_arn) for finding in report.findings] == [
+        ("ActionNotGranted", first.secret, first.role),
+        ("ActionNotGranted", second.secret, second.role),
+        ("RotationOverdue", first.secret, ""),
+        ("OtherSecrets", "", second.role),
+        ("NoPolicy", first.secret, first.role),
+        ("NoPolicy", second.secret, second.role),
+    ]
+    assert the(report, "RotationOverdue").function_arn == first.function
+
+
+# --- calls that fail ---
+
+
+@pytest.mark.parametrize(
+    ("action", "part", "named"),
+    [
+        ("secretsmanager:ListSecretVersionIds", "secret:first", "secret"),
+        ("lambda:GetFunctionConfiguration", "rotate-first", "function"),
+        ("lambda:GetPolicy", "rotate-first", "function"),
+        ("iam:GetRole", "role-first", "role"),
+        ("iam:ListRolePolicies", "role-first", "role"),
+        ("iam:GetRolePolicy", "role-first", "role"),
+        ("iam:ListAttachedRolePolicies", "role-first", "role"),
+        ("lambda:ListFunctions", "", ""),
+    ],
+)
+def test_a_denied_call_is_a_finding_and_the_rest_is_judged(
+    audited: AuditAccount, action: str, part: str, named: str
+) -> None:
+    first, second = audited.rotation("first"), audited.rotation("second")
+    audited.put_policy(second.role, *lacking_put(second.secret), name="rotation-second")
+    audited.let_fail(action, part, error("AccessDenied"))
+    report = audited.audit()
+    assert codes(report) == ["ActionNotGranted", "NotInspected"]
+    assert the(report, "ActionNotGranted").secret_arn == second.secret
+    found = the(report, "NotInspected")
+    assert action in found.message
+    assert action in found.remediation
+    if named:
+        assert found.resource == getattr(first, named)
+        assert getattr(found, f"{named}_arn") == getattr(first, named)
+    assert not report.is_complete
+    assert report.stopped == ""
+    assert len(report.rotations) == 2
+
+
+def test_a_call_that_aws_fails_is_a_finding_without_a_missing_action(audited: AuditAccount) -> None:
+    rotation = audited.rotation()
+    audited.let_fail("iam:GetRole", "", error("InternalFailure"))
+    found = the(audited.audit(), "NotInspected")
+    assert (found.role_arn, "iam:GetRole" in found.message, "iam:" in found.remediation) == (rotation.role, True, False)
+
+
+def test_a_key_that_cannot_be_described_is_not_reported_as_unusable(audited: AuditAccount) -> None:
+    key = audited.account.key()
+    rotation = audited.rotation(key=key.rpartition("/")[2])
+    audited.put_policy(rotation.role, use_key(key, rotation.secret), name="key")
+    audited.let_fail("kms:DescribeKey")
+    report = audited.audit()
+    assert codes(report) == ["NotInspected"]
+    assert the(report, "NotInspected").secret_arn == rotation.secret
+    assert "kms:DescribeKey" in the(report, "NotInspected").remediation
+
+
+def test_a_key_of_a_secret_that_was_not_inspected_is_no_unneeded_grant(audited: AuditAccount) -> None:
+    key = audited.account.key()
+    rotation = audited.rotation(key=key)
+    audited.put_policy(rotation.role, use_key(key, rotation.secret), allow(GET, "*"), name="key")
+    audited.let_fail("secretsmanager:ListSecretVersionIds")
+    assert codes(audited.audit()) == ["OtherSecrets", "NotInspected"]
+
+
+def test_a_failed_first_page_of_secrets_leaves_an_empty_incomplete_report(audited: AuditAccount) -> None:
+    audited.rotation()
+    audited.let_fail("secretsmanager:ListSecrets")
+    report = audited.audit()
+    assert (codes(report), report.rotations, report.is_complete) == (["NotInspected"], (), False)
+
+
+@pytest.mark.parametrize(
+    ("action", "is_known"),
+    [
+        ("secretsmanager:ListSecrets", False),
+        ("secretsmanager:ListSecretVersionIds", False),
+        ("lambda:GetPolicy", None),
+        ("iam:GetRole", True),
+        ("iam:ListAttachedRolePolicies", True),
+        ("iam:SimulatePrincipalPolicy", True),
+        ("secretsmanager:GetResourcePolicy", True),
+    ],
+)
+def test_expired_credentials_end_the_audit_with_what_is_known(
+    audited: AuditAccount, action: str, is_known: bool | None
+) -> None:
+    rotation = audited.rotation(
+        "db",
+        OPEN_DENY,
+        NextRotationDate=NOW - timedelta(1),
+    )
+    other = audited.rotation("other")
+    audited.put_policy(other.role, *lacking_put(other.secret), name="rotation-other")
+    audited.let_fail(action, "", error("ExpiredTokenException") if is_known else NoCredentialsError())
+    report = audited.audit()
+    assert "expired" in report.stopped
+    assert not report.is_complete
+    assert "NotInspected" not in codes(report)
+    if is_known is not None:
+        assert [rotation.secret_name for rotation in report.rotations] == (["db", "other"] if is_known else [])
+    if is_known:
+        assert the(report, "RotationOverdue").secret_arn == rotation.secret
+
+
+@pytest.mark.parametrize("phase", ["secrets and functions", "roles", "policy simulator", "resource policies"])
+def test_ctrl_c_ends_the_audit_with_what_is_known(audited: AuditAccount, phase: str) -> None:
+    audited.rotation("overdue", OPEN_DENY, NextRotationDate=NOW - timedelta(1))
+    rotation = audited.rotation("lacking")
+    audited.put_policy(rotation.role, *lacking_put(rotation.secret), allow(GET, "*"), name="rotation-lacking")
+    begun: list[str] = []
+
+    def interrupt(current: str, _done: int, _all: int) -> None:
+        begun.append(current)
+        if current == phase:
+            raise KeyboardInterrupt
+
+    report = audited.audit(progress=interrupt)
+    assert phase in begun
+    assert "interrupted" in report.stopped
+    assert not report.is_complete
+    if phase != "secrets and functions":
+        assert "RotationOverdue" in codes(report)
+        # Which secrets the role needs is not yet certain.
+        assert "OtherSecrets" not in codes(report)
+
+
+# --- selection ---
+
+
+def test_a_selection_does_not_accuse_the_role_for_the_other_secrets(audited: AuditAccount) -> None:
+    """Neither for those of the same function, nor for those of another function with this role."""
+    keys = [audited.account.key() for _ in range(3)]
+    first = audited.rotation("first", key=keys[0], tags={"team": "data"})
+    second = audited.rotate("second", first.function, key=keys[1])
+    other = audited.rotation("other", role=first.role, key=keys[2])
+    for secret, key in zip((first.secret, second, other.secret), keys, strict=True):
+        audited.put_policy(first.role, *guide(secret), use_key(key, secret), name=secret[-12:-7])
+    for selection in (Selection(("first",)), Selection(tags=(("team", "data"),))):
+        report = audited.audit(selection)
+        assert [rotation.secret_name for rotation in report.rotations] == ["first"]
+        assert codes(report) == ["SharedRole"]
+        assert {finding.secret_arn for finding in report.findings} == {"", first.secret}
+
+
+def test_a_selection_does_not_accuse_the_role_for_a_key_that_another_secret_names_by_its_alias(
+    audited: AuditAccount,
+) -> None:
+    key = audited.account.key()
+    audited.account.client("kms").create_alias(AliasName="alias/other", TargetKeyId=key)
+    first = audited.rotation("first")
+    other = audited.rotation("other", role=first.role, key="alias/other")
+    audited.put_policy(first.role, use_key(key, other.secret), name="key")
+    assert codes(audited.audit(Selection(("first",)))) == ["SharedRole"]
+    assert codes(audited.audit()) == ["SharedRole"]
+
+
+def test_a_selection_leaves_out_the_findings_of_other_secrets(audited: AuditAccount) -> None:
+    first = audited.rotation("first")
+    second = audited.rotate("second", first.function, NextRotationDate=NOW - timedelta(1))
+    report = audited.audit(Selection(("first",)))
+    assert second not in {finding.secret_arn for finding in report.findings}
+    assert codes(report) == []
+
+
+# --- the schedule ---
+
+
+@pytest.mark.parametrize(
+    ("members", "is_overdue"),
+    [
+        ({"NextRotationDate": NOW + timedelta(seconds=1)}, False),
+        ({"NextRotationDate": NOW}, False),
+        ({"NextRotationDate": NOW - timedelta(seconds=1)}, True),
+        ({"NextRotationDate": NOW - timedelta(1), "RotationEnabled": False}, False),
+        # Without the date: the days since the last rotation, and one more.
+        ({"NextRotationDate": None, "LastRotatedDate": NOW - timedelta(days=31)}, False),
+        ({"NextRotationDate": None, "LastRotatedDate": NOW - timedelta(days=31, seconds=1)}, True),
+        ({"NextRotationDate": None, "LastRotatedDate": None, "CreatedDate": NOW - timedelta(days=32)}, True),
+        ({"NextRotationDate": None, "LastRotatedDate": None, "CreatedDate": NOW - timedelta(days=9)}, False),
+        ({"NextRotationDate": None, "LastRotatedDate": NOW - timedelta(99), "CreatedDate": NOW}, True),
+        ({"NextRotationDate": None, "RotationRules": {"ScheduleExpression": "rate(4 hours)"}}, False),
+        ({"NextRotationDate": None, "LastRotatedDate": None, "CreatedDate": None}, False),
+    ],
+)
+def test_a_rotation_is_overdue_after_its_date(audited: AuditAccount, members: dict[str, Any], is_overdue: bool) -> None:
+    rotation = audited.rotation(**members)
+    report = audited.audit()
+    assert codes(report) == (["RotationOverdue"] if is_overdue else [])
+    if is_overdue:
+        assert the(report, "RotationOverdue").secret_arn == rotation.secret
+
+
+# --- keys ---
+
+
+def versions(*labels_and_keys: tuple[str, str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return a function that gives the secret versions with these labels under these keys."""
+    members = [{"VersionStages": [label], "KmsKeyIds": [key]} for label, key in labels_and_keys]
+    return lambda response: response | {"Versions": members}
+
+
+@pytest.mark.parametrize(
+    ("state", "which"),
+    [
+        ("missing", "own"),
+        ("disabled", "own"),
+        ("pending deletion", "own"),
+        ("missing", "AWSCURRENT"),
+        ("disabled", "AWSCURRENT"),
+        ("disabled", "AWSPENDING"),
+        ("missing", "AWSPREVIOUS"),
+        ("disabled", "AWSPREVIOUS"),
+    ],
+)
+def test_a_key_that_cannot_be_used_is_an_error_unless_only_awsprevious_needs_it(
+    audited: AuditAccount, state: str, which: str
+) -> None:
+    bad, good = audited.account.key(), audited.account.key()
+    kms = audited.account.client("kms")
+    if state == "missing":
+        bad = bad.replace(bad[-12:], "000000000000")
+    elif state == "disabled":
+        kms.disable_key(KeyId=bad.rpartition("/")[2])
+    else:
+        kms.schedule_key_deletion(KeyId=bad.rpartition("/")[2])
+    own = bad if which == "own" else good
+    rotation = audited.rotation(key=own)
+    audited.put_policy(rotation.role, use_key(own, rotation.secret), name="key")
+    if which != "own":
+        audited.alter["secretsmanager:ListSecretVersionIds"] = versions((which, bad))
+    report = audited.audit()
+    assert codes(report) == ["PreviousVersionUnreadable" if which == "AWSPREVIOUS" else "KeyUnusable"]
+    found = report.findings[0]
+    assert (found.secret_arn, found.function_arn) == (rotation.secret, rotation.function)
+    assert bad in found.message
+    assert found.remediation
+
+
+def test_an_earlier_key_that_versions_in_use_need_must_be_granted(audited: AuditAccount) -> None:
+    own, earlier = audited.account.key(), audited.account.key()
+    rotation = audited.rotation(key=own)
+    audited.put_policy(rotation.role, use_key(own, rotation.secret), name="key")
+    audited.alter["secretsmanager:ListSecretVersionIds"] = versions(("AWSCURRENT", earlier))
+    report = audited.audit()
+    assert codes(report) == ["ActionNotGranted"]
+    found = the(report, "ActionNotGranted")
+    assert "kms:Decrypt" in found.message
+    assert "kms:GenerateDataKey" not in found.message
+    assert earlier in found.message
+    assert found.secret_arn == rotation.secret
+    audited.put_policy(rotation.role, use_key(earlier, rotation.secret, "kms:Decrypt"), name="earlier")
+    assert codes(audited.audit()) == []
+
+
+def test_a_grant_on_a_key_that_no_secret_has_any_more_is_not_needed(audited: AuditAccount) -> None:
+    own, former = audited.account.key(), audited.account.key()
+    rotation = audited.rotation(key=own)
+    audited.put_policy(rotation.role, use_key(own, rotation.secret), use_key(former, rotation.secret), name="key")
+    assert codes(audited.audit()) == ["UnneededGrant"]
+
+
+def test_the_key_of_a_function_s_environment_is_no_excess(audited: AuditAccount) -> None:
+    key = audited.account.key()
+    audited.rotation("db", allow("kms:Decrypt", key))
+    audited.alter["lambda:GetFunctionConfiguration"] = lambda response: response | {"KMSKeyArn": key}
+    assert codes(audited.audit()) == []
+
+
+# --- the superuser secret ---
+
+
+def superuser_audit(audited: AuditAccount, *statements: Statement, key: str | None = None) -> Any:
+    """Create a superuser secret that the role may read, and return the report and the ARN of the secret."""
+    superuser = audited.account.secret("superuser", key=key)
+    audited.rotation("db", allow([GET], superuser), *statements)
+    return audited.audit(), superuser
+
+
+def test_a_secret_that_only_other_policies_name_is_taken_for_the_superuser_secret(audited: AuditAccount) -> None:
+    report, superuser = superuser_audit(audited)
+    assert codes(report) == []
+    state = report.rotations[0].state
+    assert state
+    assert state.superuser_secret
+    assert state.superuser_secret.arn == superuser
+    assert superuser in " ".join(report.rotations[0].unknowns)
+
+
+@pytest.mark.parametrize("is_granted", [True, False])
+def test_the_key_of_the_superuser_secret_must_be_granted(audited: AuditAccount, is_granted: bool) -> None:
+    key = audited.account.key()
+    grant = [allow("kms:Decrypt", key)] if is_granted else []
+    report, _ = superuser_audit(audited, *grant, key=key)
+    assert codes(report) == (["KmsWithoutEncryptionContext"] if is_granted else ["ActionNotGranted"])
+    if not is_granted:
+        found = the(report, "ActionNotGranted")
+        assert "kms:Decrypt" in found.message
+        assert key in found.message
+
+
+def test_an_unusable_key_of_the_superuser_secret_is_an_error(audited: AuditAccount) -> None:
+    key = audited.account.key()
+    audited.account.client("kms").disable_key(KeyId=key.rpartition("/")[2])
+    report, superuser = superuser_audit(audited, key=key)
+    assert codes(report) == ["KeyUnusable"]
+    assert the(report, "KeyUnusable").resource == superuser
+
+
+def test_several_candidates_leave_the_superuser_secret_unknown(audited: AuditAccount) -> None:
+    key = audited.account.key()
+    superusers = [audited.account.secret(name, key=key) for name in ("one", "two")]
+    audited.rotation("db", allow(GET, superusers))
+    report = audited.audit()
+    assert codes(report) == []
+    state = report.rotations[0].state
+    assert state
+    assert state.superuser_secret is None
+    assert all(superuser in " ".join(report.rotations[0].unknowns) for superuser in superusers)
+    assert audited.calls()["secretsmanager:DescribeSecret"] == 0
+
+
+def test_a_superuser_secret_that_does_not_exist_is_no_error(audited: AuditAccount) -> None:
+    gone = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:gone-AbCdEf"
+    audited.rotation("db", allow(GET, gone))
+    assert "error" not in {finding.severity for finding in audited.audit().findings}
+
+
+def test_a_superuser_secret_that_cannot_be_described_is_not_inspected(audited: AuditAccount) -> None:
+    audited.let_fail("secretsmanager:DescribeSecret")
+    report, superuser = superuser_audit(audited)
+    assert codes(report) == ["NotInspected"]
+    assert the(report, "NotInspected").resource == superuser
+
+
+def test_a_superuser_secret_without_random_characters_in_the_policy_is_found(audited: AuditAccount) -> None:
+    superuser = audited.account.secret("superuser")
+    audited.rotation("db", allow(GET, superuser[:-6] + "??????"))
+    report = audited.audit()
+    assert codes(report) == []
+    state = report.rotations[0].state
+    assert state
+    assert state.superuser_secret
+    assert state.superuser_secret.arn == superuser
+
+
+def test_a_superuser_secret_that_rds_manages_needs_its_database(audited: AuditAccount) -> None:
+    cluster = f"arn:aws:rds:{REGION}:{ACCOUNT}:cluster:prod"
+    members = {"OwningService": "rds", "Tags": [{"Key": "aws:rds:primaryDBClusterArn", "Value": cluster}]}
+    audited.alter["secretsmanager:DescribeSecret"] = lambda response: response | members
+    report, superuser = superuser_audit(audited)
+    assert codes(report) == ["ActionNotGranted", "ActionNotGranted"]
+    lacking = " ".join(finding.message for finding in report.findings)
+    assert "secretsmanager:DescribeSecret" in lacking
+    assert "rds:DescribeDBClusters" in lacking
+    audited.put_policy(
+        report.findings[0].role_arn,
+        allow("secretsmanager:DescribeSecret", superuser),
+        allow("rds:Describe*", "*"),
+        name="superuser",
+    )
+    assert codes(audited.audit()) == []
+
+
+# --- roles ---
+
+
+def test_a_role_that_lambda_cannot_assume_is_an_error(audited: AuditAccount) -> None:
+    rotation = audited.rotation()
+    trust: Any = {
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"},
+    }
+    audited.account.client("iam").update_assume_role_policy(RoleName="role-db", PolicyDocument=json.dumps(trust))
+    report = audited.audit()
+    assert codes(report) == ["RoleNotAssumable"]
+    assert the(report, "RoleNotAssumable").role_arn == rotation.role
+
+
+@pytest.mark.parametrize("number", [1, MANY])
+def test_a_role_that_does_not_exist_is_one_error(audited: AuditAccount, number: int) -> None:
+    rotations = [audited.rotation(f"db-{index}") for index in range(number)]
+    iam = audited.account.client("iam")
+    iam.delete_role_policy(RoleName="role-db-0", PolicyName="rotation-db-0")
+    iam.delete_role(RoleName="role-db-0")
+    report = audited.audit()
+    assert codes(report) == ["RoleNotAssumable"]
+    assert the(report, "RoleNotAssumable").role_arn == rotations[0].role
+    assert len(report.rotations) == number
+
+
+@pytest.mark.parametrize("number", [2, MANY])
+def test_the_bulk_read_of_roles_changes_no_finding(audited: AuditAccount, number: int) -> None:
+    for index in range(number):
+        rotation = audited.rotation(f"db-{index}")
+        if index == 1:
+            audited.put_policy(rotation.role, *lacking_put(rotation.secret), allow(GET, "*"), name="rotation-db-1")
+    report = audited.audit()
+    assert codes(report) == ["ActionNotGranted", "OtherSecrets"]
+    assert {finding.role_arn for finding in report.findings if finding.type.code != "NoPolicy"} == {
+        f"arn:aws:iam::{ACCOUNT}:role/role-db-1"
+    }
+
+
+def test_a_function_that_rotates_nothing_but_has_the_role_shares_it(audited: AuditAccount) -> None:
+    rotation = audited.rotation()
+    audited.function("api", rotation.role)
+    report = audited.audit()
+    assert codes(report) == ["SharedRole"]
+    assert "function:api" in the(report, "SharedRole").message
+
+
+def test_a_function_in_a_vpc_that_rotates_nothing_needs_network_interfaces(audited: AuditAccount) -> None:
+    rotation = audited.rotation("db", allow("ec2:CreateNetworkInterface", "*"))
+    audited.function("api", rotation.role, vpc=True)
+    assert "UnneededGrant" not in codes(audited.audit())
+
+
+def test_a_secret_that_a_function_in_another_region_rotates_is_no_excess_there(audited: AuditAccount) -> None:
+    here = audited.rotation("here")
+    audited.rotation("there", role=here.role, region="us-east-1")
+    assert codes(audited.audit()) == []
+
+
+# --- the provider's policies ---
+
+
+@pytest.mark.parametrize("profile", ["Strict", "Documented"])
+@pytest.mark.parametrize("vpc", [True, False])
+def test_the_provider_s_policy_is_sound_until_something_changes(audited: AuditAccount, profile: str, vpc: bool) -> None:
+    first, second = audited.account.key(), audited.account.key()
+    rotation = audited.rotation(key=first, vpc=vpc)
+    superuser = audited.account.secret("superuser", key=first)
+    more = audited.rotate("another", rotation.function)
+    audited.account.client("iam").delete_role_policy(RoleName="role-db", PolicyName="rotation-db")
+    properties = {
+        # In another order than that of the names.
+        "SecretIds": ["db", "another"],
+        "RotationLambdaARN": rotation.function,
+        "SuperuserSecretId": superuser,
+        "TargetArns": [f"arn:aws:rds:{REGION}:{ACCOUNT}:db:prod", f"arn:aws:rds:{REGION}:{ACCOUNT}:cluster:prod"],
+        "PolicyProfile": profile,
+    }
+    assert audited.account.create(**properties)["Status"] == "SUCCESS"
+    report = audited.audit()
+    assert codes(report, notes=True) == []
+    assert {entry.policy_name for entry in report.rotations} == {OWN_POLICY}
+    assert all(entry.unknowns == () for entry in report.rotations)
+
+    # The secret has a new key.
+    audited.account.client("secretsmanager").update_secret(SecretId="db", KmsKeyId=second)
+    report = audited.audit()
+    assert codes(report, notes=True)[-1] == "PolicyDrift"
+    found = the(report, "PolicyDrift")
+    assert found.role_arn == rotation.role
+    changed = [line for line in found.difference if line.startswith(("+", "-"))]
+    assert any(second in line for line in changed)
+    assert OWN_POLICY in found.message
+    assert {finding.secret_arn for finding in report.findings} == {rotation.secret, ""}
+    assert more not in str(found.difference)
+    assert to_json(report)["findings"][-1]["difference"] == list(found.difference)
+
+
+def test_a_redshift_target_explains_that_the_superuser_secret_is_described(audited: AuditAccount) -> None:
+    rotation = audited.rotation()
+    superuser = audited.account.secret("superuser")
+    audited.account.client("iam").delete_role_policy(RoleName="role-db", PolicyName="rotation-db")
+    target = f"arn:aws:redshift:{REGION}:{ACCOUNT}:cluster:warehouse"
+    audited.account.create(
+        SecretId="db", RotationLambdaARN=rotation.function, SuperuserSecretId=superuser, TargetArns=[target]
+    )
+    assert codes(audited.audit(), notes=True) == []
+
+
+def test_a_secret_that_the_provider_s_policy_does_not_cover_is_reported(audited: AuditAccount) -> None:
+    rotation = audited.rotation()
+    audited.account.client("iam").delete_role_policy(RoleName="role-db", PolicyName="rotation-db")
+    audited.account.create(SecretId="db", RotationLambdaARN=rotation.function)
+    more = audited.rotate("more", rotation.function)
+    report = audited.audit()
+    assert codes(report, notes=True) == ["ActionNotGranted", "NoPolicy"]
+    assert {finding.secret_arn for finding in report.findings} == {more}
+
+
+def test_a_policy_that_somebody_edited_is_outdated(audited: AuditAccount) -> None:
+    rotation = audited.rotation()
+    audited.account.client("iam").delete_role_policy(RoleName="role-db", PolicyName="rotation-db")
+    audited.account.create(SecretId="db", RotationLambdaARN=rotation.function)
+    [document] = audited.account.policies("role-db").values()
+    audited.put_policy(rotation.role, *document["Statement"], allow("s3:*", "arn:aws:s3:::bucket"), name=OWN_POLICY)
+    report = audited.audit()
+    assert codes(report, notes=True) == ["PolicyDrift"]
+    assert any(line.startswith("-") and "s3:*" in line for line in report.findings[0].difference)
+
+
+def test_the_grants_beside_the_provider_s_policy_are_judged(audited: AuditAccount) -> None:
+    rotation = audited.rotation()
+    audited.put_policy(rotation.role, *guide("*"), name="rotation-db")
+    audited.account.create(SecretId="db", RotationLambdaARN=rotation.function)
+    assert codes(audited.audit(), notes=True) == ["OtherSecrets"]

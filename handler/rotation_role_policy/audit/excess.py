@@ -143,8 +143,7 @@ def _of_secrets(policy: str, statement: Statement, needed: Needed) -> Iterator[E
 
 def _of_keys(policy: str, statement: Statement, needed: Needed) -> Iterator[Excess]:
     actions = _granted(statement, _KEY_ACTIONS)
-    # A grant of everything is reported once, for the secrets.
-    if not actions or _is_everything(actions) or _is_for_another_service(statement):
+    if not actions or _is_everything(statement, actions) or _is_for_another_service(statement):
         return
     sid = str(statement.get("Sid", ""))
     has_context = _is_limited(statement, _CONTEXT_KEY)
@@ -188,7 +187,7 @@ def _of_interfaces(
 ) -> Iterator[Excess]:
     actions = _granted(statement, _INTERFACE_ACTIONS)
     resources = _resources(statement, ":ec2:")
-    if not actions or not resources or _is_everything(actions):
+    if not actions or not resources or _is_everything(statement, actions):
         return
     sid = str(statement.get("Sid", ""))
     if not needed.in_vpc:
@@ -203,9 +202,10 @@ def _of_interfaces(
             return
 
 
-def _is_everything(actions: tuple[str, ...]) -> bool:
-    """Return whether patterns of actions grant every service."""
-    return all(action == "*" or action.startswith("all but ") for action in actions)
+def _is_everything(statement: Statement, actions: tuple[str, ...]) -> bool:
+    """Return whether the statement grants every service, which is reported once, for the secrets."""
+    is_every_action = all(action == "*" or action.startswith("all but ") for action in actions)
+    return is_every_action and bool(_resources(statement, ":secretsmanager:"))
 
 
 def _granted(statement: Statement, actions: tuple[str, ...]) -> tuple[str, ...]:

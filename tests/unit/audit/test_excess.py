@@ -111,13 +111,13 @@ def test_the_user_guide_s_statement_for_a_key_has_no_encryption_context() -> Non
     [
         (
             "AdministratorAccess",
-            [OTHER_SECRETS, KMS_ALL_KEYS, UNNEEDED_GRANT],
-            [OTHER_SECRETS, KMS_ALL_KEYS, NETWORK_INTERFACES_OPEN],
+            [OTHER_SECRETS],
+            [OTHER_SECRETS],
         ),
         (
             "PowerUserAccess",
-            [OTHER_SECRETS, KMS_ALL_KEYS, UNNEEDED_GRANT],
-            [OTHER_SECRETS, KMS_ALL_KEYS, NETWORK_INTERFACES_OPEN],
+            [OTHER_SECRETS],
+            [OTHER_SECRETS],
         ),
         ("SecretsManagerReadWrite", [OTHER_SECRETS], [OTHER_SECRETS]),
         ("AWSLambdaVPCAccessExecutionRole", [UNNEEDED_GRANT], [NETWORK_INTERFACES_OPEN]),
@@ -231,12 +231,27 @@ def test_the_china_partition_is_judged_alike() -> None:
     [
         (allow(USE_KEY, KEY, Condition=FOR_SECRET), []),
         (allow(USE_KEY, KEY, Condition={"StringEquals": {"kms:encryptioncontext:secretarn": SECRET}}), []),
-        (allow(USE_KEY, KEY, Condition={"StringEquals": {"kms:ViaService": "x"}}), [KMS_WITHOUT_CONTEXT]),
+        (
+            allow(
+                USE_KEY,
+                KEY,
+                Condition={"StringEquals": {"kms:ViaService": "secretsmanager.eu-central-1.amazonaws.com"}},
+            ),
+            [KMS_WITHOUT_CONTEXT],
+        ),
+        # Such as for the dead-letter queue of the function.
+        (allow(USE_KEY, "*", Condition={"StringEquals": {"kms:ViaService": "sqs.eu-central-1.amazonaws.com"}}), []),
+        (allow(USE_KEY, "*", Condition=FOR_SECRET), []),
+        (
+            allow(USE_KEY, "*", Condition={"StringNotEquals": {"kms:EncryptionContext:SecretARN": SECRET}}),
+            [KMS_ALL_KEYS],
+        ),
+        (allow(USE_KEY, "*", Condition={"StringLike": {"kms:EncryptionContext:SecretARN": "*"}}), [KMS_ALL_KEYS]),
         (allow("kms:Decrypt", KEY), [KMS_WITHOUT_CONTEXT]),
         (allow("kms:*", "*"), [KMS_ALL_KEYS]),
         (allow("kms:Decrypt", "arn:aws:kms:*:*:key/*"), [KMS_ALL_KEYS]),
         (allow("kms:Decrypt", KEY[:-1] + "?"), [KMS_ALL_KEYS]),
-        (allow("kms:Dec*", "arn:aws:kms:eu-central-1:123456789012:alias/rotation"), [KMS_ALL_KEYS]),
+        (allow("kms:Dec*", "arn:aws:kms:eu-central-1:123456789012:alias/rotation"), [UNNEEDED_GRANT]),
         ({"Effect": "Allow", "NotAction": "ec2:*", "Resource": "arn:aws:kms:*:*:key/*"}, [KMS_ALL_KEYS]),
         (allow("kms:Decrypt", KEY.replace("1111", "9999")), [UNNEEDED_GRANT]),
         # The key of the function's environment variables.
@@ -311,3 +326,43 @@ def test_the_same_excess_is_reported_once() -> None:
 
 def test_only_the_given_policies_are_judged() -> None:
     assert find_excess({}, {"own": {"Statement": allow("*", "*")}}, None, NEEDED) == []
+
+
+# --- what limits a wildcard besides ---
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        (allow(ROTATE, SECRET), []),
+        (allow(ROTATE, ANY_SECRET), [OTHER_SECRETS]),
+        (allow("*", "*"), [OTHER_SECRETS]),
+        (allow("logs:*", "*"), []),
+    ],
+)
+def test_a_wildcard_is_only_as_broad_as_the_permissions_boundary(
+    statement: dict[str, Any], expected: list[FindingType]
+) -> None:
+    policies = {"policy": {"Statement": allow(ROTATE, "*")}}
+    found = find_excess(policies, policies, {"Statement": [statement]}, NEEDED)
+    assert [excess.type for excess in found] == expected
+
+
+def test_what_not_resource_excludes_is_not_granted() -> None:
+    all_but_secrets = {"Effect": "Allow", "Action": "*", "NotResource": "arn:aws:secretsmanager:*:*:secret:*"}
+    assert OTHER_SECRETS not in types(all_but_secrets)
+    all_but_one = {"Effect": "Allow", "Action": "*", "NotResource": SECRET}
+    assert OTHER_SECRETS in types(all_but_one)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"StringNotEquals": {"aws:ResourceTag/team": "data"}},
+        {"StringEqualsIfExists": {"aws:ResourceTag/team": "data"}},
+        {"Null": {"aws:ResourceTag/team": "false"}},
+        {"StringLike": {"secretsmanager:resource/AllowRotationLambdaArn": "*"}},
+    ],
+)
+def test_a_condition_that_most_secrets_satisfy_does_not_limit_a_wildcard(condition: dict[str, Any]) -> None:
+    assert types(allow(ROTATE, "*", Condition=condition)) == [OTHER_SECRETS]

@@ -129,3 +129,10 @@ def test_a_statement_without_a_source_is_open_to_other_accounts(statement: dict[
 def test_a_statement_without_a_sid_is_reported_too() -> None:
     statement = {name: value for name, value in permission().items() if name != "Sid"}
     assert list(parse_invoke_policy(json.dumps({"Statement": statement})).without_source()) == [""]
+
+
+def test_a_statement_for_the_url_of_the_function_concerns_nobody_here() -> None:
+    url = permission(Principal="*", Condition={"Bool": {"lambda:InvokedViaFunctionUrl": "true"}})
+    assert not may_invoke(url)
+    policy = parse_invoke_policy(json.dumps({"Statement": [url, permission(**FOR_ACCOUNT)]}))
+    assert list(policy.without_source()) == []

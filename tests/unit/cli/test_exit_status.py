@@ -69,7 +69,7 @@ def test_an_internal_error_prints_one_line(capsys: pytest.CaptureFixture[str]) -
     assert run(fail, is_debug=False) == 1
     message = (
         "error: Internal error: ValueError: of several lines. To see the traceback, run"
-        " `rotation-role-policy --debug preview ...`.\n"
+        " `rotation-role-policy --debug ...`.\n"
     )
     assert capsys.readouterr() == ("", message)
     with pytest.raises(ValueError, match="of several"):

@@ -452,7 +452,7 @@ def test_an_internal_error_is_one_line(
     monkeypatch.setattr(command, "preview", fail)
     assert preview(*BY_HAND).err == (
         "error: Internal error: ZeroDivisionError: by zero. To see the traceback, run"
-        " `rotation-role-policy --debug preview ...`.\n"
+        " `rotation-role-policy --debug ...`.\n"
     )
     with pytest.raises(ZeroDivisionError):
         main.main(["--debug", "preview", *BY_HAND])

@@ -1,11 +1,13 @@
 """The HTML report of an audit in Chromium: the filter, the links, and that no value is executed or requested."""
 
+import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from html import unescape
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -78,53 +80,92 @@ def with_script(path: Path, script: str) -> Path:
     return copy
 
 
-@pytest.mark.parametrize(
-    ("fragment", "secrets"),
-    [
-        ("", ["prod/orders", "prod/members", "prod/users", "a/clean", "b/clean"]),
-        ("#severity=error", ["prod/orders"]),
-        ("#severity=warning", ["prod/members", "prod/users"]),
-        ("#severity=none", ["a/clean", "b/clean"]),
-        ("#code=KmsAllKeys", ["prod/members", "prod/users"]),
-        ("#severity=note&code=NoPolicy", ["prod/orders"]),
-        # The secret has an error and NoPolicy, but NoPolicy is no error.
-        ("#severity=error&code=NoPolicy", []),
-        ("#q=ORDERS", ["prod/orders"]),
-        ("#q=function:rotate-mysql", ["prod/members", "prod/users"]),
-        ("#q=kms:decrypt+on+*", ["prod/members", "prod/users"]),
-        ("#q=clean+b/", ["b/clean"]),
-        ("#q=arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/users-AbCdEf", ["prod/users"]),
-        ("#severity=warning&q=users", ["prod/users"]),
-        ("#q=no%20such%20secret", []),
-        ("#severity=fatal&code=Unknown", ["prod/orders", "prod/members", "prod/users", "a/clean", "b/clean"]),
-    ],
-)
-def test_the_fragment_of_the_address_selects_the_secrets(tmp_path: Path, fragment: str, secrets: list[str]) -> None:
+ALL = ["prod/orders", "prod/members", "prod/users", "a/clean", "b/clean"]
+FRAGMENTS = {
+    "": ALL,
+    "#severity=error": ["prod/orders"],
+    "#severity=warning": ["prod/members", "prod/users"],
+    "#severity=none": ["a/clean", "b/clean"],
+    "#code=KmsAllKeys": ["prod/members", "prod/users"],
+    "#severity=note&code=NoPolicy": ["prod/orders"],
+    # The secret has an error and NoPolicy, but NoPolicy is no error.
+    "#severity=error&code=NoPolicy": [],
+    "#q=ORDERS": ["prod/orders"],
+    "#q=function:rotate-mysql": ["prod/members", "prod/users"],
+    "#q=kms:decrypt+on+*": ["prod/members", "prod/users"],
+    "#q=clean+b/": ["b/clean"],
+    "#q=arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/users-AbCdEf": ["prod/users"],
+    "#severity=warning&q=users": ["prod/users"],
+    "#q=no%20such%20secret": [],
+    "#severity=fatal&code=Unknown": ALL,
+}
+"""The visible secrets by the fragment of the address."""
+
+
+@pytest.mark.parametrize("fragment", ["", "#code=KmsAllKeys"])
+def test_a_page_is_opened_with_the_filter_of_its_address(tmp_path: Path, fragment: str) -> None:
+    secrets = FRAGMENTS[fragment]
     view = opened(written(small_report(), tmp_path), fragment)
     assert (view.secrets, view.number) == (secrets, f"{len(secrets)} of 5 secrets")
     assert view.console == []
 
 
-@pytest.mark.parametrize(
-    ("fragment", "visible"), [("", True), ("#code=NotInspected", True), ("#severity=error", False)]
-)
-def test_findings_without_a_secret_are_filtered_too(tmp_path: Path, fragment: str, visible: bool) -> None:
-    assert opened(written(full_report(), tmp_path), fragment).general == visible
+def results(report: Report, folder: Path, fragments: Iterable[str], value: str) -> list[Any]:
+    """Return the value of an expression of JavaScript for each fragment of the address, from one start of Chromium."""
+    script = f"""
+document.title = JSON.stringify({json.dumps(list(fragments))}.map((fragment) => {{
+  history.replaceState(null, "", fragment || "#");
+  readAddress();
+  return {value};
+}}));
+"""
+    return list(json.loads(opened(with_script(written(report, folder), script)).title))
 
 
-@pytest.mark.parametrize(
-    ("action", "secrets", "fragment"),
-    [
-        ("document.querySelector('a[href=\"#code=KmsAllKeys\"]').click();", 2, "#code=KmsAllKeys"),
-        ("search.value = 'a b+c&d'; search.dispatchEvent(new Event('input'));", 0, "#q=a+b%2Bc%26d"),
-        ("severity.value = 'error'; severity.dispatchEvent(new Event('input'));", 0, "#severity=error&q=users"),
-        ("document.getElementById('clear').click();", 5, ""),
-    ],
-)
-def test_links_and_fields_filter_and_set_the_address(tmp_path: Path, action: str, secrets: int, fragment: str) -> None:
-    later = "setTimeout(() => { document.title = location.hash; }, 100);"
-    view = opened(with_script(written(small_report(), tmp_path), action + later), "#q=users")
-    assert (len(view.secrets), view.title, view.console) == (secrets, fragment, [])
+def test_the_fragment_of_the_address_selects_the_secrets(tmp_path: Path) -> None:
+    names = "secrets.filter((each) => !each.element.hidden).map((each) => each.element.querySelector('h3').textContent)"
+    seen = results(small_report(), tmp_path, FRAGMENTS, f"[{names}, count.textContent]")
+    assert seen == [[secrets, f"{len(secrets)} of 5 secrets"] for secrets in FRAGMENTS.values()]
+
+
+def test_a_search_opens_few_sections(tmp_path: Path) -> None:
+    opened_sections = "secrets.filter((each) => each.element.open).length"
+    assert results(small_report(), tmp_path, ["#q=users", "#code=KmsAllKeys"], opened_sections) == [2, 3]
+
+
+def test_findings_without_a_secret_are_filtered_too(tmp_path: Path) -> None:
+    fragments = ["", "#code=NotInspected", "#severity=error"]
+    assert results(full_report(), tmp_path, fragments, "general.hidden") == [False, False, True]
+
+
+def test_a_link_filters_and_sets_the_address(tmp_path: Path) -> None:
+    script = """
+document.querySelector('a[href="#code=KmsAllKeys"]').click();
+setTimeout(() => { document.title = location.hash; }, 100);
+"""
+    view = opened(with_script(written(small_report(), tmp_path), script), "#q=users")
+    assert (len(view.secrets), view.title, view.console) == (2, "#code=KmsAllKeys", [])
+
+
+def test_the_fields_filter_and_set_the_address(tmp_path: Path) -> None:
+    script = """
+const seen = [];
+const note = () => seen.push([secrets.filter((each) => !each.element.hidden).length, location.hash]);
+const type = (field, value) => { field.value = value; field.dispatchEvent(new Event("input")); note(); };
+type(search, "users");
+type(severity, "error");
+type(search, "a b+c&d");
+document.getElementById("clear").click();
+note();
+document.title = JSON.stringify(seen);
+"""
+    view = opened(with_script(written(small_report(), tmp_path), script))
+    assert json.loads(view.title) == [
+        [1, "#q=users"],
+        [0, "#severity=error&q=users"],
+        [0, "#severity=error&q=a+b%2Bc%26d"],
+        [5, ""],
+    ]
 
 
 def test_a_printed_report_has_the_findings_of_closed_sections(tmp_path: Path) -> None:

@@ -1,19 +1,20 @@
 """Whether a role may make the calls that its rotations need.
 
 First the policies are evaluated here (`evaluation`), without a call. What that leaves open goes to IAM's policy
-simulator. What no policy of the role allows can still be allowed by the resource policy of the secret or by the policy
-of the key, so these are read then.
+simulator. What no policy of the role allows can still be allowed by the resource policy of the secret, which is read
+then, or by the policy of the key. The policy of each key is read: IAM policies count only if it delegates to them.
+https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
-from rotation_role_policy import access_check, policy
+from rotation_role_policy import access_check, arn, policy
 from rotation_role_policy.access_check import Denial
 from rotation_role_policy.audit.evaluation import Outcome, evaluate
 from rotation_role_policy.audit.lookups import Lookups, Workers
@@ -57,6 +58,8 @@ class AccessCheck:
         self._problems: list[Problem] = []
         self._not_allowed: list[Problem] = []
         self._questions: list[Problem] = []
+        self._allowed_on_keys: list[Problem] = []
+        """Not problems, unless the policy of the key says otherwise."""
         self._simulations: Lookups[int, list[Denial]] = Lookups(
             workers, "policy simulator", _THREADS, lambda number: _simulate(self._questions[number])
         )
@@ -68,14 +71,20 @@ class AccessCheck:
         for unit in units:
             for calls in _needed_calls(unit):
                 for outcome, denial in _evaluate(role, calls):
-                    problem = Problem(unit, role, denied_calls(calls, denial), denial)
-                    if outcome is Outcome.OPEN:
-                        self._questions.append(problem)
-                        self._simulations.add(len(self._questions) - 1)
-                    elif outcome is Outcome.BLOCKED:
-                        self._problems.append(problem)
-                    else:
-                        self._add_not_allowed(problem)
+                    self._add(outcome, Problem(unit, role, denied_calls(calls, denial), denial))
+
+    def _add(self, outcome: Outcome, calls: Problem) -> None:
+        [resource] = calls.denial.resources
+        if outcome is Outcome.OPEN:
+            self._questions.append(calls)
+            self._simulations.add(len(self._questions) - 1)
+        elif outcome is Outcome.BLOCKED:
+            self._problems.append(calls)
+        elif outcome is Outcome.NOT_ALLOWED:
+            self._add_not_allowed(calls)
+        elif _is_key(resource):
+            self._allowed_on_keys.append(calls)
+            self._policies_of_region(calls).add(resource)
 
     def finish(self) -> list[Problem]:
         """Return what blocks the rotations, and what could not be decided."""
@@ -91,9 +100,9 @@ class AccessCheck:
                 self._problems.append(replace(question, error=error))
         for read in self._resource_policies.values():
             read.wait()
-        return self._problems + [
-            remaining for problem in self._not_allowed if (remaining := self._unless_allowed_by_resource(problem))
-        ]
+        not_allowed = map(self._unless_allowed_by_resource, self._not_allowed)
+        blocked_by_key = map(self._if_blocked_by_key, self._allowed_on_keys)
+        return self._problems + [problem for problem in (*not_allowed, *blocked_by_key) if problem]
 
     def _add_not_allowed(self, problem: Problem) -> None:
         self._not_allowed.append(problem)
@@ -127,6 +136,25 @@ class AccessCheck:
         )
         return replace(problem, denial=replace(problem.denial, actions=actions)) if actions else None
 
+    def _if_blocked_by_key(self, allowed: Problem) -> Problem | None:
+        """Return the calls that the role's policies allow as a problem if the policy of the key blocks them."""
+        [key_arn] = allowed.denial.resources
+        read = self._policies_of_region(allowed)
+        if error := read.errors.get(key_arn):
+            # The policy of a key of another account is the business of its owner.
+            is_own = arn.parse(key_arn).account == arn.parse(allowed.role.role.arn).account
+            return replace(allowed, error=error) if is_own else None
+        document = read.values.get(key_arn)
+        if document is None:
+            return None
+        statements = _for_account(document, allowed.role.role)
+        blockers = {
+            decision.blocker or "the key's policy, which neither allows the role nor delegates to IAM policies"
+            for decision in evaluate({"the key's policy": statements}, None, allowed.calls)
+            if decision.outcome in (Outcome.NOT_ALLOWED, Outcome.BLOCKED)
+        }
+        return replace(allowed, denial=replace(allowed.denial, blocker=min(blockers))) if blockers else None
+
 
 def denied_calls(calls: Calls, denial: Denial) -> Calls:
     """Return those of the calls that a denial is about."""
@@ -146,13 +174,13 @@ def _needed_calls(unit: Unit) -> Iterator[Calls]:
 
 
 def _evaluate(role: RolePolicies, calls: Calls) -> Iterator[tuple[Outcome, Denial]]:
-    """Yield the calls that are not plainly allowed, by outcome: a denial for each resource and blocker."""
+    """Yield the calls by outcome: a denial for each resource and blocker. Those that are allowed have one too."""
     actions: dict[tuple[Outcome, str, str], list[str]] = {}
     for decision in evaluate(role.documents(), role.boundary, calls):
-        if decision.outcome is not Outcome.ALLOWED and decision.action not in DISPENSABLE_ACTIONS:
+        if decision.action not in DISPENSABLE_ACTIONS:
             actions.setdefault((decision.outcome, decision.resource, decision.blocker), []).append(decision.action)
     for (outcome, resource, blocker), denied in actions.items():
-        yield outcome, Denial(tuple(denied), (resource,), blocker=blocker, is_implicit=not blocker)
+        yield outcome, Denial(tuple(denied), (resource,), blocker=blocker, is_implicit=outcome is Outcome.NOT_ALLOWED)
 
 
 def _simulate(question: Problem) -> list[Denial]:
@@ -163,7 +191,11 @@ def _simulate(question: Problem) -> list[Denial]:
 
 
 def _has_policy(resource: str) -> bool:
-    return resource.split(":")[2:3] in (["secretsmanager"], ["kms"])
+    return _is_key(resource) or resource.split(":")[2:3] == ["secretsmanager"]
+
+
+def _is_key(resource: str) -> bool:
+    return resource.split(":")[2:3] == ["kms"]
 
 
 def _resource_policy(aws: Aws, resource: str) -> Document:
@@ -182,9 +214,20 @@ def _allows_role(document: Document, role: Role, calls: Calls, action: str) -> b
     return all(decision.outcome in (Outcome.ALLOWED, Outcome.OPEN) for decision in decisions)
 
 
+def _for_account(document: Document, role: Role) -> Document:
+    """Return the statements of a key's policy for the role, or for its account, which delegate to IAM policies."""
+    owner = arn.parse(role.arn)
+    names = ("*", role.arn, owner.account, f"arn:{owner.partition}:iam::{owner.account}:root")
+    return {"Statement": [each for each in as_list(document.get("Statement", [])) if _names_any(each, role, names)]}
+
+
 def _names_role(statement: Statement, role: Role) -> bool:
     """Return whether the role is a principal of the statement. The account alone is not: it delegates to IAM."""
+    return _names_any(statement, role, ("*", role.arn))
+
+
+def _names_any(statement: Statement, role: Role, names: Collection[str]) -> bool:
+    """Return whether one of the names, or a session of the role, is a principal of the statement."""
     principal = statement.get("Principal", {})
-    names = as_list(principal.get("AWS", [])) if isinstance(principal, dict) else [principal]
-    session = f":assumed-role/{role.name}/"
-    return any(name in ("*", role.arn) or session in name for name in names)
+    principals = as_list(principal.get("AWS", [])) if isinstance(principal, dict) else [principal]
+    return any(each in names or f":assumed-role/{role.name}/" in each for each in principals)

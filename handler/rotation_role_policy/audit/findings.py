@@ -44,9 +44,9 @@ ACTION_BLOCKED = FindingType(
     "ActionBlocked",
     Severity.ERROR,
     "An action is blocked",
-    "An explicit deny in a policy of the role, or the role's permissions boundary, certainly blocks an action that the"
-    " rotation needs.",
-    "Narrow the deny, or allow the action in the permissions boundary.",
+    "An explicit deny in a policy of the role or of the key, the role's permissions boundary, or a key's policy that"
+    " neither allows the role nor delegates to IAM policies certainly blocks an action that the rotation needs.",
+    "Narrow the deny, or allow the action in the permissions boundary or in the key's policy.",
 )
 KEY_UNUSABLE = FindingType(
     "KeyUnusable",

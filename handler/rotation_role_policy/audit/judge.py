@@ -418,6 +418,8 @@ def _access(problem: Problem, actions: str, resources: str, secret_arn: str) -> 
         text = f"{actions} on {resources} {are} blocked for the role {role_arn} by {denial.blocker}."
         if denial.blocker.startswith("an explicit deny"):
             return ACTION_BLOCKED, text, "Narrow this deny. It may be there to protect other secrets or actions."
+        if "key's policy" in denial.blocker:
+            return ACTION_BLOCKED, text, "Allow the role in the key's policy, or allow the account's root user there."
         boundary = problem.role.boundary_arn or "the permissions boundary"
         return ACTION_BLOCKED, text, f"Allow the actions in {boundary}. Other roles may have the same boundary."
     if not denial.is_implicit:

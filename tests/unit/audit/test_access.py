@@ -189,17 +189,15 @@ def test_the_policy_of_the_secret_or_of_the_key_can_allow_what_the_role_s_polici
         audited.put_policy(
             rotation.role, *lacking_put(rotation.secret), use_key(key, rotation.secret), name="rotation-db"
         )
-    text = json.dumps(
-        {"Version": "2012-10-17", "Statement": [statement] if resource == "secret" else [ROOT_POLICY, statement]}
-    )
-    # One statement needs no list.
-    audited.account.api_responses["secretsmanager:GetResourcePolicy"] = lambda _: {"ResourcePolicy": text}
-    audited.account.api_responses["kms:GetKeyPolicy"] = lambda _: {"Policy": text}
+    of_secret = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    of_key = json.dumps({"Statement": [ROOT_POLICY] if resource == "secret" else [ROOT_POLICY, statement]})
+    audited.account.api_responses["secretsmanager:GetResourcePolicy"] = lambda _: {"ResourcePolicy": of_secret}
+    audited.account.api_responses["kms:GetKeyPolicy"] = lambda _: {"Policy": of_key}
     report = audited.audit()
     assert codes(report) == ([] if is_allowed else ["ActionNotGranted"])
     calls = audited.calls()
     assert (calls["secretsmanager:GetResourcePolicy"], calls["kms:GetKeyPolicy"]) == (
-        (1, 0) if resource == "secret" else (0, 1)
+        (1, 1) if resource == "secret" else (0, 1)
     )
 
 
@@ -234,3 +232,44 @@ def test_no_resource_policy_is_read_if_the_role_s_policies_allow_all(audited: Au
     audited.rotation()
     audited.audit()
     assert {"secretsmanager:GetResourcePolicy", "kms:GetKeyPolicy"}.isdisjoint(audited.calls())
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        ([ROOT_POLICY], []),
+        # One statement needs no list.
+        (ROOT_POLICY, []),
+        ([allow("kms:*", "*", Principal={"AWS": ACCOUNT})], []),
+        ([allow("kms:*", "*", Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:role/role-db"})], []),
+        # Whether the condition holds is not known.
+        ([ROOT_POLICY | {"Condition": {"StringEquals": {"kms:CallerAccount": ACCOUNT}}}], []),
+        ([allow("kms:*", "*", Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:role/administrator"})], ["ActionBlocked"]),
+        ([allow("kms:*", "*", Principal={"AWS": "arn:aws:iam::999999999999:root"})], ["ActionBlocked"]),
+        ([allow(["kms:Describe*", "kms:Decrypt"], "*", Principal=ROOT_POLICY["Principal"])], ["ActionBlocked"]),
+        ([ROOT_POLICY, ROOT_POLICY | {"Effect": "Deny", "Action": "kms:Decrypt"}], ["ActionBlocked"]),
+        ([ROOT_POLICY, ROOT_POLICY | {"Effect": "Deny", "Principal": {"AWS": "arn:aws:iam::1:role/x"}}], []),
+    ],
+)
+def test_the_policy_of_a_key_must_delegate_to_the_policies_of_the_role(
+    audited: AuditAccount, statements: Any, expected: list[str]
+) -> None:
+    key = audited.account.key()
+    rotation = audited.rotation(key=key)
+    audited.put_policy(rotation.role, use_key(key, rotation.secret), name="key")
+    policy = json.dumps({"Statement": statements})
+    audited.account.api_responses["kms:GetKeyPolicy"] = lambda _: {"Policy": policy}
+    report = audited.audit()
+    assert codes(report) == expected
+    for found in report.findings[: len(expected)]:
+        assert (found.secret_arn, found.role_arn) == (rotation.secret, rotation.role)
+        assert "the key's policy" in found.message
+
+
+def test_the_policy_of_a_key_is_read_once_for_all_its_secrets(audited: AuditAccount) -> None:
+    key = audited.account.key()
+    for name in ("first", "second"):
+        rotation = audited.rotation(name, key=key)
+        audited.put_policy(rotation.role, use_key(key, rotation.secret), name="key")
+    assert codes(audited.audit()) == []
+    assert audited.calls()["kms:GetKeyPolicy"] == 1

@@ -126,6 +126,7 @@ def test_what_secrets_share_is_looked_up_once(audited: AuditAccount) -> None:
         "secretsmanager:ListSecrets": 1,
         "secretsmanager:ListSecretVersionIds": 6,
         "kms:DescribeKey": 1,
+        "kms:GetKeyPolicy": 1,
         "lambda:GetFunctionConfiguration": 1,
         "lambda:GetPolicy": 1,
         "lambda:ListFunctions": 1,

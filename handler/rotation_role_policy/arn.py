@@ -23,6 +23,9 @@ FUNCTION = re.compile(
     r"(:(?P<qualifier>\$LATEST(\.PUBLISHED)?|[A-Za-z0-9_-]{1,128}))?"
 )
 KEY = re.compile(rf"{_PREFIX}:kms:{_REGION}:{_ACCOUNT}:key/[A-Za-z0-9-]{{1,256}}")
+# At the end of a pattern in a policy, it stands for the six random characters that Secrets Manager adds to the ARN of a
+# secret: such a pattern matches one secret.
+ANY_RANDOM_SUFFIX = re.compile(r"-\?{6}$")
 # The AWS managed key for Secrets Manager: its alias, which DescribeSecret usually omits, or its name in
 # ListSecretVersionIds.
 AWS_MANAGED_KEY = re.compile(rf"({_PREFIX}:kms:{_REGION}:{_ACCOUNT}:)?alias/aws/secretsmanager|DefaultEncryptionKey")

@@ -5,16 +5,13 @@ same action on more resources, together with more actions, or under another cond
 Deny statements, permissions boundaries and SCPs take away again, nor grants of actions that the document does not have.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rotation_role_policy import arn
 from rotation_role_policy.policy import Document, Statement
 from rotation_role_policy.policy_grammar import as_list, matches
-
-_ANY_RANDOM_SUFFIX = re.compile(r"-\?{6}$")
-"""Stands for the six characters that Secrets Manager adds to a secret's ARN: such a pattern matches one secret."""
 
 
 @dataclass(frozen=True)
@@ -94,5 +91,5 @@ def _matching(patterns: Any, value: str, ignore_case: bool) -> list[str]:
 
 def _is_one_secret(pattern: str) -> bool:
     """Return whether the pattern matches one secret: a whole ARN but for its random characters."""
-    without_suffix = _ANY_RANDOM_SUFFIX.sub("", pattern)
+    without_suffix = arn.ANY_RANDOM_SUFFIX.sub("", pattern)
     return without_suffix != pattern and not set("*?$") & set(without_suffix)

@@ -8,10 +8,10 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import cast
 
 from rotation_role_policy import access_check, arn, inline_policy, inspection, policy
 from rotation_role_policy.attributes import attributes
+from rotation_role_policy.audit.roles import managed_policy
 from rotation_role_policy.cloudformation import response
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
 from rotation_role_policy.identity import is_possible_policy_name, policy_name
@@ -180,10 +180,7 @@ def _managed_policies(aws: CallerAws, role_name: str, notes: list[str]) -> dict[
     try:
         pages = aws.paginate(aws.iam.list_attached_role_policies, RoleName=role_name)
         for policy_arn in (policy["PolicyArn"] for page in pages for policy in page.get("AttachedPolicies", [])):
-            version = aws.call(aws.iam.get_policy, PolicyArn=policy_arn)["Policy"]["DefaultVersionId"]
-            described = aws.call(aws.iam.get_policy_version, PolicyArn=policy_arn, VersionId=version)
-            # botocore decodes the document.
-            documents[f"the managed policy {policy_arn}"] = cast(Document, described["PolicyVersion"]["Document"])
+            documents[f"the managed policy {policy_arn}"] = managed_policy(aws, policy_arn)
     except (AccessDeniedError, AwsApiError) as failure:
         notes.append(f"Not all managed policies of the role were inspected: {_cause(failure)}.")
     return documents

@@ -12,15 +12,8 @@ from rotation_role_policy.audit.access import AccessCheck, Problem
 from rotation_role_policy.audit.bulk import BulkAws, StoppedError
 from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.inventory import Inventory, ListedSecret, Selection
-from rotation_role_policy.audit.judge import (
-    judge_access,
-    judge_function,
-    judge_policies,
-    judge_role,
-    judge_secret,
-    judge_superuser,
-    not_inspected,
-)
+from rotation_role_policy.audit.judge import judge_function, judge_secret, judge_superuser, not_inspected
+from rotation_role_policy.audit.judge_roles import judge_access, judge_policies, judge_role
 from rotation_role_policy.audit.lookups import Progress, Workers, describe, is_expired
 from rotation_role_policy.audit.report import Report, Rotation, sort_findings
 from rotation_role_policy.audit.roles import Roles, read_roles

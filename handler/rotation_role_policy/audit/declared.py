@@ -4,7 +4,6 @@ No API reports them. The policy that a `Custom::RotationRolePolicy` has put on t
 show them as grants on whole ARNs.
 """
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -21,7 +20,6 @@ _ROTATE_ACTIONS = {
     "secretsmanager:UpdateSecretVersionStage",
 }
 """The actions of the first statement of every policy that the provider writes."""
-_RANDOM_SUFFIX = re.compile(r"-\?{6}$")
 
 
 class Declared(NamedTuple):
@@ -63,7 +61,7 @@ def declared_by(documents: Iterable[Document], rotated_arns: Collection[str]) ->
     targets: dict[str, None] = {}
     wildcard = ""
     for actions, resource in (grant for document in documents for grant in _grants(document)):
-        secret = _RANDOM_SUFFIX.sub("", resource)
+        secret = arn.ANY_RANDOM_SUFFIX.sub("", resource)
         if ":secretsmanager:" in resource and arn.SECRET.fullmatch(secret):
             if _has(actions, "secretsmanager:PutSecretValue"):
                 writable.add(secret)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from rotation_role_policy import arn
 from rotation_role_policy.audit.evaluation import Outcome, evaluate
 from rotation_role_policy.audit.findings import (
     KMS_ALL_KEYS,
@@ -46,8 +47,6 @@ _LIMITING_OPERATORS = re.compile(r"(ForAnyValue:)?(String|Arn)(Equals|EqualsIgno
 """Not the negated ones, and not those that a missing context key satisfies (IfExists, ForAllValues)."""
 _CONTEXT_KEY = re.compile(r"kms:EncryptionContext:SecretARN$", re.IGNORECASE)
 _VIA_SERVICE_KEY = re.compile(r"kms:ViaService$", re.IGNORECASE)
-_ANY_RANDOM_SUFFIX = re.compile(r"-\?{6}$")
-"""Stands for the six characters that Secrets Manager adds to a secret's ARN: such a pattern matches one secret."""
 
 
 class Needed(NamedTuple):
@@ -260,12 +259,13 @@ def _values(statement: Statement, keys: re.Pattern[str]) -> list[str]:
 
 def _is_one_secret(pattern: str) -> bool:
     """Return whether the pattern matches one secret: a whole ARN, perhaps but for its random characters."""
-    return not set("*?$") & set(_ANY_RANDOM_SUFFIX.sub("", pattern))
+    return not set("*?$") & set(arn.ANY_RANDOM_SUFFIX.sub("", pattern))
 
 
 def _names(pattern: str, secret_arns: Collection[str]) -> bool:
     if pattern in secret_arns:
         return True
-    without_suffix = _ANY_RANDOM_SUFFIX.sub("", pattern)
-    # IAM also matches an ARN without the random characters only literally. A superuser secret can be known that way.
-    return without_suffix != pattern and any(without_suffix in (arn, arn.rpartition("-")[0]) for arn in secret_arns)
+    without_suffix = arn.ANY_RANDOM_SUFFIX.sub("", pattern)
+    # A superuser secret can be known by its partial ARN.
+    partial_arns = (secret_arn.rpartition("-")[0] for secret_arn in secret_arns)
+    return without_suffix != pattern and (without_suffix in secret_arns or without_suffix in partial_arns)

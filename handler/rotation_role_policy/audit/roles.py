@@ -132,13 +132,14 @@ def _managed_policies(
         for policy in _bulk(aws, workers, "LocalManagedPolicy", arns) or ():
             [default] = [version for version in policy["PolicyVersionList"] if version["IsDefaultVersion"]]
             documents[policy["Arn"]] = default["Document"]
-    single = Lookups(workers, "managed policies", _THREADS, partial(_managed_policy, aws))
+    single = Lookups(workers, "managed policies", _THREADS, partial(managed_policy, aws))
     single.add_all(sorted(policy_arn for policy_arn in arns if policy_arn not in documents))
     single.wait()
     return documents | single.values, single.errors
 
 
-def _managed_policy(aws: Aws, policy_arn: str) -> Document:
+def managed_policy(aws: Aws, policy_arn: str) -> Document:
+    """Return the document of a managed policy."""
     version = aws.call(aws.iam.get_policy, PolicyArn=policy_arn)["Policy"]["DefaultVersionId"]
     described = aws.call(aws.iam.get_policy_version, PolicyArn=policy_arn, VersionId=str(version))
     return cast(Document, described["PolicyVersion"]["Document"])

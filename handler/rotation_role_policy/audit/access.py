@@ -86,8 +86,14 @@ class AccessCheck:
             self._allowed_on_keys.append(calls)
             self._policies_of_region(calls).add(resource)
 
+    def wait(self) -> None:
+        """Wait for the calls, so far as the simulator does not require more of them."""
+        self._simulations.wait()
+        for read in self._resource_policies.values():
+            read.wait()
+
     def finish(self) -> list[Problem]:
-        """Return what blocks the rotations, and what could not be decided."""
+        """Return what blocks the rotations, and what could not be decided. In a stopped audit, that is what is known."""
         self._simulations.wait()
         for number, question in enumerate(self._questions):
             for denial in self._simulations.values.get(number, ()):

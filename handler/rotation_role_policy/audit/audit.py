@@ -59,10 +59,10 @@ class _Audit:
         """Look everything up, as far as the audit is not stopped, and return the report."""
         try:
             self._look_up()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, StoppedError):
+            # Without effect if expired credentials have stopped the audit.
             self._workers.stop("The audit was interrupted.")
-        except StoppedError:
-            pass
+        self._problems = self._access.finish()
         self._judge()
         rotations = sorted(self._rotations(), key=lambda rotation: rotation.secret_arn)
         stopped = self._workers.reason
@@ -90,7 +90,7 @@ class _Audit:
         for role_arn, functions in expected.items():
             self._judge_access_of(role_arn, functions)
         self._look_up_other_roles()
-        self._problems = self._access.finish()
+        self._access.wait()
         for inventory in self._inventories:
             # Those of functions that do not exist, which no role waits for.
             inventory.states.wait()

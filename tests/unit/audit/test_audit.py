@@ -153,7 +153,8 @@ def test_expired_credentials_end_the_audit_with_what_is_known(
     assert not report.is_complete
     assert "NotInspected" not in codes(report)
     if is_known is not None:
-        assert [rotation.secret_name for rotation in report.rotations] == (["db", "other"] if is_known else [])
+        # How much was looked up by then depends on the threads.
+        assert {rotation.secret_name for rotation in report.rotations} <= ({"db", "other"} if is_known else set())
     if is_known:
         assert the(report, "RotationOverdue").secret_arn == rotation.secret
 
@@ -170,7 +171,7 @@ def test_ctrl_c_ends_the_audit_with_what_is_known(audited: AuditAccount, phase: 
         if current == phase:
             raise KeyboardInterrupt
 
-    report = audited.audit(progress=interrupt)
+    report = audited.audit(progress=_once(interrupt))
     assert phase in begun
     assert "interrupted" in report.stopped
     assert not report.is_complete
@@ -178,6 +179,35 @@ def test_ctrl_c_ends_the_audit_with_what_is_known(audited: AuditAccount, phase: 
         assert "RotationOverdue" in codes(report)
         # Which secrets the role needs is not yet certain.
         assert "OtherSecrets" not in codes(report)
+
+
+def test_ctrl_c_keeps_what_the_policies_alone_have_decided(audited: AuditAccount) -> None:
+    audited.rotation("open", OPEN_DENY)
+    rotation = audited.rotation("blocked")
+    audited.put_policy(rotation.role, {"Effect": "Deny", "Action": "secretsmanager:*", "Resource": "*"}, name="deny")
+
+    def interrupt(current: str, _done: int, _all: int) -> None:
+        if current == "policy simulator":
+            raise KeyboardInterrupt
+
+    report = audited.audit(progress=_once(interrupt))
+    assert "ActionBlocked" in codes(report)
+    assert not report.is_complete
+
+
+def _once(progress: Callable[[str, int, int], None]) -> Callable[[str, int, int], None]:
+    """Return a progress callback that raises only once, as a user presses Ctrl-C once."""
+    raised: list[bool] = []
+
+    def call(current: str, done: int, everything: int) -> None:
+        try:
+            if not raised:
+                progress(current, done, everything)
+        except KeyboardInterrupt:
+            raised.append(True)
+            raise
+
+    return call
 
 
 # --- selection ---

@@ -93,7 +93,7 @@ class AccessCheck:
             read.wait()
 
     def finish(self) -> list[Problem]:
-        """Return what blocks the rotations, and what could not be decided. In a stopped audit, that is what is known."""
+        """Return what blocks the rotations, and what could not be decided: in a stopped audit, what is known so far."""
         self._simulations.wait()
         for number, question in enumerate(self._questions):
             for denial in self._simulations.values.get(number, ()):

@@ -117,10 +117,13 @@ def test_every_problem_is_found_and_no_sound_rotation_is_accused(audited: Audite
     assert sum(map(len, audited.broken.expected.values())) - 1 == len(without_notes)  # one is about the shared role
 
 
-def test_the_exit_status_follows_from_the_severity(audited: Audited) -> None:
-    assert audited.audit()[0] == 2
-    assert audited.audit("--secret-id", "sound-guide")[0] == 0
-    assert audited.audit("--secret-id", "sound-guide", "--fail-on", "note")[0] == 2
+def test_the_table_of_a_sound_rotation_ends_with_status_0_and_that_of_the_account_with_2(audited: Audited) -> None:
+    status, table = audited.audit("--secret-id", "sound-guide")
+    assert status == 0
+    assert "1 secret, 1 function, 1 role: 0 errors, 0 warnings, 1 note." in table
+    status, table = audited.audit()
+    assert status == 2
+    assert "The audit is complete." in table
 
 
 def test_the_audit_reads_no_value_and_changes_nothing() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.json import JSON
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.text import Text
 
 from rotation_role_policy.policy_grammar import as_list
@@ -111,20 +111,16 @@ def progress() -> Iterator[Callable[[str], None]]:
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     """Show a progress bar with the time left on standard error, if that is a terminal.
 
-    Yields the function that gets what is being done, how much of it is done, and how much there is.
+    Yields the function that gets what is being read, how much of everything has been read, and how much there is.
     """
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_Console(stderr=True), transient=True, disable=not is_terminal) as bar:
-        tasks: dict[str, TaskID] = {}
+        task = bar.add_task("Listing secrets", total=None)
 
-        def update(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
-                for task in tasks.values():
-                    bar.remove_task(task)
-                tasks.clear()
-                tasks[phase] = bar.add_task(f"Reading {phase}", total=total)
-            bar.update(tasks[phase], completed=done, total=total)
+        def update(what: str, done: int, total: int) -> None:
+            # One task for everything: what is waited for changes often, and the time left follows from all of it.
+            bar.update(task, description=f"Reading {what}", completed=done, total=total)
 
         yield update
 

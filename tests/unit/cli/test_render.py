@@ -13,6 +13,7 @@ from rotation_role_policy_cli.render import (
     json_text,
     make_console,
     policy_difference,
+    progress_bar,
     show,
     show_error,
     show_json,
@@ -82,3 +83,21 @@ def test_json_has_colours_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys:
 def test_a_long_error_is_printed_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     show_error(f"{ARN} {ARN} [red]")
     assert capsys.readouterr().err == f"error: {ARN} {ARN} [red]\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stream", "is_shown"), [(Terminal(), True), (io.StringIO(), False)])
+def test_the_progress_bar_is_for_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, is_shown: bool
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", stream)
+    with progress_bar() as progress:
+        progress("functions", 1, 7)
+        progress("secrets", 3, 7)
+    assert ("Reading secrets" in stream.getvalue() and "3/7" in stream.getvalue()) == is_shown
+    assert is_shown or not stream.getvalue()

@@ -11,7 +11,7 @@ take turns, because on a busy machine only measurements from the same time can b
 benchmark verifies that the implementation did its job.
 
 ``make load`` creates many resources at the same time (`load`). ``make audit-load`` audits accounts with many rotations
-(`audit`), whose calls have the rates of a real account (`audit_account`).
+(`audit`), whose calls have the rates of a real account (`audit_aws`).
 
 Nothing in this package is deployed, and no test depends on a measured value.
 """

@@ -1,6 +1,6 @@
 """``make audit-load``: audit accounts with 1,000 and with 10,000 secrets, whose calls have the rates of a real account.
 
-The command ``rotation-role-policy audit`` runs in a process of its own against the fake AWS of `audit_account`. The
+The command ``rotation-role-policy audit`` runs in a process of its own against the fake AWS of `audit_aws`. The
 criteria:
 
 - The audit takes at most 1.1 times as long as the quota that requires the most time for the calls that the audit made,
@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import urlopen
 
-from benchmarks.audit_account import REGION
+from benchmarks.audit_aws.account import REGION
 
 ROOT = Path(__file__).parent.parent
 ALLOWANCE = 1.1
@@ -65,9 +65,9 @@ class Run(NamedTuple):
     cpu_seconds: float
     peak_bytes: int
     expected: dict[str, Any]
-    """What the audit must find (`audit_account.Account.expectations`)."""
+    """What the audit must find (`audit_aws.Account.expectations`)."""
     quotas: list[dict[str, Any]]
-    """Statistics of each quota (`audit_account.Bucket.statistics`)."""
+    """Statistics of each quota (`audit_aws.Bucket.statistics`)."""
     report: Path
     page: Path
 
@@ -100,7 +100,7 @@ def environment(url: str = "") -> dict[str, str]:
 @contextlib.contextmanager
 def fake_aws(secrets: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Serve an account in a process of its own. Yield its URL, and what an audit must find."""
-    command = [sys.executable, "-m", "benchmarks.audit_account", "--secrets", str(secrets)]
+    command = [sys.executable, "-m", "benchmarks.audit_aws", "--secrets", str(secrets)]
     with subprocess.Popen(command, env=environment(), cwd=ROOT, stdout=subprocess.PIPE) as server:
         try:
             assert server.stdout  # noqa: S101  # narrows the type

@@ -29,7 +29,6 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
@@ -40,6 +39,7 @@ from urllib.parse import parse_qs
 
 import urllib3
 
+from benchmarks.token_bucket import TokenBucket
 from emulator.lambda_runtime import json_log
 from emulator.server import ACCOUNT_ID, REGION, Emulator
 from rotation_role_policy import custom_resource
@@ -84,30 +84,14 @@ class Throttle(Proxy):
 
     def __init__(self, rate: float, emulator: Emulator) -> None:
         super().__init__(emulator)
-        self.rate = rate
-        self.admitted: Counter[str] = Counter()
-        self.throttled = 0
+        self.bucket = TokenBucket(rate)
         self._lock = threading.Lock()
-        self._tokens = rate
-        self._filled = self.first = self.last = time.monotonic()
-        """`first` is the time of the first call, `last` that of the last admitted call."""
 
     def admits(self, body: bytes) -> bool:
-        """Return whether the bucket has a token. The bucket holds the tokens of one second."""
+        """Return whether the bucket has a token."""
         [action] = parse_qs(body.decode())["Action"]
         with self._lock:
-            now = time.monotonic()
-            if not self.admitted:
-                self.first = now
-            self._tokens = min(self.rate, self._tokens + (now - self._filled) * self.rate)
-            self._filled = now
-            if self._tokens < 1:
-                self.throttled += 1
-                return False
-            self._tokens -= 1
-            self.admitted[action] += 1
-            self.last = now
-            return True
+            return self.bucket.admits(action)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -236,16 +220,16 @@ def run(resources: int, rate: float, other_policies: int) -> bool:
         written = sum(len(on_role) - other_policies for on_role in names)
 
     failed = [reason for status, reason, _ in responses if status != "SUCCESS"]
-    calls = throttle.admitted.total()
+    calls = throttle.bucket.admitted.total()
     # The bucket starts with the tokens of one second.
     required_seconds = calls / rate - 1
-    iam_seconds = throttle.last - throttle.first
-    throttled_per_call = throttle.throttled / calls
+    iam_seconds = throttle.bucket.last - throttle.bucket.first
+    throttled_per_call = throttle.bucket.throttled / calls
     print(f"  succeeded                {len(responses) - len(failed)}, policies written {written}")
     print(f"  calls to IAM             {calls} admitted, {calls / resources:.2f} per resource")
-    for action, count in throttle.admitted.most_common():
+    for action, count in throttle.bucket.admitted.most_common():
         print(f"    {count:6} {action}")
-    print(f"  throttled                {throttle.throttled}, {throttled_per_call:.2f} per admitted call")
+    print(f"  throttled                {throttle.bucket.throttled}, {throttled_per_call:.2f} per admitted call")
     print(f"  slowest Create           {max(seconds for *_, seconds in responses):.1f} s")
     print(
         f"  first to last call       {iam_seconds:.1f} s, {iam_seconds / required_seconds:.2f} times the"

@@ -7,10 +7,10 @@ import dataclasses
 from typing import Any
 
 import pytest
-from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
 
 from rotation_role_policy import policy
 from rotation_role_policy.state import Secret, State
+from tests.support import iam
 from tests.unit.test_policy import (
     CACHE_USER,
     CLUSTER,
@@ -36,16 +36,7 @@ PROFILES = ("Strict", "Documented")
 
 def decision(inspected: State, profile: str, action: str, resource: str, **context: Any) -> str:
     """Return ``Allow``, ``Deny`` or ``ImplicitDeny``. `context` has the context keys of the request."""
-    request = EvalContext(
-        principal_arn="arn:aws:sts::123456789012:assumed-role/rotation-role/rotate-db",
-        principal_type="AssumedRole",
-        principal_account="123456789012",
-        action=action,
-        resource_arn=resource,
-        region="eu-central-1",
-        service_context={key.lower(): value for key, value in context.items()},
-    )
-    return str(evaluate(request, [parse_policy_document(policy.document(inspected, profile))]).decision)
+    return iam.decision([policy.document(inspected, profile)], action, resource, context)
 
 
 def through_secrets_manager(secret: str, suffix: str = "amazonaws.com") -> dict[str, str]:

@@ -56,6 +56,14 @@ KEY_UNUSABLE = FindingType(
     " `AWSPENDING` is encrypted only with an earlier key that does not exist or is disabled.",
     "Enable or restore the key, or store the secret's value again under another key.",
 )
+SUPERUSER_MISSING = FindingType(
+    "SuperuserMissing",
+    Severity.ERROR,
+    "The superuser secret does not exist",
+    "The superuser secret that the policy of the `Custom::RotationRolePolicy` names does not exist, or is scheduled for"
+    " deletion.",
+    "Restore the secret, or change `SuperuserSecretId`.",
+)
 FUNCTION_MISSING = FindingType(
     "FunctionMissing",
     Severity.ERROR,
@@ -195,6 +203,7 @@ FINDING_TYPES = (
     ACTION_NOT_GRANTED,
     ACTION_BLOCKED,
     KEY_UNUSABLE,
+    SUPERUSER_MISSING,
     FUNCTION_MISSING,
     FUNCTION_NOT_ACTIVE,
     INVOKE_NOT_ALLOWED,

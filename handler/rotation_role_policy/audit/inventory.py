@@ -12,7 +12,7 @@ from rotation_role_policy import arn, inspection
 from rotation_role_policy.audit.bulk import BulkAws
 from rotation_role_policy.audit.invocation import InvokePolicy, parse_invoke_policy
 from rotation_role_policy.audit.lookups import Lookups, Workers
-from rotation_role_policy.errors import AwsApiError
+from rotation_role_policy.errors import AwsApiError, RequestError
 from rotation_role_policy.keys import Keys
 from rotation_role_policy.state import Secret
 
@@ -193,7 +193,15 @@ def _state(inventory: Inventory, secret_arn: str) -> Secret:
 
 def _superuser(aws: BulkAws, keys: Keys, secret_id: str) -> Secret:
     described = aws.call(aws.secretsmanager.describe_secret, SecretId=secret_id)
+    if described.get("DeletedDate"):
+        # As GetSecretValue responds.
+        raise AwsApiError("secretsmanager:GetSecretValue", "InvalidRequestException", "scheduled for deletion")
     return inspection.superuser_secret_of(keys, SUPERUSER_SUBJECT, described)
+
+
+def is_missing(error: RequestError | None) -> bool:
+    """Return whether a superuser secret does not exist or is scheduled for deletion."""
+    return isinstance(error, AwsApiError) and error.code in ("ResourceNotFoundException", "InvalidRequestException")
 
 
 def _function(aws: BulkAws, function_id: str) -> FunctionDetails:

@@ -16,9 +16,10 @@ from rotation_role_policy.audit.findings import (
     NOT_INSPECTED,
     PREVIOUS_VERSION_UNREADABLE,
     ROTATION_OVERDUE,
+    SUPERUSER_MISSING,
     Finding,
 )
-from rotation_role_policy.audit.inventory import Inventory, ListedSecret
+from rotation_role_policy.audit.inventory import Inventory, ListedSecret, is_missing
 from rotation_role_policy.audit.lookups import describe
 from rotation_role_policy.audit.units import Unit
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError, quoted
@@ -210,8 +211,19 @@ def judge_function(inventory: Inventory, function_id: str) -> Iterator[Finding]:
 def judge_superuser(unit: Unit) -> Iterator[Finding]:
     """Yield the findings about the superuser secret of a unit."""
     error = unit.inventory.superusers.errors.get(unit.superuser_arn)
-    if isinstance(error, AwsApiError) and error.code == "ResourceNotFoundException":
-        # The role keeps a grant on a secret that was deleted. It is taken for a grant that nobody needs.
+    if is_missing(error):
+        # A grant in another policy can be left over from a secret that is not needed any more (`judge_policies`).
+        if unit.policy_name:
+            yield Finding(
+                SUPERUSER_MISSING,
+                unit.superuser_arn,
+                f"The superuser secret {unit.superuser_arn} of the policy {quoted(unit.policy_name)} on the role"
+                f" {unit.details.function.role.arn} does not exist, or is scheduled for deletion.",
+                "Restore the secret (aws secretsmanager restore-secret --secret-id"
+                f" {unit.superuser_arn}), or change SuperuserSecretId of the Custom::RotationRolePolicy.",
+                function_arn=unit.function_id,
+                role_arn=unit.details.function.role.arn,
+            )
         return
     if isinstance(error, AccessDeniedError | AwsApiError):
         yield not_inspected(unit.superuser_arn, error, function_arn=unit.function_id)

@@ -24,7 +24,7 @@ from rotation_role_policy.audit.findings import (
     Finding,
     FindingType,
 )
-from rotation_role_policy.audit.inventory import Inventory, ListedSecret
+from rotation_role_policy.audit.inventory import Inventory, ListedSecret, is_missing
 from rotation_role_policy.audit.judge import not_inspected
 from rotation_role_policy.audit.roles import RolePolicies, Roles
 from rotation_role_policy.audit.units import Unit, expected_document
@@ -108,7 +108,12 @@ def judge_policies(
     other = list(other_rotated)
     needed = Needed(
         rotated_arns={secret.arn for unit in units for secret in unit.secrets} | {secret.arn for secret in other},
-        superuser_arns={superuser for unit in units for superuser in unit.declared.superuser_arns},
+        superuser_arns={
+            superuser
+            for unit in units
+            for superuser in unit.declared.superuser_arns
+            if not is_missing(unit.inventory.superusers.errors.get(superuser))
+        },
         key_arns={key_arn for state in states for key_arn in state.key_arns}
         | {secret.description.get("KmsKeyId", "") for secret in other},
         other_key_arns={unit.details.key_arn for unit in units},

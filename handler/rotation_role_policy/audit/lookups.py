@@ -98,7 +98,7 @@ class Lookups(Generic[Key, Value]):
         self._executor = workers.executor(threads)
         self._look_up = look_up
         self._futures: dict[Key, Future[None]] = {}
-        """Of the look-ups that have not ended."""
+        """Of the look-ups for which nobody has waited."""
         self._added: set[Key] = set()
         self.values: dict[Key, Value] = {}
         self.errors: dict[Key, RequestError] = {}

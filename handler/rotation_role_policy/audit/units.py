@@ -127,6 +127,9 @@ def expected_document(name: str, current: Document, units: list[Unit]) -> Docume
     states = [state for unit in own_units if (state := unit.state())]
     if not states or len(states) < len(own_units):
         return None
+    # Without its superuser secret, the provider would refuse the request.
+    if any(unit.superuser_arn and unit.superuser_arn not in unit.inventory.superusers.values for unit in own_units):
+        return None
     secrets = {secret.arn: secret for state in states for secret in state.secrets}
     # The order of the secrets is that of the template, which the current policy shows.
     in_order = summarize(current).secret_arns

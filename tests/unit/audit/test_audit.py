@@ -405,10 +405,38 @@ def test_several_candidates_leave_the_superuser_secret_unknown(audited: AuditAcc
     assert audited.calls()["secretsmanager:DescribeSecret"] == 0
 
 
-def test_a_superuser_secret_that_does_not_exist_is_no_error(audited: AuditAccount) -> None:
+def test_a_grant_on_a_secret_that_does_not_exist_is_not_needed(audited: AuditAccount) -> None:
     gone = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:gone-AbCdEf"
     audited.rotation("db", allow(GET, gone))
-    assert "error" not in {finding.severity for finding in audited.audit().findings}
+    report = audited.audit()
+    assert codes(report) == ["UnneededGrant"]
+    assert gone in the(report, "UnneededGrant").message
+
+
+@pytest.mark.parametrize("is_scheduled", [False, True])
+def test_a_provider_s_policy_whose_superuser_secret_is_gone_is_an_error_and_no_drift(
+    audited: AuditAccount, is_scheduled: bool
+) -> None:
+    rotation = audited.rotation()
+    superuser = audited.account.secret("superuser")
+    audited.account.client("iam").delete_role_policy(RoleName="role-db", PolicyName="rotation-db")
+    audited.account.create(SecretId="db", RotationLambdaARN=rotation.function, SuperuserSecretId=superuser)
+    assert codes(audited.audit(), notes=True) == []
+    window = {"RecoveryWindowInDays": 7} if is_scheduled else {"ForceDeleteWithoutRecovery": True}
+    audited.account.client("secretsmanager").delete_secret(SecretId=superuser, **window)
+    report = audited.audit()
+    assert codes(report, notes=True) == ["SuperuserMissing"]
+    found = the(report, "SuperuserMissing")
+    assert (found.resource, found.function_arn, found.role_arn) == (superuser, rotation.function, rotation.role)
+
+
+def test_a_provider_s_policy_whose_superuser_secret_is_not_inspected_is_no_drift(audited: AuditAccount) -> None:
+    rotation = audited.rotation()
+    superuser = audited.account.secret("superuser")
+    audited.account.client("iam").delete_role_policy(RoleName="role-db", PolicyName="rotation-db")
+    audited.account.create(SecretId="db", RotationLambdaARN=rotation.function, SuperuserSecretId=superuser)
+    audited.let_fail("secretsmanager:DescribeSecret")
+    assert codes(audited.audit(), notes=True) == ["NotInspected"]
 
 
 def test_a_superuser_secret_that_cannot_be_described_is_not_inspected(audited: AuditAccount) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ministack.core import iam_evaluator
 
 from rotation_role_policy.audit.evaluation import Outcome, evaluate
 from rotation_role_policy.calls import Calls
+from tests.support import iam
 
 ALLOWED, NOT_ALLOWED, BLOCKED, OPEN = Outcome.ALLOWED, Outcome.NOT_ALLOWED, Outcome.BLOCKED, Outcome.OPEN
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/db-AbCdEf"
@@ -41,22 +41,6 @@ def outcome(
     assert (decision.action, decision.resource) == (action, resource)
     assert bool(decision.blocker) == (decision.outcome is BLOCKED)
     return decision.outcome
-
-
-def independent(documents: Iterable[Any], boundary: Any, action: str, resource: str, context: dict[str, str]) -> str:
-    """Return MiniStack's decision: ``Allow``, ``Deny`` or ``ImplicitDeny``."""
-    request = iam_evaluator.EvalContext(
-        principal_arn="arn:aws:sts::123456789012:assumed-role/rotation-role/rotate-db",
-        principal_type="AssumedRole",
-        principal_account="123456789012",
-        action=action,
-        resource_arn=resource,
-        region="eu-central-1",
-        service_context={key.lower(): value for key, value in context.items()},
-    )
-    policies = [iam_evaluator.parse_policy_document(document) for document in documents]
-    limits = [] if boundary is None else [[iam_evaluator.parse_policy_document(boundary)]]
-    return str(iam_evaluator.evaluate(request, policies, *limits).decision)
 
 
 # --- random documents -------------------------------------------------------------------------------------------------
@@ -182,7 +166,7 @@ def test_with_a_known_context_the_decision_is_that_of_the_other_evaluator(
 ) -> None:
     absent = {key for key in CONTEXT_KEYS if key not in context}
     found = outcome(policies, boundary, action=action, resource=resource, context=context, absent=absent)
-    decision = independent(policies, boundary, action, resource, context)
+    decision = iam.decision(policies, action, resource, context, boundary=boundary)
     if decision == "Allow":
         assert found is ALLOWED
     elif decision == "Deny":
@@ -208,7 +192,7 @@ def test_an_unknown_context_key_is_open_unless_all_its_values_have_the_same_resu
     absent = {key for key in CONTEXT_KEYS if key not in known and key not in unknown}
     found = outcome(policies, boundary, action=action, resource=resource, context=known, absent=absent)
     decisions = {
-        independent(policies, boundary, action, resource, complete)
+        iam.decision(policies, action, resource, complete, boundary=boundary)
         for complete in _with_all_values(known, sorted(unknown))
     }
     check_sound(found, decisions)
@@ -235,7 +219,7 @@ def test_an_unknown_operator_is_open_unless_it_decides_nothing(
 ) -> None:
     absent = {key for key in CONTEXT_KEYS if key not in context}
     found = outcome(policies, resource=resource, context=context, absent=absent)
-    check_sound(found, {independent(policies, None, GET, resource, context)})
+    check_sound(found, {iam.decision(policies, GET, resource, context)})
 
 
 @MANY
@@ -262,7 +246,7 @@ def test_a_policy_variable_is_open_unless_all_its_values_have_the_same_result(
     decisions = set()
     for value in ("prod", "test", "data", "Data", "dat"):
         resolved = json.loads(json.dumps(policies).replace("${aws:PrincipalTag/team}", value))
-        decisions.add(independent(resolved, None, GET, resource, context))
+        decisions.add(iam.decision(resolved, GET, resource, context))
     check_sound(found, decisions)
 
 

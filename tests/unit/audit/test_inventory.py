@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -212,6 +213,19 @@ def test_a_function_that_is_not_active_is_reported(audited: AuditAccount, state:
     if is_reported:
         assert report.findings[0].function_arn == rotation.function
         assert "The function is idle" in report.findings[0].message
+
+
+def test_the_audit_waits_for_the_secrets_of_a_function_that_does_not_exist(audited: AuditAccount) -> None:
+    missing = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:missing"
+    for name in ("first", "second"):
+        audited.rotate(name, missing)
+
+    def be_slow(when: str, action: str) -> None:
+        if (when, action) == ("before", "secretsmanager:ListSecretVersionIds"):
+            Event().wait(0.2)
+
+    audited.account.moment = be_slow
+    assert names(audited.audit()) == ["first", "second"]
 
 
 def test_a_function_that_does_not_exist_is_one_finding_for_all_its_secrets(audited: AuditAccount) -> None:

@@ -1,0 +1,32 @@
+"""MiniStack's evaluator of policies, as a second opinion."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
+
+
+def decision(
+    documents: Iterable[Any], action: str, resource: str, context: Mapping[str, Any], *, boundary: Any = None
+) -> str:
+    """Return ``Allow``, ``Deny`` or ``ImplicitDeny`` for a call of a rotation function's role.
+
+    Args:
+        documents: the policies of the role.
+        action: IAM action of the call.
+        resource: ARN of the resource.
+        context: context keys and their values.
+        boundary: the permissions boundary of the role.
+    """
+    request = EvalContext(
+        principal_arn="arn:aws:sts::123456789012:assumed-role/rotation-role/rotate-db",
+        principal_type="AssumedRole",
+        principal_account="123456789012",
+        action=action,
+        resource_arn=resource,
+        region="eu-central-1",
+        service_context={key.lower(): value for key, value in context.items()},
+    )
+    policies = [parse_policy_document(document) for document in documents]
+    limits = [] if boundary is None else [[parse_policy_document(boundary)]]
+    return str(evaluate(request, policies, *limits).decision)

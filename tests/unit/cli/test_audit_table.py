@@ -42,7 +42,7 @@ def test_the_severities_and_the_types_of_findings_come_worst_first() -> None:
     text = printed(full_report())
     places = [text.index(f"({each.code}): ") for each in FINDING_TYPES]
     assert places == sorted(places)
-    headings = [text.index(f"\n{heading}\n") for heading in ("9 ERRORS", "10 WARNINGS", "3 NOTES")]
+    headings = [text.index(f"\n{heading}\n") for heading in ("10 ERRORS", "10 WARNINGS", "3 NOTES")]
     assert headings[0] < places[0] < headings[1] < text.index("(OtherSecrets)")
     assert text.index("(NotInspected)") < headings[2] < text.index("(PolicyDrift)")
 
@@ -111,7 +111,7 @@ def test_a_difference_is_indented_and_keeps_its_signs() -> None:
 
 def test_a_pipe_gets_plain_text_and_a_terminal_gets_colours() -> None:
     assert "\x1b" not in printed(full_report())
-    assert "\x1b[1;31m9 ERRORS\x1b[0m" in printed(full_report(), terminal=True)
+    assert "\x1b[1;31m10 ERRORS\x1b[0m" in printed(full_report(), terminal=True)
 
 
 def test_control_characters_from_aws_do_not_reach_the_terminal() -> None:

@@ -29,7 +29,7 @@ from benchmarks.fake_aws import FakeAccount, ReceivedRequest
 ROOT = Path(__file__).parent.parent
 ROUNDS = 15
 PROVIDER, PLAIN, MINIMAL = "provider", "plain", "minimal"
-MODULES = {PROVIDER: "rotation_role_policy.custom_resource", PLAIN: "plain", MINIMAL: "minimal"}
+MODULES = {PROVIDER: "rotation_role_policy.provider.handler", PLAIN: "plain", MINIMAL: "minimal"}
 """The implementations, and the modules with their handlers."""
 
 

@@ -42,7 +42,7 @@ import urllib3
 from benchmarks.token_bucket import TokenBucket
 from emulator.lambda_runtime import json_log
 from emulator.server import ACCOUNT_ID, REGION, Emulator
-from rotation_role_policy import custom_resource
+from rotation_role_policy.provider import handler
 from tests.support.account import Context
 
 ALLOWANCE = 1.15
@@ -165,7 +165,7 @@ def create(number: int, url: str, start: Connection, outcome: Connection) -> Non
     json_log.install()
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
-        custom_resource.handler(event, context)
+        handler.handler(event, context)
     lines = [json.loads(line) for line in output.getvalue().splitlines()]
     [response] = [line for line in lines if line["message"] == "sending response"]
     outcome.send((response["status"], response["reason"], time.monotonic() - started))
@@ -175,7 +175,7 @@ def create(number: int, url: str, start: Connection, outcome: Connection) -> Non
 
 def invocations(resources: int, url: str) -> Iterator[Connection]:
     """Yield the outcome of each Create. The Creates start when the first outcome is requested."""
-    aws = custom_resource.aws
+    aws = handler.aws
     _ = aws.secretsmanager, aws.lambda_, aws.iam, aws.cloudformation
     gc.freeze()
     fork = get_context("fork")

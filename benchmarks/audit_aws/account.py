@@ -5,8 +5,8 @@ from enum import StrEnum
 from random import Random
 from typing import Any, NamedTuple
 
-from rotation_role_policy import identity, policy
-from rotation_role_policy.state import Role, Secret, State
+from rotation_role_policy.rules import identity, policy
+from rotation_role_policy.rules.state import Role, Secret, State
 
 ACCOUNT = "123456789012"
 REGION = "eu-central-1"

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rotation_role_policy.properties import PROPERTIES, Property
+from rotation_role_policy.rules.properties import PROPERTIES, Property
 from rotation_role_policy_cli.schema import plain_text
 
 PROPERTIES_SECTION = "Properties of one resource"

@@ -17,7 +17,7 @@ from rich.json import JSON
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.text import Text
 
-from rotation_role_policy.policy_grammar import as_list
+from rotation_role_policy.iam.wildcard import as_list
 
 _MIN_WIDTH, _MAX_WIDTH = 60, 100
 """Columns. The terminal's own width counts between them."""

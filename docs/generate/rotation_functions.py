@@ -6,9 +6,9 @@ aws-samples/aws-secrets-manager-rotation-lambdas, commit b4b8eca.
 
 from dataclasses import dataclass
 
-from rotation_role_policy import policy
-from rotation_role_policy.state import Role, Secret, State
-from rotation_role_policy.targets import target_type
+from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.state import Role, Secret, State
+from rotation_role_policy.rules.targets import target_type
 
 _ARN = "arn:aws:{}:eu-central-1:123456789012:{}"
 _SECRET = Secret(_ARN.format("secretsmanager", "secret:user-AbCdEf"), None)

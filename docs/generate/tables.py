@@ -6,13 +6,13 @@ from pathlib import Path
 
 from docs.generate.remediation import REMEDIATIONS
 from docs.generate.rotation_functions import ROTATION_FUNCTIONS, cells
-from rotation_role_policy import policy
-from rotation_role_policy.attributes import ATTRIBUTES
 from rotation_role_policy.audit.findings import FINDING_TYPES
-from rotation_role_policy.policy_grammar import as_list
-from rotation_role_policy.properties import PROPERTIES, Property
-from rotation_role_policy.state import Role, Secret, State
-from rotation_role_policy.targets import ACTIONS_WITHOUT_RESOURCE, TARGET_TYPES
+from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.attributes import ATTRIBUTES
+from rotation_role_policy.rules.properties import PROPERTIES, Property
+from rotation_role_policy.rules.state import Role, Secret, State
+from rotation_role_policy.rules.targets import ACTIONS_WITHOUT_RESOURCE, TARGET_TYPES
 from rotation_role_policy_cli import lint, permissions
 from rotation_role_policy_cli.template.file import load
 

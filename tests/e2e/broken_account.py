@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emulator.server import ACCOUNT_ID, REGION, Emulator
-from rotation_role_policy import policy
-from rotation_role_policy.state import Role, Secret, State
+from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.state import Role, Secret, State
 from tests.e2e.account import zip_code
 
 LAMBDA_TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}

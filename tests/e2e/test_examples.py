@@ -23,7 +23,7 @@ from cfnlint.decode import cfn_yaml
 
 from emulator.server import ACCOUNT_ID, REGION
 from emulator.stack import Stack
-from rotation_role_policy import custom_resource
+from rotation_role_policy.provider import handler
 from rotation_role_policy_cli import main
 from tests import ROOT
 from tests.e2e.account import EmulatedAccount, deployed_account, zip_code
@@ -281,7 +281,7 @@ def test_a_superuser_secret_that_rds_manages_adds_two_statements(responses: Resp
             template("rds-managed-superuser")["Resources"]["RotationPolicy"]["Properties"].keys() == properties.keys()
         )
         tags = [{"Key": "aws:rds:primaryDBInstanceArn", "Value": database}]
-        with mock.patch.object(custom_resource, "aws", managed_secret(account, OwningService="rds", Tags=tags)):
+        with mock.patch.object(handler, "aws", managed_secret(account, OwningService="rds", Tags=tags)):
             assert account.create(**properties)["Status"] == "SUCCESS"
         [document] = account.policies().values()
         resources_by_sid = {statement["Sid"]: statement["Resource"] for statement in document["Statement"]}

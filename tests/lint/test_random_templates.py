@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotation_role_policy.errors import RequestError
-from rotation_role_policy.properties import EXACTLY_ONE_OF, PROPERTIES, parse_properties
+from rotation_role_policy.rules.properties import EXACTLY_ONE_OF, PROPERTIES, parse_properties
 from rotation_role_policy_cli import lint
 from tests import ROOT
 from tests.lint.findings import findings

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from rotation_role_policy import custom_resource
-from rotation_role_policy.cloudformation.request import validate_event
 from rotation_role_policy.errors import InvalidEventError
-from rotation_role_policy.properties import PROPERTIES
+from rotation_role_policy.provider import handler
+from rotation_role_policy.provider.request import validate_event
+from rotation_role_policy.rules.properties import PROPERTIES
 from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Account, Context, connected
 from tests.support.response_server import ResponseServer
 
@@ -119,7 +119,7 @@ def serve(account: Account, event: Any) -> dict[str, Any] | None:
     account.calls.clear()
     account.slept.clear()
     try:
-        custom_resource.handler(event, Context())
+        handler.handler(event, Context())
     except InvalidEventError as error:
         assert str(error).isprintable()
         assert (account.responses.received, account.calls) == ([], [])
@@ -150,7 +150,7 @@ def check_policies(account: Account, event: Any) -> None:
     policies = account.policies()
     assert policies.pop("other-policy") == OTHER_POLICY
     for name, document in policies.items():
-        assert name == custom_resource.policy_name(event)
+        assert name == handler.policy_name(event)
         for statement in document["Statement"]:
             resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
             if resources == ["*"]:
@@ -240,4 +240,4 @@ def test_a_response_url_is_a_plain_https_url_or_the_event_is_rejected(populated_
 
 def test_the_name_of_the_policy_depends_only_on_stack_id_and_logical_id() -> None:
     event = {"StackId": STACK_ID, "LogicalResourceId": LOGICAL_ID}
-    assert custom_resource.policy_name(event | {"PhysicalResourceId": "x", "ResourceProperties": {}}) == OWN_POLICY
+    assert handler.policy_name(event | {"PhysicalResourceId": "x", "ResourceProperties": {}}) == OWN_POLICY

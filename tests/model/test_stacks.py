@@ -27,9 +27,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from rotation_role_policy import custom_resource
 from rotation_role_policy.aws.transport import READ_SECONDS
 from rotation_role_policy.errors import ResponseDeliveryError
+from rotation_role_policy.provider import handler
 from tests.support.account import ACCOUNT, REGION, Account, Context, connected, error, simulate_nothing
 from tests.support.response_server import ResponseServer
 
@@ -255,7 +255,7 @@ class Stacks(RuleBasedStateMachine):
         account.responses.statuses.extend(fault.statuses)
         context = Context()
         try:
-            custom_resource.handler(event, context)
+            handler.handler(event, context)
         except ResponseDeliveryError:
             assert account.responses.received == []
             return None
@@ -274,7 +274,7 @@ class Stacks(RuleBasedStateMachine):
 
     def _run_out_of_time(self) -> None:
         """Let the timer of the response deadline expire during an AWS call."""
-        resource = custom_resource.resource
+        resource = handler.resource
         self.account.slept.append(max(0.0, resource.response_deadline - time.monotonic()))
         resource._timer.function()
 
@@ -303,7 +303,7 @@ class Stacks(RuleBasedStateMachine):
         account.moment = FaultInjector(Fault("superseded", call, when), inject)
         account.slept.clear()
         account.responses.clear()
-        custom_resource.handler(event, Context())
+        handler.handler(event, Context())
         account.moment = lambda _when, _action: None
         [response] = account.responses.received
         return None if is_superseded else response

@@ -33,20 +33,18 @@ PACKAGE = "handler/rotation_role_policy"
 EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 _PAGE = "project/test_docs.py::test_the_generated_parts_of_a_page_are_up_to_date"
 TESTS = {
-    "properties": ["unit/test_properties.py", "unit/cli/test_options.py", f"{_PAGE}[properties.md]"],
-    "policy": [
-        *(
-            "unit/test_policy.py",
-            "unit/test_policy_meaning.py",
-            "unit/test_policy_summary.py",
-            "unit/test_access_check.py",
-        ),
+    "rules/properties": ["unit/rules/test_properties.py", "unit/cli/test_options.py", f"{_PAGE}[properties.md]"],
+    "rules/policy": [
+        "unit/rules/test_policy.py",
+        "unit/rules/test_policy_meaning.py",
+        "unit/rules/test_policy_summary.py",
+        "unit/write/test_access_check.py",
         f"{_PAGE}[policy.md]",
     ],
-    "inline_policy": ["unit/test_inline_policy.py"],
-    "cloudformation/provider": ["unit/cloudformation/test_provider.py"],
-    "cloudformation/request": ["unit/cloudformation/test_request.py", "unit/cloudformation/test_stack.py"],
-    "cloudformation/response": ["unit/cloudformation/test_response.py", "unit/cloudformation/test_provider.py"],
+    "write/inline_policy": ["unit/write/test_inline_policy.py"],
+    "provider/crhelper_adapter": ["unit/provider/test_crhelper_adapter.py"],
+    "provider/request": ["unit/provider/test_request.py", "unit/lookup/test_stacks.py"],
+    "provider/response": ["unit/provider/test_response.py", "unit/provider/test_crhelper_adapter.py"],
 }
 KILLED_AT_LEAST = 0.95
 WORKERS = 2

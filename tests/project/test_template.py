@@ -12,11 +12,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import grimp
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from rotation_role_policy import __version__, custom_resource, log
-from rotation_role_policy.cloudformation import provider
+from rotation_role_policy import __version__
+from rotation_role_policy.provider import crhelper_adapter, handler
+from rotation_role_policy.provider.metrics import METRICS_NAMESPACE, emf_metrics
 from tests import ROOT
 
 TEMPLATE = ROOT / "template.yaml"
@@ -140,7 +142,7 @@ def test_the_function_has_its_own_log_group_with_the_retention_and_key_of_the_pa
         "KmsKeyId": {"Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]},
     }
     assert (function["Runtime"], function["Architectures"]) == ("python3.13", ["arm64"])
-    assert function["Timeout"] >= 60 + custom_resource.UNDO_SECONDS + provider.RESPONSE_SECONDS + 60
+    assert function["Timeout"] >= 60 + handler.UNDO_SECONDS + crhelper_adapter.RESPONSE_SECONDS + 60
 
 
 def test_lambda_retries_an_event_for_an_hour_and_then_sends_it_to_the_queue(template: dict[str, Any]) -> None:
@@ -178,7 +180,7 @@ def test_alarms_watch_failed_events_and_failed_requests(template: dict[str, Any]
             "QueueName",
             {"Fn::GetAtt": ["FailedEvents", "QueueName"]},
         ),
-        (log.METRICS_NAMESPACE, "FailedRequests"): ("Provider", {"Ref": "RotationRolePolicyFunction"}),
+        (METRICS_NAMESPACE, "FailedRequests"): ("Provider", {"Ref": "RotationRolePolicyFunction"}),
     }
 
 
@@ -188,8 +190,10 @@ def test_the_dashboard_shows_all_metrics_that_the_provider_logs(template: dict[s
     text = dashboard["Properties"]["DashboardBody"]["Fn::Sub"]
     widgets = json.loads(re.sub(r"\$\{!", "${", re.sub(r"\$\{([^!}]+)\}", r"<\1>", text)))["widgets"]
     metrics = [widget["properties"]["metrics"] for widget in widgets if widget["type"] == "metric"]
-    counts = {"Requests": 1, "FailedRequests": 1, "Duration": 1, "ColdStarts": 1} | dict.fromkeys(provider.WARNINGS, 0)
-    logged = log.emf_metrics("<RotationRolePolicyFunction>", "Role", **counts)
+    counts = {"Requests": 1, "FailedRequests": 1, "Duration": 1, "ColdStarts": 1} | dict.fromkeys(
+        crhelper_adapter.WARNINGS, 0
+    )
+    logged = emf_metrics("<RotationRolePolicyFunction>", "Role", **counts)
     by_provider, by_error_code = logged["_aws"]["CloudWatchMetrics"]
     requests, error_codes, duration, warnings, cold_starts, lost_events = metrics
     assert all(second[:4:2] == [".", "."] and second[3] == "." for _, second in (requests, warnings))
@@ -263,7 +267,7 @@ def test_the_metadata_meets_the_limits_of_the_serverless_application_repository(
 def test_the_artifact_contains_crhelper_and_the_handler_and_any_python_can_build_it(tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
-    for tool in ("make", "sh", "cp", "mkdir"):
+    for tool in ("make", "sh"):
         (tools / tool).symlink_to(str(shutil.which(tool)))
     # The only interpreter on PATH. Its name includes its version.
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -283,9 +287,15 @@ def test_the_artifact_contains_crhelper_and_the_handler_and_any_python_can_build
         "crhelper", "crhelper-2.0.12.dist-info", "rotation_role_policy",
     }  # fmt: skip
     package, deployed = ROOT / "handler" / "rotation_role_policy", artifacts / "rotation_role_policy"
-    # The function does not audit.
-    modules = {path.relative_to(package) for path in package.rglob("*.py") if path.parent.name != "audit"}
+    modules = {path.relative_to(package) for path in package.rglob("*.py")}
     assert {path.relative_to(deployed) for path in deployed.rglob("*") if path.is_file()} == modules
+    # What the handler imports, directly or not, also inside of functions.
+    graph = grimp.build_graph("rotation_role_policy", cache_dir=None)
+    imported = graph.find_upstream_modules("rotation_role_policy.provider.handler")
+    assert len(imported) > 20
+    for module in imported:
+        path = artifacts / module.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), module
 
 
 def test_crhelper_is_the_only_runtime_requirement() -> None:
@@ -296,7 +306,7 @@ def test_crhelper_is_the_only_runtime_requirement() -> None:
 def test_importing_the_handler_imports_no_types_that_lambda_lacks() -> None:
     program = """
 import sys
-from rotation_role_policy import custom_resource
+from rotation_role_policy.provider import handler
 assert not [name for name in sys.modules if name.startswith(("types_boto3", "mypy", "typing_extensions"))]
 """
     subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "handler")})
@@ -307,7 +317,7 @@ def test_importing_the_handler_creates_no_session_and_no_client() -> None:
 import boto3, botocore.session
 def fail(*_, **__): raise AssertionError("created at import")
 boto3.Session.__init__ = boto3.client = botocore.session.Session.__init__ = fail
-from rotation_role_policy import custom_resource
-assert not {"_session", "cloudformation", "iam", "kms", "lambda_", "secretsmanager"} & vars(custom_resource.aws).keys()
+from rotation_role_policy.provider import handler
+assert not {"_session", "cloudformation", "iam", "kms", "lambda_", "secretsmanager"} & vars(handler.aws).keys()
 """
     subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "handler")})

@@ -21,9 +21,9 @@ import botocore.session
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from rotation_role_policy import custom_resource
 from rotation_role_policy.aws.client import Aws, Client, Parameters, Response, iam_action
-from rotation_role_policy.cloudformation.provider import CustomResource
+from rotation_role_policy.provider import handler
+from rotation_role_policy.provider.crhelper_adapter import CustomResource
 from rotation_role_policy_cli.caller_aws import CallerAws
 from tests.support.fake_cloudformation import FakeCloudFormation
 from tests.support.response_server import ResponseServer
@@ -180,21 +180,21 @@ class Account:
         """Let the provider serve `event`, and return the one response that arrived."""
         self.responses.received.clear()
         self.calls.clear()
-        custom_resource.handler(event, context or Context())
+        handler.handler(event, context or Context())
         [response] = self.responses.received
         return response
 
     def send_elsewhere(self, event: Any) -> dict[str, Any]:
         """As `send`, but in another execution environment, so that this one can be serving a request."""
         resource = CustomResource()
-        resource.create(custom_resource.create)
-        resource.update(custom_resource.update)
-        resource.delete(custom_resource.delete)
+        resource.create(handler.create)
+        resource.update(handler.update)
+        resource.delete(handler.delete)
         aws = WatchedAws(
             Account(self.responses, simulate=self.simulate, cloudformation=self.cloudformation, slept=self.slept)
         )
-        with mock.patch.multiple(custom_resource, resource=resource, aws=aws):
-            custom_resource.handler(event, Context())
+        with mock.patch.multiple(handler, resource=resource, aws=aws):
+            handler.handler(event, Context())
         return self.responses.received.pop()
 
     def create(self, **properties: Any) -> dict[str, Any]:
@@ -233,7 +233,7 @@ def connected(responses: ResponseServer) -> Iterator[Account]:
             return monotonic() + sum(account.slept)
 
         with (
-            mock.patch.object(custom_resource, "aws", WatchedAws(account)),
+            mock.patch.object(handler, "aws", WatchedAws(account)),
             mock.patch.multiple(time, sleep=account.slept.append, monotonic=clock),
         ):
             yield account

@@ -15,7 +15,7 @@ from rotation_role_policy.audit.findings import (
     FindingType,
 )
 from rotation_role_policy.audit.report import Report, Rotation, sort_findings
-from rotation_role_policy.state import Role, Secret, State
+from rotation_role_policy.rules.state import Role, Secret, State
 
 ACCOUNT = "123456789012"
 REGION = "eu-central-1"

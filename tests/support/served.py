@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rotation_role_policy.cloudformation.provider import CustomResource
+from rotation_role_policy.provider.crhelper_adapter import CustomResource
 from tests.support.account import Account, Context
 from tests.support.response_server import ResponseServer
 

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from rotation_role_policy import policy
 from rotation_role_policy.audit.findings import FINDING_TYPES, Finding, FindingType, Severity
 from rotation_role_policy.audit.report import Report, Rotation
-from rotation_role_policy.policy import Statement
-from rotation_role_policy.policy_grammar import as_list
+from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.policy import Statement
 
 _MAX_OPEN = 10
 """Sections of secrets with errors are open only if there are not more of them."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rotation_role_policy import arn
-from rotation_role_policy.policy import Document, Statement
-from rotation_role_policy.policy_grammar import as_list, matches
+from rotation_role_policy.iam.wildcard import as_list, matches
+from rotation_role_policy.rules.policy import Document, Statement
 
 
 @dataclass(frozen=True)

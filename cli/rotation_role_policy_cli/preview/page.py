@@ -6,10 +6,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rotation_role_policy import policy
-from rotation_role_policy.policy import Statement
-from rotation_role_policy.policy_grammar import as_list
-from rotation_role_policy.state import Secret
+from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.policy import Statement
+from rotation_role_policy.rules.state import Secret
 from rotation_role_policy_cli.preview.overly_permissive import OverlyPermissiveGrant
 from rotation_role_policy_cli.preview.preview import Preview
 from rotation_role_policy_cli.render import Paragraph, policy_difference

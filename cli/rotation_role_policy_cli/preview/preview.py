@@ -9,15 +9,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rotation_role_policy import access_check, arn, inline_policy, inspection, policy
-from rotation_role_policy.attributes import attributes
+from rotation_role_policy import arn
 from rotation_role_policy.audit.roles import managed_policy
-from rotation_role_policy.cloudformation import response
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
-from rotation_role_policy.identity import is_possible_policy_name, policy_name
-from rotation_role_policy.policy import Document
-from rotation_role_policy.properties import Properties, parse_properties
-from rotation_role_policy.state import State
+from rotation_role_policy.lookup import inspection
+from rotation_role_policy.provider import response
+from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.attributes import attributes
+from rotation_role_policy.rules.identity import is_possible_policy_name, policy_name
+from rotation_role_policy.rules.policy import Document
+from rotation_role_policy.rules.properties import Properties, parse_properties
+from rotation_role_policy.rules.state import State
+from rotation_role_policy.write import access_check, inline_policy
 from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.preview.overly_permissive import OverlyPermissiveGrant, find_overly_permissive
 from rotation_role_policy_cli.resource import Resource

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rotation_role_policy.errors import AwsApiError, quoted_text
-from rotation_role_policy.properties import PROPERTIES
+from rotation_role_policy.rules.properties import PROPERTIES
 from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE

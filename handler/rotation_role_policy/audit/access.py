@@ -14,18 +14,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
-from rotation_role_policy import access_check, arn, policy
-from rotation_role_policy.access_check import Denial
-from rotation_role_policy.audit.evaluation import Outcome, evaluate
+from rotation_role_policy import arn
 from rotation_role_policy.audit.lookups import Lookups, Workers
 from rotation_role_policy.audit.roles import RolePolicies
 from rotation_role_policy.audit.units import Unit
 from rotation_role_policy.aws.client import Aws
-from rotation_role_policy.calls import Calls, Context, calls_of
 from rotation_role_policy.errors import RequestError
-from rotation_role_policy.policy import Document, Statement
-from rotation_role_policy.policy_grammar import as_list
-from rotation_role_policy.state import Role
+from rotation_role_policy.iam.evaluation import Outcome, evaluate
+from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.calls import Calls, Context, calls_of
+from rotation_role_policy.rules.policy import Document, Statement
+from rotation_role_policy.rules.state import Role
+from rotation_role_policy.write import access_check
+from rotation_role_policy.write.access_check import Denial
 
 _THREADS = 4
 

@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.identity import is_possible_policy_name
-from rotation_role_policy.policy import Document, summarize
-from rotation_role_policy.policy_grammar import as_list, matches
-from rotation_role_policy.targets import ANY_TARGET, target_type
+from rotation_role_policy.iam.wildcard import as_list, matches
+from rotation_role_policy.rules.identity import is_possible_policy_name
+from rotation_role_policy.rules.policy import Document, summarize
+from rotation_role_policy.rules.targets import ANY_TARGET, target_type
 
 _ROTATE_ACTIONS = {
     "secretsmanager:DescribeSecret",

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rotation_role_policy import arn, inspection
+from rotation_role_policy import arn
 from rotation_role_policy.audit.bulk import BulkAws
 from rotation_role_policy.audit.invocation import InvokePolicy, parse_invoke_policy
 from rotation_role_policy.audit.lookups import Lookups, Workers
 from rotation_role_policy.errors import AwsApiError, RequestError
-from rotation_role_policy.keys import Keys
-from rotation_role_policy.state import Secret
+from rotation_role_policy.lookup import inspection
+from rotation_role_policy.lookup.keys import Keys
+from rotation_role_policy.rules.state import Secret
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import SecretListEntryTypeDef

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit.evaluation import Outcome, evaluate
-from rotation_role_policy.calls import Calls
-from rotation_role_policy.policy import Document, Statement
-from rotation_role_policy.policy_grammar import as_list, matches
+from rotation_role_policy.iam.evaluation import Outcome, evaluate
+from rotation_role_policy.iam.wildcard import as_list, matches
+from rotation_role_policy.rules.calls import Calls
+from rotation_role_policy.rules.policy import Document, Statement
 
 _SERVICE = "secretsmanager.amazonaws.com"
 _ACTION = "lambda:InvokeFunction"

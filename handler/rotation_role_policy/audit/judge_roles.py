@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from rotation_role_policy import arn
 from rotation_role_policy.audit.access import Problem
 from rotation_role_policy.audit.declared import own_policies
-from rotation_role_policy.audit.excess import Excess, Needed, find_excess
 from rotation_role_policy.audit.findings import (
     ACCESS_UNDECIDED,
     ACTION_BLOCKED,
@@ -29,8 +28,9 @@ from rotation_role_policy.audit.judge import not_inspected
 from rotation_role_policy.audit.roles import RolePolicies, Roles
 from rotation_role_policy.audit.units import Unit, expected_document
 from rotation_role_policy.errors import quoted
-from rotation_role_policy.inspection import lambda_can_assume
-from rotation_role_policy.policy import Document
+from rotation_role_policy.lookup.inspection import lambda_can_assume
+from rotation_role_policy.rules.excess import Excess, Needed, find_excess
+from rotation_role_policy.rules.policy import Document
 
 _ADOPT = "Deploy a Custom::RotationRolePolicy for the function (rotation-role-policy audit --adopt FILE)"
 

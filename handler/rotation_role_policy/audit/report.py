@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from rotation_role_policy.audit.findings import FINDING_TYPES, Finding, Severity
-from rotation_role_policy.state import State
+from rotation_role_policy.rules.state import State
 
 _RANK = {finding_type: rank for rank, finding_type in enumerate(FINDING_TYPES)}
 

@@ -11,8 +11,8 @@ from rotation_role_policy import arn
 from rotation_role_policy.audit.lookups import Lookups, Workers
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AwsApiError, RequestError, quoted
-from rotation_role_policy.policy import Document
-from rotation_role_policy.state import Role
+from rotation_role_policy.rules.policy import Document
+from rotation_role_policy.rules.state import Role
 
 _BULK_FROM = 8
 """Roles or managed policies. A role takes at least four calls, a managed policy two."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from rotation_role_policy import arn, policy
+from rotation_role_policy import arn
 from rotation_role_policy.audit.declared import Declared, declared_by, own_policies
 from rotation_role_policy.audit.inventory import FunctionDetails, Inventory, ListedSecret
 from rotation_role_policy.audit.roles import RolePolicies
-from rotation_role_policy.policy import Document, summarize
-from rotation_role_policy.policy_grammar import as_list
-from rotation_role_policy.state import Secret, State
+from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.policy import Document, summarize
+from rotation_role_policy.rules.state import Secret, State
 
 
 @dataclass(frozen=True)

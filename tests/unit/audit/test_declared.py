@@ -4,10 +4,20 @@ from typing import Any
 
 import pytest
 
-from rotation_role_policy import policy
 from rotation_role_policy.audit.declared import Declared, declared_by, own_policies
-from rotation_role_policy.state import Secret
-from tests.unit.test_policy import CACHE_USER, CLUSTER, DIRECTORY, INSTANCE, REDSHIFT, SECOND, SECRET, SUPERUSER, state
+from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.state import Secret
+from tests.unit.rules.test_policy import (
+    CACHE_USER,
+    CLUSTER,
+    DIRECTORY,
+    INSTANCE,
+    REDSHIFT,
+    SECOND,
+    SECRET,
+    SUPERUSER,
+    state,
+)
 
 ROTATE = [
     "secretsmanager:DescribeSecret",

@@ -9,13 +9,13 @@ import pytest
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit.report import Report, Rotation
-from rotation_role_policy.properties import parse_properties
-from rotation_role_policy.state import Secret, State
+from rotation_role_policy.rules.properties import parse_properties
+from rotation_role_policy.rules.state import Secret, State
 from rotation_role_policy_cli.audit import adopt
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.file import load
 from tests.support.audit_report import ACCOUNT, REGION, TIME, rotation
-from tests.unit.test_policy import CACHE_USER, CLUSTER, INSTANCE, SUPERUSER
+from tests.unit.rules.test_policy import CACHE_USER, CLUSTER, INSTANCE, SUPERUSER
 
 CLOUDFORMATION_LOGICAL_ID = re.compile(r"[A-Za-z0-9]{1,255}")
 

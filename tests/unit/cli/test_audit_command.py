@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 
 from rotation_role_policy import arn
-from rotation_role_policy.properties import parse_properties
+from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy_cli import main
 from rotation_role_policy_cli.audit import command
 from rotation_role_policy_cli.audit.schema import schema

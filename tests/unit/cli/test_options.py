@@ -5,7 +5,7 @@ from typing import Any
 import click
 import pytest
 
-from rotation_role_policy.properties import PROPERTIES, Property
+from rotation_role_policy.rules.properties import PROPERTIES, Property
 from rotation_role_policy_cli import main
 from rotation_role_policy_cli.options import PropertyOption, is_option, option_name, properties_from, property_options
 

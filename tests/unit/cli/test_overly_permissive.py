@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from rotation_role_policy import policy
-from rotation_role_policy.state import Secret
+from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.state import Secret
 from rotation_role_policy_cli.preview.overly_permissive import OverlyPermissiveGrant, find_overly_permissive
-from tests.unit.test_policy import KEY, SECRET, state
+from tests.unit.rules.test_policy import KEY, SECRET, state
 
 DOCUMENT = policy.document(state(Secret(SECRET, KEY)), "Strict")
 READ = "secretsmanager:GetSecretValue"

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
-from rotation_role_policy import __version__, inline_policy
+from rotation_role_policy import __version__
+from rotation_role_policy.write import inline_policy
 from rotation_role_policy_cli import caller_aws, main, permissions
 from rotation_role_policy_cli.caller_aws import PATIENCE_SECONDS
 from rotation_role_policy_cli.preview import command

@@ -11,11 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rotation_role_policy.errors import RequestError
-from rotation_role_policy.properties import PROPERTIES, Property, parse_properties
+from rotation_role_policy.rules.properties import PROPERTIES, Property, parse_properties
 from rotation_role_policy_cli import main, schema
 from tests import ROOT
 from tests.model.test_bad_input import DAMAGED_PROPERTIES, JSON, TEXT
-from tests.unit.test_properties import INVALID_PROPERTIES
+from tests.unit.rules.test_properties import INVALID_PROPERTIES
 
 VALIDATOR = jsonschema.Draft7Validator(schema.schema())
 MANY = settings(max_examples=8 * settings().max_examples)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from rotation_role_policy.properties import EXACTLY_ONE_OF, MUTUALLY_EXCLUSIVE, REQUIRES
+from rotation_role_policy.rules.properties import EXACTLY_ONE_OF, MUTUALLY_EXCLUSIVE, REQUIRES
 from rotation_role_policy_cli.lint.rules.policy_rule import VALID_VALUES, PolicyRule, validation_error
 from rotation_role_policy_cli.lint.rules.template_graph import NO_VALUE, Path, TemplateGraph, branches
 

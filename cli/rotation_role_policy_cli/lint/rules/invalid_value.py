@@ -6,7 +6,7 @@ from typing import Any
 
 from cfnlint.helpers import is_function
 
-from rotation_role_policy.properties import PROPERTIES, Property
+from rotation_role_policy.rules.properties import PROPERTIES, Property
 from rotation_role_policy_cli.lint.rules.policy_rule import PolicyRule, value_error
 from rotation_role_policy_cli.lint.rules.template_graph import NO_VALUE, Path, TemplateGraph, branches
 

@@ -7,7 +7,7 @@ from cfnlint.rules import CloudFormationLintRule, RuleMatch
 from cfnlint.template import Template
 
 from rotation_role_policy.errors import RequestError
-from rotation_role_policy.properties import PROPERTIES, Property, parse_properties
+from rotation_role_policy.rules.properties import PROPERTIES, Property, parse_properties
 from rotation_role_policy_cli.lint.rules.template_graph import TemplateGraph
 
 

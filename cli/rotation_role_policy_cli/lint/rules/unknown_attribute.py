@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from rotation_role_policy.attributes import ATTRIBUTES
-from rotation_role_policy.policy_grammar import as_list
-from rotation_role_policy.properties import closest_name
+from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.rules.attributes import ATTRIBUTES
+from rotation_role_policy.rules.properties import closest_name
 from rotation_role_policy_cli.lint.rules.policy_rule import PolicyRule
 from rotation_role_policy_cli.lint.rules.template_graph import Path, TemplateGraph
 from rotation_role_policy_cli.schema import TYPE

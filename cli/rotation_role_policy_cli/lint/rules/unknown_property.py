@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from cfnlint.helpers import is_function
 
-from rotation_role_policy.properties import PROPERTIES
+from rotation_role_policy.rules.properties import PROPERTIES
 from rotation_role_policy_cli.lint.rules.policy_rule import PolicyRule, validation_error
 from rotation_role_policy_cli.lint.rules.template_graph import NO_VALUE, Path, TemplateGraph, branches
 

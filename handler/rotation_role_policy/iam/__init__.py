@@ -1,0 +1,1 @@
+"""IAM's own concepts: documents, wildcards, principals, evaluation. Pure: no call, nothing of this product."""

@@ -1,0 +1,1 @@
+"""Reads AWS, and returns values."""

@@ -1,0 +1,63 @@
+"""Find out whether a policy is in use, for a request that must not remove such a policy.
+
+That is a Create or Update that is superseded, or a Delete whose physical ID does not name the policy. A policy is in
+use if it belongs to the physical ID that CloudFormation has for the resource now.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rotation_role_policy import arn
+from rotation_role_policy.aws.client import Aws
+from rotation_role_policy.errors import RequestError
+from rotation_role_policy.lookup import inspection, stacks
+from rotation_role_policy.provider.plan import Plan
+from rotation_role_policy.provider.superseded import RequestSupersededError
+from rotation_role_policy.rules import identity
+from rotation_role_policy.rules.policy import Document
+from rotation_role_policy.rules.properties import parse_properties
+
+
+def is_planned_policy_in_use(
+    aws: Aws, event: Mapping[str, Any], plan: Plan, superseded: RequestSupersededError, previous: Document | None
+) -> bool:
+    """Return whether the planned policy of a superseded request is in use, or will be.
+
+    Args:
+        aws: makes the calls.
+        event: the superseded request.
+        plan: of this request.
+        superseded: the error that shows that the request is superseded.
+        previous: the document that this delivery of the request found on the role.
+    """
+    status = stacks.get_resource_status(aws, event)
+    if status is None:
+        # Unknown. A policy that existed before is most likely in use, unless the stack is being deleted.
+        is_stack_deleted = superseded.stack_status.startswith(("DELETE_", "ROLLBACK_"))
+        return not is_stack_deleted and (event["RequestType"] == "Update" or previous is not None)
+    if status.is_deleted:
+        return False
+    if status.physical_id == plan.physical_id or not status.is_in_progress:
+        return status.physical_id == plan.physical_id
+    # Another request is in progress, such as the Update of the rollback. It may lead to the same role.
+    try:
+        account = arn.parse(plan.state.role.arn).account
+        properties = parse_properties(status.requested_properties)
+        return inspection.find_role_name(aws, properties, account) == plan.role_name
+    except RequestError:
+        return True
+
+
+def is_policy_of_later_create(aws: Aws, event: Mapping[str, Any], physical_id: str) -> bool:
+    """Return whether the policy belongs to a later Create of the resource, which has succeeded.
+
+    Args:
+        aws: makes the calls.
+        event: a Delete whose physical ID does not name the policy.
+        physical_id: the physical ID that names the policy.
+    """
+    current_id = stacks.current_physical_id(aws, event)
+    if current_id is None:
+        # Unknown. A failed Create that responded with `uncreated_id` has not written a policy.
+        return bool(event["PhysicalResourceId"] == identity.uncreated_id(event["LogicalResourceId"]))
+    return current_id == physical_id

@@ -1,0 +1,1 @@
+"""What a rotation needs, and what is too much. Pure: no call."""

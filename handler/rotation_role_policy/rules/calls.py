@@ -1,0 +1,76 @@
+"""The AWS calls that a grant is for, with the context keys whose values are known.
+
+The access check simulates them. The audit also evaluates them against the policies that a role has.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rotation_role_policy import arn
+from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.rules.policy import Caller, Grant, via_service
+from rotation_role_policy.rules.state import Secret, State
+
+SOURCE_FUNCTION = "lambda:SourceFunctionArn"
+"""Context key of calls that the code of a Lambda function makes.
+https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html"""
+
+Context = dict[str, str | bool]
+
+
+class Calls(NamedTuple):
+    """Each action on each resource, with a context."""
+
+    actions: list[str]
+    resources: list[str]
+    context: Context
+    absent_keys: frozenset[str] = frozenset()
+    """Context keys that the real call also lacks, in lower case. A decision without them is certain."""
+
+
+def calls_of(state: State, grant: Grant) -> Iterator[Calls]:
+    """Yield the calls that a grant is for, with the context keys whose values are known."""
+    actions, resources = grant.statement["Action"], as_list(grant.statement["Resource"])
+    # A target can be in another region or account.
+    owner = arn.parse(state.secrets[0].arn if resources == ["*"] else resources[0])
+    context: Context = {
+        # The context keys that SCPs and permissions boundaries use most.
+        "aws:PrincipalAccount": arn.parse(state.role.arn).account,
+        "aws:PrincipalArn": state.role.arn,
+        "aws:PrincipalIsAWSService": False,
+        "aws:RequestedRegion": owner.region,
+        "aws:SecureTransport": True,
+        "aws:ViaAWSService": grant.caller is Caller.SECRETS_MANAGER,
+    }
+    if resources != ["*"]:
+        context["aws:ResourceAccount"] = owner.account
+    match grant.caller:
+        case Caller.SECRETS_MANAGER:
+            for secret in grant.secrets:
+                secret_context: Context = {
+                    "kms:EncryptionContext:SecretARN": secret.arn,
+                    "kms:ViaService": via_service(secret, state.dns_suffix),
+                }
+                yield Calls(actions, resources, context | secret_context)
+        case Caller.LAMBDA:
+            yield Calls(actions, resources, context, absent_keys=frozenset({SOURCE_FUNCTION.lower()}))
+        case Caller.FUNCTION_CODE:
+            if state.function_arn:
+                context[SOURCE_FUNCTION] = state.function_arn
+            for secrets, tag_context in _by_tags(grant.secrets):
+                yield Calls(actions, [secret.arn for secret in secrets], context | tag_context)
+            if not grant.secrets:
+                yield Calls(actions, resources, context)
+
+
+def _by_tags(secrets: tuple[Secret, ...]) -> Iterator[tuple[list[Secret], Context]]:
+    """Yield groups of secrets with the same tags, and these tags as context keys."""
+    for tags in dict.fromkeys(secret.tags for secret in secrets):
+        # The simulator rejects duplicate context keys, and ignores their case.
+        distinct_tags = {key.lower(): (key, value) for key, value in reversed(tags)}
+        context: Context = {
+            f"{service}:ResourceTag/{key}": value
+            for key, value in sorted(distinct_tags.values())
+            for service in ("aws", "secretsmanager")
+        }
+        yield [secret for secret in secrets if secret.tags == tags], context

@@ -1,0 +1,1 @@
+"""Checks, compares, puts and restores the policy. Knows no CloudFormation."""

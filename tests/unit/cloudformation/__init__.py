@@ -1,1 +1,0 @@
-"""Tests of handler/rotation_role_policy/cloudformation."""

@@ -1,0 +1,1 @@
+"""Tests of handler/rotation_role_policy/iam."""

@@ -1,0 +1,500 @@
+"""Whole policy documents, for every combination of secrets, superuser secret and VPC."""
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.state import Role, Secret, State
+from tests import ROOT
+
+SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/db-AbCdEf"
+SECOND = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/second-AbCdEf"
+SUPERUSER = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/superuser-AbCdEf"
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/11111111-1111-1111-1111-111111111111"
+SUPERUSER_KEY = "arn:aws:kms:eu-central-1:999999999999:key/22222222-2222-2222-2222-222222222222"
+EARLIER_KEY = "arn:aws:kms:eu-central-1:123456789012:key/33333333-3333-3333-3333-333333333333"
+INSTANCE = "arn:aws:rds:eu-central-1:123456789012:db:prod"
+CLUSTER = "arn:aws:rds:eu-central-1:123456789012:cluster:prod"
+REDSHIFT = "arn:aws:redshift:eu-central-1:123456789012:cluster:warehouse"
+NAMESPACE = "arn:aws:redshift-serverless:eu-central-1:123456789012:namespace/12345678-1234-1234-1234-123456789012"
+CACHE_USER = "arn:aws:elasticache:eu-central-1:123456789012:user:app"
+INFLUX = "arn:aws:timestream-influxdb:eu-central-1:123456789012:db-instance/abcdefghij"
+DIRECTORY = "arn:aws:ds:eu-central-1:123456789012:directory/d-0123456789"
+GUIDE = ROOT / "tests" / "guide"
+
+
+def state(
+    *secrets: Secret,
+    superuser: Secret | None = None,
+    in_vpc: bool = False,
+    dns_suffix: str = "amazonaws.com",
+    targets: tuple[str, ...] = (),
+) -> State:
+    """Return a state with these secrets, by default with one secret under the AWS managed key."""
+    return State(
+        secrets=secrets or (Secret(SECRET, None),),
+        superuser_secret=superuser,
+        role=Role("rotation-role", "arn:aws:iam::123456789012:role/rotation-role"),
+        function_arn="arn:aws:lambda:eu-central-1:123456789012:function:rotate-db",
+        in_vpc=in_vpc,
+        dns_suffix=dns_suffix,
+        target_arns=targets,
+    )
+
+
+# The expected statements, written by hand.
+
+
+def rotate(resource: Any = SECRET) -> dict[str, Any]:
+    return {
+        "Sid": "RotateSecret",
+        "Effect": "Allow",
+        "Action": [
+            "secretsmanager:DescribeSecret",
+            "secretsmanager:GetSecretValue",
+            "secretsmanager:PutSecretValue",
+            "secretsmanager:UpdateSecretVersionStage",
+        ],
+        "Resource": resource,
+    }
+
+
+def allow(sid: str, actions: list[str], resource: str) -> dict[str, Any]:
+    return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}
+
+
+PASSWORD = {
+    "Sid": "GeneratePassword",
+    "Effect": "Allow",
+    "Action": ["secretsmanager:GetRandomPassword"],
+    "Resource": "*",
+}
+
+
+def key_statement(sid: str, actions: list[str], key: str, secrets: Any, via: Any = None) -> dict[str, Any]:
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": actions,
+        "Resource": key,
+        "Condition": {
+            "StringEquals": {
+                "kms:EncryptionContext:SecretARN": secrets,
+                "kms:ViaService": via or "secretsmanager.eu-central-1.amazonaws.com",
+            }
+        },
+    }
+
+
+USE_KEY = key_statement("UseSecretKey", ["kms:Decrypt", "kms:GenerateDataKey"], KEY, SECRET)
+READ_SUPERUSER = {
+    "Sid": "ReadSuperuserSecret",
+    "Effect": "Allow",
+    "Action": ["secretsmanager:GetSecretValue"],
+    "Resource": SUPERUSER,
+}
+DESCRIBE_SUPERUSER = {
+    "Sid": "DescribeSuperuserSecret",
+    "Effect": "Allow",
+    "Action": ["secretsmanager:DescribeSecret"],
+    "Resource": SUPERUSER,
+}
+DESCRIBE_CLUSTER = {
+    "Sid": "DescribeSuperuserDatabase",
+    "Effect": "Allow",
+    "Action": ["rds:DescribeDBClusters"],
+    "Resource": CLUSTER,
+}
+NETWORK = [
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DetachNetworkInterface",
+]
+MANAGE = {"Sid": "ManageNetworkInterfaces", "Effect": "Allow", "Action": NETWORK, "Resource": "*"}
+KEEP = {
+    "Sid": "KeepNetworkInterfacesFromCode",
+    "Effect": "Deny",
+    "Action": NETWORK,
+    "Resource": "*",
+    "Condition": {"Null": {"lambda:SourceFunctionArn": "false"}},
+}
+
+SECRETS = {
+    "default key": ((Secret(SECRET, None),), [rotate(), PASSWORD]),
+    "customer managed key": ((Secret(SECRET, KEY),), [rotate(), PASSWORD, USE_KEY]),
+    "several, one key": (
+        (Secret(SECRET, KEY), Secret(SECOND, KEY)),
+        [
+            rotate([SECRET, SECOND]),
+            PASSWORD,
+            key_statement("UseSecretKey", ["kms:Decrypt", "kms:GenerateDataKey"], KEY, [SECRET, SECOND]),
+        ],
+    ),
+    "several, a key each": (
+        (Secret(SECRET, KEY), Secret(SECOND, SUPERUSER_KEY)),
+        [
+            rotate([SECRET, SECOND]),
+            PASSWORD,
+            USE_KEY,
+            key_statement("UseSecretKey2", ["kms:Decrypt", "kms:GenerateDataKey"], SUPERUSER_KEY, SECOND),
+        ],
+    ),
+    "several, one under the default key": (
+        (Secret(SECOND, None), Secret(SECRET, KEY)),
+        [rotate([SECOND, SECRET]), PASSWORD, USE_KEY],
+    ),
+}
+SUPERUSERS: dict[str, tuple[Secret | None, list[dict[str, Any]]]] = {
+    "none": (None, []),
+    "default key": (Secret(SUPERUSER, None), [READ_SUPERUSER]),
+    "own key": (
+        Secret(SUPERUSER, SUPERUSER_KEY),
+        [READ_SUPERUSER, key_statement("UseSuperuserKey", ["kms:Decrypt"], SUPERUSER_KEY, SUPERUSER)],
+    ),
+    "the same key": (
+        Secret(SUPERUSER, KEY),
+        [READ_SUPERUSER, key_statement("UseSuperuserKey", ["kms:Decrypt"], KEY, SUPERUSER)],
+    ),
+    "managed by RDS": (
+        Secret(SUPERUSER, SUPERUSER_KEY, managed_by="rds", database_arns=(CLUSTER,)),
+        [
+            READ_SUPERUSER,
+            key_statement("UseSuperuserKey", ["kms:Decrypt"], SUPERUSER_KEY, SUPERUSER),
+            DESCRIBE_SUPERUSER,
+            DESCRIBE_CLUSTER,
+        ],
+    ),
+    "managed by Redshift": (
+        Secret(SUPERUSER, None, managed_by="redshift", database_arns=(REDSHIFT,)),
+        [
+            READ_SUPERUSER,
+            DESCRIBE_SUPERUSER,
+            allow("DescribeSuperuserDatabase", ["redshift:DescribeClusters"], REDSHIFT),
+        ],
+    ),
+    "managed by Redshift Serverless": (
+        Secret(SUPERUSER, None, managed_by="redshift", database_arns=(NAMESPACE,)),
+        [
+            READ_SUPERUSER,
+            DESCRIBE_SUPERUSER,
+            allow(
+                "DescribeSuperuserDatabase",
+                ["redshift-serverless:ListNamespaces", "redshift-serverless:ListWorkgroups"],
+                "*",
+            ),
+        ],
+    ),
+    "managed by RDS, without a tag": (
+        Secret(SUPERUSER, None, managed_by="rds"),
+        [READ_SUPERUSER, DESCRIBE_SUPERUSER],
+    ),
+}
+VPC: dict[bool, list[dict[str, Any]]] = {False: [], True: [MANAGE, KEEP]}
+COMBINATIONS = list(itertools.product(SECRETS, SUPERUSERS, VPC))
+
+
+@pytest.mark.parametrize(("secrets", "superuser", "in_vpc"), COMBINATIONS)
+def test_a_strict_policy_has_exactly_the_statements_of_the_contract(secrets: str, superuser: str, in_vpc: bool) -> None:
+    (inspected_secrets, of_secrets), (inspected_superuser, of_superuser) = SECRETS[secrets], SUPERUSERS[superuser]
+
+    document = policy.document(state(*inspected_secrets, superuser=inspected_superuser, in_vpc=in_vpc), "Strict")
+
+    assert document == {"Version": "2012-10-17", "Statement": [*of_secrets, *of_superuser, *VPC[in_vpc]]}
+    assert json.loads(json.dumps(document)) == document
+
+
+@pytest.mark.parametrize(("secrets", "superuser", "in_vpc"), COMBINATIONS)
+def test_a_documented_policy_has_the_same_grants_without_sid_condition_and_deny(
+    secrets: str, superuser: str, in_vpc: bool
+) -> None:
+    (inspected_secrets, of_secrets), (inspected_superuser, of_superuser) = SECRETS[secrets], SUPERUSERS[superuser]
+    granted = documented([*of_secrets, *of_superuser, *VPC[in_vpc]])
+
+    document = policy.document(state(*inspected_secrets, superuser=inspected_superuser, in_vpc=in_vpc), "Documented")
+
+    assert document == {"Version": "2012-10-17", "Statement": granted}
+
+
+def documented(statements: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the statements of `Documented` for the statements of `Strict`.
+
+    Without its condition, a statement for a key can grant what an earlier statement grants.
+    """
+    plain: list[dict[str, Any]] = []
+    for statement in statements:
+        actions, resource = statement["Action"], statement["Resource"]
+        is_repeated = any(set(actions) <= set(other["Action"]) and resource == other["Resource"] for other in plain)
+        if statement["Effect"] == "Allow" and not is_repeated:
+            plain.append({"Effect": "Allow", "Action": actions, "Resource": resource})
+    return plain
+
+
+def guide(name: str) -> list[dict[str, Any]]:
+    """Return the statements in the user guide. The ARNs of this module replace the placeholders."""
+    text = (GUIDE / f"{name}.json").read_text()
+    for placeholder, arn in (("SeparateSecretARN", SUPERUSER), ("SecretARN", SECRET), ("KMSKeyARN", KEY)):
+        text = text.replace(f'"{placeholder}"', f'"{arn}"')
+    statements = json.loads(text)
+    return list(statements.get("Statement", [statements]))
+
+
+USER_GUIDE_POLICIES = {
+    "in a VPC": (state(in_vpc=True), guide("rotation")),
+    "under a customer managed key": (
+        state(Secret(SECRET, KEY), in_vpc=True),
+        guide("rotation") + guide("customer-managed-key-statement"),
+    ),
+    "alternating users": (
+        state(superuser=Secret(SUPERUSER, None), in_vpc=True),
+        guide("alternating-users"),
+    ),
+    "alternating users under a customer managed key": (
+        state(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, None), in_vpc=True),
+        guide("alternating-users") + guide("customer-managed-key-statement"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", USER_GUIDE_POLICIES)
+def test_a_documented_policy_equals_the_policy_in_the_user_guide(case: str) -> None:
+    inspected, expected = USER_GUIDE_POLICIES[case]
+
+    def by_action(statement: dict[str, Any]) -> str:
+        return str(statement["Action"])
+
+    statements = policy.document(inspected, "Documented")["Statement"]
+    assert sorted(statements, key=by_action) == sorted(expected, key=by_action)
+
+
+def test_an_rds_managed_superuser_secret_of_an_instance_requires_describe_db_instances() -> None:
+    superuser = Secret(SUPERUSER, None, managed_by="rds", database_arns=(INSTANCE, CLUSTER))
+    statements = policy.document(state(superuser=superuser), "Strict")["Statement"]
+    assert statements[-2:] == [
+        {
+            "Sid": "DescribeSuperuserDatabase",
+            "Effect": "Allow",
+            "Action": ["rds:DescribeDBInstances"],
+            "Resource": INSTANCE,
+        },
+        DESCRIBE_CLUSTER | {"Sid": "DescribeSuperuserDatabase2"},
+    ]
+
+
+def test_in_other_partitions_the_condition_has_both_service_names_and_arns_have_the_partition() -> None:
+    secret, key = (
+        arn.replace("arn:aws:", "arn:aws-cn:").replace("eu-central-1", "cn-north-1") for arn in (SECRET, KEY)
+    )
+    document = policy.document(state(Secret(secret, key), in_vpc=True, dns_suffix="amazonaws.com.cn"), "Strict")
+    assert document["Statement"][2] == key_statement(
+        "UseSecretKey",
+        ["kms:Decrypt", "kms:GenerateDataKey"],
+        key,
+        secret,
+        ["secretsmanager.cn-north-1.amazonaws.com.cn", "secretsmanager.cn-north-1.amazonaws.com"],
+    )
+    assert "arn:aws:" not in json.dumps(document)
+
+
+# --- earlier keys ---
+
+
+DECRYPT_EARLIER = key_statement("DecryptEarlierVersions", ["kms:Decrypt"], EARLIER_KEY, SECRET)
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_an_earlier_key_may_only_decrypt(key: str | None) -> None:
+    statements = policy.document(state(Secret(SECRET, key, earlier_key_arns=(EARLIER_KEY,))), "Strict")["Statement"]
+    assert statements == [rotate(), PASSWORD, *([USE_KEY] if key else []), DECRYPT_EARLIER]
+
+
+def test_each_earlier_key_has_one_statement_for_all_of_its_secrets() -> None:
+    superuser = Secret(SUPERUSER, SUPERUSER_KEY, earlier_key_arns=(EARLIER_KEY,))
+    inspected = state(
+        Secret(SECRET, KEY, earlier_key_arns=(EARLIER_KEY, SUPERUSER_KEY)),
+        Secret(SECOND, None, earlier_key_arns=(KEY,)),
+        superuser=superuser,
+    )
+    assert policy.document(inspected, "Strict")["Statement"] == [
+        rotate([SECRET, SECOND]),
+        PASSWORD,
+        USE_KEY,
+        key_statement("DecryptEarlierVersions", ["kms:Decrypt"], EARLIER_KEY, [SECRET, SUPERUSER]),
+        key_statement("DecryptEarlierVersions2", ["kms:Decrypt"], SUPERUSER_KEY, SECRET),
+        key_statement("DecryptEarlierVersions3", ["kms:Decrypt"], KEY, SECOND),
+        READ_SUPERUSER,
+        key_statement("UseSuperuserKey", ["kms:Decrypt"], SUPERUSER_KEY, SUPERUSER),
+    ]
+    # Without conditions, UseSecretKey grants DecryptEarlierVersions3, and DecryptEarlierVersions2 UseSuperuserKey.
+    assert policy.document(inspected, "Documented")["Statement"] == documented(
+        [
+            rotate([SECRET, SECOND]),
+            PASSWORD,
+            USE_KEY,
+            DECRYPT_EARLIER,
+            key_statement("DecryptEarlierVersions2", ["kms:Decrypt"], SUPERUSER_KEY, SECRET),
+            READ_SUPERUSER,
+        ]
+    )
+    assert inspected.key_arns == (KEY, EARLIER_KEY, SUPERUSER_KEY)
+
+
+# --- targets ---
+
+
+CALL_INSTANCE = allow("CallTarget", ["rds:DescribeDBInstances"], INSTANCE)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (INSTANCE, [CALL_INSTANCE]),
+        (CLUSTER, [allow("CallTarget", ["rds:DescribeDBClusters"], CLUSTER)]),
+        (REDSHIFT, []),
+        (NAMESPACE, []),
+        (CACHE_USER, [allow("CallTarget", ["elasticache:DescribeUsers", "elasticache:ModifyUser"], CACHE_USER)]),
+        (INFLUX, [allow("CallTarget", ["timestream-influxdb:GetDbInstance"], INFLUX)]),
+        (
+            DIRECTORY,
+            [
+                allow("CallTarget", ["ds:ResetUserPassword"], DIRECTORY),
+                allow("CallTarget2", ["ds:DescribeDirectories"], "*"),
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("profile", ["Strict", "Documented"])
+def test_a_target_grants_the_calls_of_its_rotation_function(
+    target: str, expected: list[dict[str, Any]], profile: str
+) -> None:
+    expected = [rotate(), PASSWORD, *expected]
+    if profile == "Documented":
+        expected = documented(expected)
+    assert policy.document(state(targets=(target,)), profile)["Statement"] == expected
+
+
+def test_several_targets_have_a_statement_each_and_no_grant_is_repeated() -> None:
+    second_directory = DIRECTORY.replace("d-0", "d-9")
+    targets = (DIRECTORY, second_directory, INSTANCE, DIRECTORY)
+    assert policy.document(state(targets=targets), "Strict")["Statement"][2:] == [
+        allow("CallTarget", ["ds:ResetUserPassword"], DIRECTORY),
+        allow("CallTarget2", ["ds:DescribeDirectories"], "*"),
+        allow("CallTarget3", ["ds:ResetUserPassword"], second_directory),
+        CALL_INSTANCE | {"Sid": "CallTarget4"},
+    ]
+
+
+@pytest.mark.parametrize("target", [REDSHIFT, NAMESPACE])
+def test_a_redshift_target_requires_the_description_of_the_superuser_secret(target: str) -> None:
+    superuser = Secret(SUPERUSER, None)
+    assert policy.document(state(superuser=superuser, targets=(target,)), "Strict")["Statement"][2:] == [
+        READ_SUPERUSER,
+        DESCRIBE_SUPERUSER,
+    ]
+    assert policy.document(state(superuser=superuser, targets=(INSTANCE,)), "Strict")["Statement"][2:] == [
+        READ_SUPERUSER,
+        CALL_INSTANCE,
+    ]
+
+
+def test_a_target_that_a_tag_of_the_superuser_secret_names_is_not_granted_again() -> None:
+    superuser = Secret(SUPERUSER, None, managed_by="rds", database_arns=(CLUSTER,))
+    inspected = state(superuser=superuser, targets=(CLUSTER, INSTANCE))
+    statements = policy.document(inspected, "Strict")["Statement"]
+    assert statements[2:] == [READ_SUPERUSER, DESCRIBE_SUPERUSER, DESCRIBE_CLUSTER, CALL_INSTANCE]
+    [call] = [statement_type for statement_type in policy.STATEMENTS if statement_type.sid == "CallTarget"]
+    assert call.reason_omitted(state(superuser=superuser, targets=(CLUSTER,))) == "another statement grants the same"
+
+
+@pytest.mark.parametrize("profile", ["Strict", "Documented"])
+def test_a_rotated_secret_that_is_also_the_superuser_secret_is_granted_once(profile: str) -> None:
+    own = Secret(SECRET, KEY, earlier_key_arns=(EARLIER_KEY,))
+    inspected = state(own, superuser=own)
+    expected = [rotate(), PASSWORD, USE_KEY, DECRYPT_EARLIER]
+    document = policy.document(inspected, profile)
+    assert document["Statement"] == (expected if profile == "Strict" else documented(expected))
+    assert inspected.all_secrets == (own,)
+
+
+# --- omitted statements ---
+
+NO_KEY = "AWS managed key: no grant needed"
+NO_SUPERUSER = "no SuperuserSecretId"
+NO_EARLIER_KEY = {"DecryptEarlierVersions": "no version in use needs an earlier key"}
+NOT_MANAGED = "neither RDS nor Redshift manages the superuser secret"
+NO_TAG = "no tag of the superuser secret names a database"
+NO_TARGET = {"CallTarget": "no TargetArns"}
+NO_VPC = "the function is not in a VPC"
+OF_SUPERUSER = ("ReadSuperuserSecret", "UseSuperuserKey", "DescribeSuperuserSecret", "DescribeSuperuserDatabase")
+IN_VPC = ("ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode")
+
+
+@pytest.mark.parametrize(
+    ("state", "profile", "reasons"),
+    [
+        (
+            state(),
+            "Strict",
+            {"UseSecretKey": NO_KEY}
+            | NO_EARLIER_KEY
+            | dict.fromkeys(OF_SUPERUSER, NO_SUPERUSER)
+            | NO_TARGET
+            | dict.fromkeys(IN_VPC, NO_VPC),
+        ),
+        (
+            state(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, None), in_vpc=True),
+            "Strict",
+            {
+                "UseSuperuserKey": NO_KEY,
+                "DescribeSuperuserSecret": NOT_MANAGED,
+                "DescribeSuperuserDatabase": NOT_MANAGED,
+            }
+            | NO_EARLIER_KEY
+            | NO_TARGET,
+        ),
+        (
+            state(Secret(SECRET, KEY, earlier_key_arns=(EARLIER_KEY,)), targets=(REDSHIFT,), in_vpc=True),
+            "Strict",
+            dict.fromkeys(OF_SUPERUSER, NO_SUPERUSER)
+            | {"CallTarget": "a Redshift target has no effect without SuperuserSecretId"},
+        ),
+        (
+            state(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY), targets=(REDSHIFT,), in_vpc=True),
+            "Strict",
+            NO_EARLIER_KEY
+            | {
+                "DescribeSuperuserDatabase": NOT_MANAGED,
+                "CallTarget": "the rotation function does not call Redshift, but describes the superuser secret",
+            },
+        ),
+        (
+            state(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY, managed_by="rds"), in_vpc=True),
+            "Documented",
+            {
+                # Without conditions, UseSecretKey grants the same.
+                "UseSuperuserKey": "another statement grants the same",
+                "DescribeSuperuserDatabase": NO_TAG,
+                "KeepNetworkInterfacesFromCode": "the user guide's policy has no Deny",
+            }
+            | NO_EARLIER_KEY
+            | NO_TARGET,
+        ),
+    ],
+)
+def test_an_omitted_statement_type_has_a_reason(state: State, profile: str, reasons: dict[str, str]) -> None:
+    statements_by_type = policy.statements_by_type(state, profile)
+    assert {
+        statement_type.sid: statement_type.reason_omitted(state)
+        for statement_type, statements in statements_by_type
+        if not statements
+    } == reasons
+
+
+def test_the_smallest_policy_has_the_statement_types_that_are_always_present() -> None:
+    always = [statement_type.sid for statement_type in policy.STATEMENTS if statement_type.when == "always"]
+    for profile in ("Strict", "Documented"):
+        present = [statement_type.sid for statement_type, built in policy.statements_by_type(state(), profile) if built]
+        assert present == always == ["RotateSecret", "GeneratePassword"]

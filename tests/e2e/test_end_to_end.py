@@ -21,7 +21,6 @@ import pytest
 
 from emulator.server import ACCOUNT_ID, REGION
 from emulator.stack import Stack, StackError
-from rotation_role_policy import __version__
 from rotation_role_policy_cli import permissions
 from tests import ROOT
 from tests.e2e.account import EmulatedAccount, deployed_account
@@ -660,7 +659,8 @@ def test_sam_publishes_the_application(account: EmulatedAccount, tmp_path: Path)
             assert process.returncode == 0, process.stderr
         server.shutdown()
     [application] = received
-    assert (application["name"], application["semanticVersion"]) == ("rotation-role-policy", __version__)
+    [published_version] = re.findall(r"SemanticVersion: (\S+)", (ROOT / "template.yaml").read_text())
+    assert (application["name"], application["semanticVersion"]) == ("rotation-role-policy", published_version)
     assert application["spdxLicenseId"] == "Apache-2.0"
     s3 = account.client("s3")
     for url, file in ((application["licenseUrl"], "LICENSE"), (application["readmeUrl"], "README.md")):

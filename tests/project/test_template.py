@@ -14,6 +14,7 @@ from typing import Any
 
 import grimp
 import pytest
+from packaging.version import Version
 from samtranslator.yaml_helper import yaml_parse
 
 from rotation_role_policy import __version__
@@ -237,16 +238,17 @@ def test_the_dashboard_shows_all_metrics_that_the_provider_logs(template: dict[s
     assert max(x for x, _ in cells) == 23
 
 
-def test_the_version_is_the_same_in_template_changelog_and_code(template: dict[str, Any]) -> None:
-    released_versions = re.findall(
-        r"^## \[(\S+)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
-    )
-    assert {
-        template["Metadata"]["AWS::ServerlessRepo::Application"]["SemanticVersion"],
-        template["Outputs"]["ProviderVersion"]["Value"],
-        released_versions[0],
-    } == {__version__}
-    assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
+def test_the_version_is_the_same_in_template_and_code_and_newer_than_the_last_release(template: dict[str, Any]) -> None:
+    """The version of a release stands in the changelog; that of a development version follows its last release."""
+    version = Version(__version__)
+    assert str(version) == __version__ == template["Outputs"]["ProviderVersion"]["Value"]
+    # Semantic versioning writes the same version in another form than Python.
+    semantic = template["Metadata"]["AWS::ServerlessRepo::Application"]["SemanticVersion"]
+    assert semantic == (version.base_version if version.dev is None else f"{version.base_version}-dev.{version.dev}")
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    released = Version(re.findall(r"^## \[(\S+)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)[0])
+    assert version > released if version.is_devrelease else version == released
+    assert len(version.release) == 3
 
 
 def test_the_metadata_meets_the_limits_of_the_serverless_application_repository(template: dict[str, Any]) -> None:
@@ -298,9 +300,20 @@ def test_the_artifact_contains_crhelper_and_the_handler_and_any_python_can_build
         assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), module
 
 
-def test_crhelper_is_the_only_runtime_requirement() -> None:
+def test_crhelper_is_the_only_runtime_requirement_and_its_wheel_is_pinned() -> None:
     requirements = (ROOT / "handler" / "requirements.txt").read_text().splitlines()
-    assert [line for line in requirements if line and not line.startswith("#")] == ["crhelper==2.0.12"]
+    [requirement] = [line for line in requirements if line and not line.startswith("#")]
+    assert re.fullmatch(r"crhelper==2\.0\.12 --hash=sha256:[0-9a-f]{64}", requirement)
+
+
+def test_a_wheel_with_another_hash_is_not_installed(tmp_path: Path) -> None:
+    source = shutil.copytree(ROOT / "handler", tmp_path / "source")
+    requirements = source / "requirements.txt"
+    requirements.write_text(re.sub("sha256:[0-9a-f]{4}", "sha256:0000", requirements.read_text()))
+    build = ["make", "build-RotationRolePolicyFunction", f"ARTIFACTS_DIR={tmp_path}", f"PYTHON={sys.executable}"]
+    process = subprocess.run(build, cwd=source, check=False, capture_output=True, text=True)
+    assert process.returncode
+    assert "DO NOT MATCH THE HASHES" in process.stderr
 
 
 def test_importing_the_handler_imports_no_types_that_lambda_lacks() -> None:

@@ -43,7 +43,7 @@ lint: .venv/installed .venv-sam/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	PYTHONPATH=handler:cli $(BIN)/lint-imports --no-cache
+	PYTHONPATH=$(SOURCES) $(BIN)/lint-imports --no-cache
 	$(BIN)/cfn-lint --append-rules cli/rotation_role_policy_cli/lint -- \
 		template.yaml demo/*.yaml examples/*.yaml examples/terraform/*.yaml
 	@# `sam validate` needs a region, but makes no call.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from rotation_role_policy_cli.render import Paragraph, difference, json_text, make_console, policy_difference, show
+from rotation_role_policy.iam.difference import difference as policy_difference
+from rotation_role_policy_cli.render import Paragraph, difference, json_text, make_console, show
 
 WIDTH = 100
 """Columns, whatever the terminal has: the output of a demo is often copied."""
@@ -83,11 +85,13 @@ class Report:
 
     def policy_difference(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """Print the unified difference of two policies."""
-        show(self._console, policy_difference(before, after, _INDENT), "")
+        show(self._console, difference(policy_difference(dict(before), dict(after)), _INDENT), "")
 
     def template_difference(self, before: str, after: str) -> None:
         """Print the lines that differ between two templates."""
-        show(self._console, difference(before.splitlines(), after.splitlines(), 0, _INDENT), "")
+        lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm=""))
+        # The first two lines name files.
+        show(self._console, difference(lines[2:], _INDENT), "")
 
     def table(self, rows: Sequence[tuple[str, str]]) -> None:
         """Print names and values in two columns."""

@@ -231,7 +231,7 @@ def audit_command(
     """
     # Importing these takes time: see the top.
     from rotation_role_policy.audit.findings import Severity
-    from rotation_role_policy.audit.inventory import Selection
+    from rotation_role_policy.audit.listing import Selection
     from rotation_role_policy_cli.audit import command
 
     return command.run(

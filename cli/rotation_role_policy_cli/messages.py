@@ -1,8 +1,14 @@
-"""Messages for errors that the user can do something about. The provider's own texts speak of its role and its log."""
+"""The words of the command line: for errors that the user can do something about, and for the results of a preview.
+
+The provider's own texts speak of its role and its log.
+"""
 
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
-from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
+from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError, quoted
+from rotation_role_policy.iam.document import Element, PolicyKind
+from rotation_role_policy.rules.excess import Excess, ExcessKind
+from rotation_role_policy.rules.state import KeyWarning, KeyWarningKind
 from rotation_role_policy_cli.template.file import TemplateError
 
 EXPECTED_ERRORS = (RequestError, TemplateError, BotoCoreError)
@@ -43,3 +49,48 @@ def message(error: Exception) -> str:
     else:
         text = str(error)
     return " ".join(text.split())
+
+
+def key_warning(warning: KeyWarning) -> str:
+    """Return a warning about a key as a sentence."""
+    key = warning.key
+    match warning.kind:
+        case KeyWarningKind.NOT_DESCRIBED:
+            return f"key not inspected: kms:DescribeKey is denied ({key.key_id})."
+        case KeyWarningKind.PREVIOUS_UNREADABLE:
+            problem = f"is {key.key_state}, not Enabled" if key.key_state else "does not exist"
+            problem = "cannot be described" if key.denied else problem
+            return (
+                "AWSPREVIOUS cannot be decrypted, so AWS's single-user rotation functions fail. Remove this label (aws"
+                f" secretsmanager update-secret-version-stage), or restore the key ({key.key_id}: the key {problem})."
+            )
+
+
+_EXCESS = {
+    ExcessKind.OTHER_SECRETS: "which matches other secrets",
+    ExcessKind.SECRET_NOT_NEEDED: "which is neither a secret nor the superuser secret of this resource",
+    ExcessKind.SECRET_MANAGEMENT: "so the function can also delete the secret",
+    ExcessKind.OTHER_KEYS: "which matches other keys",
+    ExcessKind.KEY_NOT_NEEDED: "which encrypts no secret of this resource",
+    ExcessKind.KEY_ALIAS: "which allows nothing: these actions need the ARN of the key",
+    ExcessKind.KEY_FOR_EVERYTHING: "for everything under this key",
+    ExcessKind.KEY_FOR_EVERY_SECRET: "for every secret under this key",
+    ExcessKind.KEY_MANAGEMENT: "so the function can also delete the key",
+    ExcessKind.INTERFACES_OUTSIDE_VPC: "although the function is not in a VPC",
+    ExcessKind.INTERFACES_OPEN_TO_CODE: "although only Lambda needs that, not the code of the function",
+}
+"""By kind: what is too much, to complete a sentence that begins with the grant."""
+
+
+def excess(found: Excess) -> str:
+    """Describe a grant, as in ``the inline policy "x" allows secretsmanager:GetSecretValue on *, which ...``."""
+    kind = "inline" if found.policy.kind is PolicyKind.INLINE else "managed"
+    name = quoted(found.policy.name) if found.policy.kind is PolicyKind.INLINE else found.policy.name
+    return (
+        f"the {kind} policy {name} allows {_elements(found.actions)} on {_elements(found.resource)},"
+        f" {_EXCESS[found.kind]}"
+    )
+
+
+def _elements(element: Element) -> str:
+    return f"{'all but ' if element.is_negated else ''}{', '.join(element.patterns)}"

@@ -3,11 +3,9 @@
 rich decides about colour: none in a pipe, with NO_COLOR or with TERM=dumb.
 """
 
-import difflib
-import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,8 +14,6 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.json import JSON
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.text import Text
-
-from rotation_role_policy.iam.wildcard import as_list
 
 _MIN_WIDTH, _MAX_WIDTH = 60, 100
 """Columns. The terminal's own width counts between them."""
@@ -78,24 +74,11 @@ def json_text(data: Any, indent: str) -> Text:
     return Text("\n").join(Text.assemble(indent, line) for line in lines)
 
 
-def difference(before: Sequence[str], after: Sequence[str], context: int, indent: str) -> Text:
-    """Return the unified difference of lines, with `context` lines around each change and ``...`` between the parts."""
-    # The first three lines name the files and the first part.
-    lines = list(difflib.unified_diff(before, after, n=context, lineterm=""))[3:]
-    parts = ["..." if line.startswith("@@") else line for line in lines]
+def difference(lines: Iterable[str], indent: str) -> Text:
+    """Return the lines of a unified difference without file names, with ``...`` between the parts."""
+    # The first line names the first part.
+    parts = ["..." if line.startswith("@@") else line for line in list(lines)[1:]]
     return Text("\n").join(Text.assemble(indent, (part, _DIFFERENCE_STYLES.get(part[0], ""))) for part in parts)
-
-
-def policy_difference(before: Mapping[str, Any], after: Mapping[str, Any], indent: str) -> Text:
-    """Return the unified difference of two policy documents as JSON."""
-    return difference(_json_lines(before), _json_lines(after), 4, indent)
-
-
-def _json_lines(document: Mapping[str, Any]) -> list[str]:
-    others = {name: value for name, value in document.items() if name != "Statement"}
-    # IAM also accepts one statement without a list.
-    statements = as_list(document.get("Statement", []))
-    return json.dumps({**others, "Statement": statements}, indent=2).splitlines()
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from docs.generate.remediation import REMEDIATIONS
 from docs.generate.rotation_functions import ROTATION_FUNCTIONS, cells
-from rotation_role_policy.audit.findings import FINDING_TYPES
-from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.audit.findings import FindingType
+from rotation_role_policy.iam.document import JsonStatement, as_list
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.attributes import ATTRIBUTES
 from rotation_role_policy.rules.properties import PROPERTIES, Property
@@ -90,7 +90,7 @@ def statements() -> str:
     return _table(["`Sid`", "actions", "resource", "when", "why"], rows)
 
 
-def _actions(statement: policy.Statement) -> str:
+def _actions(statement: JsonStatement) -> str:
     """Return the actions as Markdown, such as `kms:` Decrypt, GenerateDataKey."""
     services, names = zip(*(action.split(":") for action in as_list(statement["Action"])), strict=True)
     if len(names) == 1:
@@ -158,7 +158,7 @@ def findings() -> str:
     """Return the table of the audit's findings."""
     return _table(
         ["code", "severity", "reported if", "what to do"],
-        [[f"`{row.code}`", row.severity.value, row.description, row.remediation] for row in FINDING_TYPES],
+        [[f"`{row.code}`", row.severity.value, row.description, row.remediation] for row in FindingType],
     )
 
 

@@ -1,8 +1,9 @@
 """Errors, and how their messages show values.
 
-A message is the reason that a user reads in the stack's events. It names the property and its value, what is wrong, and
-what to do. ARNs and names of AWS resources are shown in full, so that the user can copy them. The main point comes
-last, within the last 240 characters where values allow, because a reason that is too long is cut at its start.
+An error about the properties has its text here or where it is raised, because the provider and the preview say the
+same. It names the property and its value, what is wrong, and what to do. ARNs and names of AWS resources are shown in
+full, so that the user can copy them. The main point comes last, within the last 240 characters where values allow,
+because a reason that is too long is cut at its start. An error of a call has data, and each consumer its own words.
 Source: docs/errors.md.
 """
 
@@ -57,7 +58,7 @@ class ErrorCode(StrEnum):
 
 
 class RequestError(Exception):
-    """The request cannot be served. `str()` of the error is the reason in the stack's events."""
+    """The request cannot be served. `str()` of the error names the property, the value, and what to do."""
 
     in_doubt = False
     """Whether a write may have happened although the call failed."""
@@ -67,32 +68,16 @@ class RequestError(Exception):
         super().__init__(reason)
 
 
-class AccessDeniedError(RequestError):
-    """AWS denied a call to the provider's own role.
+class CallError(RequestError):
+    """An AWS call failed. Which call, and how: each consumer has its own words for it.
 
     Args:
-        action: the IAM action that the role lacks, such as ``iam:PutRolePolicy``.
-        message: AWS's own message, for the log. It can say which type of policy denied the call.
-        reason: the text for the stack's events.
-        in_doubt: as for `AwsApiError`.
-    """
-
-    def __init__(self, action: str, message: str, reason: str, *, in_doubt: bool = False) -> None:
-        self.action = action
-        self.message = message
-        self.in_doubt = in_doubt
-        super().__init__(reason, ErrorCode.ACCESS_DENIED)
-
-
-class AwsApiError(RequestError):
-    """An AWS call failed for a reason that the caller of the call has to judge.
-
-    Args:
-        action: the IAM action of the call.
-        code: AWS's error code, such as ``NoSuchEntity``.
+        action: the IAM action of the call, such as ``iam:GetRole``.
+        code: AWS's error code, such as ``NoSuchEntity``, or the name of botocore's exception.
         message: AWS's own message.
+        resource: name or ARN of what the call was about; empty if it has no parameter.
         in_doubt: whether an attempt got no response, so that a write may have happened.
-        error_code: the category, if nobody judges otherwise.
+        error_code: the category, if nobody handles the failure.
     """
 
     def __init__(
@@ -101,28 +86,51 @@ class AwsApiError(RequestError):
         code: str,
         message: str,
         *,
+        resource: str = "",
         in_doubt: bool = False,
         error_code: ErrorCode = ErrorCode.GENERAL_SERVICE_EXCEPTION,
     ) -> None:
         self.action = action
         self.code = code
         self.message = message
+        self.resource = resource
         self.in_doubt = in_doubt
+        super().__init__(f"{action} failed with {code}: {quoted(message)}", error_code)
+
+
+class AccessDeniedError(CallError):
+    """AWS denied a call to the caller's own identity. Arguments as for `CallError`."""
+
+    def __init__(self, action: str, code: str, message: str, *, resource: str = "", in_doubt: bool = False) -> None:
         super().__init__(
-            f"{action} failed with {code}: {quoted(message)}. Try again. The provider's log has more details.",
-            error_code,
+            action, code, message, resource=resource, in_doubt=in_doubt, error_code=ErrorCode.ACCESS_DENIED
         )
+
+
+class AwsApiError(CallError):
+    """An AWS call failed for another reason, which the caller of the call has to look at."""
+
+
+class SecretDeniedError(AccessDeniedError):
+    """AWS denied to describe a secret. It also denies a name that does not exist, because no ARN and no tag matches.
+
+    Args:
+        denied: the error of the call.
+        subject: the property that names the secret, and its value.
+        region: where the secret was looked up.
+    """
+
+    def __init__(self, denied: AccessDeniedError, subject: str, region: str) -> None:
+        self.subject = subject
+        self.region = region
+        super().__init__(denied.action, denied.code, denied.message, resource=denied.resource)
 
 
 class DeadlineExceededError(RequestError):
     """The time of the invocation is used up, except for what the response needs."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "The provider function ran out of time, most likely because AWS throttled its calls. Try again. The"
-            " provider's log shows how far it got.",
-            ErrorCode.DEADLINE_EXCEEDED,
-        )
+        super().__init__("The time for the calls to AWS is used up.", ErrorCode.DEADLINE_EXCEEDED)
 
 
 class RollbackFailedError(RequestError):

@@ -13,7 +13,7 @@ import pytest
 
 from emulator.server import ACCOUNT_ID
 from emulator.stack import Stack
-from rotation_role_policy.audit.declared import own_policies
+from rotation_role_policy.rules.own_policies import own_policies
 from rotation_role_policy_cli import permissions
 from rotation_role_policy_cli.audit import schema
 from tests import ROOT

@@ -13,6 +13,7 @@ from docs.generate.pages import PARTS, page
 from docs.generate.remediation import REMEDIATIONS
 from docs.generate.rotation_functions import ROTATION_FUNCTIONS
 from rotation_role_policy.errors import ErrorCode
+from rotation_role_policy.provider.messages import DEADLINE_EXCEEDED
 from tests import ROOT
 
 PACKAGE = ROOT / "handler" / "rotation_role_policy"
@@ -77,8 +78,15 @@ class Message(NamedTuple):
 # The error code of a call without the argument.
 DEFAULT_CODES = {
     "RequestError": ErrorCode.INVALID_REQUEST,
-    "AccessDeniedError": ErrorCode.ACCESS_DENIED,
+    "KeyUnusableError": ErrorCode.RESOURCE_CONFLICT,
     "super().__init__": ErrorCode.GENERAL_SERVICE_EXCEPTION,
+}
+# The provider's words for errors that are data (provider/messages.py).
+CODES_OF_DATA = {
+    "SecretDeniedError": ErrorCode.ACCESS_DENIED,
+    "AccessDeniedError": ErrorCode.ACCESS_DENIED,
+    "CallError": ErrorCode.GENERAL_SERVICE_EXCEPTION,
+    "DeadlineExceededError": ErrorCode.DEADLINE_EXCEEDED,
 }
 
 
@@ -88,8 +96,16 @@ def messages() -> list[Message]:
 
 
 def _messages() -> Iterator[Message]:
+    for case in ast.walk(ast.parse((PACKAGE / "provider" / "messages.py").read_text())):
+        if isinstance(case, ast.match_case) and (name := ast.unparse(case.pattern).removesuffix("()")) in CODES_OF_DATA:
+            [returned] = [node.value for node in case.body if isinstance(node, ast.Return) and node.value]
+            text = DEADLINE_EXCEEDED if isinstance(returned, ast.Name) else text_of(returned)
+            yield Message(text, CODES_OF_DATA[name])
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        # Other consumers have their own words for errors that are data.
+        data = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name in CODES_OF_DATA]
+        for node in (node for part in tree.body if part not in data for node in ast.walk(part)):
             if isinstance(node, ast.Call) and (name := ast.unparse(node.func)) in DEFAULT_CODES:
                 # The message is the longest argument. Others are an action, or AWS's own message.
                 text = max(map(text_of, node.args), key=len, default="")

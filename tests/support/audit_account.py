@@ -15,9 +15,9 @@ import jsonschema
 
 from rotation_role_policy.audit.audit import audit
 from rotation_role_policy.audit.bulk import BulkAws
-from rotation_role_policy.audit.findings import FINDING_TYPES, Finding
-from rotation_role_policy.audit.inventory import Selection
-from rotation_role_policy.audit.lookups import Progress
+from rotation_role_policy.audit.findings import Finding, FindingType
+from rotation_role_policy.audit.listing import Selection
+from rotation_role_policy.audit.lookups import Progress, Workers
 from rotation_role_policy.audit.report import Report, to_json
 from rotation_role_policy.aws.client import Client, Parameters, Response, iam_action
 from rotation_role_policy_cli.audit.schema import schema
@@ -34,7 +34,7 @@ OPEN_DENY: Statement = {
     "Condition": {"NotIpAddress": {"aws:SourceIp": "10.0.0.0/8"}},
 }
 """Only the simulator can decide whether this statement applies."""
-_CODES = [row.code for row in FINDING_TYPES]
+_CODES = [row.code for row in FindingType]
 
 
 class Rotation(NamedTuple):
@@ -226,9 +226,21 @@ class AuditAccount:
         regions: Sequence[str] = (REGION,),
         progress: Progress = lambda *_: None,
     ) -> Report:
-        """Audit the account at the time `NOW`, and check what is true of every audit."""
+        """Audit the account at the time `NOW`, and check what is true of every audit.
+
+        A `progress` that raises KeyboardInterrupt interrupts the audit, as Ctrl-C does.
+        """
         self.account.calls.clear()
-        report = audit([WatchedBulkAws(self, region) for region in regions], ACCOUNT, selection, progress, NOW)
+
+        def interruptible(what: str, done: int, begun: int) -> None:
+            try:
+                progress(what, done, begun)
+            except KeyboardInterrupt:
+                workers.stop("The audit was interrupted.")
+
+        with Workers(interruptible) as workers:
+            clients = [WatchedBulkAws(self, region) for region in regions]
+            report = audit(clients, ACCOUNT, selection, workers, NOW)
         jsonschema.validate(json.loads(json.dumps(to_json(report))), schema())
         for action in self.calls():
             name = action.partition(":")[2]

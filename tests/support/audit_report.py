@@ -2,18 +2,7 @@
 
 from datetime import UTC, datetime
 
-from rotation_role_policy.audit.findings import (
-    ACTION_NOT_GRANTED,
-    FINDING_TYPES,
-    KMS_ALL_KEYS,
-    NO_POLICY,
-    NOT_INSPECTED,
-    POLICY_DRIFT,
-    ROTATION_OVERDUE,
-    SHARED_ROLE,
-    Finding,
-    FindingType,
-)
+from rotation_role_policy.audit.findings import Finding, FindingType, Subject, Words
 from rotation_role_policy.audit.report import Report, Rotation, sort_findings
 from rotation_role_policy.rules.state import Role, Secret, State
 
@@ -76,13 +65,17 @@ def finding(finding_type: FindingType, secret: Rotation, message: str = "", scop
     """Return a finding of one secret, or of all secrets of its function or its role (`scope`)."""
     return Finding(
         finding_type,
+        Subject(
+            secret_arn=secret.secret_arn if scope == "secret" else "",
+            function_arn=secret.function_arn if scope != "role" else "",
+            role_arn=secret.role_arn,
+        ),
         resource={"secret": secret.role_arn, "function": secret.function_arn, "role": secret.role_arn}[scope],
-        message=message or f"{finding_type.title}: the role {secret.role_arn} and the secret {secret.secret_arn}.",
-        remediation=finding_type.remediation.replace("`", ""),
-        secret_arn=secret.secret_arn if scope == "secret" else "",
-        function_arn=secret.function_arn if scope != "role" else "",
-        role_arn=secret.role_arn,
-        difference=DIFFERENCE if finding_type is POLICY_DRIFT else (),
+        words=Words(
+            message or f"{finding_type.title}: the role {secret.role_arn} and the secret {secret.secret_arn}.",
+            finding_type.remediation.replace("`", ""),
+        ),
+        difference=DIFFERENCE if finding_type is FindingType.POLICY_DRIFT else (),
     )
 
 
@@ -101,9 +94,11 @@ def small_report() -> Report:
     return report(
         [orders, users, members, clean, other],
         [
-            finding(ACTION_NOT_GRANTED, orders, "No policy allows secretsmanager:PutSecretValue."),
-            finding(NO_POLICY, orders),
-            finding(KMS_ALL_KEYS, users, 'The inline policy "Everything" allows kms:Decrypt on *.', scope="role"),
+            finding(FindingType.ACTION_NOT_GRANTED, orders, "No policy allows secretsmanager:PutSecretValue."),
+            finding(FindingType.NO_POLICY, orders),
+            finding(
+                FindingType.KMS_ALL_KEYS, users, 'The inline policy "Everything" allows kms:Decrypt on *.', scope="role"
+            ),
         ],
     )
 
@@ -113,18 +108,27 @@ def full_report() -> Report:
     orders, users = rotation("prod/orders"), rotation("prod/users", "rotate-mysql")
     clean, unknown = rotation("staging/clean", "tidy"), rotation("legacy/unknown", "gone", inspected=False)
     no_secret = Finding(
-        NOT_INSPECTED,
+        FindingType.NOT_INSPECTED,
+        Subject(region="us-east-1"),
         resource="us-east-1",
-        message="AWS denied secretsmanager:ListSecrets in us-east-1 (AccessDeniedException).",
-        remediation="Allow yourself secretsmanager:ListSecrets in us-east-1.",
+        words=Words(
+            "AWS denied secretsmanager:ListSecrets in us-east-1 (AccessDeniedException).",
+            "Allow yourself secretsmanager:ListSecrets in us-east-1.",
+        ),
     )
     return report(
         [orders, users, clean, unknown, rotation("prod/members", "rotate-mysql")],
         [
-            *(finding(each, orders) for each in FINDING_TYPES if each not in (SHARED_ROLE, NOT_INSPECTED)),
-            finding(SHARED_ROLE, users, scope="role"),
-            finding(ROTATION_OVERDUE, users),
-            finding(NOT_INSPECTED, unknown, "AWS denied lambda:GetFunctionConfiguration.", scope="function"),
+            *(
+                finding(each, orders)
+                for each in FindingType
+                if each not in (FindingType.SHARED_ROLE, FindingType.NOT_INSPECTED)
+            ),
+            finding(FindingType.SHARED_ROLE, users, scope="role"),
+            finding(FindingType.ROTATION_OVERDUE, users),
+            finding(
+                FindingType.NOT_INSPECTED, unknown, "AWS denied lambda:GetFunctionConfiguration.", scope="function"
+            ),
             no_secret,
         ],
         regions=(REGION, "us-east-1"),
@@ -136,20 +140,17 @@ def dangerous_report() -> Report:
     """Return a report each of whose values would end an element or an attribute and begin a script."""
     secret = rotation(DANGEROUS, DANGEROUS)
     drift = Finding(
-        POLICY_DRIFT,
+        FindingType.POLICY_DRIFT,
+        Subject(secret.secret_arn, DANGEROUS, DANGEROUS),
         resource=DANGEROUS,
-        message=DANGEROUS,
-        remediation=DANGEROUS,
-        secret_arn=secret.secret_arn,
-        function_arn=DANGEROUS,
-        role_arn=DANGEROUS,
+        words=Words(DANGEROUS, DANGEROUS),
         difference=(f"-{DANGEROUS}", f"+{DANGEROUS}"),
     )
-    nowhere = Finding(NOT_INSPECTED, DANGEROUS, DANGEROUS, DANGEROUS)
+    nowhere = Finding(FindingType.NOT_INSPECTED, Subject(), DANGEROUS, Words(DANGEROUS, DANGEROUS))
     return report([secret], [drift, nowhere], regions=(DANGEROUS,), stopped=DANGEROUS)
 
 
 def large_report(secrets: int, of_one_code: int) -> Report:
     """Return a report of many secrets, the first of which have the same finding."""
     rotations = [rotation(f"prod/{number:05}", f"rotate-{number % 500}") for number in range(secrets)]
-    return report(rotations, [finding(ACTION_NOT_GRANTED, each) for each in rotations[:of_one_code]])
+    return report(rotations, [finding(FindingType.ACTION_NOT_GRANTED, each) for each in rotations[:of_one_code]])

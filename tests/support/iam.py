@@ -1,9 +1,21 @@
-"""MiniStack's evaluator of policies, as a second opinion."""
+"""Policies for tests, and MiniStack's evaluator of policies as a second opinion."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
+
+from rotation_role_policy.iam.document import Policy, PolicyKind, PolicyName
+
+
+def inline(document: Any, name: str = "policy") -> Policy:
+    """Return an inline policy with a document."""
+    return Policy(PolicyName(PolicyKind.INLINE, name), document)
+
+
+def boundary_with(document: Any) -> Policy:
+    """Return a permissions boundary with a document."""
+    return Policy(PolicyName(PolicyKind.BOUNDARY, "arn:aws:iam::123456789012:policy/boundary"), document)
 
 
 def decision(

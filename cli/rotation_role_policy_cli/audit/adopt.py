@@ -9,13 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit.findings import (
-    ACTION_BLOCKED,
-    ACTION_NOT_GRANTED,
-    FUNCTION_MISSING,
-    KEY_UNUSABLE,
-    Severity,
-)
+from rotation_role_policy.audit.findings import FindingType, Severity
 from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy_cli.schema import TYPE
 
@@ -73,7 +67,9 @@ def _obstacles(report: Report, rotation: Rotation) -> list[str]:
     """Return why the provider would refuse a resource for the rotation, which would roll back the whole stack."""
     found = report.findings_of(rotation)
     obstacles = [
-        finding.message for finding in found if finding.type in (ACTION_BLOCKED, KEY_UNUSABLE, FUNCTION_MISSING)
+        finding.message
+        for finding in found
+        if finding.type in (FindingType.ACTION_BLOCKED, FindingType.KEY_UNUSABLE, FindingType.FUNCTION_MISSING)
     ]
     if not obstacles and rotation.state is None:
         obstacles = [finding.message for finding in found] or ["It was not inspected."]
@@ -169,7 +165,7 @@ def _remaining_errors(report: Report, rotations: Sequence[Rotation]) -> Iterator
         finding.message: None
         for rotation in rotations
         for finding in report.findings_of(rotation)
-        if finding.severity is Severity.ERROR and finding.type is not ACTION_NOT_GRANTED
+        if finding.severity is Severity.ERROR and finding.type is not FindingType.ACTION_NOT_GRANTED
     }
     for message in errors:
         yield from _comment(f"Not corrected by this policy: {message}")

@@ -2,14 +2,17 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
 
 from rotation_role_policy.audit.audit import audit
+from rotation_role_policy.audit.facts import secret_ids
 from rotation_role_policy.audit.findings import Severity
-from rotation_role_policy.audit.inventory import Selection, secret_ids
+from rotation_role_policy.audit.listing import Selection
+from rotation_role_policy.audit.lookups import Workers
 from rotation_role_policy.audit.report import Report, to_json
 from rotation_role_policy_cli.audit import adopt
 from rotation_role_policy_cli.audit.table import show_report
@@ -49,8 +52,8 @@ def run(
         names: list[str | None] = list(dict.fromkeys(regions)) or [None]
         clients = [caller_bulk_aws(profile, region) for region in names]
         account = clients[0].caller.account
-        with progress_bar() as progress:
-            report = audit(clients, account, selection, progress)
+        with progress_bar() as progress, Workers(progress) as workers:
+            report = _until_interrupted(workers, lambda: audit(clients, account, selection, workers))
     except EXPECTED_ERRORS as error:
         show_error(message(error))
         return ExitStatus.ERROR
@@ -68,6 +71,17 @@ def run(
     if adopt_file and not adopt.write(report, adopt_file):
         click.echo(f"{adopt_file} was not written: there is no rotation to adopt.", err=True)
     return _status(report, selection, fail_on)
+
+
+def _until_interrupted(workers: Workers, run_audit: Callable[[], Report]) -> Report:
+    """Return the report of an audit. At Ctrl-C, stop it, and return the report with what is known by then."""
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(run_audit)
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            workers.stop("The audit was interrupted.")
+            return running.result()
 
 
 def caller_bulk_aws(profile: str | None, region: str | None) -> CallerBulkAws:

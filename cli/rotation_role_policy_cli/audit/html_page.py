@@ -16,11 +16,10 @@ from typing import NamedTuple
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from rotation_role_policy.audit.findings import FINDING_TYPES, Finding, FindingType, Severity
+from rotation_role_policy.audit.findings import Finding, FindingType, Severity
 from rotation_role_policy.audit.report import Report, Rotation
-from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.iam.document import JsonStatement, as_list
 from rotation_role_policy.rules import policy
-from rotation_role_policy.rules.policy import Statement
 
 _MAX_OPEN = 10
 """Sections of secrets with errors are open only if there are not more of them."""
@@ -69,7 +68,7 @@ def write(report: Report, path: Path) -> None:
     stream = _template().stream(
         report=report,
         summary=report.summary,
-        not_inspected=sum(finding.type.code == "NotInspected" for finding in report.findings),
+        not_inspected=sum(finding.type is FindingType.NOT_INSPECTED for finding in report.findings),
         found_types=_found_types(report),
         general=_without_secret(report),
         sections=_sections(report),
@@ -120,7 +119,7 @@ def _found_types(report: Report) -> list[_FoundType]:
     secrets = Counter(
         found for rotation in report.rotations for found in {each.type for each in report.findings_of(rotation)}
     )
-    return [_FoundType(each, findings[each], secrets[each]) for each in FINDING_TYPES if findings[each]]
+    return [_FoundType(each, findings[each], secrets[each]) for each in FindingType if findings[each]]
 
 
 def _without_secret(report: Report) -> list[Finding]:
@@ -146,7 +145,7 @@ def _statements(rotation: Rotation) -> list[_StatementRow] | None:
     ]
 
 
-def _conditions(statement: Statement, rotation: Rotation) -> list[str]:
+def _conditions(statement: JsonStatement, rotation: Rotation) -> list[str]:
     return [
         f"{key} is present"
         if operator == "Null"
@@ -180,16 +179,17 @@ def _search_text(findings: list[Finding], rotation: Rotation | None = None) -> s
     """Return in lower case what the search field of the page searches."""
     subject = [rotation.secret_name, rotation.secret_arn, rotation.function_arn, rotation.role_arn] if rotation else []
     found = chain.from_iterable(
-        (each.type.code, each.resource, each.message, each.function_arn, each.role_arn) for each in findings
+        (each.type.code, each.resource, each.message, each.subject.function_arn, each.subject.role_arn)
+        for each in findings
     )
     return " ".join(dict.fromkeys(filter(None, chain(subject, found)))).lower()
 
 
 def _scope(finding: Finding) -> str:
     """Return whom else a finding of a secret concerns; empty for this secret alone."""
-    if finding.secret_arn:
+    if finding.subject.secret_arn:
         return ""
-    return f"Concerns every secret of this {'function' if finding.function_arn else 'role'}."
+    return f"Concerns every secret of this {'function' if finding.subject.function_arn else 'role'}."
 
 
 def _utc(time: datetime) -> str:

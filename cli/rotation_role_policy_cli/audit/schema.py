@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rotation_role_policy.audit.findings import FINDING_TYPES, Severity
+from rotation_role_policy.audit.findings import FindingType, Severity
 
 FILE = Path(__file__).with_name("audit.schema.json")
 """The file in the repository that has `text()`."""
@@ -15,7 +15,7 @@ _ARN_OR_NULL = {"type": ["string", "null"]}
 def schema() -> dict[str, Any]:
     """Return the schema."""
     finding = {
-        "code": {"enum": [row.code for row in FINDING_TYPES], "description": "docs/audit.md explains each code."},
+        "code": {"enum": [row.code for row in FindingType], "description": "docs/audit.md explains each code."},
         "severity": {"enum": [severity.value for severity in Severity]},
         "secretArn": _ARN_OR_NULL
         | {"description": "Null if the finding concerns all secrets of the function or of the role."},

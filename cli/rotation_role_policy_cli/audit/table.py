@@ -7,7 +7,7 @@ from itertools import groupby
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from rotation_role_policy.audit.findings import Finding, Severity
+from rotation_role_policy.audit.findings import Finding, FindingType, Severity
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy_cli.render import Paragraph, show
 
@@ -60,10 +60,10 @@ def _findings_of_type(findings: list[Finding], secrets: Counter[str]) -> Iterato
 
 
 def _finding(finding: Finding, secrets: Counter[str]) -> Iterator[RenderableType]:
-    subject = finding.secret_arn or finding.function_arn or finding.role_arn or finding.resource
+    subject = finding.subject.scope or finding.resource
     scope = ""
-    if not finding.secret_arn and secrets[subject]:
-        kind = "function" if finding.function_arn else "role"
+    if not finding.subject.secret_arn and secrets[subject]:
+        kind = "function" if finding.subject.function_arn else "role"
         scope = f"  ({_plural(secrets[subject], 'secret')} of this {kind})"
     yield Paragraph(Text.assemble(_printable(subject), (scope, "dim")), "    ", hanging=2)
     yield Paragraph(_printable(finding.message), "      ")
@@ -89,7 +89,7 @@ def _totals(report: Report) -> Iterator[RenderableType]:
     if report.is_complete:
         yield Paragraph("The audit is complete.")
         return
-    not_inspected = sum(finding.type.code == "NotInspected" for finding in report.findings)
+    not_inspected = sum(finding.type is FindingType.NOT_INSPECTED for finding in report.findings)
     reasons = [_printable(report.stopped)] if report.stopped else []
     reasons += [f"{_plural(not_inspected, 'inspection')} failed (NotInspected)."] if not_inspected else []
     yield Paragraph(

@@ -6,13 +6,13 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.iam.difference import difference as policy_difference
+from rotation_role_policy.iam.document import JsonStatement, as_list
 from rotation_role_policy.rules import policy
-from rotation_role_policy.rules.policy import Statement
 from rotation_role_policy.rules.state import Secret
-from rotation_role_policy_cli.preview.overly_permissive import OverlyPermissiveGrant
+from rotation_role_policy_cli import messages
 from rotation_role_policy_cli.preview.preview import Preview
-from rotation_role_policy_cli.render import Paragraph, policy_difference
+from rotation_role_policy_cli.render import Paragraph, difference
 
 _LABEL_WIDTH = 12
 """Columns of a label, in front of its value."""
@@ -20,7 +20,7 @@ _LABEL_WIDTH = 12
 
 def page(preview: Preview) -> Iterator[RenderableType]:
     """Yield the parts of the page, each followed by an empty line, and finally the result."""
-    for part in (_head, _statements, _left_out, _difference, _overly_permissive):
+    for part in (_head, _statements, _left_out, _difference, _excess):
         yield from part(preview)
         yield ""
     yield from _verdict(preview)
@@ -60,7 +60,7 @@ def _statements(preview: Preview) -> Iterator[RenderableType]:
             yield from _statement(statement)
 
 
-def _statement(statement: Statement) -> Iterator[RenderableType]:
+def _statement(statement: JsonStatement) -> Iterator[RenderableType]:
     yield from _labelled(4, "denies" if statement["Effect"] == "Deny" else "allows", *as_list(statement["Action"]))
     yield from _labelled(4, "on", *as_list(statement["Resource"]))
     conditions = [
@@ -103,21 +103,21 @@ def _difference(preview: Preview) -> Iterator[RenderableType]:
     if preview.current is None:
         yield "  The role does not have this policy yet. All of it is new."
     elif preview.document != preview.current:
-        yield policy_difference(preview.current, preview.document, "  ")
+        yield difference(policy_difference(preview.current, preview.document), "  ")
 
 
-def _overly_permissive(preview: Preview) -> Iterator[RenderableType]:
-    if not preview.overly_permissive:
+def _excess(preview: Preview) -> Iterator[RenderableType]:
+    if not preview.excess:
         yield "No other policy on the role grants more than this."
         return
     yield _bold("Overly permissive policies on the same role", "yellow")
     yield ""
-    for grant in preview.overly_permissive:
-        yield Paragraph(f"{sentence(grant)}.", Text.assemble("  ", ("! ", "bold yellow")))
+    for found in preview.excess:
+        yield Paragraph(f"{messages.excess(found)}.", Text.assemble("  ", ("! ", "bold yellow")))
     yield ""
     yield Paragraph(
-        "The function can do all of this in addition to the policy above. Narrow or remove these grants. Denials,"
-        " permissions boundaries and SCPs are not considered here.",
+        "The function can do all of this in addition to the policy above. Narrow or remove these grants. SCPs are not"
+        " considered here.",
         "  ",
     )
 
@@ -133,12 +133,6 @@ def _verdict(preview: Preview) -> Iterator[RenderableType]:
         yield _bold("The policy would be created.")
     else:
         yield _bold("The policy would change.")
-
-
-def sentence(grant: OverlyPermissiveGrant) -> str:
-    """Describe a grant, as in ``the inline policy "x" allows secretsmanager:GetSecretValue on *``."""
-    condition = ", under a condition" if grant.is_conditional else ""
-    return f"{grant.policy} allows {', '.join(grant.actions)} on {grant.resource}{condition}"
 
 
 def _bold(text: str, colour: str = "") -> Text:

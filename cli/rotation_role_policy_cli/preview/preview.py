@@ -4,25 +4,25 @@ The preview makes only read calls. It runs the provider's own modules in the pro
 policy, access check, write. Instead of the write it checks what IAM would refuse.
 """
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit.roles import managed_policy
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
-from rotation_role_policy.lookup import inspection
+from rotation_role_policy.iam.document import JsonDocument
+from rotation_role_policy.lookup.resource import inspect
+from rotation_role_policy.lookup.roles import attached_policies, boundary_of, managed_policy
 from rotation_role_policy.provider import response
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.attributes import attributes
+from rotation_role_policy.rules.excess import Excess, find_excess, needed_by
 from rotation_role_policy.rules.identity import is_possible_policy_name, policy_name
-from rotation_role_policy.rules.policy import Document
+from rotation_role_policy.rules.own_policies import other_policies, own_policies
 from rotation_role_policy.rules.properties import Properties, parse_properties
-from rotation_role_policy.rules.state import State
+from rotation_role_policy.rules.state import Role, RolePolicies, State, key_warnings
 from rotation_role_policy.write import access_check, inline_policy
+from rotation_role_policy_cli import messages
 from rotation_role_policy_cli.caller_aws import CallerAws
-from rotation_role_policy_cli.preview.overly_permissive import OverlyPermissiveGrant, find_overly_permissive
 from rotation_role_policy_cli.resource import Resource
 
 _SHORTEST_REQUEST = {"StackId": "arn:aws:cloudformation:::stack//" + 36 * "-", "RequestId": 36 * "-"}
@@ -36,18 +36,19 @@ class Preview:
     resource: Resource
     properties: Properties
     state: State
-    document: Document
+    document: JsonDocument
     policy_name: str | None
     """The inline policy that `document` is compared with.
 
     The name follows from the stack, or the user gives it. Otherwise the name is guessed, and `notes` say so; None if
     there is no likely policy on the role.
     """
-    current: Document | None
+    current: JsonDocument | None
     """The document that the role has under `policy_name`."""
     refusal: str | None = None
     """Why the provider would refuse to write the policy."""
-    overly_permissive: list[OverlyPermissiveGrant] = field(default_factory=list)
+    excess: list[Excess] = field(default_factory=list)
+    """What the other policies on the role grant beyond what the rotation needs."""
     notes: list[str] = field(default_factory=list)
     """What could not be inspected, and what the preview assumes instead."""
 
@@ -63,7 +64,7 @@ class Preview:
         return role_name if slash and role_name != self.state.role.name else None
 
 
-PlannedDocuments = dict[tuple[str, str], Document]
+PlannedDocuments = dict[tuple[str, str], JsonDocument]
 """The documents that the same update would write, keyed by role name and policy name (or logical ID)."""
 
 
@@ -75,8 +76,8 @@ def preview(aws: CallerAws, resource: Resource, planned: PlannedDocuments | None
     """
     planned = {} if planned is None else planned
     properties = parse_properties(resource.properties)
-    with _logged_warnings() as notes:
-        state = inspection.inspect(aws, properties, aws.caller.account)
+    state = inspect(aws, properties, aws.caller.account)
+    notes = [messages.key_warning(warning) for warning in key_warnings(state)]
     document = policy.document(state, properties.policy_profile)
 
     role_name = state.role.name
@@ -89,22 +90,18 @@ def preview(aws: CallerAws, resource: Resource, planned: PlannedDocuments | None
     current = inline.pop(name, None) if name else None
     result = Preview(resource, properties, state, document, name, current, notes=notes)
 
-    others = {f'the inline policy "{other}"': text for other, text in inline.items()}
-    others |= _managed_policies(aws, role_name, notes)
-    result.overly_permissive = find_overly_permissive(document, others)
+    result.excess = _excess(_role_policies(aws, state.role, inline, notes), state)
     notes += _cross_account_notes(aws, state)
     inline |= {other: text for (role, other), text in planned.items() if role == role_name}
     planned[role_name, name or resource.logical_id or ""] = document
     try:
-        with _logged_warnings() as more_notes:
-            _raise_if_refused(aws, result, inline)
+        _raise_if_refused(aws, result, inline)
     except RequestError as error:
         result.refusal = str(error)
-    notes += more_notes
     return result
 
 
-def _raise_if_refused(aws: CallerAws, result: Preview, others: Mapping[str, Document]) -> None:
+def _raise_if_refused(aws: CallerAws, result: Preview, others: Mapping[str, JsonDocument]) -> None:
     """Raise `RequestError` if the provider would refuse: a response that is too long, blocked access, a full role."""
     response.check_response_size(
         {
@@ -134,7 +131,7 @@ def _check_access(aws: CallerAws, result: Preview) -> None:
 
 
 def _guess_policy_name(
-    inline: Mapping[str, Document], resource: Resource, state: State, document: Document, notes: list[str]
+    inline: Mapping[str, JsonDocument], resource: Resource, state: State, document: JsonDocument, notes: list[str]
 ) -> str | None:
     """Guess which of the role's inline policies is the resource's own, from their names and their secrets.
 
@@ -177,33 +174,28 @@ def _cause(failure: AccessDeniedError | AwsApiError) -> str:
     return f"AWS denies you {failure.action}"
 
 
-def _managed_policies(aws: CallerAws, role_name: str, notes: list[str]) -> dict[str, Document]:
-    """Read the managed policies of a role: documents keyed by their names in words."""
-    documents: dict[str, Document] = {}
+def _role_policies(aws: CallerAws, role: Role, inline: Mapping[str, JsonDocument], notes: list[str]) -> RolePolicies:
+    """Return the other policies on a role. Adds to `notes` what could not be inspected."""
+    managed: dict[str, JsonDocument] = {}
+    boundary_arn, boundary = "", None
     try:
-        pages = aws.paginate(aws.iam.list_attached_role_policies, RoleName=role_name)
-        for policy_arn in (policy["PolicyArn"] for page in pages for policy in page.get("AttachedPolicies", [])):
-            documents[f"the managed policy {policy_arn}"] = managed_policy(aws, policy_arn)
+        for policy_arn in attached_policies(aws, role.name):
+            managed[policy_arn] = managed_policy(aws, policy_arn)
+        if boundary_arn := boundary_of(aws, role.name):
+            boundary = managed_policy(aws, boundary_arn)
     except (AccessDeniedError, AwsApiError) as failure:
         notes.append(f"Not all managed policies of the role were inspected: {_cause(failure)}.")
-    return documents
+    return RolePolicies(role, {}, inline, managed, boundary_arn, boundary)
 
 
-@contextmanager
-def _logged_warnings() -> Iterator[list[str]]:
-    """Collect the warnings that the provider's modules log in the block, as sentences."""
-    notes: list[str] = []
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            subject = getattr(record, "key", "") or ", ".join(getattr(record, "actions", ()))
-            subject = ": ".join(filter(None, [subject, getattr(record, "problem", "")]))
-            notes.append(f"{record.getMessage()} ({subject})." if subject else f"{record.getMessage()}.")
-
-    package = logging.getLogger("rotation_role_policy")
-    handler = Handler(logging.WARNING)
-    package.addHandler(handler)
-    try:
-        yield notes
-    finally:
-        package.removeHandler(handler)
+def _excess(role: RolePolicies, state: State) -> list[Excess]:
+    """Return what the policies of a role grant beyond what this resource and the others on the role need."""
+    needed = needed_by([state])
+    # The policies of other resources are on the role because other rotations need them.
+    summaries = [policy.summarize(document) for document in own_policies(role.inline).values()]
+    needed = needed._replace(
+        rotated_arns={*needed.rotated_arns, *(each for summary in summaries for each in summary.secret_arns)},
+        key_arns={*needed.key_arns, *(each for summary in summaries for each in summary.key_arns)},
+        in_vpc=needed.in_vpc or any(summary.in_vpc for summary in summaries),
+    )
+    return find_excess(other_policies(role), role.policies, role.boundary_policy, needed)

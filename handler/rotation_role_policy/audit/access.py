@@ -1,35 +1,30 @@
 """Whether a role may make the calls that its rotations need.
 
-First the policies are evaluated here (`evaluation`), without a call. What that leaves open goes to IAM's policy
-simulator. What no policy of the role allows can still be allowed by the resource policy of the secret, which is read
-then, or by the policy of the key. The policy of each key is read: IAM policies count only if it delegates to them.
+First the policies are evaluated (`iam.evaluation`). What that leaves open goes to IAM's policy simulator. What no
+policy of the role allows can still be allowed by the resource policy of the secret or by the policy of the key. The
+policy of each key is read: IAM policies count only if it delegates to them.
 https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
+
+`examine` makes no call. It yields questions for the facts that it lacks, and the collector answers them.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit.lookups import Lookups, Workers
-from rotation_role_policy.audit.roles import RolePolicies
-from rotation_role_policy.audit.units import Unit
-from rotation_role_policy.aws.client import Aws
-from rotation_role_policy.errors import RequestError
-from rotation_role_policy.iam.evaluation import Outcome, evaluate
-from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.audit.facts import Known, Problem, RoleFacts, Simulation, Stopped, Unknown
+from rotation_role_policy.audit.needs import Coverage
+from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName, Statement
+from rotation_role_policy.iam.evaluation import BlockedBy, Blocker, Calls, Outcome, evaluate
+from rotation_role_policy.iam.principals import is_about_account, is_about_role
 from rotation_role_policy.rules import policy
-from rotation_role_policy.rules.calls import Calls, Context, calls_of
-from rotation_role_policy.rules.policy import Document, Statement
-from rotation_role_policy.rules.state import Role
-from rotation_role_policy.write import access_check
-from rotation_role_policy.write.access_check import Denial
-
-_THREADS = 4
+from rotation_role_policy.rules.calls import calls_of
+from rotation_role_policy.rules.policy import SECRET_ARN_KEY
+from rotation_role_policy.rules.state import RolePolicies
 
 DISPENSABLE_ACTIONS = {"ec2:DetachNetworkInterface"}
 """Needed actions whose absence does not fail a rotation. AWS's own AWSLambdaVPCAccessExecutionRole lacks them.
@@ -40,162 +35,199 @@ _ROTATION_FUNCTION_KEY = "secretsmanager:resource/AllowRotationLambdaArn"
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_iam-policies.html"""
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Calls that the role may not make, or about which nothing is known."""
+class PolicyQuestion(NamedTuple):
+    """A question for the resource-based policy of a secret or a key."""
 
-    unit: Unit
-    role: RolePolicies
-    calls: Calls
-    denial: Denial
-    error: RequestError | None = None
+    resource: str
+    """Full ARN."""
+    region: str
+    """Of the function that uses the resource."""
+
+
+@dataclass(frozen=True)
+class AccessProblem:
+    """Calls that a role may not make, or about which nothing is known.
+
+    If `blocker`, `doubt` and `problem` are absent, no policy allows the calls.
+    """
+
+    coverage: Coverage
+    role_arn: str
+    boundary_arn: str
+    actions: tuple[str, ...]
+    resource: str
+    secret_arn: str
+    """The secret that the calls are for; empty if they are for all secrets of the function."""
+    blocker: Blocker | None = None
+    """What certainly blocks the calls."""
+    doubt: str = ""
+    """Why the simulator could not decide, to complete a sentence."""
+    problem: Problem | None = None
     """Why nothing is known."""
 
 
-class AccessCheck:
-    """Checks the roles of an audit. The calls of the first roles run while further roles are added."""
-
-    def __init__(self, workers: Workers) -> None:
-        self._workers = workers
-        self._problems: list[Problem] = []
-        self._not_allowed: list[Problem] = []
-        self._questions: list[Problem] = []
-        self._allowed_on_keys: list[Problem] = []
-        """Not problems, unless the policy of the key says otherwise."""
-        self._simulations: Lookups[int, list[Denial]] = Lookups(
-            workers, "policy simulator", _THREADS, lambda number: _simulate(self._questions[number])
-        )
-        self._resource_policies: dict[str, Lookups[str, Document]] = {}
-        """By region."""
-
-    def add(self, units: Iterable[Unit], role: RolePolicies) -> None:
-        """Evaluate the policies of a role, and begin the calls for what they leave open or do not allow."""
-        for unit in units:
-            for calls in _needed_calls(unit):
-                for outcome, denial in _evaluate(role, calls):
-                    self._add(outcome, Problem(unit, role, denied_calls(calls, denial), denial))
-
-    def _add(self, outcome: Outcome, calls: Problem) -> None:
-        [resource] = calls.denial.resources
-        if outcome is Outcome.OPEN:
-            self._questions.append(calls)
-            self._simulations.add(len(self._questions) - 1)
-        elif outcome is Outcome.BLOCKED:
-            self._problems.append(calls)
-        elif outcome is Outcome.NOT_ALLOWED:
-            self._add_not_allowed(calls)
-        elif _is_key(resource):
-            self._allowed_on_keys.append(calls)
-            self._policies_of_region(calls).add(resource)
-
-    def wait(self) -> None:
-        """Wait for the calls, so far as the simulator does not require more of them."""
-        self._simulations.wait()
-        for read in self._resource_policies.values():
-            read.wait()
-
-    def finish(self) -> list[Problem]:
-        """Return what blocks the rotations, and what could not be decided: in a stopped audit, what is known so far."""
-        self._simulations.wait()
-        for number, question in enumerate(self._questions):
-            for denial in self._simulations.values.get(number, ()):
-                problem = replace(question, calls=denied_calls(question.calls, denial), denial=denial)
-                if denial.is_implicit:
-                    self._add_not_allowed(problem)
-                else:
-                    self._problems.append(problem)
-            if error := self._simulations.errors.get(number):
-                self._problems.append(replace(question, error=error))
-        for read in self._resource_policies.values():
-            read.wait()
-        not_allowed = map(self._unless_allowed_by_resource, self._not_allowed)
-        blocked_by_key = map(self._if_blocked_by_key, self._allowed_on_keys)
-        return self._problems + [problem for problem in (*not_allowed, *blocked_by_key) if problem]
-
-    def _add_not_allowed(self, problem: Problem) -> None:
-        self._not_allowed.append(problem)
-        [resource] = problem.denial.resources
-        if _has_policy(resource):
-            self._policies_of_region(problem).add(resource)
-
-    def _policies_of_region(self, problem: Problem) -> Lookups[str, Document]:
-        inventory = problem.unit.inventory
-        if inventory.region not in self._resource_policies:
-            self._resource_policies[inventory.region] = Lookups(
-                self._workers, "resource policies", _THREADS, partial(_resource_policy, inventory.aws)
-            )
-        return self._resource_policies[inventory.region]
-
-    def _unless_allowed_by_resource(self, problem: Problem) -> Problem | None:
-        """Return the problem without the actions that the policy of the secret or key allows; None if none remain."""
-        [resource] = problem.denial.resources
-        if not _has_policy(resource):
-            return problem
-        read = self._policies_of_region(problem)
-        if error := read.errors.get(resource):
-            return replace(problem, error=error)
-        if resource not in read.values:
-            # The audit was stopped.
-            return None
-        actions = tuple(
-            action
-            for action in problem.denial.actions
-            if not _allows_role(read.values[resource], problem.role.role, problem.calls, action)
-        )
-        return replace(problem, denial=replace(problem.denial, actions=actions)) if actions else None
-
-    def _if_blocked_by_key(self, allowed: Problem) -> Problem | None:
-        """Return the calls that the role's policies allow as a problem if the policy of the key blocks them."""
-        [key_arn] = allowed.denial.resources
-        read = self._policies_of_region(allowed)
-        if error := read.errors.get(key_arn):
-            # The policy of a key of another account is the business of its owner.
-            is_own = arn.parse(key_arn).account == arn.parse(allowed.role.role.arn).account
-            return replace(allowed, error=error) if is_own else None
-        document = read.values.get(key_arn)
-        if document is None:
-            return None
-        statements = _for_account(document, allowed.role.role)
-        blockers = {
-            decision.blocker or "the key's policy, which neither allows the role nor delegates to IAM policies"
-            for decision in evaluate({"the key's policy": statements}, None, allowed.calls)
-            if decision.outcome in (Outcome.NOT_ALLOWED, Outcome.BLOCKED)
-        }
-        return replace(allowed, denial=replace(allowed.denial, blocker=min(blockers))) if blockers else None
+def questions(facts: RoleFacts, covered: Iterable[Coverage]) -> list[Simulation | PolicyQuestion]:
+    """Return what else must be known to decide whether the rotations have access."""
+    found = examine(facts, covered)
+    return list(dict.fromkeys(each for each in found if isinstance(each, Simulation | PolicyQuestion)))
 
 
-def denied_calls(calls: Calls, denial: Denial) -> Calls:
-    """Return those of the calls that a denial is about."""
-    return calls._replace(actions=list(denial.actions), resources=list(denial.resources))
+def problems(facts: RoleFacts, covered: Iterable[Coverage]) -> list[AccessProblem]:
+    """Return what blocks the rotations, and what could not be decided."""
+    return [each for each in examine(facts, covered) if isinstance(each, AccessProblem)]
 
 
-def _needed_calls(unit: Unit) -> Iterator[Calls]:
-    state = unit.state()
+def examine(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[AccessProblem | Simulation | PolicyQuestion]:
+    """Yield the problems of a role's rotations, and the questions that have no answer in `facts` yet.
+
+    Args:
+        facts: of the role.
+        covered: the rotations of the role.
+    """
+    if not isinstance(facts.role, Known) or facts.role.value is None:
+        return
+    for coverage in covered:
+        examination = _Examination(facts, facts.role.value, coverage)
+        for calls in _needed_calls(facts, coverage):
+            yield from examination.of_calls(calls)
+
+
+def _needed_calls(facts: RoleFacts, coverage: Coverage) -> Iterator[Calls]:
+    state = coverage.state(facts)
     if state is None:
         return
     rotated = {secret.arn for secret in state.secrets}
     for grant in policy.grants(state):
         if grant.statement["Effect"] == "Allow":
             for calls in calls_of(state, grant):
-                known: Context = {_ROTATION_FUNCTION_KEY: unit.function_id} if rotated >= set(calls.resources) else {}
-                yield calls._replace(context=calls.context | known)
+                # The superuser secret can have another function, or none.
+                is_for_rotated = rotated.issuperset(calls.resources)
+                known = {_ROTATION_FUNCTION_KEY: coverage.function.function_id} if is_for_rotated else {}
+                yield calls._replace(context={**calls.context, **known})
 
 
-def _evaluate(role: RolePolicies, calls: Calls) -> Iterator[tuple[Outcome, Denial]]:
-    """Yield the calls by outcome: a denial for each resource and blocker. Those that are allowed have one too."""
-    actions: dict[tuple[Outcome, str, str], list[str]] = {}
-    for decision in evaluate(role.documents(), role.boundary, calls):
-        if decision.action not in DISPENSABLE_ACTIONS:
-            actions.setdefault((decision.outcome, decision.resource, decision.blocker), []).append(decision.action)
-    for (outcome, resource, blocker), denied in actions.items():
-        yield outcome, Denial(tuple(denied), (resource,), blocker=blocker, is_implicit=outcome is Outcome.NOT_ALLOWED)
+class _Examination(NamedTuple):
+    """The examination of the rotations that one policy covers."""
 
+    facts: RoleFacts
+    role: RolePolicies
+    coverage: Coverage
 
-def _simulate(question: Problem) -> list[Denial]:
-    return access_check.simulate(question.unit.inventory.aws, question.role.role.arn, question.calls)
+    def of_calls(self, calls: Calls) -> Iterator[AccessProblem | Simulation | PolicyQuestion]:
+        """Yield problems and questions for some calls, those with the same outcome together."""
+        actions: dict[tuple[Outcome, str, Blocker | None], list[str]] = {}
+        for decision in evaluate(self.role.policies, self.role.boundary_policy, calls):
+            if decision.action not in DISPENSABLE_ACTIONS:
+                key = (decision.outcome, decision.resource, decision.blocker)
+                actions.setdefault(key, []).append(decision.action)
+        for (outcome, resource, blocker), names in actions.items():
+            some = calls._replace(actions=tuple(names), resources=(resource,))
+            match outcome:
+                case Outcome.BLOCKED:
+                    yield self._problem(some, blocker=blocker)
+                case Outcome.OPEN:
+                    yield from self._of_open(some)
+                case Outcome.NOT_ALLOWED:
+                    yield from self._of_not_allowed(some)
+                case Outcome.ALLOWED if _is_key(resource):
+                    yield from self._of_allowed_on_key(some)
 
+    def _problem(
+        self, calls: Calls, *, blocker: Blocker | None = None, doubt: str = "", problem: Problem | None = None
+    ) -> AccessProblem:
+        [resource] = calls.resources
+        secret = calls.context.get(SECRET_ARN_KEY) or resource
+        is_own = secret in {each.arn for each in self.coverage.secrets}
+        return AccessProblem(
+            self.coverage,
+            self.role.role.arn,
+            self.role.boundary_arn,
+            calls.actions,
+            resource,
+            str(secret) if is_own else "",
+            blocker,
+            doubt,
+            problem,
+        )
 
-# --- resource-based policies ------------------------------------------------------------------------------------------
+    def _of_unknown(self, calls: Calls, unknown: Unknown) -> Iterator[AccessProblem]:
+        # A report that was stopped says nothing about what was not looked up.
+        if not isinstance(unknown.problem, Stopped):
+            yield self._problem(calls, problem=unknown.problem)
+
+    def _of_open(self, calls: Calls) -> Iterator[AccessProblem | Simulation | PolicyQuestion]:
+        simulation = Simulation(
+            self.role.role.arn, calls.actions, calls.resources, tuple(calls.context.items()), calls.absent_keys
+        )
+        answers = [each.denials for each in self.facts.simulations if each.simulation == simulation]
+        if not answers:
+            yield simulation
+            return
+        [answer] = answers
+        if isinstance(answer, Unknown):
+            yield from self._of_unknown(calls, answer)
+            return
+        for denial in answer.value:
+            denied = calls._replace(actions=denial.actions, resources=denial.resources)
+            if denial.is_implicit:
+                yield from self._of_not_allowed(denied)
+            elif denial.is_certain:
+                yield self._problem(denied, blocker=denial.blocker)
+            else:
+                yield self._problem(denied, doubt=denial.doubt)
+
+    def _of_not_allowed(self, calls: Calls) -> Iterator[AccessProblem | PolicyQuestion]:
+        """Yield the calls as a problem, without those that the policy of the secret or key allows."""
+        [resource] = calls.resources
+        if not _has_policy(resource):
+            yield self._problem(calls)
+            return
+        found = self.facts.resource_policies.get(resource)
+        if found is None:
+            yield PolicyQuestion(resource, self.coverage.function.region)
+        elif isinstance(found, Unknown):
+            yield from self._of_unknown(calls, found)
+        else:
+            resource_policy = _resource_policy(resource, found.value)
+            actions = tuple(
+                action
+                for action in calls.actions
+                if not self._is_allowed(resource_policy, calls._replace(actions=(action,)))
+            )
+            if actions:
+                yield self._problem(calls._replace(actions=actions))
+
+    def _is_allowed(self, resource_policy: Policy, calls: Calls) -> bool:
+        """Return whether a resource's policy allows the calls to the role itself, or whether that is open."""
+        decisions = evaluate([resource_policy], None, calls, self._is_about_role)
+        return all(decision.outcome in (Outcome.ALLOWED, Outcome.OPEN) for decision in decisions)
+
+    def _of_allowed_on_key(self, calls: Calls) -> Iterator[AccessProblem | PolicyQuestion]:
+        """Yield calls that the policies of the role allow as a problem if the policy of the key blocks them."""
+        [key_arn] = calls.resources
+        found = self.facts.resource_policies.get(key_arn)
+        if found is None:
+            yield PolicyQuestion(key_arn, self.coverage.function.region)
+        elif isinstance(found, Unknown):
+            # The policy of a key of another account is the business of its owner.
+            if arn.parse(key_arn).account == arn.parse(self.role.role.arn).account:
+                yield from self._of_unknown(calls, found)
+        else:
+            decisions = evaluate([_resource_policy(key_arn, found.value)], None, calls, self._is_about_role_or_account)
+            outcomes = {decision.outcome for decision in decisions}
+            if Outcome.BLOCKED in outcomes:
+                yield self._problem(calls, blocker=Blocker(BlockedBy.DENY, PolicyName(PolicyKind.KEY, key_arn)))
+            elif Outcome.NOT_ALLOWED in outcomes:
+                yield self._problem(calls, blocker=Blocker(BlockedBy.KEY_POLICY, PolicyName(PolicyKind.KEY, key_arn)))
+
+    @property
+    def _is_about_role(self) -> partial[bool | None]:
+        has_boundary = self.role.boundary_policy is not None
+        return partial(is_about_role, role_arn=self.role.role.arn, has_boundary=has_boundary)
+
+    def _is_about_role_or_account(self, statement: Statement) -> bool | None:
+        # The account delegates to the policies of the role, which allow the calls.
+        return is_about_account(statement, self.role.role.arn) or self._is_about_role(statement)
 
 
 def _has_policy(resource: str) -> bool:
@@ -206,36 +238,6 @@ def _is_key(resource: str) -> bool:
     return resource.split(":")[2:3] == ["kms"]
 
 
-def _resource_policy(aws: Aws, resource: str) -> Document:
-    """Return the policy of a secret or a key; an empty document if there is none."""
-    if ":kms:" in resource:
-        text = aws.call(aws.kms.get_key_policy, KeyId=resource, PolicyName="default")["Policy"]
-    else:
-        text = aws.call(aws.secretsmanager.get_resource_policy, SecretId=resource).get("ResourcePolicy", "")
-    return cast(Document, json.loads(text)) if text else {}
-
-
-def _allows_role(document: Document, role: Role, calls: Calls, action: str) -> bool:
-    """Return whether a resource's policy allows the action to the role itself, or whether that is open."""
-    statements = [each for each in as_list(document.get("Statement", [])) if _names_role(each, role)]
-    decisions = evaluate({"": {"Statement": statements}}, None, calls._replace(actions=[action]))
-    return all(decision.outcome in (Outcome.ALLOWED, Outcome.OPEN) for decision in decisions)
-
-
-def _for_account(document: Document, role: Role) -> Document:
-    """Return the statements of a key's policy for the role, or for its account, which delegate to IAM policies."""
-    owner = arn.parse(role.arn)
-    names = ("*", role.arn, owner.account, f"arn:{owner.partition}:iam::{owner.account}:root")
-    return {"Statement": [each for each in as_list(document.get("Statement", [])) if _names_any(each, role, names)]}
-
-
-def _names_role(statement: Statement, role: Role) -> bool:
-    """Return whether the role is a principal of the statement. The account alone is not: it delegates to IAM."""
-    return _names_any(statement, role, ("*", role.arn))
-
-
-def _names_any(statement: Statement, role: Role, names: Collection[str]) -> bool:
-    """Return whether one of the names, or a session of the role, is a principal of the statement."""
-    principal = statement.get("Principal", {})
-    principals = as_list(principal.get("AWS", [])) if isinstance(principal, dict) else [principal]
-    return any(each in names or f":assumed-role/{role.name}/" in each for each in principals)
+def _resource_policy(resource: str, document: JsonDocument) -> Policy:
+    kind = PolicyKind.KEY if _is_key(resource) else PolicyKind.SECRET
+    return Policy(PolicyName(kind, resource), document)

@@ -1,10 +1,11 @@
 """The types of findings as one table, and a finding.
 
-The JSON Schema of the report and the documentation (docs/audit.md) are derived from `FINDING_TYPES`.
+The JSON Schema of the report and the documentation (docs/audit.md) are derived from the table `FindingType`. A new
+finding needs a row here, its words in `messages`, and a check in `checks/` that yields it.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import NamedTuple
 
 
@@ -18,228 +19,255 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
-class FindingType(NamedTuple):
-    """One row of the table of findings."""
-
+class _Row(NamedTuple):
     code: str
-    """Stable: a new version never gives a code another meaning."""
     severity: Severity
     title: str
-    """What is wrong, in a few words."""
     description: str
-    """Markdown, for the documentation: when the audit reports this."""
     remediation: str
-    """Markdown, for the documentation: what to do."""
 
 
-ACTION_NOT_GRANTED = FindingType(
-    "ActionNotGranted",
-    Severity.ERROR,
-    "The role lacks an action",
-    "No policy of the role allows an action that the rotation needs, and neither does the secret's resource policy or"
-    " the key's policy.",
-    "Put a `Custom::RotationRolePolicy` on the role (`--adopt`), or allow the action.",
-)
-ACTION_BLOCKED = FindingType(
-    "ActionBlocked",
-    Severity.ERROR,
-    "An action is blocked",
-    "An explicit deny in a policy of the role or of the key, the role's permissions boundary, or a key's policy that"
-    " neither allows the role nor delegates to IAM policies certainly blocks an action that the rotation needs.",
-    "Narrow the deny, or allow the action in the permissions boundary or in the key's policy.",
-)
-KEY_UNUSABLE = FindingType(
-    "KeyUnusable",
-    Severity.ERROR,
-    "A key cannot be used",
-    "The KMS key of the secret or of the superuser secret does not exist or is disabled, or `AWSCURRENT` or"
-    " `AWSPENDING` is encrypted only with an earlier key that does not exist or is disabled.",
-    "Enable or restore the key, or store the secret's value again under another key.",
-)
-SUPERUSER_MISSING = FindingType(
-    "SuperuserMissing",
-    Severity.ERROR,
-    "The superuser secret does not exist",
-    "The superuser secret that the policy of the `Custom::RotationRolePolicy` names does not exist, or is scheduled for"
-    " deletion.",
-    "Restore the secret, or change `SuperuserSecretId`.",
-)
-FUNCTION_MISSING = FindingType(
-    "FunctionMissing",
-    Severity.ERROR,
-    "The rotation function does not exist",
-    "The rotation function that the secret names, or this version or alias of it, does not exist.",
-    "Configure the rotation with an existing function (`aws secretsmanager rotate-secret --rotation-lambda-arn`).",
-)
-FUNCTION_NOT_ACTIVE = FindingType(
-    "FunctionNotActive",
-    Severity.ERROR,
-    "The rotation function is not active",
-    "Lambda reports another state of the function than `Active` or `Pending`. The next invocation of an `Inactive`"
-    " function fails while Lambda prepares the function again.",
-    "Invoke an inactive function once. For another state, the message has Lambda's reason.",
-)
-INVOKE_NOT_ALLOWED = FindingType(
-    "InvokeNotAllowed",
-    Severity.ERROR,
-    "Secrets Manager may not invoke the function",
-    "The resource-based policy of the function, or of the version or alias that the secret names, does not let"
-    " `secretsmanager.amazonaws.com` invoke it for this secret.",
-    "Add an `AWS::Lambda::Permission` with the secret as `SourceArn` (`aws lambda add-permission`).",
-)
-ROLE_NOT_ASSUMABLE = FindingType(
-    "RoleNotAssumable",
-    Severity.ERROR,
-    "Lambda cannot assume the role",
-    "The execution role does not exist, or its trust policy does not let `lambda.amazonaws.com` assume it.",
-    "Create the role, or allow `sts:AssumeRole` to `lambda.amazonaws.com` in its trust policy.",
-)
-ROTATION_OVERDUE = FindingType(
-    "RotationOverdue",
-    Severity.ERROR,
-    "The rotation is overdue",
-    "`NextRotationDate` has passed. Without this date: the last rotation is longer ago than `AutomaticallyAfterDays`"
-    " and one more day.",
-    "Read the log of the rotation function. Correct the other findings of this secret, then rotate it"
-    " (`aws secretsmanager rotate-secret`).",
-)
-OTHER_SECRETS = FindingType(
-    "OtherSecrets",
-    Severity.WARNING,
-    "The role can use other secrets",
-    "A policy allows the role to read or write secrets by a wildcard, which does not only match secrets of its"
-    " functions. Conditions on the secret (its tags, or `secretsmanager:resource/AllowRotationLambdaArn`) count as a"
-    " limit.",
-    "Adopt the rotation, with the superuser secret if the function reads one. Rotate the secret, then remove the"
-    " grant.",
-)
-KMS_ALL_KEYS = FindingType(
-    "KmsAllKeys",
-    Severity.WARNING,
-    "The role can use other keys",
-    "A policy allows `kms:Decrypt` or `kms:GenerateDataKey` by a wildcard, such as `*` or `key/*`, without a condition"
-    " on `kms:EncryptionContext:SecretARN`.",
-    "Adopt the rotation. Rotate the secret, then remove the grant.",
-)
-KMS_WITHOUT_CONTEXT = FindingType(
-    "KmsWithoutEncryptionContext",
-    Severity.WARNING,
-    "The role can decrypt more than its secrets",
-    "A policy allows the use of a secret's key without a condition on `kms:EncryptionContext:SecretARN`. The role can"
-    " decrypt everything under this key.",
-    "Adopt the rotation. Rotate the secret, then remove the grant.",
-)
-NETWORK_INTERFACES_OPEN = FindingType(
-    "NetworkInterfacesOpenToCode",
-    Severity.WARNING,
-    "Function code can manage network interfaces",
-    "The role may create or delete network interfaces, and nothing denies it to the function's code.",
-    "Adopt the rotation: the Deny of the profile `Strict` leaves these actions to Lambda alone. The grant can stay.",
-)
-UNNEEDED_GRANT = FindingType(
-    "UnneededGrant",
-    Severity.WARNING,
-    "A grant is not needed",
-    "A policy names a secret or a key that no function of the role needs, allows to manage a secret or a key that the"
-    " function only uses, or allows network interfaces although no function of the role is in a VPC.",
-    "Check that the function's code does not use the grant, then remove it.",
-)
-INVOKE_WITHOUT_SOURCE = FindingType(
-    "InvokeWithoutSource",
-    Severity.WARNING,
-    "Secrets of other accounts can invoke the function",
-    "The function's policy lets `secretsmanager.amazonaws.com` invoke it without a condition on `aws:SourceArn` or"
-    " `aws:SourceAccount`.",
-    "Replace the permission by one with the account as `SourceAccount`, or one for each secret as `SourceArn`.",
-)
-SHARED_ROLE = FindingType(
-    "SharedRole",
-    Severity.WARNING,
-    "Several functions share the role",
-    "Other functions than the rotation function have the same execution role, so they can use its secrets too.",
-    "Give each function a role of its own.",
-)
-PREVIOUS_VERSION_UNREADABLE = FindingType(
-    "PreviousVersionUnreadable",
-    Severity.WARNING,
-    "AWSPREVIOUS cannot be decrypted",
-    "`AWSPREVIOUS` is encrypted only with a key that cannot be used. AWS's single-user rotation functions read this"
-    " version and fail; functions for alternating users do not.",
-    "Restore the key, or remove the label (`aws secretsmanager update-secret-version-stage`).",
-)
-NOT_INSPECTED = FindingType(
-    "NotInspected",
-    Severity.WARNING,
-    "Something could not be inspected",
-    "AWS denied or failed a call of the audit. The audit is then incomplete.",
-    "Give yourself the permission that the message names, or run the audit again.",
-)
-POLICY_DRIFT = FindingType(
-    "PolicyDrift",
-    Severity.NOTE,
-    "The policy is outdated",
-    "The policy that `Custom::RotationRolePolicy` has put on the role would be written differently today. The finding"
-    " has the difference.",
-    "Send an Update: change `Triggers` of the resource, and deploy its stack.",
-)
-NO_POLICY = FindingType(
-    "NoPolicy",
-    Severity.NOTE,
-    "No Custom::RotationRolePolicy",
-    "No policy of a `Custom::RotationRolePolicy` on the role covers the secret. Whether the function reads a superuser"
-    " secret or calls targets is then taken from the role's other policies.",
-    "Adopt the rotation (`--adopt`).",
-)
-ACCESS_UNDECIDED = FindingType(
-    "AccessUndecided",
-    Severity.NOTE,
-    "The access check could not decide",
-    "A deny, a permissions boundary or a condition leaves open whether an action is allowed, and IAM's policy simulator"
-    " could not decide it.",
-    "Rotate the secret when somebody watches, or read the policy that the message names.",
-)
+class FindingType(Enum):
+    """The table of findings (docs/audit.md). Its order is the order of a report, worst first."""
 
-FINDING_TYPES = (
-    ACTION_NOT_GRANTED,
-    ACTION_BLOCKED,
-    KEY_UNUSABLE,
-    SUPERUSER_MISSING,
-    FUNCTION_MISSING,
-    FUNCTION_NOT_ACTIVE,
-    INVOKE_NOT_ALLOWED,
-    ROLE_NOT_ASSUMABLE,
-    ROTATION_OVERDUE,
-    OTHER_SECRETS,
-    KMS_ALL_KEYS,
-    KMS_WITHOUT_CONTEXT,
-    NETWORK_INTERFACES_OPEN,
-    UNNEEDED_GRANT,
-    INVOKE_WITHOUT_SOURCE,
-    SHARED_ROLE,
-    PREVIOUS_VERSION_UNREADABLE,
-    NOT_INSPECTED,
-    POLICY_DRIFT,
-    NO_POLICY,
-    ACCESS_UNDECIDED,
-)
-"""The types of findings (docs/audit.md), worst first."""
+    ACTION_NOT_GRANTED = _Row(
+        "ActionNotGranted",
+        Severity.ERROR,
+        "The role lacks an action",
+        "No policy of the role allows an action that the rotation needs, and neither does the secret's resource policy"
+        " or the key's policy.",
+        "Put a `Custom::RotationRolePolicy` on the role (`--adopt`), or allow the action.",
+    )
+    ACTION_BLOCKED = _Row(
+        "ActionBlocked",
+        Severity.ERROR,
+        "An action is blocked",
+        "An explicit deny in a policy of the role or of the key, the role's permissions boundary, or a key's policy"
+        " that neither allows the role nor delegates to IAM policies certainly blocks an action that the rotation"
+        " needs.",
+        "Narrow the deny, or allow the action in the permissions boundary or in the key's policy.",
+    )
+    KEY_UNUSABLE = _Row(
+        "KeyUnusable",
+        Severity.ERROR,
+        "A key cannot be used",
+        "The KMS key of the secret or of the superuser secret does not exist or is disabled, or `AWSCURRENT` or"
+        " `AWSPENDING` is encrypted only with an earlier key that does not exist or is disabled.",
+        "Enable or restore the key, or store the secret's value again under another key.",
+    )
+    SUPERUSER_MISSING = _Row(
+        "SuperuserMissing",
+        Severity.ERROR,
+        "The superuser secret does not exist",
+        "The superuser secret that the policy of the `Custom::RotationRolePolicy` names does not exist, or is"
+        " scheduled for deletion.",
+        "Restore the secret, or change `SuperuserSecretId`.",
+    )
+    FUNCTION_MISSING = _Row(
+        "FunctionMissing",
+        Severity.ERROR,
+        "The rotation function does not exist",
+        "The rotation function that the secret names, or this version or alias of it, does not exist.",
+        "Configure the rotation with an existing function (`aws secretsmanager rotate-secret --rotation-lambda-arn`).",
+    )
+    FUNCTION_NOT_ACTIVE = _Row(
+        "FunctionNotActive",
+        Severity.ERROR,
+        "The rotation function is not active",
+        "Lambda reports another state of the function than `Active` or `Pending`. The next invocation of an `Inactive`"
+        " function fails while Lambda prepares the function again.",
+        "Invoke an inactive function once. For another state, the message has Lambda's reason.",
+    )
+    INVOKE_NOT_ALLOWED = _Row(
+        "InvokeNotAllowed",
+        Severity.ERROR,
+        "Secrets Manager may not invoke the function",
+        "The resource-based policy of the function, or of the version or alias that the secret names, does not let"
+        " `secretsmanager.amazonaws.com` invoke it for this secret.",
+        "Add an `AWS::Lambda::Permission` with the secret as `SourceArn` (`aws lambda add-permission`).",
+    )
+    ROLE_NOT_ASSUMABLE = _Row(
+        "RoleNotAssumable",
+        Severity.ERROR,
+        "Lambda cannot assume the role",
+        "The execution role does not exist, or its trust policy does not let `lambda.amazonaws.com` assume it.",
+        "Create the role, or allow `sts:AssumeRole` to `lambda.amazonaws.com` in its trust policy.",
+    )
+    ROTATION_OVERDUE = _Row(
+        "RotationOverdue",
+        Severity.ERROR,
+        "The rotation is overdue",
+        "`NextRotationDate` has passed. Without this date: the last rotation is longer ago than"
+        " `AutomaticallyAfterDays` and one more day.",
+        "Read the log of the rotation function. Correct the other findings of this secret, then rotate it"
+        " (`aws secretsmanager rotate-secret`).",
+    )
+    OTHER_SECRETS = _Row(
+        "OtherSecrets",
+        Severity.WARNING,
+        "The role can use other secrets",
+        "A policy allows the role to read or write secrets by a wildcard, which does not only match secrets of its"
+        " functions. Conditions on the secret (its tags, or `secretsmanager:resource/AllowRotationLambdaArn`) count as"
+        " a limit.",
+        "Adopt the rotation, with the superuser secret if the function reads one. Rotate the secret, then remove the"
+        " grant.",
+    )
+    KMS_ALL_KEYS = _Row(
+        "KmsAllKeys",
+        Severity.WARNING,
+        "The role can use other keys",
+        "A policy allows `kms:Decrypt` or `kms:GenerateDataKey` by a wildcard, such as `*` or `key/*`, without a"
+        " condition on `kms:EncryptionContext:SecretARN`.",
+        "Adopt the rotation. Rotate the secret, then remove the grant.",
+    )
+    KMS_WITHOUT_CONTEXT = _Row(
+        "KmsWithoutEncryptionContext",
+        Severity.WARNING,
+        "The role can decrypt more than its secrets",
+        "A policy allows the use of a secret's key without a condition on `kms:EncryptionContext:SecretARN`. The role"
+        " can decrypt everything under this key.",
+        "Adopt the rotation. Rotate the secret, then remove the grant.",
+    )
+    NETWORK_INTERFACES_OPEN = _Row(
+        "NetworkInterfacesOpenToCode",
+        Severity.WARNING,
+        "Function code can manage network interfaces",
+        "The role may create or delete network interfaces, and nothing denies it to the function's code.",
+        "Adopt the rotation: the Deny of the profile `Strict` leaves these actions to Lambda alone. The grant can"
+        " stay.",
+    )
+    UNNEEDED_GRANT = _Row(
+        "UnneededGrant",
+        Severity.WARNING,
+        "A grant is not needed",
+        "A policy names a secret or a key that no function of the role needs, allows to manage a secret or a key that"
+        " the function only uses, or allows network interfaces although no function of the role is in a VPC.",
+        "Check that the function's code does not use the grant, then remove it.",
+    )
+    INVOKE_WITHOUT_SOURCE = _Row(
+        "InvokeWithoutSource",
+        Severity.WARNING,
+        "Secrets of other accounts can invoke the function",
+        "The function's policy lets `secretsmanager.amazonaws.com` invoke it without a condition on `aws:SourceArn` or"
+        " `aws:SourceAccount`.",
+        "Replace the permission by one with the account as `SourceAccount`, or one for each secret as `SourceArn`.",
+    )
+    SHARED_ROLE = _Row(
+        "SharedRole",
+        Severity.WARNING,
+        "Several functions share the role",
+        "Other functions than the rotation function have the same execution role, so they can use its secrets too.",
+        "Give each function a role of its own.",
+    )
+    PREVIOUS_VERSION_UNREADABLE = _Row(
+        "PreviousVersionUnreadable",
+        Severity.WARNING,
+        "AWSPREVIOUS cannot be decrypted",
+        "`AWSPREVIOUS` is encrypted only with a key that cannot be used. AWS's single-user rotation functions read this"
+        " version and fail; functions for alternating users do not.",
+        "Restore the key, or remove the label (`aws secretsmanager update-secret-version-stage`).",
+    )
+    NOT_INSPECTED = _Row(
+        "NotInspected",
+        Severity.WARNING,
+        "Something could not be inspected",
+        "AWS denied or failed a call of the audit. The audit is then incomplete.",
+        "Give yourself the permission that the message names, or run the audit again.",
+    )
+    POLICY_DRIFT = _Row(
+        "PolicyDrift",
+        Severity.NOTE,
+        "The policy is outdated",
+        "The policy that `Custom::RotationRolePolicy` has put on the role would be written differently today. The"
+        " finding has the difference.",
+        "Send an Update: change `Triggers` of the resource, and deploy its stack.",
+    )
+    NO_POLICY = _Row(
+        "NoPolicy",
+        Severity.NOTE,
+        "No Custom::RotationRolePolicy",
+        "No policy of a `Custom::RotationRolePolicy` on the role covers the secret. Whether the function reads a"
+        " superuser secret or calls targets is then taken from the role's other policies.",
+        "Adopt the rotation (`--adopt`).",
+    )
+    ACCESS_UNDECIDED = _Row(
+        "AccessUndecided",
+        Severity.NOTE,
+        "The access check could not decide",
+        "A deny, a permissions boundary or a condition leaves open whether an action is allowed, and IAM's policy"
+        " simulator could not decide it.",
+        "Rotate the secret when somebody watches, or read the policy that the message names.",
+    )
+
+    @property
+    def code(self) -> str:
+        """Stable: a new version never gives a code another meaning."""
+        return self.value.code
+
+    @property
+    def severity(self) -> Severity:
+        """How urgent findings of this type are."""
+        return self.value.severity
+
+    @property
+    def title(self) -> str:
+        """What is wrong, in a few words."""
+        return self.value.title
+
+    @property
+    def description(self) -> str:
+        """Markdown, for the documentation: when the audit reports this."""
+        return self.value.description
+
+    @property
+    def remediation(self) -> str:
+        """Markdown, for the documentation: what to do."""
+        return self.value.remediation
+
+    @property
+    def rank(self) -> int:
+        """The place in the table, from 0."""
+        return _RANKS[self]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One finding. An ARN is empty if the finding does not concern one secret, or if the ARN is not known."""
+_RANKS = {finding_type: rank for rank, finding_type in enumerate(FindingType)}
 
-    type: FindingType
-    resource: str
-    """ARN of the resource that has to change, or the ID by which it is known."""
+
+class Subject(NamedTuple):
+    """What a finding is about. An ARN is empty if the finding does not concern one, or if it is not known."""
+
+    secret_arn: str = ""
+    """Empty if the finding concerns all secrets of the function or of the role."""
+    function_arn: str = ""
+    """As the secret reports it, with a version or alias if there is one."""
+    role_arn: str = ""
+    region: str = ""
+    """For a finding about a whole region."""
+
+    @property
+    def scope(self) -> str:
+        """The ARN of the secret, else of the function, else of the role: whose secrets the finding concerns."""
+        return self.secret_arn or self.function_arn or self.role_arn
+
+
+class Words(NamedTuple):
+    """The text of a finding (`messages`)."""
+
     message: str
     """What is wrong, with full ARNs."""
     remediation: str
     """What to do about this resource."""
-    secret_arn: str = ""
-    """Empty if the finding concerns all secrets of the function or of the role."""
-    function_arn: str = ""
-    role_arn: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding."""
+
+    type: FindingType
+    subject: Subject
+    resource: str
+    """ARN of the resource that has to change, or the ID by which it is known."""
+    words: Words
     difference: tuple[str, ...] = ()
     """Lines of a unified difference of two policy documents."""
 
@@ -247,3 +275,13 @@ class Finding:
     def severity(self) -> Severity:
         """The severity of the type."""
         return self.type.severity
+
+    @property
+    def message(self) -> str:
+        """What is wrong, with full ARNs."""
+        return self.words.message
+
+    @property
+    def remediation(self) -> str:
+        """What to do about this resource."""
+        return self.words.remediation

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections import Counter
+from collections.abc import Callable, Hashable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from threading import Event, Lock
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.bulk import StoppedError
-from rotation_role_policy.errors import AwsApiError, RequestError
+from rotation_role_policy.audit.facts import FailedCall, Known, Problem, Stopped, Unknown, Unusable, UnusableKey
+from rotation_role_policy.errors import AccessDeniedError, AwsApiError, CallError, RequestError
+from rotation_role_policy.lookup.keys import KeyUnusableError
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 Progress = Callable[[str, int, int], None]
-"""Gets what is looked up, how many look-ups are done, and how many there are so far."""
+"""Gets what was looked up, how many look-ups are done, and how many there are so far. Called in many threads."""
 
 _EXPIRED_CODES = {
     "ExpiredToken",
@@ -29,67 +34,100 @@ _EXPIRED_ERRORS = {"NoCredentialsError", "SSOTokenLoadError", "TokenRetrievalErr
 
 
 class Workers:
-    """The threads of an audit.
+    """The threads of an audit, which the caller passes in. Use it as a context manager.
 
     Args:
-        progress: called in the thread that waits.
+        progress: is told of each look-up that is done.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress = lambda *_: None) -> None:
         self._progress = progress
         self._executors: list[ThreadPoolExecutor] = []
         self._lock = Lock()
-        self._begun = self._done = 0
+        self._unfinished: set[Future[Any]] = set()
+        self._begun: Counter[str] = Counter()
+        self._done: Counter[str] = Counter()
         self.stopped = Event()
         """Set when the audit is stopped. The clients share it (`BulkAws.stopped`)."""
         self.reason = ""
         """Why the audit was stopped, as a sentence."""
 
-    def executor(self, threads: int) -> ThreadPoolExecutor:
-        """Return a new pool of threads, which `close` ends."""
-        executor = ThreadPoolExecutor(threads)
-        self._executors.append(executor)
-        return executor
+    def __enter__(self) -> Workers:
+        """Return the workers."""
+        return self
 
-    def watch(self, future: Future[None]) -> None:
-        """Count a look-up for the progress."""
-        with self._lock:
-            self._begun += 1
-        future.add_done_callback(self._count_done)
-
-    def _count_done(self, _: Future[None]) -> None:
-        with self._lock:
-            self._done += 1
-
-    def wait(self, what: str, futures: Collection[Future[None]]) -> None:
-        """Wait for look-ups, and report the progress of all. Raises KeyboardInterrupt at Ctrl-C."""
-        pending = set(futures)
-        while pending:
-            # The time limit lets Python handle Ctrl-C.
-            _, pending = wait(pending, timeout=0.2)
-            self._progress(what, self._done, self._begun)
-        for future in futures:
-            future.result()
-
-    def stop(self, reason: str) -> None:
-        """Start no further look-up, and let those that are running fail. The first reason counts."""
-        self.reason = self.reason or reason
-        self.stopped.set()
-
-    def close(self) -> None:
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         """End the threads. Look-ups that have not started are dropped."""
         for executor in self._executors:
             executor.shutdown(wait=False, cancel_futures=True)
 
+    def executor(self, threads: int) -> ThreadPoolExecutor:
+        """Return a new pool of threads."""
+        executor = ThreadPoolExecutor(threads)
+        self._executors.append(executor)
+        return executor
+
+    def stop(self, reason: str) -> None:
+        """End the audit: all look-ups that are not done have the result `Stopped`. The first reason counts."""
+        with self._lock:
+            self.reason = self.reason or reason
+            self.stopped.set()
+            unfinished, self._unfinished = self._unfinished, set()
+        for future in unfinished:
+            future.set_result(Unknown(Stopped()))
+
+    def submit(
+        self, executor: Executor, what: str, look_up: Callable[[], Known[Value] | Unknown]
+    ) -> Future[Known[Value] | Unknown]:
+        """Run a look-up in a thread of `executor`, and return its future result. `what` names it for the progress."""
+        future: Future[Known[Value] | Unknown] = Future()
+        with self._lock:
+            if self.stopped.is_set():
+                future.set_result(Unknown(Stopped()))
+                return future
+            self._unfinished.add(future)
+            self._begun[what] += 1
+        executor.submit(self._run, future, what, look_up)
+        return future
+
+    def _run(
+        self, future: Future[Known[Value] | Unknown], what: str, look_up: Callable[[], Known[Value] | Unknown]
+    ) -> None:
+        if future.done():
+            return
+        try:
+            result: Known[Value] | Unknown | None = look_up()
+            failure: Exception | None = None
+        except Exception as error:  # raised again in the thread that needs the result
+            result, failure = None, error
+        with self._lock:
+            self._done[what] += 1
+        try:
+            self._progress(what, self._done.total(), self._begun.total())
+        finally:
+            self._finish(future, result, failure)
+
+    def _finish(
+        self, future: Future[Known[Value] | Unknown], result: Known[Value] | Unknown | None, failure: Exception | None
+    ) -> None:
+        with self._lock:
+            # Otherwise the audit was stopped in the meantime.
+            is_wanted = future in self._unfinished
+            self._unfinished.discard(future)
+        if is_wanted and failure:
+            future.set_exception(failure)
+        elif is_wanted and result:
+            future.set_result(result)
+
 
 class Lookups(Generic[Key, Value]):
-    """The results of one kind of look-up, by what was looked up.
+    """One kind of look-up: each key once, in threads.
 
     Args:
         workers: of the audit.
         what: the name of the look-ups, for the progress.
         threads: how many are looked up at the same time.
-        look_up: makes one look-up. A `RequestError` becomes one of `errors`.
+        look_up: makes one look-up. A `RequestError` becomes `Unknown`.
     """
 
     def __init__(self, workers: Workers, what: str, threads: int, look_up: Callable[[Key], Value]) -> None:
@@ -97,45 +135,35 @@ class Lookups(Generic[Key, Value]):
         self._what = what
         self._executor = workers.executor(threads)
         self._look_up = look_up
-        self._futures: dict[Key, Future[None]] = {}
-        """Of the look-ups for which nobody has waited."""
-        self._added: set[Key] = set()
-        self.values: dict[Key, Value] = {}
-        self.errors: dict[Key, RequestError] = {}
+        self._lock = Lock()
+        self._results: dict[Key, Future[Known[Value] | Unknown] | Known[Value] | Unknown] = {}
 
-    def add(self, key: Key) -> None:
-        """Look `key` up, unless this was requested before."""
-        if key not in self._added and not self._workers.stopped.is_set():
-            self._added.add(key)
-            future = self._executor.submit(self._run, key)
-            self._futures[key] = future
-            self._workers.watch(future)
+    def start(self, key: Key) -> None:
+        """Look `key` up in the background, unless this was requested before."""
+        with self._lock:
+            if key not in self._results:
+                self._results[key] = self._workers.submit(self._executor, self._what, lambda: self._fact(key))
 
-    def add_all(self, keys: Iterable[Key]) -> None:
-        """Look all `keys` up."""
-        for key in keys:
-            self.add(key)
+    def get(self, key: Key) -> Known[Value] | Unknown:
+        """Return the result for `key`. Wait until it is looked up, and start that if nobody has requested it."""
+        self.start(key)
+        result = self._results[key]
+        if isinstance(result, Future):
+            # A future takes more memory than most results.
+            result = self._results[key] = result.result()
+        return result
 
-    def wait(self, keys: Iterable[Key] | None = None) -> None:
-        """Wait until `keys`, by default all, have been looked up."""
-        wanted = list(self._futures) if keys is None else [key for key in keys if key in self._futures]
-        self._workers.wait(self._what, [self._futures[key] for key in wanted])
-        # A future takes more memory than most results.
-        for key in wanted:
-            del self._futures[key]
-
-    def _run(self, key: Key) -> None:
-        if self._workers.stopped.is_set():
-            return
+    def _fact(self, key: Key) -> Known[Value] | Unknown:
         try:
-            self.values[key] = self._look_up(key)
+            return Known(self._look_up(key))
         except StoppedError:
-            pass
+            return Unknown(Stopped())
         except RequestError as error:
+            problem = problem_of(error)
             if is_expired(error):
-                self._workers.stop(f"The credentials have expired ({describe(error)}).")
-            else:
-                self.errors[key] = error
+                self._workers.stop(f"The credentials have expired ({messages.problem(problem)}).")
+                return Unknown(Stopped())
+            return Unknown(problem)
 
 
 def is_expired(error: RequestError) -> bool:
@@ -143,11 +171,11 @@ def is_expired(error: RequestError) -> bool:
     return isinstance(error, AwsApiError) and error.code in _EXPIRED_CODES | _EXPIRED_ERRORS
 
 
-def describe(error: RequestError) -> str:
-    """Return AWS's error in words, without the provider's advice."""
-    action: Any = getattr(error, "action", "")
-    message: Any = getattr(error, "message", "") or str(error)
-    code: Any = getattr(error, "code", "")
-    if code:
-        return f"{action} failed with {code}: {message}"
-    return f"AWS denies {action}: {message}" if action else str(error)
+def problem_of(error: RequestError) -> Problem:
+    """Return an error as data."""
+    match error:
+        case CallError():
+            return FailedCall(error.action, error.code, error.message, isinstance(error, AccessDeniedError))
+        case KeyUnusableError():
+            return UnusableKey(error.secret_name, error.problem, error.labels)
+    return Unusable(str(error))

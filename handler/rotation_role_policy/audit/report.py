@@ -1,16 +1,14 @@
 """The report of an audit: what was looked at, and what was found."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from rotation_role_policy.audit.findings import FINDING_TYPES, Finding, Severity
+from rotation_role_policy.audit.findings import Finding, FindingType, Severity
 from rotation_role_policy.rules.state import State
-
-_RANK = {finding_type: rank for rank, finding_type in enumerate(FINDING_TYPES)}
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Report:
     @property
     def is_complete(self) -> bool:
         """Whether everything was inspected."""
-        return not self.stopped and not any(finding.type.code == "NotInspected" for finding in self.findings)
+        return not self.stopped and not any(finding.type is FindingType.NOT_INSPECTED for finding in self.findings)
 
     @cached_property
     def totals(self) -> Mapping[Severity, int]:
@@ -88,9 +86,9 @@ class Report:
 
     def secrets_of(self, finding: Finding) -> list[str]:
         """Return the ARNs of all secrets that a finding concerns."""
-        if finding.secret_arn:
-            return [finding.secret_arn]
-        return self._secrets_by_subject.get(finding.function_arn or finding.role_arn, [])
+        if finding.subject.secret_arn:
+            return [finding.subject.secret_arn]
+        return self._secrets_by_subject.get(finding.subject.scope, [])
 
     @cached_property
     def _secrets_by_subject(self) -> Mapping[str, list[str]]:
@@ -105,23 +103,20 @@ class Report:
         """Return the findings that concern a rotation: of the secret, its function and its role, worst first."""
         keys = (rotation.secret_arn, rotation.function_arn, rotation.role_arn)
         found = [finding for key in keys if key for finding in self._by_subject.get(key, ())]
-        return sorted(found, key=lambda finding: _RANK[finding.type])
+        return sorted(found, key=lambda finding: finding.type.rank)
 
     @cached_property
     def _by_subject(self) -> Mapping[str, list[Finding]]:
         """The findings by the ARN of the secret, else of the function, else of the role."""
         found: dict[str, list[Finding]] = {}
         for finding in self.findings:
-            subject = finding.secret_arn or finding.function_arn or finding.role_arn
-            found.setdefault(subject, []).append(finding)
+            found.setdefault(finding.subject.scope, []).append(finding)
         return found
 
 
-def sort_findings(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Return the findings in the order of the table of types, then of their ARNs."""
-    return tuple(
-        sorted(findings, key=lambda each: (_RANK[each.type], each.secret_arn, each.function_arn, each.resource))
-    )
+def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings in the order of the table of types, then of their ARNs, without duplicates."""
+    return tuple(sorted(dict.fromkeys(findings), key=lambda each: (each.type.rank, each.subject[:2], each.resource)))
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -141,10 +136,10 @@ def _finding(report: Report, finding: Finding) -> dict[str, Any]:
     return {
         "code": finding.type.code,
         "severity": finding.severity.value,
-        "secretArn": finding.secret_arn or None,
+        "secretArn": finding.subject.secret_arn or None,
         "secretArns": report.secrets_of(finding),
-        "functionArn": finding.function_arn or None,
-        "roleArn": finding.role_arn or None,
+        "functionArn": finding.subject.function_arn or None,
+        "roleArn": finding.subject.role_arn or None,
         "resource": finding.resource,
         "message": finding.message,
         "remediation": finding.remediation,

@@ -28,7 +28,7 @@ from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
 from rotation_role_policy.aws import transport
-from rotation_role_policy.errors import AccessDeniedError, AwsApiError, DeadlineExceededError, ErrorCode, quoted
+from rotation_role_policy.errors import AccessDeniedError, AwsApiError, CallError, DeadlineExceededError, ErrorCode
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
@@ -75,15 +75,6 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_
 
 _ACCESS_DENIED_CODES = {"AccessDenied", "AccessDeniedException"}
 
-_LIMITED_BY = {
-    "secretsmanager": "its stack's parameters SecretNamePattern and RequiredSecretTag",
-    "iam:PutRolePolicy": "its stack's parameters RoleNamePattern, RequiredRoleTag and RequiredRoleBoundaryArn",
-    "iam": "its stack's parameter RoleNamePattern",
-    "kms": "the key's policy",
-}
-"""By action or by service: what limits the provider's calls, besides SCPs and a permissions boundary. The parameters
-are those of template.yaml."""
-
 # In addition to the codes of throttling. ConcurrentModification occurs if CloudFormation creates two resources for the
 # same role at the same time. botocore does not retry it.
 _RETRYABLE_CODES = {
@@ -94,14 +85,6 @@ _RETRYABLE_CODES = {
 }
 # No response, or one that cannot be parsed, such as the error page of a proxy.
 _NO_RESPONSE = (HTTPClientError, NoConnection, ResponseParserError)
-
-
-def what_limits(action: str) -> str:
-    """Return the end of an error message: what can deny `action` to the provider, most likely cause last."""
-    limit = _LIMITED_BY.get(action) or _LIMITED_BY.get(action.split(":")[0])
-    if limit is None:
-        return "SCPs and the provider's permissions boundary"
-    return f"SCPs, the provider's permissions boundary, and {limit}"
 
 
 def iam_action(method: Callable[..., Any]) -> str:
@@ -356,24 +339,19 @@ def _is_retryable(error: Exception, status: int) -> bool:
     return _is_throttled(error, status) or _code(error) in _RETRYABLE_CODES or status >= 500
 
 
-def to_request_error(
-    error: Exception, action: str, parameters: Mapping[str, Any], in_doubt: bool
-) -> AccessDeniedError | AwsApiError:
-    """Return the `RequestError` for an error of botocore."""
-    if not isinstance(error, ClientError):
-        code = ErrorCode.NETWORK_FAILURE if isinstance(error, _NO_RESPONSE) else ErrorCode.GENERAL_SERVICE_EXCEPTION
-        return AwsApiError(action, type(error).__name__, str(error), in_doubt=in_doubt, error_code=code)
-    message = error.response["Error"].get("Message", "")
-    if _code(error) not in _ACCESS_DENIED_CODES:
-        return AwsApiError(action, _code(error), message, in_doubt=in_doubt, error_code=_error_code(error))
+def to_request_error(error: Exception, action: str, parameters: Mapping[str, Any], in_doubt: bool) -> CallError:
+    """Return the `CallError` for an error of botocore."""
     # The first parameter names the secret, key, function or role of the call. Some calls have no parameter.
-    resource = "".join(f" on {quoted(value)}" for value in list(parameters.values())[:1])
-    return AccessDeniedError(
-        action,
-        message,
-        f"AWS denies the provider {action}{resource}. Check {what_limits(action)}.",
-        in_doubt=in_doubt,
-    )
+    resource = str(next(iter(parameters.values()), ""))
+    if not isinstance(error, ClientError):
+        is_network = isinstance(error, _NO_RESPONSE)
+        error_code = ErrorCode.NETWORK_FAILURE if is_network else ErrorCode.GENERAL_SERVICE_EXCEPTION
+        name = type(error).__name__
+        return AwsApiError(action, name, str(error), resource=resource, in_doubt=in_doubt, error_code=error_code)
+    code, message = _code(error), error.response["Error"].get("Message", "")
+    if code in _ACCESS_DENIED_CODES:
+        return AccessDeniedError(action, code, message, resource=resource, in_doubt=in_doubt)
+    return AwsApiError(action, code, message, resource=resource, in_doubt=in_doubt, error_code=_error_code(error))
 
 
 def _error_code(error: ClientError) -> ErrorCode:

@@ -1,4 +1,4 @@
-"""Decide from policy documents alone whether they allow a call, where that is plain.
+"""Decide from policies alone whether they allow a call, where that is plain.
 
 The evaluation follows IAM's logic for one account: an explicit deny, else an allow that the permissions boundary allows
 too. A condition is evaluated if its operator is in `_OPERATORS` and the values of its context keys are known.
@@ -6,17 +6,29 @@ Everything else leaves the call open, for IAM's policy simulator.
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
-from rotation_role_policy.iam.wildcard import as_list, matches
-from rotation_role_policy.rules.calls import Calls
-from rotation_role_policy.rules.policy import Document, Statement
+from rotation_role_policy.iam.document import Condition, Element, Policy, PolicyName, Statement
+from rotation_role_policy.iam.wildcard import matches
+
+Context = Mapping[str, str | bool]
+"""The values of context keys."""
+
+
+class Calls(NamedTuple):
+    """Each action on each resource, with a context."""
+
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    context: Context
+    absent_keys: frozenset[str] = frozenset()
+    """Context keys that the real call also lacks, in lower case. A decision without them is certain."""
 
 
 class Outcome(Enum):
-    """What the documents say about a call."""
+    """What the policies say about a call."""
 
     ALLOWED = auto()
     NOT_ALLOWED = auto()
@@ -26,93 +38,113 @@ class Outcome(Enum):
     OPEN = auto()
 
 
+class BlockedBy(Enum):
+    """How a policy blocks a call."""
+
+    DENY = auto()
+    """A statement denies it."""
+    BOUNDARY = auto()
+    """The permissions boundary does not allow it."""
+    KEY_POLICY = auto()
+    """The policy of the key neither allows it nor delegates to the policies of the role."""
+
+
+class Blocker(NamedTuple):
+    """What certainly blocks a call."""
+
+    by: BlockedBy
+    policy: PolicyName | None = None
+    """None if the policy is not known."""
+
+
 class Decision(NamedTuple):
     """The outcome of one call."""
 
     action: str
     resource: str
     outcome: Outcome
-    blocker: str = ""
-    """What blocks the call, to complete a sentence."""
+    blocker: Blocker | None = None
 
 
-class _Context(NamedTuple):
-    values: Mapping[str, str]
+class _Call(NamedTuple):
+    action: str
+    resource: str
+    context: Mapping[str, str]
     """By context key in lower case."""
     absent_keys: frozenset[str]
     """In lower case."""
+    is_about_caller: Callable[[Statement], bool | None]
 
 
-def evaluate(documents: Mapping[str, Document], boundary: Document | None, calls: Calls) -> Iterator[Decision]:
+def evaluate(
+    policies: Sequence[Policy],
+    boundary: Policy | None,
+    calls: Calls,
+    is_about_caller: Callable[[Statement], bool | None] = lambda _: True,
+) -> Iterator[Decision]:
     """Yield a decision for each action on each resource.
 
     Args:
-        documents: the policies of the role, keyed by their names in words, such as ``the inline policy "x"``.
+        policies: the policies of the role, or a resource-based policy.
         boundary: the permissions boundary of the role.
         calls: the calls, and what is known about their context.
+        is_about_caller: whether the principals of a statement include the caller; None if that is not known.
     """
-    values = {
+    context = {
         key.lower(): str(value).lower() if isinstance(value, bool) else value for key, value in calls.context.items()
     }
-    context = _Context(values, calls.absent_keys)
     for resource in calls.resources:
         for action in calls.actions:
-            yield Decision(action, resource, *_outcome(documents, boundary, action, resource, context))
+            call = _Call(action, resource, context, calls.absent_keys, is_about_caller)
+            yield Decision(action, resource, *_outcome(policies, boundary, call))
 
 
-def _outcome(
-    documents: Mapping[str, Document], boundary: Document | None, action: str, resource: str, context: _Context
-) -> tuple[Outcome, str]:
+def _outcome(policies: Sequence[Policy], boundary: Policy | None, call: _Call) -> tuple[Outcome, Blocker | None]:
     allowed: bool | None = False
     is_open = False
-    for name, document in documents.items():
-        denied = _applies(document, "Deny", action, resource, context)
+    for policy in policies:
+        denied = _applies(policy, "Deny", call)
         if denied:
-            return Outcome.BLOCKED, f"an explicit deny in {name}"
+            return Outcome.BLOCKED, Blocker(BlockedBy.DENY, policy.name)
         is_open = is_open or denied is None
-        allowed = _any((allowed, _applies(document, "Allow", action, resource, context)))
+        allowed = _any((allowed, _applies(policy, "Allow", call)))
     if boundary is not None:
-        if _applies(boundary, "Deny", action, resource, context):
-            return Outcome.BLOCKED, "an explicit deny in the role's permissions boundary"
-        if _applies(boundary, "Allow", action, resource, context) is False:
-            return Outcome.BLOCKED, "the role's permissions boundary"
-        is_open = is_open or None in (
-            _applies(boundary, "Allow", action, resource, context),
-            _applies(boundary, "Deny", action, resource, context),
-        )
+        denied, within_boundary = _applies(boundary, "Deny", call), _applies(boundary, "Allow", call)
+        if denied:
+            return Outcome.BLOCKED, Blocker(BlockedBy.DENY, boundary.name)
+        if within_boundary is False:
+            return Outcome.BLOCKED, Blocker(BlockedBy.BOUNDARY, boundary.name)
+        is_open = is_open or None in (denied, within_boundary)
     if allowed is False:
-        return Outcome.NOT_ALLOWED, ""
-    return (Outcome.OPEN if is_open or allowed is None else Outcome.ALLOWED), ""
+        return Outcome.NOT_ALLOWED, None
+    return (Outcome.OPEN if is_open or allowed is None else Outcome.ALLOWED), None
 
 
-def _applies(document: Document, effect: str, action: str, resource: str, context: _Context) -> bool | None:
+def _applies(policy: Policy, effect: str, call: _Call) -> bool | None:
     """Return whether a statement with this effect applies to the call; None if that is not known."""
-    return _any(
-        _statement_applies(statement, action, resource, context)
-        for statement in as_list(document.get("Statement", []))
-        if statement.get("Effect") == effect
-    )
+    return _any(_statement_applies(each, call) for each in policy.statements if each.effect == effect)
 
 
-def _statement_applies(statement: Statement, action: str, resource: str, context: _Context) -> bool | None:
-    action_is_included = _includes(statement, "Action", action, ignore_case=True)
+def _statement_applies(statement: Statement, call: _Call) -> bool | None:
+    action_is_included = _includes(statement.actions, call.action, ignore_case=True)
     if action_is_included is False:
         return False
-    resource_is_included = _includes(statement, "Resource", resource, ignore_case=False)
-    return _all((action_is_included, resource_is_included, _condition_holds(statement, context)))
+    resource_is_included = _includes(statement.resources, call.resource, ignore_case=False)
+    if resource_is_included is False:
+        return False
+    conditions = (_condition_holds(condition, call) for condition in statement.conditions)
+    return _all((action_is_included, resource_is_included, call.is_about_caller(statement), _all(conditions)))
 
 
-def _includes(statement: Statement, element: str, value: str, *, ignore_case: bool) -> bool | None:
-    """Return whether an element of a statement, or its Not form, includes a value; None if a variable decides it."""
-    is_negated = f"Not{element}" in statement
-    patterns = as_list(statement.get(f"Not{element}" if is_negated else element, []))
+def _includes(element: Element, value: str, *, ignore_case: bool) -> bool | None:
+    """Return whether an element of a statement includes a value; None if a variable decides it."""
     found = _any(
         # `matches` takes a policy variable for a wildcard.
         None if "${" in pattern else True
-        for pattern in patterns
+        for pattern in element.patterns
         if matches(pattern, value, ignore_case=ignore_case)
     )
-    return _not(found) if is_negated else found
+    return _not(found) if element.is_negated else found
 
 
 # --- conditions -------------------------------------------------------------------------------------------------------
@@ -147,37 +179,31 @@ _NEGATED = {
 }
 
 
-def _condition_holds(statement: Statement, context: _Context) -> bool | None:
-    return _all(
-        _operator_holds(operator.lower(), key.lower(), [str(value) for value in as_list(values)], context)
-        for operator, keys in statement.get("Condition", {}).items()
-        for key, values in keys.items()
-    )
-
-
-def _operator_holds(operator: str, key: str, patterns: list[str], context: _Context) -> bool | None:
-    is_known = key in context.values
+def _condition_holds(condition: Condition, call: _Call) -> bool | None:
+    operator, key, patterns = condition.operator.lower(), condition.key.lower(), condition.values
+    if not patterns:
+        # IAM does not say what a condition without a value means.
+        return None
+    is_known, is_absent = key in call.context, key in call.absent_keys
     if operator == "null":
-        if not is_known and key not in context.absent_keys:
-            return None
-        return (patterns[0].lower() == "true") != is_known
+        return (patterns[0].lower() == "true") != is_known if is_known or is_absent else None
     name = operator.removesuffix("ifexists")
     is_negated = name in _NEGATED
     compare = _OPERATORS.get(_NEGATED.get(name, name))
     if compare is None:
         return None
-    if key in context.absent_keys:
+    if is_absent:
         return is_negated or name != operator
     if not is_known or any("${" in pattern for pattern in patterns):
         return None
-    found = _any(compare(pattern, context.values[key]) for pattern in patterns)
+    found = _any(compare(pattern, call.context[key]) for pattern in patterns)
     return _not(found) if is_negated else found
 
 
 # --- logic with an unknown value, as in SQL ---------------------------------------------------------------------------
 
 
-def _all(values: "Iterator[bool | None] | tuple[bool | None, ...]") -> bool | None:
+def _all(values: Iterable[bool | None]) -> bool | None:
     result: bool | None = True
     for value in values:
         if value is False:
@@ -186,7 +212,7 @@ def _all(values: "Iterator[bool | None] | tuple[bool | None, ...]") -> bool | No
     return result
 
 
-def _any(values: "Iterator[bool | None] | tuple[bool | None, ...]") -> bool | None:
+def _any(values: Iterable[bool | None]) -> bool | None:
     result: bool | None = False
     for value in values:
         if value:

@@ -1,24 +1,67 @@
-"""The IAM policy grammar: elements that are a value or a list, and wildcards.
+"""IAM's wildcards: ``*`` for any characters, ``?`` for one, and policy variables such as ``${aws:PrincipalTag/team}``.
 
-Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
+Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html,
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html
 """
 
 import re
-from typing import Any
+from collections.abc import Iterable
+from functools import lru_cache
 
 _SPECIAL = frozenset("*?$")
 
 
-def as_list(value: Any) -> list[Any]:
-    """Return the values of an element such as Action, which may be one value without a list."""
-    return value if isinstance(value, list) else [value]
+def has_wildcard(pattern: str) -> bool:
+    """Return whether a pattern has a wildcard or a policy variable, so that it can match more than itself."""
+    return not _SPECIAL.isdisjoint(pattern)
 
 
 def matches(pattern: str, value: str, *, ignore_case: bool = False) -> bool:
-    """Return whether `value` matches a pattern with IAM's wildcards: ``*`` for any characters, ``?`` for one."""
-    if not _SPECIAL & set(pattern):
+    """Return whether `value` matches a pattern with IAM's wildcards. A policy variable can have any value.
+
+    The time is linear in the length of the pattern, whatever a policy contains.
+    """
+    if not has_wildcard(pattern):
         return pattern.lower() == value.lower() if ignore_case else pattern == value
-    # A policy variable, such as ${aws:PrincipalTag/team}, can have any value.
-    wildcards = re.sub(r"\$\{[^}]*\}", "*", pattern)
-    parts = ({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in wildcards)
-    return bool(re.fullmatch("".join(parts), value, re.IGNORECASE | re.DOTALL if ignore_case else re.DOTALL))
+    return _compiled(pattern, ignore_case).fullmatch(value) is not None
+
+
+def matches_any(patterns: Iterable[str], value: str, *, ignore_case: bool = False) -> bool:
+    """Return whether `value` matches one of the patterns."""
+    return any(matches(pattern, value, ignore_case=ignore_case) for pattern in patterns)
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+    first, *others = _between_stars(pattern)
+    if others:
+        *middle, last = others
+        # Each part is searched once, behind the part before it. Without the atomic groups, a pattern with many stars
+        # would try all combinations: exponential time.
+        first += "".join(f"(?>.*?{part})" for part in middle if part) + f".*{last}"
+    return re.compile(first, re.IGNORECASE | re.DOTALL if ignore_case else re.DOTALL)
+
+
+def _between_stars(pattern: str) -> list[str]:
+    """Return the parts of a pattern between its stars and variables, as regular expressions."""
+    text, *others = pattern.split("${")
+    parts = _split(text)
+    for other in others:
+        variable, brace, text = other.partition("}")
+        if not brace:
+            # Not a variable, because it does not end.
+            continued = _split("${" + other)
+        elif variable in _SPECIAL:
+            # ``${*}`` is the character itself.
+            continued = _split(text)
+            continued[0] = re.escape(variable) + continued[0]
+        else:
+            continued = ["", *_split(text)]
+        parts[-1] += continued[0]
+        parts += continued[1:]
+    return parts
+
+
+def _split(text: str) -> list[str]:
+    """Return the parts of a text between its stars, as regular expressions."""
+    return ["".join("." if each == "?" else re.escape(each) for each in part) for part in text.split("*")]

@@ -5,7 +5,6 @@ Source: docs/policy.md, "Which KMS key".
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, ErrorCode, RequestError, quoted
+from rotation_role_policy.rules.state import KeyProblem
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import (
@@ -23,10 +23,69 @@ if TYPE_CHECKING:
 
     Description = DescribeSecretResponseTypeDef | SecretListEntryTypeDef
 
-logger = logging.getLogger(__name__)
-
 _USABLE_STATES = ("Enabled", "Updating")
 """https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html"""
+
+
+class KeyUnusableError(RequestError):
+    """The secret's key, or the only key of a version in use, cannot be used.
+
+    Args:
+        reason: the text, as for `RequestError`.
+        error_code: as for `RequestError`.
+        secret_name: the name of the secret.
+        problem: the key, and why it cannot be used.
+        labels: the staging labels of the version; empty if it is the secret's own key.
+    """
+
+    def __init__(
+        self, reason: str, error_code: ErrorCode, secret_name: str, problem: KeyProblem, labels: Collection[str] = ()
+    ) -> None:
+        self.secret_name = secret_name
+        self.problem = problem
+        self.labels = tuple(labels)
+        super().__init__(reason, error_code)
+
+
+def _own_key_unusable(subject: str, secret_name: str, problem: KeyProblem) -> KeyUnusableError:
+    key = quoted(problem.key_id)
+    if not problem.key_state:
+        return KeyUnusableError(
+            f"{subject}: the secret's KMS key {key} does not exist. Encrypt the secret with an existing key (aws"
+            f" secretsmanager update-secret --kms-key-id).",
+            ErrorCode.NOT_FOUND,
+            secret_name,
+            problem,
+        )
+    return KeyUnusableError(
+        f"{subject}: the secret's KMS key {key} is {problem.key_state}, not Enabled. Enable the key, or encrypt the"
+        f" secret with another key.",
+        ErrorCode.RESOURCE_CONFLICT,
+        secret_name,
+        problem,
+    )
+
+
+def _version_unusable(subject: str, secret_name: str, problem: KeyProblem, labels: Collection[str]) -> KeyUnusableError:
+    state = f"is {problem.key_state}, not Enabled" if problem.key_state else "does not exist"
+    return KeyUnusableError(
+        f"{subject}: the version with the label {' and '.join(labels)} is encrypted with the KMS key"
+        f" {quoted(problem.key_id)}, which {state}. Restore the key, or store the secret's value again (aws"
+        f" secretsmanager put-secret-value --version-stages {' '.join(labels)}).",
+        ErrorCode.RESOURCE_CONFLICT,
+        secret_name,
+        problem,
+        labels,
+    )
+
+
+class SecretKeys(NamedTuple):
+    """The customer managed keys of a secret, as in `state.Secret`."""
+
+    key_arn: str | None
+    earlier_key_arns: tuple[str, ...]
+    unreadable_previous: KeyProblem | None
+    keys_not_described: tuple[KeyProblem, ...]
 
 
 class _Key(NamedTuple):
@@ -36,12 +95,24 @@ class _Key(NamedTuple):
     """Full ARN. If the key does not exist, the ID by which it was looked up."""
     is_customer_managed: bool = True
     state: str = "Enabled"
-    """KeyState of DescribeKey; empty if the key does not exist."""
+    """`KeyState` of DescribeKey; empty if the key does not exist."""
+    denied: str = ""
+    """AWS's message if it denied to describe the key."""
 
     @property
     def is_usable(self) -> bool:
         """Whether the key can encrypt and decrypt."""
         return self.state in _USABLE_STATES
+
+
+class _VersionKeys(NamedTuple):
+    """What a version needs besides the secret's own key. Nothing, by default."""
+
+    usable: Collection[_Key] = ()
+    problem: KeyProblem | None = None
+    """Why no key can decrypt the version."""
+    denied: AccessDeniedError | None = None
+    """The error, if AWS denied to describe one of the keys."""
 
 
 class Keys:
@@ -54,42 +125,9 @@ class Keys:
         self._aws = aws
         self._resolved: dict[str, _Key] = {}
         self._locks: dict[str, Lock] = {}
-        self.unreadable_previous: dict[str, str] = {}
-        """The ID of the key that cannot decrypt AWSPREVIOUS, keyed by the ARN of the secret."""
-        self.not_described: dict[str, AccessDeniedError] = {}
-        """Why a key is taken for usable without DescribeKey, keyed by its ARN."""
 
-    def customer_managed_key_arn(self, property_name: str, secret: Description) -> str | None:
-        """Return the full ARN of a secret's customer managed key; None if the secret uses the AWS managed key.
-
-        Args:
-            property_name: the property that names the secret, for error messages.
-            secret: response of DescribeSecret, or its member in a response of ListSecrets.
-
-        Raises:
-            RequestError: the key does not exist or cannot be used.
-        """
-        key_id = _key_id(secret)
-        if arn.AWS_MANAGED_KEY.fullmatch(key_id):
-            return None
-        key = self._resolve(secret["ARN"], key_id)
-        subject = f"{property_name} {quoted(secret['Name'])}"
-        if not key.state:
-            raise RequestError(
-                f"{subject}: the secret's KMS key {quoted(key_id)} does not exist. Encrypt the secret with an existing"
-                f" key (aws secretsmanager update-secret --kms-key-id).",
-                ErrorCode.NOT_FOUND,
-            )
-        if not key.is_usable:
-            raise RequestError(
-                f"{subject}: the secret's KMS key {quoted(key.arn)} is {key.state}, not Enabled. Enable the key, or"
-                f" encrypt the secret with another key.",
-                ErrorCode.RESOURCE_CONFLICT,
-            )
-        return key.arn if key.is_customer_managed else None
-
-    def earlier_key_arns(self, property_name: str, secret: Description, labels: Collection[str]) -> tuple[str, ...]:
-        """Return the full ARNs of the customer managed keys that versions need besides the secret's own key.
+    def keys_of(self, property_name: str, secret: Description, labels: Collection[str]) -> SecretKeys:
+        """Return the keys that a policy must allow, so that the rotation function can use a secret.
 
         A change of the secret's key leaves versions under the earlier key if the caller may not use both keys.
 
@@ -99,32 +137,57 @@ class Keys:
             labels: the staging labels of the versions that the rotation function reads.
 
         Raises:
-            RequestError: an earlier key does not exist or cannot be used. If only the version AWSPREVIOUS needs the
-                key, the key is left out instead, with a warning. Functions for alternating users do not read it.
+            KeyUnusableError: the secret's key, or an earlier key of a version in use, does not exist or cannot be used.
+                If only the version AWSPREVIOUS needs an earlier key, the key is left out instead, and is
+                `unreadable_previous`. Functions for alternating users do not read this version.
         """
+        subject = f"{property_name} {quoted(secret['Name'])}"
+        own_key = self._own_key(subject, secret)
         pages = self._aws.paginate(self._aws.secretsmanager.list_secret_version_ids, SecretId=secret["ARN"])
-        key_arns: dict[str, None] = {}
+        earlier: dict[_Key, None] = {}
+        unreadable: KeyProblem | None = None
         for version in (version for page in pages for version in page.get("Versions", ())):
             labels_in_use = [label for label in version.get("VersionStages", ()) if label in labels]
-            if labels_in_use:
-                key_arns |= dict.fromkeys(self._keys_of_version(property_name, secret, version, labels_in_use))
-        return tuple(key_arns)
+            if not labels_in_use:
+                continue
+            needed = self._keys_of_version(secret, own_key, version)
+            earlier |= dict.fromkeys(needed.usable)
+            if needed.problem is None:
+                continue
+            if labels_in_use == ["AWSPREVIOUS"]:
+                unreadable = needed.problem
+            elif needed.denied:
+                raise needed.denied
+            else:
+                raise _version_unusable(subject, secret["Name"], needed.problem, labels_in_use)
+        used = [key for key in (own_key, *earlier) if key]
+        return SecretKeys(
+            own_key.arn if own_key and own_key.is_customer_managed else None,
+            tuple(key.arn for key in earlier),
+            unreadable,
+            tuple(KeyProblem(key.arn, denied=key.denied) for key in dict.fromkeys(used) if key.denied),
+        )
+
+    def _own_key(self, subject: str, secret: Description) -> _Key | None:
+        """Return the secret's own key, which can be used; None if the ID shows that it is the AWS managed key."""
+        key_id = _key_id(secret)
+        if arn.AWS_MANAGED_KEY.fullmatch(key_id):
+            return None
+        key = self._resolve(secret["ARN"], key_id)
+        if not key.is_usable:
+            raise _own_key_unusable(subject, secret["Name"], KeyProblem(key.arn, key.state))
+        return key
 
     def _keys_of_version(
-        self,
-        property_name: str,
-        secret: Description,
-        version: SecretVersionsListEntryTypeDef,
-        labels: list[str],
-    ) -> list[str]:
+        self, secret: Description, own_key: _Key | None, version: SecretVersionsListEntryTypeDef
+    ) -> _VersionKeys:
         """Return the keys that decrypt a version, if neither the secret's own key nor an AWS managed key does.
 
         A version that Secrets Manager has re-encrypted has several keys, and each of them can decrypt it.
         """
         key_ids = version.get("KmsKeyIds", [])
-        if any(key_id == _key_id(secret) or arn.AWS_MANAGED_KEY.fullmatch(key_id) for key_id in key_ids):
-            return []
-        is_dispensable = labels == ["AWSPREVIOUS"]
+        if not key_ids or any(key_id == _key_id(secret) or arn.AWS_MANAGED_KEY.fullmatch(key_id) for key_id in key_ids):
+            return _VersionKeys()
         keys: list[_Key] = []
         denied: AccessDeniedError | None = None
         for key_id in key_ids:
@@ -132,31 +195,12 @@ class Keys:
                 keys.append(self._resolve(secret["ARN"], key_id))
             except AccessDeniedError as error:
                 denied = error
-        own_key_arn = self.customer_managed_key_arn(property_name, secret)
-        if any(key.arn == own_key_arn or not key.is_customer_managed for key in keys):
-            return []
-        usable = [key.arn for key in keys if key.is_usable]
-        if usable or not key_ids:
-            return usable
-        if denied and not is_dispensable:
-            raise denied
-        problem = "cannot be described"
-        if keys:
-            problem = f"is {keys[0].state}, not Enabled" if keys[0].state else "does not exist"
-        if is_dispensable:
-            self.unreadable_previous[secret["ARN"]] = keys[0].arn if keys else key_ids[0]
-            logger.warning(
-                "AWSPREVIOUS cannot be decrypted, so AWS's single-user rotation functions fail. Remove this label (aws"
-                " secretsmanager update-secret-version-stage), or restore the key",
-                extra={"key": self.unreadable_previous[secret["ARN"]], "problem": f"the key {problem}"},
-            )
-            return []
-        raise RequestError(
-            f"{property_name} {quoted(secret['Name'])}: the version with the label {' and '.join(labels)} is encrypted"
-            f" with the KMS key {quoted(keys[0].arn)}, which {problem}. Restore the key, or store the secret's value"
-            f" again (aws secretsmanager put-secret-value --version-stages {' '.join(labels)}).",
-            ErrorCode.RESOURCE_CONFLICT,
-        )
+        if any((own_key and key.arn == own_key.arn) or not key.is_customer_managed for key in keys):
+            return _VersionKeys()
+        if usable := [key for key in keys if key.is_usable]:
+            return _VersionKeys(usable)
+        problem = KeyProblem(key_ids[0], denied=denied.message if denied else "")
+        return _VersionKeys((), KeyProblem(keys[0].arn, keys[0].state) if keys else problem, denied)
 
     def _resolve(self, secret_arn: str, key_id: str) -> _Key:
         """Look a key up by its ID, its ARN, or an alias. Raises `AccessDeniedError` unless the ID is the key's ARN."""
@@ -175,16 +219,11 @@ class Keys:
                 raise
             # As for a key of another account, whose key policy need not allow DescribeKey. The ARN is all that is
             # needed.
-            logger.warning("key not inspected: kms:DescribeKey is denied", extra={"key": key_id, "aws": error.message})
-            self.not_described[key_id] = error
-            return _Key(key_id)
+            return _Key(key_id, denied=error.message or error.code)
         except AwsApiError as error:
             if error.code == "NotFoundException":
                 return _Key(key_id, state="")
             raise
-        logger.info(
-            "key inspected", extra={"key": key["Arn"], "manager": key["KeyManager"], "key_state": key["KeyState"]}
-        )
         return _Key(key["Arn"], key["KeyManager"] != "AWS", key["KeyState"])
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from crhelper import FAILED, SUCCESS, CfnResource
 
 from rotation_role_policy.errors import DeadlineExceededError, ErrorCode, RequestError, ResponseDeliveryError
+from rotation_role_policy.provider.messages import DEADLINE_EXCEEDED, reason
 from rotation_role_policy.provider.metrics import emf_metrics
 from rotation_role_policy.provider.request import service_timeout, uncreated_id, validate_event
 from rotation_role_policy.provider.response import build, send, serialize, shorten_reason
@@ -112,11 +113,10 @@ class CustomResource(CfnResource):
             return func(event, context)
         except RequestError as error:
             self._response.error_code = error.error_code
-            aws_message = getattr(error, "message", None)
-            logger.warning(
-                "request failed", extra={"error_code": error.error_code, "reason": str(error), "aws": aws_message}
-            )
-            raise
+            text, aws_message = reason(error), getattr(error, "message", None)
+            logger.warning("request failed", extra={"error_code": error.error_code, "reason": text, "aws": aws_message})
+            # crhelper responds with the text of the exception.
+            raise RuntimeError(text) from error
         except Exception as error:
             logger.exception("internal failure")
             raise RuntimeError(
@@ -129,7 +129,7 @@ class CustomResource(CfnResource):
         response = self._response
         self._timer = threading.Timer(
             self.response_deadline - time.monotonic(),
-            lambda: response.send_timeout(str(DeadlineExceededError()), self.PhysicalResourceId),
+            lambda: response.send_timeout(DEADLINE_EXCEEDED, self.PhysicalResourceId),
         )
         self._timer.daemon = True
         self._timer.start()

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import RequestError
-from rotation_role_policy.lookup import inspection
+from rotation_role_policy.lookup import resource
+from rotation_role_policy.lookup.roles import describe_role
 from rotation_role_policy.rules import attributes
 from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy.rules.state import Role
@@ -67,14 +68,14 @@ def attributes_without_lookup(policy_name: str, role_name: str, provider_arn: st
 def _role_of_properties(aws: Aws, properties: Any, account: str) -> tuple[Role | None, str]:
     """Return the role that the properties lead to, and the ARN of the function, as far as they can be found."""
     with suppress(RequestError):
-        function = inspection.find_function(aws, parse_properties(properties), account)
+        function = resource.find_function(aws, parse_properties(properties), account)
         return function.role, function.arn
     return None, ""
 
 
 def _describe_role(aws: Aws, role_name: str, provider_arn: str) -> Role:
     with suppress(RequestError):
-        return inspection.describe_role(aws, role_name)
+        return describe_role(aws, role_name)
     return _role_without_path(role_name, provider_arn)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from rotation_role_policy import __version__, arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError, RequestError, RollbackFailedError
-from rotation_role_policy.lookup import inspection, stacks
+from rotation_role_policy.lookup import resource as resource_lookup
+from rotation_role_policy.lookup import stacks
 from rotation_role_policy.lookup.stacks import StackStatus
 from rotation_role_policy.provider import existing_policy, metrics
 from rotation_role_policy.provider.crhelper_adapter import CustomResource
@@ -150,7 +151,7 @@ def _check_access(plan: Plan) -> None:
     for warning in access_check.check_access(aws, plan.state, plan.document):
         logger.warning(
             "access check undecided",
-            extra={"actions": warning.actions, "resources": warning.resources, "reason": warning.reason},
+            extra={"actions": warning.actions, "resources": warning.resources, "reason": warning.doubt},
         )
         resource.count_warning("AccessCheckWarnings")
 
@@ -335,7 +336,7 @@ def _find_and_delete_policy(event: Mapping[str, Any], context: Any) -> None:
     """
     try:
         properties = parse_properties(event.get("ResourceProperties", {}))
-        role_name = inspection.find_role_name(aws, properties, _account(context))
+        role_name = resource_lookup.find_role_name(aws, properties, _account(context))
     except Exception as error:
         logger.info(
             "nothing to delete: the role is unknown",

@@ -10,7 +10,7 @@ from typing import Any
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import RequestError
-from rotation_role_policy.lookup import inspection, stacks
+from rotation_role_policy.lookup import resource, stacks
 from rotation_role_policy.provider.plan import Plan
 from rotation_role_policy.provider.superseded import RequestSupersededError
 from rotation_role_policy.rules import identity
@@ -43,7 +43,7 @@ def is_planned_policy_in_use(
     try:
         account = arn.parse(plan.state.role.arn).account
         properties = parse_properties(status.requested_properties)
-        return inspection.find_role_name(aws, properties, account) == plan.role_name
+        return resource.find_role_name(aws, properties, account) == plan.role_name
     except RequestError:
         return True
 

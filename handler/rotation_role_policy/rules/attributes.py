@@ -6,7 +6,8 @@ The documentation (docs/properties.md) and the lint rules are derived from `ATTR
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rotation_role_policy.rules.policy import Document, summarize
+from rotation_role_policy.iam.document import JsonDocument
+from rotation_role_policy.rules.policy import summarize
 from rotation_role_policy.rules.state import Role, State
 
 
@@ -48,7 +49,7 @@ def attributes(policy_name: str, state: State) -> dict[str, str]:
     return {attribute.name: attribute.value(policy_name, state) for attribute in ATTRIBUTES}
 
 
-def from_document(policy_name: str, role: Role, function_arn: str, document: Document | None) -> dict[str, str]:
+def from_document(policy_name: str, role: Role, function_arn: str, document: JsonDocument | None) -> dict[str, str]:
     """Return the attributes of a resource whose state cannot be inspected, as far as the policy on `role` shows them.
 
     Always all of them, all strings. An unknown attribute is empty, and an unknown `InVpc` is ``false``.

@@ -4,36 +4,24 @@ The access check simulates them. The audit also evaluates them against the polic
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.iam.wildcard import as_list
-from rotation_role_policy.rules.policy import Caller, Grant, via_service
+from rotation_role_policy.iam.document import as_list
+from rotation_role_policy.iam.evaluation import Calls, Context
+from rotation_role_policy.rules.policy import SECRET_ARN_KEY, Caller, Grant, via_service
 from rotation_role_policy.rules.state import Secret, State
 
 SOURCE_FUNCTION = "lambda:SourceFunctionArn"
 """Context key of calls that the code of a Lambda function makes.
 https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html"""
 
-Context = dict[str, str | bool]
-
-
-class Calls(NamedTuple):
-    """Each action on each resource, with a context."""
-
-    actions: list[str]
-    resources: list[str]
-    context: Context
-    absent_keys: frozenset[str] = frozenset()
-    """Context keys that the real call also lacks, in lower case. A decision without them is certain."""
-
 
 def calls_of(state: State, grant: Grant) -> Iterator[Calls]:
     """Yield the calls that a grant is for, with the context keys whose values are known."""
-    actions, resources = grant.statement["Action"], as_list(grant.statement["Resource"])
+    actions, resources = tuple(grant.statement["Action"]), tuple(as_list(grant.statement["Resource"]))
     # A target can be in another region or account.
-    owner = arn.parse(state.secrets[0].arn if resources == ["*"] else resources[0])
-    context: Context = {
+    owner = arn.parse(state.secrets[0].arn if resources == ("*",) else resources[0])
+    context: dict[str, str | bool] = {
         # The context keys that SCPs and permissions boundaries use most.
         "aws:PrincipalAccount": arn.parse(state.role.arn).account,
         "aws:PrincipalArn": state.role.arn,
@@ -42,23 +30,23 @@ def calls_of(state: State, grant: Grant) -> Iterator[Calls]:
         "aws:SecureTransport": True,
         "aws:ViaAWSService": grant.caller is Caller.SECRETS_MANAGER,
     }
-    if resources != ["*"]:
+    if resources != ("*",):
         context["aws:ResourceAccount"] = owner.account
     match grant.caller:
         case Caller.SECRETS_MANAGER:
             for secret in grant.secrets:
-                secret_context: Context = {
-                    "kms:EncryptionContext:SecretARN": secret.arn,
+                encryption = {
+                    SECRET_ARN_KEY: secret.arn,
                     "kms:ViaService": via_service(secret, state.dns_suffix),
                 }
-                yield Calls(actions, resources, context | secret_context)
+                yield Calls(actions, resources, context | encryption)
         case Caller.LAMBDA:
             yield Calls(actions, resources, context, absent_keys=frozenset({SOURCE_FUNCTION.lower()}))
         case Caller.FUNCTION_CODE:
             if state.function_arn:
                 context[SOURCE_FUNCTION] = state.function_arn
             for secrets, tag_context in _by_tags(grant.secrets):
-                yield Calls(actions, [secret.arn for secret in secrets], context | tag_context)
+                yield Calls(actions, tuple(secret.arn for secret in secrets), {**context, **tag_context})
             if not grant.secrets:
                 yield Calls(actions, resources, context)
 

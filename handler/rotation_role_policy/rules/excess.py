@@ -1,25 +1,21 @@
 """What the policies of a role grant beyond what the functions of the role need.
 
 The check covers Secrets Manager, KMS and network interfaces. Other services are the business of the function's owner.
+The audit and the preview use it, so that they call the same grants too much.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from enum import Enum, auto
+from typing import NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit.findings import (
-    KMS_ALL_KEYS,
-    KMS_WITHOUT_CONTEXT,
-    NETWORK_INTERFACES_OPEN,
-    OTHER_SECRETS,
-    UNNEEDED_GRANT,
-    FindingType,
-)
-from rotation_role_policy.iam.evaluation import Outcome, evaluate
-from rotation_role_policy.iam.wildcard import as_list, matches
-from rotation_role_policy.rules.calls import SOURCE_FUNCTION, Calls
-from rotation_role_policy.rules.policy import NETWORK_INTERFACE_ACTIONS, Document, Statement
+from rotation_role_policy.iam.document import Element, Policy, PolicyName, Statement
+from rotation_role_policy.iam.evaluation import Calls, Outcome, evaluate
+from rotation_role_policy.iam.wildcard import has_wildcard, matches, matches_any
+from rotation_role_policy.rules.calls import SOURCE_FUNCTION
+from rotation_role_policy.rules.policy import NETWORK_INTERFACE_ACTIONS
+from rotation_role_policy.rules.state import State
 
 _SECRET_ACTIONS = (
     "secretsmanager:GetSecretValue",
@@ -29,16 +25,16 @@ _SECRET_ACTIONS = (
     "secretsmanager:DeleteSecret",
 )
 """The actions that read or change a secret."""
+_SECRET_MANAGEMENT = ("secretsmanager:DeleteSecret",)
+"""No rotation needs this action. A pattern that matches it grants the management of the secret."""
 _KEY_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey", "kms:Encrypt", "kms:ReEncryptFrom")
-_MANAGEMENT = {"secretsmanager": "secretsmanager:DeleteSecret", "kms": "kms:ScheduleKeyDeletion"}
-"""By service: an action that no rotation needs. A pattern that matches it grants the management of the resource."""
-_PROBES = {
-    ":secretsmanager:": "us-east-1:111111111111:secret:x-aaaaaa",
-    ":kms:": "us-east-1:111111111111:key/x",
-    ":ec2:": "us-east-1:111111111111:network-interface/x",
-}
-"""By service: the end of an ARN that only a pattern for all resources matches."""
+_KEY_MANAGEMENT = ("kms:ScheduleKeyDeletion",)
 _INTERFACE_ACTIONS = ("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface")
+
+_PROBES = {"secretsmanager": "secret:x-aaaaaa", "kms": "key/x", "ec2": "network-interface/x"}
+"""By service: the resource of an ARN that only a pattern for all resources of the service matches."""
+_ANY_REGION = "xx-any-1"
+"""A region that no policy names."""
 
 _LIMITING_KEYS = re.compile(r"secretsmanager:(resource/|ResourceTag/|SecretId|Name)|aws:ResourceTag/", re.IGNORECASE)
 """Context keys by which a condition limits a statement to some secrets.
@@ -47,6 +43,37 @@ _LIMITING_OPERATORS = re.compile(r"(ForAnyValue:)?(String|Arn)(Equals|EqualsIgno
 """Not the negated ones, and not those that a missing context key satisfies (IfExists, ForAllValues)."""
 _CONTEXT_KEY = re.compile(r"kms:EncryptionContext:SecretARN$", re.IGNORECASE)
 _VIA_SERVICE_KEY = re.compile(r"kms:ViaService$", re.IGNORECASE)
+
+
+class ExcessKind(Enum):
+    """In which way a grant is too much."""
+
+    OTHER_SECRETS = auto()
+    """A pattern matches secrets that the functions do not rotate, or can match them later."""
+    SECRET_NOT_NEEDED = auto()
+    """No function of the role rotates or reads the secret."""
+    SECRET_MANAGEMENT = auto()
+    """The function can also delete the secret."""
+    OTHER_KEYS = auto()
+    """A pattern matches other keys, without a condition on the encryption context."""
+    KEY_NOT_NEEDED = auto()
+    """The key encrypts no secret of the role."""
+    KEY_ALIAS = auto()
+    """A grant on an alias has no effect."""
+    KEY_FOR_EVERYTHING = auto()
+    """Without a condition on the encryption context, the grant covers everything under the key."""
+    KEY_FOR_EVERY_SECRET = auto()
+    """The same, limited to Secrets Manager: every secret under the key."""
+    KEY_MANAGEMENT = auto()
+    """The function can also delete the key."""
+    INTERFACES_OUTSIDE_VPC = auto()
+    """No function of the role is in a VPC."""
+    INTERFACES_OPEN_TO_CODE = auto()
+    """Only Lambda itself needs the grant, and the code of the function has it too."""
+
+
+_AS_BROAD_AS_THE_BOUNDARY = (ExcessKind.OTHER_SECRETS, ExcessKind.OTHER_KEYS)
+"""What a permissions boundary without wildcards limits to the needed resources."""
 
 
 class Needed(NamedTuple):
@@ -66,109 +93,142 @@ class Needed(NamedTuple):
 class Excess(NamedTuple):
     """One grant beyond what is needed."""
 
-    type: FindingType
-    policy: str
-    """The policy in words."""
+    kind: ExcessKind
+    policy: PolicyName
+    statement: int
+    """The number of the statement, from 1."""
     sid: str
     """Of the statement; empty if it has none."""
-    actions: tuple[str, ...]
+    actions: Element
     """As the policy has them."""
-    resource: str
+    resource: Element
     """As the policy has it."""
-    problem: str
-    """To complete a sentence that begins with the grant."""
+
+
+def needed_by(states: Sequence[State]) -> Needed:
+    """Return what rotations with these states need together."""
+    superusers = [state.superuser_secret for state in states if state.superuser_secret]
+    return Needed(
+        rotated_arns={secret.arn for state in states for secret in state.secrets},
+        superuser_arns={superuser.arn for superuser in superusers},
+        key_arns={key_arn for state in states for key_arn in state.key_arns},
+        other_key_arns={state.environment_key_arn for state in states},
+        in_vpc=any(state.in_vpc for state in states),
+        function_arns=tuple(dict.fromkeys(state.function_arn for state in states if state.function_arn)),
+    )
 
 
 def find_excess(
-    documents: Mapping[str, Document],
-    all_documents: Mapping[str, Document],
-    boundary: Document | None,
-    needed: Needed,
+    policies: Sequence[Policy], all_policies: Sequence[Policy], boundary: Policy | None, needed: Needed
 ) -> list[Excess]:
-    """Return what `documents` grant beyond what is needed.
+    """Return what `policies` grant beyond what is needed.
 
     Args:
-        documents: the policies to judge, keyed by their names in words. The provider's own policies are not among
-            them: they are compared with what the provider would write.
-        all_documents: all policies of the role. Their denials count.
+        policies: the policies to check. The provider's own policies are not among them: they are compared with what the
+            provider would write.
+        all_policies: all policies of the role. Their denials count.
         boundary: the permissions boundary of the role. A grant is only as broad as the boundary.
         needed: what the functions of the role need.
     """
-    found = _find(documents, all_documents, boundary, needed)
+    found = _find(policies, all_policies, boundary, needed)
     if boundary is None:
         return found
-    in_boundary = {excess.type for excess in _find({"": boundary}, all_documents, None, needed)}
-    return [excess for excess in found if excess.type not in _WILDCARD_TYPES or excess.type in in_boundary]
-
-
-_WILDCARD_TYPES = (OTHER_SECRETS, KMS_ALL_KEYS)
+    in_boundary = {excess.kind for excess in _find([boundary], all_policies, None, needed)}
+    return [excess for excess in found if excess.kind not in _AS_BROAD_AS_THE_BOUNDARY or excess.kind in in_boundary]
 
 
 def _find(
-    documents: Mapping[str, Document],
-    all_documents: Mapping[str, Document],
-    boundary: Document | None,
-    needed: Needed,
+    policies: Sequence[Policy], all_policies: Sequence[Policy], boundary: Policy | None, needed: Needed
 ) -> list[Excess]:
-    found: dict[Excess, None] = {}
-    for policy, document in documents.items():
-        for statement in as_list(document.get("Statement", [])):
-            if statement.get("Effect") == "Allow":
-                found |= dict.fromkeys(_of_secrets(policy, statement, needed))
-                found |= dict.fromkeys(_of_keys(policy, statement, needed))
-                found |= dict.fromkeys(_of_interfaces(policy, statement, needed, all_documents, boundary))
-    return list(found)
+    found: dict[Excess, Excess] = {}
+    for policy in policies:
+        for statement in policy.statements:
+            if statement.allows:
+                for excess in _of_statement(policy.name, statement, needed, all_policies, boundary):
+                    # Two statements of a policy can grant the same.
+                    found.setdefault(excess._replace(statement=0), excess)
+    return list(found.values())
 
 
-def _of_secrets(policy: str, statement: Statement, needed: Needed) -> Iterator[Excess]:
-    actions = _granted(statement, _SECRET_ACTIONS)
-    if not actions:
-        return
-    sid = str(statement.get("Sid", ""))
-    for resource in _resources(statement, ":secretsmanager:"):
-        if not _is_one_secret(resource):
-            if not _is_limited(statement, _LIMITING_KEYS):
-                problem = "which matches secrets that the functions of the role do not rotate, or can match them later"
-                yield Excess(OTHER_SECRETS, policy, sid, actions, resource, problem)
-            continue
-        is_rotated, is_superuser = _names(resource, needed.rotated_arns), _names(resource, needed.superuser_arns)
-        if not is_rotated and not is_superuser:
-            problem = "which no function of the role is configured to rotate"
-            yield Excess(UNNEEDED_GRANT, policy, sid, actions, resource, problem)
-        elif management := _granted(statement, (_MANAGEMENT["secretsmanager"],)):
-            problem = "so the function can also delete the secret"
-            yield Excess(UNNEEDED_GRANT, policy, sid, management, resource, problem)
-
-
-def _of_keys(policy: str, statement: Statement, needed: Needed) -> Iterator[Excess]:
-    actions = _granted(statement, _KEY_ACTIONS)
-    if not actions or _is_everything(statement, actions) or _is_for_another_service(statement):
-        return
-    sid = str(statement.get("Sid", ""))
-    has_context = _is_limited(statement, _CONTEXT_KEY)
-    for resource in _resources(statement, ":kms:"):
-        if ":alias/" in resource:
-            problem = "which allows nothing: these actions need the ARN of the key"
-            yield Excess(UNNEEDED_GRANT, policy, sid, actions, resource, problem)
-        elif set("*?$") & set(resource):
-            if not has_context:
-                problem = "which matches keys that no secret of the role needs"
-                yield Excess(KMS_ALL_KEYS, policy, sid, actions, resource, problem)
-        elif resource not in (*needed.key_arns, *needed.other_key_arns):
-            yield Excess(UNNEEDED_GRANT, policy, sid, actions, resource, "which encrypts no secret of the role")
-        elif resource in needed.key_arns and not has_context:
-            yield from _of_key_without_context(policy, statement, sid, actions, resource)
-
-
-def _of_key_without_context(
-    policy: str, statement: Statement, sid: str, actions: tuple[str, ...], resource: str
+def _of_statement(
+    policy: PolicyName,
+    statement: Statement,
+    needed: Needed,
+    all_policies: Sequence[Policy],
+    boundary: Policy | None,
 ) -> Iterator[Excess]:
-    covered = "every secret" if _is_limited(statement, _VIA_SERVICE_KEY) else "everything"
-    problem = f"without a condition on kms:EncryptionContext:SecretARN, so it covers {covered} under this key"
-    yield Excess(KMS_WITHOUT_CONTEXT, policy, sid, actions, resource, problem)
-    # With the condition, the management is not allowed: these calls have no encryption context.
-    if management := _granted(statement, (_MANAGEMENT["kms"],)):
-        yield Excess(UNNEEDED_GRANT, policy, sid, management, resource, "so the function can also delete the key")
+    grants = (
+        *_of_secrets(statement, needed),
+        *_of_keys(statement, needed),
+        *_of_interfaces(statement, needed, all_policies, boundary),
+    )
+    for kind, actions, resource in grants:
+        yield Excess(kind, policy, statement.number, statement.sid, actions, resource)
+
+
+_Grant = tuple[ExcessKind, Element, Element]
+"""Actions and resource of a grant that is too much."""
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+
+
+def _of_secrets(statement: Statement, needed: Needed) -> Iterator[_Grant]:
+    actions = _granted(statement, _SECRET_ACTIONS)
+    if actions is None:
+        return
+    for resource in _resources(statement, "secretsmanager", needed):
+        pattern = _one_secret(resource)
+        if pattern is None:
+            if not _is_limited(statement, _LIMITING_KEYS):
+                yield ExcessKind.OTHER_SECRETS, actions, resource
+        elif not _names(pattern, needed.rotated_arns) and not _names(pattern, needed.superuser_arns):
+            yield ExcessKind.SECRET_NOT_NEEDED, actions, resource
+        elif management := _granted(statement, _SECRET_MANAGEMENT):
+            yield ExcessKind.SECRET_MANAGEMENT, management, resource
+
+
+def _one_secret(resource: Element) -> str | None:
+    """Return the pattern if it matches one secret: a whole ARN, perhaps but for its random characters."""
+    if resource.is_negated:
+        return None
+    [pattern] = resource.patterns
+    return None if has_wildcard(arn.ANY_RANDOM_SUFFIX.sub("", pattern)) else pattern
+
+
+def _names(pattern: str, secret_arns: Collection[str]) -> bool:
+    """Return whether the pattern of one secret matches one of the ARNs."""
+    if pattern in secret_arns:
+        return True
+    without_suffix = arn.ANY_RANDOM_SUFFIX.sub("", pattern)
+    # A superuser secret can be known by its partial ARN.
+    partial_arns = (secret_arn.rpartition("-")[0] for secret_arn in secret_arns)
+    return without_suffix != pattern and (without_suffix in secret_arns or without_suffix in partial_arns)
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+def _of_keys(statement: Statement, needed: Needed) -> Iterator[_Grant]:
+    actions = _granted(statement, _KEY_ACTIONS)
+    if actions is None or _is_everything(statement, actions, needed) or _is_for_another_service(statement):
+        return
+    has_context = _is_limited(statement, _CONTEXT_KEY)
+    for resource in _resources(statement, "kms", needed):
+        key_arn = "*" if resource.is_negated else resource.patterns[0]
+        if ":alias/" in key_arn:
+            yield ExcessKind.KEY_ALIAS, actions, resource
+        elif has_wildcard(key_arn):
+            if not has_context:
+                yield ExcessKind.OTHER_KEYS, actions, resource
+        elif key_arn not in (*needed.key_arns, *needed.other_key_arns):
+            yield ExcessKind.KEY_NOT_NEEDED, actions, resource
+        elif key_arn in needed.key_arns and not has_context:
+            is_limited = _is_limited(statement, _VIA_SERVICE_KEY)
+            yield ExcessKind.KEY_FOR_EVERY_SECRET if is_limited else ExcessKind.KEY_FOR_EVERYTHING, actions, resource
+            # With the condition, the management is not allowed: these calls have no encryption context.
+            if management := _granted(statement, _KEY_MANAGEMENT):
+                yield ExcessKind.KEY_MANAGEMENT, management, resource
 
 
 def _is_for_another_service(statement: Statement) -> bool:
@@ -177,66 +237,70 @@ def _is_for_another_service(statement: Statement) -> bool:
     return bool(services) and not any(service.startswith(("secretsmanager.", "*")) for service in services)
 
 
+# --- network interfaces -----------------------------------------------------------------------------------------------
+
+
 def _of_interfaces(
-    policy: str,
-    statement: Statement,
-    needed: Needed,
-    all_documents: Mapping[str, Document],
-    boundary: Document | None,
-) -> Iterator[Excess]:
+    statement: Statement, needed: Needed, all_policies: Sequence[Policy], boundary: Policy | None
+) -> Iterator[_Grant]:
     actions = _granted(statement, _INTERFACE_ACTIONS)
-    resources = _resources(statement, ":ec2:")
-    if not actions or not resources or _is_everything(statement, actions):
+    resources = _resources(statement, "ec2", needed)
+    if actions is None or not resources or _is_everything(statement, actions, needed):
         return
-    sid = str(statement.get("Sid", ""))
     if not needed.in_vpc:
-        problem = "although no function of the role is in a VPC"
-        yield Excess(UNNEEDED_GRANT, policy, sid, actions, resources[0], problem)
+        yield ExcessKind.INTERFACES_OUTSIDE_VPC, actions, resources[0]
         return
     for function_arn in needed.function_arns:
-        calls = Calls(NETWORK_INTERFACE_ACTIONS[:1], ["*"], {SOURCE_FUNCTION: function_arn})
-        if any(decision.outcome is Outcome.ALLOWED for decision in evaluate(all_documents, boundary, calls)):
-            problem = "although only Lambda itself needs that, not the code of the function"
-            yield Excess(NETWORK_INTERFACES_OPEN, policy, sid, actions, resources[0], problem)
+        calls = Calls((NETWORK_INTERFACE_ACTIONS[0],), ("*",), {SOURCE_FUNCTION: function_arn})
+        if any(decision.outcome is Outcome.ALLOWED for decision in evaluate(all_policies, boundary, calls)):
+            yield ExcessKind.INTERFACES_OPEN_TO_CODE, actions, resources[0]
             return
 
 
-def _is_everything(statement: Statement, actions: tuple[str, ...]) -> bool:
+# --- statements -------------------------------------------------------------------------------------------------------
+
+
+def _is_everything(statement: Statement, actions: Element, needed: Needed) -> bool:
     """Return whether the statement grants every service, which is reported once, for the secrets."""
-    is_every_action = all(action == "*" or action.startswith("all but ") for action in actions)
-    return is_every_action and bool(_resources(statement, ":secretsmanager:"))
+    is_every_action = actions.is_negated or set(actions.patterns) == {"*"}
+    return is_every_action and bool(_resources(statement, "secretsmanager", needed))
 
 
-def _granted(statement: Statement, actions: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the statement's patterns that match one of the actions."""
-    if "NotAction" in statement:
-        excluded = as_list(statement["NotAction"])
-        is_granted = any(not _matches_any(excluded, action) for action in actions)
-        return (f"all but {', '.join(excluded)}",) if is_granted else ()
-    patterns = as_list(statement.get("Action", []))
-    return tuple(pattern for pattern in patterns if any(matches(pattern, each, ignore_case=True) for each in actions))
+def _granted(statement: Statement, actions: Collection[str]) -> Element | None:
+    """Return the statement's patterns that match one of the actions; None if there are none."""
+    patterns, is_negated = statement.actions
+    if is_negated:
+        return statement.actions if any(statement.includes_action(action) for action in actions) else None
+    granting = tuple(
+        pattern for pattern in patterns if any(matches(pattern, action, ignore_case=True) for action in actions)
+    )
+    return Element(granting) if granting else None
 
 
-def _matches_any(patterns: list[Any], value: str) -> bool:
-    return any(matches(pattern, value, ignore_case=True) for pattern in patterns)
+def _resources(statement: Statement, service: str, needed: Needed) -> list[Element]:
+    """Return the statement's patterns for resources that can be of a service, such as ``kms``, one by one.
+
+    A `NotResource` is one of them: it is as broad as a wildcard, unless it excludes the resources of the service.
+    """
+    patterns, is_negated = statement.resources
+    if is_negated:
+        is_excluded = all(matches_any(patterns, probe) for probe in _probes(service, needed))
+        return [] if is_excluded else [statement.resources]
+    return [Element((pattern,)) for pattern in patterns if _can_be_of(pattern, service)]
 
 
-def _resources(statement: Statement, service: str) -> list[str]:
-    """Return the statement's patterns for resources that can be of a service, such as ``:kms:``."""
-    if "NotResource" in statement:
-        excluded = as_list(statement["NotResource"])
-        if any(matches(pattern, f"arn:aws{service}{_PROBES[service]}") for pattern in excluded):
-            return []
-        # It is as broad as a wildcard.
-        return [f"* but {', '.join(as_list(statement['NotResource']))}"]
-    resources = as_list(statement.get("Resource", []))
-    return [resource for resource in resources if service in resource or _is_any_service(resource)]
+def _probes(service: str, needed: Needed) -> Iterator[str]:
+    """Yield ARNs of the account, in each region of the secrets and in any other, that no role needs."""
+    owners = [arn.parse(secret_arn) for secret_arn in needed.rotated_arns]
+    for partition, account in {(owner.partition, owner.account) for owner in owners}:
+        for region in {_ANY_REGION, *(owner.region for owner in owners)}:
+            yield f"arn:{partition}:{service}:{region}:{account}:{_PROBES[service]}"
 
 
-def _is_any_service(resource: str) -> bool:
-    """Return whether a pattern leaves the service of an ARN open."""
-    parts = resource.split(":", 3)
-    return len(parts) < 4 or bool(set("*?$") & set(parts[2]))
+def _can_be_of(pattern: str, service: str) -> bool:
+    """Return whether a pattern names a service, or leaves the service of an ARN open."""
+    parts = pattern.split(":", 3)
+    return f":{service}:" in pattern or len(parts) < 4 or has_wildcard(parts[2])
 
 
 def _is_limited(statement: Statement, keys: re.Pattern[str]) -> bool:
@@ -248,24 +312,8 @@ def _is_limited(statement: Statement, keys: re.Pattern[str]) -> bool:
 def _values(statement: Statement, keys: re.Pattern[str]) -> list[str]:
     """Return the values, or patterns, to which a condition limits a context key."""
     return [
-        str(value)
-        for operator, members in statement.get("Condition", {}).items()
-        if _LIMITING_OPERATORS.fullmatch(operator)
-        for key, values in members.items()
-        if keys.match(key)
-        for value in as_list(values)
+        value
+        for condition in statement.conditions
+        if _LIMITING_OPERATORS.fullmatch(condition.operator) and keys.match(condition.key)
+        for value in condition.values
     ]
-
-
-def _is_one_secret(pattern: str) -> bool:
-    """Return whether the pattern matches one secret: a whole ARN, perhaps but for its random characters."""
-    return not set("*?$") & set(arn.ANY_RANDOM_SUFFIX.sub("", pattern))
-
-
-def _names(pattern: str, secret_arns: Collection[str]) -> bool:
-    if pattern in secret_arns:
-        return True
-    without_suffix = arn.ANY_RANDOM_SUFFIX.sub("", pattern)
-    # A superuser secret can be known by its partial ARN.
-    partial_arns = (secret_arn.rpartition("-")[0] for secret_arn in secret_arns)
-    return without_suffix != pattern and (without_suffix in secret_arns or without_suffix in partial_arns)

@@ -1,7 +1,6 @@
 """The policy document for a state: the table of statements, and the functions that build them.
 
 One function builds each type of statement, in the order of the table `STATEMENTS`, which is the order of the document.
-The module is pure: it may import only `arn`, `policy_grammar`, `state` and `targets` (pyproject.toml, importlinter).
 For the rule for KMS keys see `use_secret_key`. The grants are those of the AWS user guide, "Lambda rotation function
 execution role permissions for AWS Secrets Manager":
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-required-permissions-function.html
@@ -12,15 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.iam.document import JsonDocument, JsonStatement, as_list
 from rotation_role_policy.rules.state import Secret, State
 from rotation_role_policy.rules.targets import ACTIONS_WITHOUT_RESOURCE, target_type
 
-Statement = dict[str, Any]
-Document = dict[str, Any]
+Document = JsonDocument
 
 
 class Caller(Enum):
@@ -36,14 +34,21 @@ class Caller(Enum):
 class Grant(NamedTuple):
     """One statement, and what is known about the calls that it is for."""
 
-    statement: Statement
+    statement: JsonStatement
     secrets: tuple[Secret, ...] = ()
     """The secrets that the statement is for: its resources or, for a key, the secrets that the key encrypts."""
     caller: Caller = Caller.FUNCTION_CODE
 
 
-_SECRET_ARN_KEY = "kms:EncryptionContext:SecretARN"  # noqa: S105  # a condition key
+SECRET_ARN_KEY = "kms:EncryptionContext:SecretARN"  # noqa: S105  # a condition key
 
+ROTATE_ACTIONS = [
+    "secretsmanager:DescribeSecret",
+    "secretsmanager:GetSecretValue",
+    "secretsmanager:PutSecretValue",
+    "secretsmanager:UpdateSecretVersionStage",
+]
+"""The actions of the first statement of every policy."""
 NETWORK_INTERFACE_ACTIONS = [
     "ec2:CreateNetworkInterface",
     "ec2:DeleteNetworkInterface",
@@ -57,9 +62,7 @@ NETWORK_INTERFACE_ACTIONS = [
 
 def rotate_secret(state: State) -> Iterator[Grant]:
     """Allow the four steps of a rotation, on the secret or on all of the secrets."""
-    actions = ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"]
-    arns = [secret.arn for secret in state.secrets]
-    yield Grant(_allow([f"secretsmanager:{action}" for action in actions], arns), state.secrets)
+    yield Grant(_allow(ROTATE_ACTIONS, [secret.arn for secret in state.secrets]), state.secrets)
 
 
 def generate_password(_: State) -> Iterator[Grant]:
@@ -153,7 +156,7 @@ def keep_network_interfaces_from_code(state: State) -> Iterator[Grant]:
         )
 
 
-def _allow(actions: list[str], resources: list[str], condition: Statement | None = None) -> Statement:
+def _allow(actions: list[str], resources: list[str], condition: JsonStatement | None = None) -> JsonStatement:
     statement = {"Effect": "Allow", "Action": actions, "Resource": _one_or_list(resources)}
     return statement | ({"Condition": condition} if condition else {})
 
@@ -174,7 +177,7 @@ def _use_key(key_arn: str, actions: list[str], secrets: tuple[Secret, ...], stat
     return Grant(_allow(actions, [key_arn], condition), secrets, Caller.SECRETS_MANAGER)
 
 
-def _only_through_secrets_manager(secrets: tuple[Secret, ...], dns_suffix: str) -> Statement:
+def _only_through_secrets_manager(secrets: tuple[Secret, ...], dns_suffix: str) -> JsonStatement:
     """Return the condition for KMS calls that Secrets Manager makes for these secrets.
 
     Source: https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
@@ -183,7 +186,7 @@ def _only_through_secrets_manager(secrets: tuple[Secret, ...], dns_suffix: str) 
     services = dict.fromkeys(via_service(secrets[0], suffix) for suffix in (dns_suffix, "amazonaws.com"))
     return {
         "StringEquals": {
-            _SECRET_ARN_KEY: _one_or_list([secret.arn for secret in secrets]),
+            SECRET_ARN_KEY: _one_or_list([secret.arn for secret in secrets]),
             "kms:ViaService": _one_or_list(list(services)),
         }
     }
@@ -357,7 +360,7 @@ STATEMENTS = (
 # --- documents --------------------------------------------------------------------------------------------------------
 
 
-def document(state: State, profile: str) -> Document:
+def document(state: State, profile: str) -> JsonDocument:
     """Return the policy document for `state` with `profile`, ``Strict`` or ``Documented``."""
     statements = [statement for _, statements in statements_by_type(state, profile) for statement in statements]
     return {"Version": "2012-10-17", "Statement": statements}
@@ -371,7 +374,7 @@ class DocumentSummary(NamedTuple):
     in_vpc: bool
 
 
-def summarize(document: Document | None) -> DocumentSummary:
+def summarize(document: JsonDocument | None) -> DocumentSummary:
     """Summarize a document that `document` has built, with either profile. None gives an empty summary.
 
     The rotated secrets are the resources of the first statement (`rotate_secret`).
@@ -393,7 +396,7 @@ def grants(state: State) -> Iterator[Grant]:
         yield from grants
 
 
-def statements_by_type(state: State, profile: str) -> Iterator[tuple[StatementType, list[Statement]]]:
+def statements_by_type(state: State, profile: str) -> Iterator[tuple[StatementType, list[JsonStatement]]]:
     """Yield each type of statement with its statements in the document: an empty list if there are none."""
     for statement_type, grants in _grants_by_type(state, profile):
         statements = [grant.statement for grant in grants]
@@ -414,15 +417,15 @@ def _grants_by_type(state: State, profile: str) -> Iterator[tuple[StatementType,
         yield statement_type, grants
 
 
-def _permissions(statement: Statement) -> set[tuple[str, str, str]]:
+def _permissions(statement: JsonStatement) -> set[tuple[str, str, str]]:
     """Return what a statement allows: actions, resources, and for which secret a key. Empty for a Deny."""
     if statement["Effect"] == "Deny":
         return set()
-    secrets = as_list(statement.get("Condition", {}).get("StringEquals", {}).get(_SECRET_ARN_KEY, ""))
+    secrets = as_list(statement.get("Condition", {}).get("StringEquals", {}).get(SECRET_ARN_KEY, ""))
     return set(product(statement["Action"], as_list(statement["Resource"]), secrets))
 
 
-def _with_sids(sid: str, statements: list[Statement]) -> list[Statement]:
+def _with_sids(sid: str, statements: list[JsonStatement]) -> list[JsonStatement]:
     """Add Sids, which are unique in a document: the second statement and further ones are numbered."""
     return [
         {"Sid": f"{sid}{number}" if number > 1 else sid} | statement for number, statement in enumerate(statements, 1)

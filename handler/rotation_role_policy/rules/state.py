@@ -1,9 +1,27 @@
 """The state of the secrets, keys, function and role in AWS, from which the policy follows.
 
-`inspection` reads the state from AWS, `policy` builds the document from it.
+`lookup` reads the state from AWS, `policy` builds the document from it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cached_property
+from typing import NamedTuple
+
+from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName
+
+
+@dataclass(frozen=True)
+class KeyProblem:
+    """A KMS key that cannot be used, or of which nothing is known."""
+
+    key_id: str
+    """Full ARN. If the key could not be described, the ID by which it was looked up."""
+    key_state: str = ""
+    """`KeyState` of DescribeKey; empty if the key does not exist, or if the call was denied."""
+    denied: str = ""
+    """AWS's message if it denied kms:DescribeKey."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +40,10 @@ class Secret:
     """For a managed superuser secret: the databases whose superuser it holds, from the secret's tags."""
     earlier_key_arns: tuple[str, ...] = ()
     """Full ARNs of other customer managed keys that still encrypt versions which the rotation function reads."""
+    unreadable_previous: KeyProblem | None = None
+    """The key that alone encrypts the version AWSPREVIOUS, and cannot decrypt it. AWS's single-user functions fail."""
+    keys_not_described: tuple[KeyProblem, ...] = ()
+    """The keys whose full ARN is known, and that are taken for usable, because AWS denied to describe them."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +52,46 @@ class Role:
 
     name: str
     arn: str
+
+
+@dataclass(frozen=True)
+class Function:
+    """A rotation function."""
+
+    arn: str
+    """Unqualified ARN; empty in declared mode."""
+    role: Role
+    in_vpc: bool
+    environment_key_arn: str = ""
+    """The customer managed key of its environment variables; empty if there is none."""
+
+
+@dataclass(frozen=True)
+class RolePolicies:
+    """A role, and everything that limits or grants its permissions inside IAM."""
+
+    role: Role
+    trust_policy: JsonDocument
+    inline: Mapping[str, JsonDocument]
+    """Documents by policy name."""
+    managed: Mapping[str, JsonDocument]
+    """Documents by ARN."""
+    boundary_arn: str = ""
+    boundary: JsonDocument | None = None
+
+    @cached_property
+    def policies(self) -> tuple[Policy, ...]:
+        """The inline and the managed policies."""
+        inline = [Policy(PolicyName(PolicyKind.INLINE, name), document) for name, document in self.inline.items()]
+        managed = [Policy(PolicyName(PolicyKind.MANAGED, arn), document) for arn, document in self.managed.items()]
+        return (*inline, *managed)
+
+    @cached_property
+    def boundary_policy(self) -> Policy | None:
+        """The permissions boundary."""
+        if self.boundary is None:
+            return None
+        return Policy(PolicyName(PolicyKind.BOUNDARY, self.boundary_arn), self.boundary)
 
 
 @dataclass(frozen=True)
@@ -45,6 +107,8 @@ class State:
     in_vpc: bool
     dns_suffix: str
     """DNS suffix of the secrets' partition, such as ``amazonaws.com``."""
+    environment_key_arn: str = ""
+    """The customer managed key of the function's environment variables; empty if there is none."""
     target_arns: tuple[str, ...] = ()
     """The targets that the properties list, each of a type in `targets`."""
 
@@ -63,3 +127,29 @@ class State:
         keys += [key_arn for secret in self.all_secrets for key_arn in secret.earlier_key_arns]
         keys += [self.superuser_secret.key_arn] if self.superuser_secret else []
         return tuple(dict.fromkeys(key_arn for key_arn in keys if key_arn))
+
+
+class KeyWarningKind(Enum):
+    """What a warning about a key says."""
+
+    NOT_DESCRIBED = auto()
+    """AWS denied to describe the key. It is taken for usable."""
+    PREVIOUS_UNREADABLE = auto()
+    """The key cannot decrypt the version AWSPREVIOUS."""
+
+
+class KeyWarning(NamedTuple):
+    """A warning about a key that does not keep the policy from being written."""
+
+    kind: KeyWarningKind
+    key: KeyProblem
+
+
+def key_warnings(state: State) -> list[KeyWarning]:
+    """Return the warnings about the keys of a state."""
+    warnings = []
+    for secret in state.all_secrets:
+        warnings += [KeyWarning(KeyWarningKind.NOT_DESCRIBED, key) for key in secret.keys_not_described]
+        if secret.unreadable_previous:
+            warnings.append(KeyWarning(KeyWarningKind.PREVIOUS_UNREADABLE, secret.unreadable_previous))
+    return warnings

@@ -7,14 +7,14 @@ from typing import Any, cast
 
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AwsApiError, ErrorCode, RequestError, quoted, role_not_found
-from rotation_role_policy.rules.policy import Document
+from rotation_role_policy.iam.document import JsonDocument
 
 # Characters of all inline policies of a role, without white space.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 ROLE_LIMIT = 10_240
 
 
-def read(aws: Aws, role_name: str, policy_name: str) -> Document | None:
+def read(aws: Aws, role_name: str, policy_name: str) -> JsonDocument | None:
     """Return the document of the role's policy with this name; None if the policy or the role does not exist."""
     try:
         response = aws.call(aws.iam.get_role_policy, RoleName=role_name, PolicyName=policy_name)
@@ -23,10 +23,10 @@ def read(aws: Aws, role_name: str, policy_name: str) -> Document | None:
             return None
         raise
     # botocore decodes the document.
-    return cast(Document, response["PolicyDocument"])
+    return cast(JsonDocument, response["PolicyDocument"])
 
 
-def read_others(aws: Aws, role_name: str, policy_name: str) -> dict[str, Document]:
+def read_others(aws: Aws, role_name: str, policy_name: str) -> dict[str, JsonDocument]:
     """Return the role's other inline policies: documents by name. Raises `RequestError` if the role does not exist."""
     try:
         pages = list(aws.paginate(aws.iam.list_role_policies, RoleName=role_name))
@@ -40,14 +40,14 @@ def read_others(aws: Aws, role_name: str, policy_name: str) -> dict[str, Documen
     return {name: document for name, document in documents.items() if document}
 
 
-def check_size(role_name: str, document: Document, others: Iterable[Document]) -> None:
+def check_size(role_name: str, document: JsonDocument, others: Iterable[JsonDocument]) -> None:
     """Raise `RequestError` if `document` and the role's `others` together exceed IAM's limit."""
     total = size(document) + sum(size(other) for other in others)
     if total > ROLE_LIMIT:
         raise _too_large(role_name, f"{total:,}", size(document))
 
 
-def put(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
+def put(aws: Aws, role_name: str, policy_name: str, document: JsonDocument) -> None:
     """Create or replace the policy with this name.
 
     IAM itself rejects a document that exceeds the role's limit, and then writes nothing. Only then are the other
@@ -68,7 +68,7 @@ def put(aws: Aws, role_name: str, policy_name: str, document: Document) -> None:
                 f" function a role of its own.",
             ) from error
         if error.code == "LimitExceeded":
-            others: dict[str, Document] = {}
+            others: dict[str, JsonDocument] = {}
             # The sizes are only for the message.
             with suppress(RequestError):
                 others = read_others(aws, role_name, policy_name)
@@ -89,7 +89,7 @@ def delete(aws: Aws, role_name: str, policy_name: str) -> bool:
     return True
 
 
-def restore(aws: Aws, role_name: str, policy_name: str, previous: Document | None) -> None:
+def restore(aws: Aws, role_name: str, policy_name: str, previous: JsonDocument | None) -> None:
     """Restore what `read` returned before: this document, or no policy. Raises as `put` and `delete`."""
     if previous is None:
         delete(aws, role_name, policy_name)

@@ -78,7 +78,7 @@ def test_the_result_of_the_simulator_determines_the_finding(
     assert codes(report) == ([code] if code else [])
     if code:
         found = the(report, code)
-        assert (found.secret_arn, found.function_arn, found.role_arn) == rotation
+        assert (found.subject.secret_arn, found.subject.function_arn, found.subject.role_arn) == rotation
         assert PUT in found.message
     assert report.is_complete
 
@@ -100,7 +100,10 @@ def test_a_simulation_that_fails_leaves_the_access_unknown(audited: AuditAccount
     audited.let_fail("iam:SimulatePrincipalPolicy", "", error(failure))
     report = audited.audit()
     assert codes(report) == [code]
-    assert (the(report, code).secret_arn, the(report, code).role_arn) == (rotation.secret, rotation.role)
+    assert (the(report, code).subject.secret_arn, the(report, code).subject.role_arn) == (
+        rotation.secret,
+        rotation.role,
+    )
     assert ("iam:SimulatePrincipalPolicy" in the(report, code).remediation) is (failure == "AccessDenied")
 
 
@@ -111,7 +114,7 @@ def test_an_explicit_deny_and_a_boundary_block_without_a_simulation(audited: Aud
     audited.account.client("iam").put_role_permissions_boundary(RoleName="role-bounded", PermissionsBoundary=boundary)
     report = audited.audit()
     assert codes(report) == ["ActionBlocked", "ActionBlocked"]
-    assert {finding.secret_arn for finding in report.findings if finding.type.code == "ActionBlocked"} == {
+    assert {finding.subject.secret_arn for finding in report.findings if finding.type.code == "ActionBlocked"} == {
         denied.secret,
         bounded.secret,
     }
@@ -151,7 +154,7 @@ def test_a_function_in_a_vpc_needs_its_network_interfaces(audited: AuditAccount)
     rotation = audited.rotation(vpc=True)
     report = audited.audit()
     assert codes(report) == ["ActionNotGranted"]
-    assert the(report, "ActionNotGranted").secret_arn == ""
+    assert the(report, "ActionNotGranted").subject.secret_arn == ""
     # AWS's own policy for functions in a VPC lacks DetachNetworkInterface.
     actions = [f"ec2:{action}NetworkInterface{s}" for action, s in (("Create", ""), ("Delete", ""), ("Describe", "s"))]
     interfaces = allow(actions, "*")
@@ -225,7 +228,7 @@ def test_a_resource_policy_that_cannot_be_read_leaves_the_access_unknown(audited
     report = audited.audit()
     assert codes(report) == ["NotInspected"]
     assert "secretsmanager:GetResourcePolicy" in the(report, "NotInspected").remediation
-    assert the(report, "NotInspected").secret_arn == rotation.secret
+    assert the(report, "NotInspected").subject.secret_arn == rotation.secret
 
 
 def test_no_resource_policy_is_read_if_the_role_s_policies_allow_all(audited: AuditAccount) -> None:
@@ -262,7 +265,7 @@ def test_the_policy_of_a_key_must_delegate_to_the_policies_of_the_role(
     report = audited.audit()
     assert codes(report) == expected
     for found in report.findings[: len(expected)]:
-        assert (found.secret_arn, found.role_arn) == (rotation.secret, rotation.role)
+        assert (found.subject.secret_arn, found.subject.role_arn) == (rotation.secret, rotation.role)
         assert "the key's policy" in found.message
 
 

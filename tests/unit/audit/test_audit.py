@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from rotation_role_policy.audit.inventory import Selection
+from rotation_role_policy.audit.listing import Selection
 from rotation_role_policy.audit.report import to_json
 from tests.support.account import ACCOUNT, OWN_POLICY, REGION, error
 from tests.support.audit_account import (
@@ -45,7 +45,7 @@ def test_findings_are_sorted_and_name_secret_function_and_role(audited: AuditAcc
     audited.put_policy(first.role, *lacking_put(first.secret), name="rotation-first")
     audited.put_policy(second.role, *lacking_put(second.secret), allow(GET, "*"), name="rotation-second")
     report = audited.audit()
-    assert [(finding.type.code, finding.secret_arn, finding.role_arn) for finding in report.findings] == [
+    assert [(each.type.code, each.subject.secret_arn, each.subject.role_arn) for each in report.findings] == [
         ("ActionNotGranted", first.secret, first.role),
         ("ActionNotGranted", second.secret, second.role),
         ("RotationOverdue", first.secret, ""),
@@ -53,7 +53,7 @@ def test_findings_are_sorted_and_name_secret_function_and_role(audited: AuditAcc
         ("NoPolicy", first.secret, first.role),
         ("NoPolicy", second.secret, second.role),
     ]
-    assert the(report, "RotationOverdue").function_arn == first.function
+    assert the(report, "RotationOverdue").subject.function_arn == first.function
 
 
 # --- calls that fail ---
@@ -80,13 +80,13 @@ def test_a_denied_call_is_a_finding_and_the_rest_is_judged(
     audited.let_fail(action, part, error("AccessDenied"))
     report = audited.audit()
     assert codes(report) == ["ActionNotGranted", "NotInspected"]
-    assert the(report, "ActionNotGranted").secret_arn == second.secret
+    assert the(report, "ActionNotGranted").subject.secret_arn == second.secret
     found = the(report, "NotInspected")
     assert action in found.message
     assert action in found.remediation
     if named:
         assert found.resource == getattr(first, named)
-        assert getattr(found, f"{named}_arn") == getattr(first, named)
+        assert getattr(found.subject, f"{named}_arn") == getattr(first, named)
     assert not report.is_complete
     assert report.stopped == ""
     assert len(report.rotations) == 2
@@ -96,7 +96,11 @@ def test_a_call_that_aws_fails_is_a_finding_without_a_missing_action(audited: Au
     rotation = audited.rotation()
     audited.let_fail("iam:GetRole", "", error("InternalFailure"))
     found = the(audited.audit(), "NotInspected")
-    assert (found.role_arn, "iam:GetRole" in found.message, "iam:" in found.remediation) == (rotation.role, True, False)
+    assert (found.subject.role_arn, "iam:GetRole" in found.message, "iam:" in found.remediation) == (
+        rotation.role,
+        True,
+        False,
+    )
 
 
 def test_a_key_that_cannot_be_described_is_not_reported_as_unusable(audited: AuditAccount) -> None:
@@ -106,7 +110,7 @@ def test_a_key_that_cannot_be_described_is_not_reported_as_unusable(audited: Aud
     audited.let_fail("kms:DescribeKey")
     report = audited.audit()
     assert codes(report) == ["NotInspected"]
-    assert the(report, "NotInspected").secret_arn == rotation.secret
+    assert the(report, "NotInspected").subject.secret_arn == rotation.secret
     assert "kms:DescribeKey" in the(report, "NotInspected").remediation
 
 
@@ -156,7 +160,7 @@ def test_expired_credentials_end_the_audit_with_what_is_known(
         # How much was looked up by then depends on the threads.
         assert {rotation.secret_name for rotation in report.rotations} <= ({"db", "other"} if is_known else set())
     if is_known:
-        assert the(report, "RotationOverdue").secret_arn == rotation.secret
+        assert the(report, "RotationOverdue").subject.secret_arn == rotation.secret
 
 
 @pytest.mark.parametrize("phase", ["functions", "roles", "policy simulator", "resource policies"])
@@ -225,7 +229,7 @@ def test_a_selection_does_not_accuse_the_role_for_the_other_secrets(audited: Aud
         report = audited.audit(selection)
         assert [rotation.secret_name for rotation in report.rotations] == ["first"]
         assert codes(report) == ["SharedRole"]
-        assert {finding.secret_arn for finding in report.findings} == {"", first.secret}
+        assert {finding.subject.secret_arn for finding in report.findings} == {"", first.secret}
 
 
 def test_a_selection_does_not_accuse_the_role_for_a_key_that_another_secret_names_by_its_alias(
@@ -244,7 +248,7 @@ def test_a_selection_leaves_out_the_findings_of_other_secrets(audited: AuditAcco
     first = audited.rotation("first")
     second = audited.rotate("second", first.function, NextRotationDate=NOW - timedelta(1))
     report = audited.audit(Selection(("first",)))
-    assert second not in {finding.secret_arn for finding in report.findings}
+    assert second not in {finding.subject.secret_arn for finding in report.findings}
     assert codes(report) == []
 
 
@@ -273,7 +277,7 @@ def test_a_rotation_is_overdue_after_its_date(audited: AuditAccount, members: di
     report = audited.audit()
     assert codes(report) == (["RotationOverdue"] if is_overdue else [])
     if is_overdue:
-        assert the(report, "RotationOverdue").secret_arn == rotation.secret
+        assert the(report, "RotationOverdue").subject.secret_arn == rotation.secret
 
 
 # --- keys ---
@@ -317,7 +321,7 @@ def test_a_key_that_cannot_be_used_is_an_error_unless_only_awsprevious_needs_it(
     report = audited.audit()
     assert codes(report) == ["PreviousVersionUnreadable" if which == "AWSPREVIOUS" else "KeyUnusable"]
     found = report.findings[0]
-    assert (found.secret_arn, found.function_arn) == (rotation.secret, rotation.function)
+    assert (found.subject.secret_arn, found.subject.function_arn) == (rotation.secret, rotation.function)
     assert bad in found.message
     assert found.remediation
 
@@ -333,7 +337,7 @@ def test_an_earlier_key_that_versions_in_use_need_must_be_granted(audited: Audit
     assert "kms:Decrypt" in found.message
     assert "kms:GenerateDataKey" not in found.message
     assert earlier in found.message
-    assert found.secret_arn == rotation.secret
+    assert found.subject.secret_arn == rotation.secret
     audited.put_policy(rotation.role, use_key(earlier, rotation.secret, "kms:Decrypt"), name="earlier")
     assert codes(audited.audit()) == []
 
@@ -427,7 +431,11 @@ def test_a_provider_s_policy_whose_superuser_secret_is_gone_is_an_error_and_no_d
     report = audited.audit()
     assert codes(report, notes=True) == ["SuperuserMissing"]
     found = the(report, "SuperuserMissing")
-    assert (found.resource, found.function_arn, found.role_arn) == (superuser, rotation.function, rotation.role)
+    assert (found.resource, found.subject.function_arn, found.subject.role_arn) == (
+        superuser,
+        rotation.function,
+        rotation.role,
+    )
 
 
 def test_a_provider_s_policy_whose_superuser_secret_is_not_inspected_is_no_drift(audited: AuditAccount) -> None:
@@ -467,7 +475,7 @@ def test_a_superuser_secret_that_rds_manages_needs_its_database(audited: AuditAc
     assert "secretsmanager:DescribeSecret" in lacking
     assert "rds:DescribeDBClusters" in lacking
     audited.put_policy(
-        report.findings[0].role_arn,
+        report.findings[0].subject.role_arn,
         allow("secretsmanager:DescribeSecret", superuser),
         allow("rds:Describe*", "*"),
         name="superuser",
@@ -487,7 +495,7 @@ def test_a_role_that_lambda_cannot_assume_is_an_error(audited: AuditAccount) -> 
     audited.account.client("iam").update_assume_role_policy(RoleName="role-db", PolicyDocument=json.dumps(trust))
     report = audited.audit()
     assert codes(report) == ["RoleNotAssumable"]
-    assert the(report, "RoleNotAssumable").role_arn == rotation.role
+    assert the(report, "RoleNotAssumable").subject.role_arn == rotation.role
 
 
 @pytest.mark.parametrize("number", [1, MANY])
@@ -498,7 +506,7 @@ def test_a_role_that_does_not_exist_is_one_error(audited: AuditAccount, number: 
     iam.delete_role(RoleName="role-db-0")
     report = audited.audit()
     assert codes(report) == ["RoleNotAssumable"]
-    assert the(report, "RoleNotAssumable").role_arn == rotations[0].role
+    assert the(report, "RoleNotAssumable").subject.role_arn == rotations[0].role
     assert len(report.rotations) == number
 
 
@@ -510,7 +518,7 @@ def test_the_bulk_read_of_roles_changes_no_finding(audited: AuditAccount, number
             audited.put_policy(rotation.role, *lacking_put(rotation.secret), allow(GET, "*"), name="rotation-db-1")
     report = audited.audit()
     assert codes(report) == ["ActionNotGranted", "OtherSecrets"]
-    assert {finding.role_arn for finding in report.findings if finding.type.code != "NoPolicy"} == {
+    assert {finding.subject.role_arn for finding in report.findings if finding.type.code != "NoPolicy"} == {
         f"arn:aws:iam::{ACCOUNT}:role/role-db-1"
     }
 
@@ -565,11 +573,11 @@ def test_the_provider_s_policy_is_sound_until_something_changes(audited: AuditAc
     report = audited.audit()
     assert codes(report, notes=True)[-1] == "PolicyDrift"
     found = the(report, "PolicyDrift")
-    assert found.role_arn == rotation.role
+    assert found.subject.role_arn == rotation.role
     changed = [line for line in found.difference if line.startswith(("+", "-"))]
     assert any(second in line for line in changed)
     assert OWN_POLICY in found.message
-    assert {finding.secret_arn for finding in report.findings} == {rotation.secret, ""}
+    assert {finding.subject.secret_arn for finding in report.findings} == {rotation.secret, ""}
     assert more not in str(found.difference)
     assert to_json(report)["findings"][-1]["difference"] == list(found.difference)
 
@@ -592,7 +600,7 @@ def test_a_secret_that_the_provider_s_policy_does_not_cover_is_reported(audited:
     more = audited.rotate("more", rotation.function)
     report = audited.audit()
     assert codes(report, notes=True) == ["ActionNotGranted", "NoPolicy"]
-    assert {finding.secret_arn for finding in report.findings} == {more}
+    assert {finding.subject.secret_arn for finding in report.findings} == {more}
 
 
 def test_a_policy_that_somebody_edited_is_outdated(audited: AuditAccount) -> None:

@@ -1,11 +1,11 @@
 """Whether a function's policy lets Secrets Manager invoke it, as a table of statements."""
 
-import json
 from typing import Any
 
 import pytest
 
-from rotation_role_policy.audit.invocation import parse_invoke_policy
+from rotation_role_policy.audit import invocation
+from rotation_role_policy.audit.invocation import statements_without_source
 
 ACCOUNT = "123456789012"
 SECRET = f"arn:aws:secretsmanager:eu-central-1:{ACCOUNT}:secret:prod/db-AbCdEf"
@@ -33,8 +33,8 @@ FOR_ACCOUNT = {"Condition": {"StringEquals": {"AWS:SourceAccount": ACCOUNT}}}
 
 def may_invoke(*statements: Any, function: str = FUNCTION, secret: str = SECRET) -> bool:
     """Return whether a policy with these statements lets Secrets Manager invoke the function for the secret."""
-    text = json.dumps({"Version": "2012-10-17", "Id": "default", "Statement": list(statements)})
-    return parse_invoke_policy(text).may_invoke(function, secret)
+    document = {"Version": "2012-10-17", "Id": "default", "Statement": list(statements)}
+    return invocation.may_invoke(document, function, secret)
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_a_statement_lets_secrets_manager_invoke_the_function_for_a_secret(
 ) -> None:
     assert may_invoke(statement) is expected
     # A single statement needs no list.
-    assert parse_invoke_policy(json.dumps({"Statement": statement})).may_invoke(FUNCTION, SECRET) is expected
+    assert invocation.may_invoke({"Statement": statement}, FUNCTION, SECRET) is expected
 
 
 def test_a_policy_without_statements_lets_nobody_invoke_the_function() -> None:
     assert may_invoke() is False
-    assert parse_invoke_policy("{}").may_invoke(FUNCTION, SECRET) is False
+    assert invocation.may_invoke({}, FUNCTION, SECRET) is False
 
 
 def test_a_deny_counts_if_it_concerns_secrets_manager() -> None:
@@ -122,17 +122,15 @@ def test_the_service_has_the_same_name_in_china() -> None:
     ],
 )
 def test_a_statement_without_a_source_is_open_to_other_accounts(statement: dict[str, Any], is_open: bool) -> None:
-    policy = parse_invoke_policy(json.dumps({"Statement": [statement]}))
-    assert list(policy.without_source()) == (["SecretsManagerAccess"] if is_open else [])
+    assert list(statements_without_source({"Statement": [statement]})) == (["SecretsManagerAccess"] if is_open else [])
 
 
 def test_a_statement_without_a_sid_is_reported_too() -> None:
     statement = {name: value for name, value in permission().items() if name != "Sid"}
-    assert list(parse_invoke_policy(json.dumps({"Statement": statement})).without_source()) == [""]
+    assert list(statements_without_source({"Statement": statement})) == [""]
 
 
 def test_a_statement_for_the_url_of_the_function_concerns_nobody_here() -> None:
     url = permission(Principal="*", Condition={"Bool": {"lambda:InvokedViaFunctionUrl": "true"}})
     assert not may_invoke(url)
-    policy = parse_invoke_policy(json.dumps({"Statement": [url, permission(**FOR_ACCOUNT)]}))
-    assert list(policy.without_source()) == []
+    assert list(statements_without_source({"Statement": [url, permission(**FOR_ACCOUNT)]})) == []

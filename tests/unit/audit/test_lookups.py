@@ -1,18 +1,24 @@
 """Look-ups in threads: once each, until all are done or the audit is stopped."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
 from threading import Event
+from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError, SSOTokenLoadError
 
+from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.bulk import StoppedError
-from rotation_role_policy.audit.lookups import Lookups, Workers, describe, is_expired
+from rotation_role_policy.audit.facts import FailedCall, Known, Stopped, Unknown, UnusableKey
+from rotation_role_policy.audit.lookups import Lookups, Workers, is_expired, problem_of
 from rotation_role_policy.aws.client import to_request_error
-from rotation_role_policy.errors import RequestError
+from rotation_role_policy.errors import ErrorCode, RequestError
+from rotation_role_policy.lookup.keys import KeyUnusableError
+from rotation_role_policy.rules.state import KeyProblem
 from tests.support.account import error
+
+STOPPED = Unknown(Stopped())
 
 
 def request_error(exception: Exception) -> RequestError:
@@ -22,8 +28,14 @@ def request_error(exception: Exception) -> RequestError:
 
 @pytest.fixture
 def workers() -> Iterator[Workers]:
-    with closing(Workers(lambda *_: None)) as workers:
+    with Workers() as workers:
         yield workers
+
+
+def start(lookups: Lookups[Any, Any], keys: Iterable[Any]) -> None:
+    """Start several look-ups."""
+    for key in keys:
+        lookups.start(key)
 
 
 def test_each_key_is_looked_up_once(workers: Workers) -> None:
@@ -35,12 +47,15 @@ def test_each_key_is_looked_up_once(workers: Workers) -> None:
 
     lookups = Lookups(workers, "numbers", 4, look_up)
     for _ in range(3):
-        lookups.add_all(range(20))
-    lookups.wait()
-    lookups.add(0)
-    lookups.wait()
+        start(lookups, range(20))
+    assert [lookups.get(key) for key in range(20)] == [Known(key * 10) for key in range(20)]
+    assert lookups.get(0) == Known(0)
     assert looked_up == Counter(range(20))
-    assert lookups.values == {key: key * 10 for key in range(20)}
+
+
+def test_a_result_needs_no_start(workers: Workers) -> None:
+    lookups: Lookups[int, int] = Lookups(workers, "numbers", 1, lambda key: key + 1)
+    assert lookups.get(1) == Known(2)
 
 
 def test_an_error_concerns_only_its_key(workers: Workers) -> None:
@@ -50,21 +65,18 @@ def test_an_error_concerns_only_its_key(workers: Workers) -> None:
         return key
 
     lookups = Lookups(workers, "numbers", 2, look_up)
-    lookups.add_all(["good", "bad", "better"])
-    lookups.wait()
-    assert set(lookups.values) == {"good", "better"}
-    assert [(key, str(describe(failed))) for key, failed in lookups.errors.items()] == [
-        ("bad", "iam:GetRole failed with Throttling: no")
-    ]
+    assert lookups.get("good") == Known("good")
+    assert lookups.get("bad") == Unknown(FailedCall("iam:GetRole", "Throttling", "no", is_denied=False))
+    assert lookups.get("better") == Known("better")
     assert not workers.stopped.is_set()
 
 
-def test_an_error_of_the_program_is_raised_where_the_audit_waits(workers: Workers) -> None:
+def test_an_error_of_the_program_is_raised_where_the_result_is_needed(workers: Workers) -> None:
     values: dict[str, int] = {}
     lookups: Lookups[str, int] = Lookups(workers, "numbers", 1, lambda key: values[key])
-    lookups.add("missing")
+    lookups.start("missing")
     with pytest.raises(KeyError):
-        lookups.wait()
+        lookups.get("missing")
 
 
 @pytest.mark.parametrize(
@@ -89,14 +101,13 @@ def test_expired_credentials_stop_all_look_ups(workers: Workers, exception: Exce
         return key
 
     lookups = Lookups(workers, "numbers", 1, look_up)
-    lookups.add_all(range(50))
-    lookups.wait()
+    start(lookups, range(50))
+    results = [lookups.get(key) for key in range(50)]
     assert looked_up == [0, 1, 2]
-    assert (set(lookups.values), lookups.errors) == ({0, 1}, {})
+    assert results == [Known(0), Known(1), *[STOPPED] * 48]
     assert workers.stopped.is_set()
     assert "expired" in workers.reason
-    lookups.add(99)
-    lookups.wait()
+    assert lookups.get(99) == STOPPED
     assert looked_up == [0, 1, 2]
 
 
@@ -113,30 +124,44 @@ def test_the_first_reason_to_stop_counts(workers: Workers) -> None:
     assert workers.reason == "first"
 
 
+def test_a_stopped_audit_does_not_wait_for_calls_that_hang(workers: Workers) -> None:
+    begun, may_end = Event(), Event()
+
+    def look_up(key: int) -> int:
+        begun.set()
+        may_end.wait(30)
+        return key
+
+    lookups = Lookups(workers, "numbers", 1, look_up)
+    start(lookups, [1, 2])
+    begun.wait(5)
+    workers.stop("enough")
+    assert (lookups.get(1), lookups.get(2)) == (STOPPED, STOPPED)
+    may_end.set()
+
+
 def test_a_look_up_of_a_stopped_audit_leaves_no_result(workers: Workers) -> None:
     def look_up(key: int) -> int:
         raise StoppedError
 
-    lookups = Lookups(workers, "numbers", 1, look_up)
-    lookups.add(1)
-    lookups.wait()
-    assert (lookups.values, lookups.errors) == ({}, {})
+    assert Lookups(workers, "numbers", 1, look_up).get(1) == STOPPED
 
 
 def test_the_progress_counts_the_look_ups_of_all_kinds() -> None:
     seen: list[tuple[str, int, int]] = []
-    with closing(Workers(lambda *progress: seen.append(progress))) as workers:
-        first: Lookups[int, int] = Lookups(workers, "first", 3, lambda key: key)
-        second: Lookups[int, int] = Lookups(workers, "second", 3, lambda key: key)
-        first.add_all(range(7))
-        first.wait()
-        second.add_all(range(2))
-        second.wait()
-    assert list(dict.fromkeys((what, total) for what, _, total in seen)) == [("first", 7), ("second", 9)]
-    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+    with Workers(lambda *progress: seen.append(progress)) as workers:
+        first: Lookups[int, int] = Lookups(workers, "first", 1, lambda key: key)
+        second: Lookups[int, int] = Lookups(workers, "second", 1, lambda key: key)
+        start(first, range(7))
+        assert [first.get(key) for key in range(7)] == [Known(key) for key in range(7)]
+        start(second, range(2))
+        assert [second.get(key) for key in range(2)] == [Known(key) for key in range(2)]
+    assert [what for what, _, _ in seen] == ["first"] * 7 + ["second"] * 2
+    assert [done for _, done, _ in seen] == list(range(1, 10))
+    assert seen[-1][2] == 9
 
 
-def test_some_look_ups_can_be_waited_for_while_others_run(workers: Workers) -> None:
+def test_one_look_up_can_be_waited_for_while_others_run(workers: Workers) -> None:
     may_end = Event()
 
     def look_up(key: str) -> str:
@@ -145,15 +170,13 @@ def test_some_look_ups_can_be_waited_for_while_others_run(workers: Workers) -> N
         return key
 
     lookups = Lookups(workers, "words", 2, look_up)
-    lookups.add_all(["slow", "fast"])
-    lookups.wait(["fast", "never added"])
-    assert lookups.values == {"fast": "fast"}
+    start(lookups, ["slow", "fast"])
+    assert lookups.get("fast") == Known("fast")
     may_end.set()
-    lookups.wait()
-    assert set(lookups.values) == {"fast", "slow"}
+    assert lookups.get("slow") == Known("slow")
 
 
-def test_close_drops_look_ups_that_have_not_started() -> None:
+def test_the_end_drops_look_ups_that_have_not_started() -> None:
     begun, may_end = Event(), Event()
     looked_up = []
 
@@ -162,15 +185,20 @@ def test_close_drops_look_ups_that_have_not_started() -> None:
         begun.set()
         may_end.wait(5)
 
-    with closing(Workers(lambda *_: None)) as workers:
-        Lookups(workers, "numbers", 1, look_up).add_all(range(5))
+    with Workers() as workers:
+        start(Lookups(workers, "numbers", 1, look_up), range(5))
         begun.wait(5)
     may_end.set()
     assert looked_up == [0]
 
 
-def test_an_error_is_described_without_advice_for_the_provider() -> None:
-    denied = request_error(error("AccessDenied", "User x is not authorized"))
-    assert describe(denied) == "AWS denies iam:GetRole: User x is not authorized"
-    assert describe(request_error(error("NoSuchEntity", "gone"))) == "iam:GetRole failed with NoSuchEntity: gone"
-    assert describe(RequestError("The key is disabled.")) == "The key is disabled."
+def test_an_error_becomes_data_and_is_described_without_advice_for_the_provider() -> None:
+    denied = problem_of(request_error(error("AccessDenied", "User x is not authorized")))
+    assert denied == FailedCall("iam:GetRole", "AccessDenied", "User x is not authorized", is_denied=True)
+    assert messages.problem(denied) == "AWS denies iam:GetRole: User x is not authorized"
+    failed = problem_of(request_error(error("NoSuchEntity", "gone")))
+    assert messages.problem(failed) == "iam:GetRole failed with NoSuchEntity: gone"
+    key = KeyProblem("arn:key", "Disabled")
+    unusable = problem_of(KeyUnusableError("no", ErrorCode.RESOURCE_CONFLICT, "db", key, ["AWSCURRENT"]))
+    assert unusable == UnusableKey("db", key, ("AWSCURRENT",))
+    assert messages.problem(problem_of(RequestError("The tag is wrong."))) == "The tag is wrong"

@@ -3,13 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from rotation_role_policy.audit.facts import FailedCall, Known, Unknown
 from rotation_role_policy.audit.lookups import Workers
-from rotation_role_policy.audit.roles import RolePolicies, Roles, read_roles
+from rotation_role_policy.audit.roles import read_roles
+from rotation_role_policy.iam.document import PolicyKind, PolicyName
+from rotation_role_policy.rules.state import Role, RolePolicies
 from tests.support.account import REGION, error
 from tests.support.audit_account import AuditAccount, WatchedBulkAws, allow
 
@@ -18,13 +20,25 @@ BULK = "iam:GetAccountAuthorizationDetails"
 ROLE_BY_ROLE = {"iam:GetRole", "iam:ListRolePolicies", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"}
 
 
+class Roles(NamedTuple):
+    """The result of reading roles: what is known of each, and what is not."""
+
+    policies: dict[str, RolePolicies]
+    """By name. A role that does not exist is missing here and in `errors`."""
+    errors: dict[str, FailedCall]
+
+
 def read(audited: AuditAccount, names: Sequence[str]) -> Roles:
     """Read these roles. `audited.calls()` then has the calls for it."""
     audited.account.calls.clear()
-    with closing(Workers(lambda *_: None)) as workers:
+    with Workers() as workers:
         aws = WatchedBulkAws(audited, REGION)
         aws.build_clients()
-        return read_roles(aws, workers, names)
+        found = read_roles(aws, workers, names)
+    assert set(found) == set(names)
+    known = {name: fact.value for name, fact in found.items() if isinstance(fact, Known) and fact.value}
+    unknown = {name: fact.problem for name, fact in found.items() if isinstance(fact, Unknown)}
+    return Roles(known, {name: problem for name, problem in unknown.items() if isinstance(problem, FailedCall)})
 
 
 def roles(audited: AuditAccount, number: int) -> list[str]:
@@ -163,7 +177,7 @@ def test_a_denied_call_concerns_only_its_role(audited: AuditAccount, action: str
     audited.let_fail(action, "role-1", error("AccessDenied"))
     found = read(audited, names)
     assert (list(found.policies), list(found.errors)) == (["role-0"], ["role-1"])
-    assert getattr(found.errors["role-1"], "action", "") == action
+    assert found.errors["role-1"].action == action
 
 
 @pytest.mark.parametrize("action", ["iam:GetPolicy", "iam:GetPolicyVersion"])
@@ -178,13 +192,15 @@ def test_a_managed_policy_that_cannot_be_read_concerns_all_roles_that_have_it(
     assert audited.calls()[action] == 1
 
 
-def test_the_policies_have_names_in_words() -> None:
+def test_the_policies_of_a_role_have_their_kind_and_name() -> None:
     document: Any = {"Statement": []}
-    role = RolePolicies(None, {}, {"own": document, "other": document}, {"arn:x": document})  # type: ignore[arg-type]
-    assert len(role.documents()) == 3
-    without = role.documents(without={"own"})
-    assert (len(without), any("own" in name for name in without)) == (2, False)
-    assert any("arn:x" in name for name in without)
+    role = RolePolicies(Role("x", "arn:x"), {}, {"inline": document}, {"arn:y": document}, "arn:z", document)
+    assert [policy.name for policy in role.policies] == [
+        PolicyName(PolicyKind.INLINE, "inline"),
+        PolicyName(PolicyKind.MANAGED, "arn:y"),
+    ]
+    assert role.boundary_policy
+    assert role.boundary_policy.name == PolicyName(PolicyKind.BOUNDARY, "arn:z")
 
 
 def test_all_pages_of_a_role_s_policies_are_read(audited: AuditAccount) -> None:

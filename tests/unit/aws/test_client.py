@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +19,6 @@ from botocore.parsers import ResponseParserError
 from moto.core.botocore_stubber import MockRawResponse
 from samtranslator.yaml_helper import yaml_parse
 
-from rotation_role_policy.aws import client as aws_module
 from rotation_role_policy.aws.client import Aws, Client, iam_action
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, DeadlineExceededError
 from tests import ROOT
@@ -114,49 +112,14 @@ def test_a_permanent_error_is_not_retried(aws: WatchedAws, account: Account, fau
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "AccessDeniedException"])
-def test_a_denied_call_is_not_retried_and_the_reason_names_the_action(
+def test_a_denied_call_is_not_retried_and_the_error_has_the_action_and_the_resource(
     aws: WatchedAws, account: Account, code: str
 ) -> None:
     account.faults["iam:GetRole"] = [error(code)]
-    with pytest.raises(AccessDeniedError, match=r'iam:GetRole on "rotation-role"'):
+    with pytest.raises(AccessDeniedError) as denied:
         role_name(aws)
+    assert (denied.value.action, denied.value.resource) == ("iam:GetRole", "rotation-role")
     assert account.slept == []
-
-
-@pytest.mark.parametrize(
-    ("operation", "limits_named"),
-    [
-        ("secretsmanager:DescribeSecret", ["SecretNamePattern", "RequiredSecretTag"]),
-        ("secretsmanager:ListSecretVersionIds", ["SecretNamePattern", "RequiredSecretTag"]),
-        ("iam:PutRolePolicy", ["RoleNamePattern", "RequiredRoleTag", "RequiredRoleBoundaryArn"]),
-        ("iam:GetRolePolicy", ["RoleNamePattern"]),
-        ("iam:DeleteRolePolicy", ["RoleNamePattern"]),
-        ("iam:SimulatePrincipalPolicy", ["RoleNamePattern"]),
-        ("kms:DescribeKey", ["the key's policy"]),
-        ("lambda:GetFunctionConfiguration", []),
-        ("cloudformation:DescribeStacks", []),
-    ],
-)
-def test_the_reason_of_a_denied_call_names_the_limits_that_apply_to_the_action(
-    operation: str, limits_named: list[str]
-) -> None:
-    name_of_64 = "n" * 64
-    denied = aws_module.to_request_error(error("AccessDenied"), operation, {"Name": name_of_64}, in_doubt=False)
-    assert isinstance(denied, AccessDeniedError)
-    reason = str(denied)
-    assert reason.startswith(f'AWS denies the provider {operation} on "{name_of_64}". Check SCPs')
-    assert "the provider's permissions boundary" in reason
-    limits = re.findall(r"\b(?:Role|Secret|Required)[A-Z]\w+|the key's policy", reason.split("Check", 1)[1])
-    assert limits == limits_named
-    # A reason that is too long is cut from the start.
-    assert all(limit in reason[-240:] for limit in limits_named)
-
-
-def test_each_parameter_that_a_reason_names_exists_in_the_template() -> None:
-    limits_named = set(re.findall(r"[A-Z]\w+", " ".join(aws_module._LIMITED_BY.values())))
-    assert limits_named == {
-        name for name in TEMPLATE["Parameters"] if name.startswith(("RoleName", "SecretName", "Required"))
-    }
 
 
 @pytest.fixture
@@ -274,7 +237,7 @@ def test_the_interval_of_a_throttled_request_does_not_exceed_the_deadline(
 
 def test_no_call_begins_after_the_deadline(aws: WatchedAws, account: Account) -> None:
     aws.deadline = time.monotonic()
-    with pytest.raises(DeadlineExceededError, match="ran out of time"):
+    with pytest.raises(DeadlineExceededError, match="is used up"):
         role_name(aws)
     assert account.calls == []
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rotation_role_policy.audit.findings import ACTION_NOT_GRANTED, FINDING_TYPES, KMS_ALL_KEYS, NOT_INSPECTED
+from rotation_role_policy.audit.findings import FindingType
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy_cli.audit import html_page
 from tests.support.audit_report import (
@@ -121,7 +121,9 @@ def test_the_page_names_no_other_file_and_has_no_inline_event_or_style(tmp_path:
 
 def test_half_of_a_surrogate_pair_in_a_policy_does_not_end_the_report(tmp_path: Path) -> None:
     secret = rotation("prod/orders")
-    page = written(report([secret], [finding(KMS_ALL_KEYS, secret, "The policy \ud800 allows it.")]), tmp_path)
+    page = written(
+        report([secret], [finding(FindingType.KMS_ALL_KEYS, secret, "The policy \ud800 allows it.")]), tmp_path
+    )
     assert "The policy ? allows it." in page.text
 
 
@@ -173,7 +175,7 @@ def test_the_banner_says_why_the_audit_ended_early(tmp_path: Path) -> None:
 
 def test_the_banner_counts_what_could_not_be_inspected(tmp_path: Path) -> None:
     secret = rotation("prod/orders")
-    text = written(report([secret], [finding(NOT_INSPECTED, secret)]), tmp_path).text
+    text = written(report([secret], [finding(FindingType.NOT_INSPECTED, secret)]), tmp_path).text
     assert "This audit is not complete 1 inspection failed." in text
     assert "ended before" not in text
 
@@ -183,7 +185,7 @@ def test_the_list_has_each_type_of_finding_with_its_numbers_worst_first(tmp_path
     rows = re.findall(
         r'<a href="#code=(\w+)">([^<]*)</a>.*?<td class="number">(\d+)</td><td class="number">(\d+)', page.html
     )
-    assert [row[:2] for row in rows] == [(each.code, each.title) for each in FINDING_TYPES]
+    assert [row[:2] for row in rows] == [(each.code, each.title) for each in FindingType]
     numbers = {code: (findings, secrets) for code, _, findings, secrets in rows}
     # One finding of a role with two secrets; two findings, one of which is of no secret.
     assert (numbers["SharedRole"], numbers["NotInspected"]) == (("1", "2"), ("2", "1"))
@@ -232,7 +234,7 @@ def test_a_finding_of_all_secrets_of_a_function_or_role_is_in_each_section_and_s
     tmp_path: Path, scope: str
 ) -> None:
     rotations = [rotation("prod/orders"), rotation("prod/users"), rotation("prod/other", "other")]
-    page = written(report(rotations, [finding(KMS_ALL_KEYS, rotations[0], "It may.", scope)]), tmp_path)
+    page = written(report(rotations, [finding(FindingType.KMS_ALL_KEYS, rotations[0], "It may.", scope)]), tmp_path)
     concerned = [f"Concerns every secret of this {scope}." in page.section(each.secret_name) for each in rotations]
     assert concerned == [True, True, False]
 
@@ -308,9 +310,9 @@ def test_the_search_text_has_no_remediation_because_it_would_match_every_secret_
     tmp_path: Path,
 ) -> None:
     secret = rotation("Prod/ORDERS")
-    [attributes] = written(report([secret], [finding(ACTION_NOT_GRANTED, secret, "The Message")]), tmp_path).all(
-        "details"
-    )
+    [attributes] = written(
+        report([secret], [finding(FindingType.ACTION_NOT_GRANTED, secret, "The Message")]), tmp_path
+    ).all("details")
     words = (attributes["data-text"] or "").split()
     for word in ("prod/orders", secret.function_arn, secret.role_arn, "actionnotgranted", "message"):
         assert word in words

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from rotation_role_policy.audit.findings import ACTION_NOT_GRANTED, FINDING_TYPES, KMS_ALL_KEYS, NOT_INSPECTED
+from rotation_role_policy.audit.findings import FindingType
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy_cli.audit.table import show_report
 from tests.support.audit_report import (
@@ -40,7 +40,7 @@ def test_the_page_begins_with_the_account_the_regions_and_the_time() -> None:
 
 def test_the_severities_and_the_types_of_findings_come_worst_first() -> None:
     text = printed(full_report())
-    places = [text.index(f"({each.code}): ") for each in FINDING_TYPES]
+    places = [text.index(f"({each.code}): ") for each in FindingType]
     assert places == sorted(places)
     headings = [text.index(f"\n{heading}\n") for heading in ("10 ERRORS", "10 WARNINGS", "3 NOTES")]
     assert headings[0] < places[0] < headings[1] < text.index("(OtherSecrets)")
@@ -62,15 +62,21 @@ def test_a_finding_has_its_secret_message_resource_and_remediation() -> None:
 @pytest.mark.parametrize("message", ["No policy of {role} allows it.", "The role {role}: no."])
 def test_a_resource_that_the_message_names_is_not_repeated(message: str) -> None:
     secret = rotation("prod/orders")
-    text = printed(report([secret], [finding(ACTION_NOT_GRANTED, secret, message.format(role=secret.role_arn))]))
+    text = printed(
+        report([secret], [finding(FindingType.ACTION_NOT_GRANTED, secret, message.format(role=secret.role_arn))])
+    )
     assert text.count(secret.role_arn) == 1
 
 
 def test_the_same_remediation_is_printed_once_below_its_findings() -> None:
     one, two, three = (rotation(f"prod/{name}") for name in ("a", "b", "c"))
-    other = replace(finding(ACTION_NOT_GRANTED, two), remediation="Do something else.")
+    other = finding(FindingType.ACTION_NOT_GRANTED, two)
+    other = replace(other, words=other.words._replace(remediation="Do something else."))
     text = printed(
-        report([one, two, three], [finding(ACTION_NOT_GRANTED, one), other, finding(ACTION_NOT_GRANTED, three)])
+        report(
+            [one, two, three],
+            [finding(FindingType.ACTION_NOT_GRANTED, one), other, finding(FindingType.ACTION_NOT_GRANTED, three)],
+        )
     )
     parts = text.split("What to do: ")
     assert len(parts) == 3
@@ -85,7 +91,7 @@ def test_the_same_remediation_is_printed_once_below_its_findings() -> None:
 )
 def test_a_finding_of_a_function_or_role_says_how_many_secrets_it_concerns(scope: str, subject: str) -> None:
     rotations = [rotation("prod/orders"), rotation("prod/users"), rotation("prod/other", "other")]
-    text = printed(report(rotations, [finding(KMS_ALL_KEYS, rotations[0], "It may.", scope)]), 120)
+    text = printed(report(rotations, [finding(FindingType.KMS_ALL_KEYS, rotations[0], "It may.", scope)]), 120)
     assert f"    {subject}  (2 secrets of this {scope})\n      It may.\n" in text
 
 
@@ -99,7 +105,7 @@ def test_a_finding_of_no_secret_has_its_resource_as_heading() -> None:
 def test_arns_are_never_cut_or_wrapped() -> None:
     name = "x" * 200
     secret = rotation(name, name)
-    words = printed(report([secret], [finding(ACTION_NOT_GRANTED, secret)]), 60).split()
+    words = printed(report([secret], [finding(FindingType.ACTION_NOT_GRANTED, secret)]), 60).split()
     assert secret.secret_arn in words
     assert secret.role_arn in words
 
@@ -116,7 +122,7 @@ def test_a_pipe_gets_plain_text_and_a_terminal_gets_colours() -> None:
 
 def test_control_characters_from_aws_do_not_reach_the_terminal() -> None:
     secret = rotation("prod/orders")
-    hidden = finding(ACTION_NOT_GRANTED, secret, 'The policy "\x1b[2J\x9b1A\r" denies it.')
+    hidden = finding(FindingType.ACTION_NOT_GRANTED, secret, 'The policy "\x1b[2J\x9b1A\r" denies it.')
     text = printed(report([secret], [hidden]))
     assert 'The policy "\\x1b[2J\\x9b1A\\x0d" denies it.' in text
 
@@ -148,7 +154,7 @@ def test_the_last_line_says_why_an_audit_is_not_complete() -> None:
     stopped = printed(replace(small_report(), stopped="The credentials expired."), 200).splitlines()[-1]
     assert stopped == ("The audit is not complete: The credentials expired. What was not inspected may have errors.")
     secret = rotation("prod/orders")
-    not_inspected = printed(report([secret], [finding(NOT_INSPECTED, secret)]), 200).splitlines()[-1]
+    not_inspected = printed(report([secret], [finding(FindingType.NOT_INSPECTED, secret)]), 200).splitlines()[-1]
     assert not_inspected == (
         "The audit is not complete: 1 inspection failed (NotInspected). What was not inspected may have errors."
     )

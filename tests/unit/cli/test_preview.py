@@ -283,8 +283,8 @@ def test_overly_permissive_policies_on_the_role_are_shown(preview: Preview, acco
     arn = iam.create_policy(PolicyName="managed", PolicyDocument=document)["Policy"]["Arn"]
     iam.attach_role_policy(RoleName="rotation-role", PolicyArn=arn)
     out = preview(*BY_HAND).out
-    assert '  ! the inline policy "other" allows secretsmanager:GetSecretValue on *.\n' in out
-    assert f"! the managed policy {arn} allows secretsmanager:GetSecretValue on *" in " ".join(out.split())
+    assert '! the inline policy "other" allows secretsmanager:GetSecretValue on *, which matches other' in out
+    assert f"! the managed policy {arn} allows secretsmanager:GetSecretValue on *, which" in " ".join(out.split())
 
 
 def test_a_note_says_what_could_not_be_inspected(preview: Preview, account: Account, secret: str) -> None:

@@ -1,5 +1,6 @@
 """Output for terminals and pipes: wrapping, differences, JSON."""
 
+import difflib
 import io
 import json
 
@@ -7,12 +8,12 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from rotation_role_policy.iam.difference import difference as policy_difference
 from rotation_role_policy_cli.render import (
     Paragraph,
     difference,
     json_text,
     make_console,
-    policy_difference,
     progress_bar,
     show,
     show_error,
@@ -50,7 +51,7 @@ def test_an_arn_is_never_wrapped() -> None:
     assert printed(Text(f'"{ARN}",')) == f'"{ARN}",\n'
     assert f'"Resource": "{ARN}"\n' in printed(json_text({"Resource": ARN}, "  "))
     assert f'-      "Resource": "{ARN}"\n' in printed(
-        policy_difference({"Statement": {"Effect": "Allow", "Resource": ARN}}, {"Statement": []}, "  ")
+        difference(policy_difference({"Statement": {"Effect": "Allow", "Resource": ARN}}, {"Statement": []}), "  ")
     )
 
 
@@ -62,7 +63,8 @@ def test_text_from_aws_is_printed_unchanged() -> None:
 def test_a_difference_has_no_file_names_and_shows_gaps() -> None:
     before = [str(number) for number in range(20)]
     after = [*before[:3], "new", *before[3:18], *before[19:]]
-    assert printed(difference(before, after, 1, " ")).splitlines() == [
+    lines = list(difflib.unified_diff(before, after, n=1, lineterm=""))[2:]
+    assert printed(difference(lines, " ")).splitlines() == [
         "  2", " +new", "  3", " ...", "  17", " -18", "  19",
     ]  # fmt: skip
 

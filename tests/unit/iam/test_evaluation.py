@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rotation_role_policy.iam.evaluation import Outcome, evaluate
-from rotation_role_policy.rules.calls import Calls
+from rotation_role_policy.iam.evaluation import BlockedBy, Blocker, Calls, Outcome, evaluate
 from tests.support import iam
 
 ALLOWED, NOT_ALLOWED, BLOCKED, OPEN = Outcome.ALLOWED, Outcome.NOT_ALLOWED, Outcome.BLOCKED, Outcome.OPEN
@@ -35,9 +34,10 @@ def outcome(
     absent: Iterable[str] = (),
 ) -> Outcome:
     """Return the outcome of one call."""
-    named = {f"policy {number}": document for number, document in enumerate(documents)}
-    calls = Calls([action], [resource], context or {}, frozenset(key.lower() for key in absent))
-    [decision] = evaluate(named, boundary, calls)
+    policies = [iam.inline(document) for document in documents]
+    limit = None if boundary is None else iam.boundary_with(boundary)
+    calls = Calls((action,), (resource,), context or {}, frozenset(key.lower() for key in absent))
+    [decision] = evaluate(policies, limit, calls)
     assert (decision.action, decision.resource) == (action, resource)
     assert bool(decision.blocker) == (decision.outcome is BLOCKED)
     return decision.outcome
@@ -334,17 +334,19 @@ def test_a_deny_and_a_boundary_limit_what_is_allowed(documents_: list[Any], boun
 
 
 def test_the_blocker_names_the_policy_or_the_boundary() -> None:
-    calls = Calls([GET], [SECRET], {})
-    [decision] = evaluate({"policy A": document(allow()), "policy B": document(deny())}, None, calls)
-    assert "policy B" in decision.blocker
-    for boundary in (document(), document(allow("*", "*"), deny())):
-        [decision] = evaluate({"policy A": document(allow())}, boundary, calls)
-        assert "boundary" in decision.blocker
+    calls = Calls((GET,), (SECRET,), {})
+    allowing, denying = iam.inline(document(allow()), "policy A"), iam.inline(document(deny()), "policy B")
+    [decision] = evaluate([allowing, denying], None, calls)
+    assert decision.blocker == Blocker(BlockedBy.DENY, denying.name)
+    for statements, blocked_by in (([], BlockedBy.BOUNDARY), ([allow("*", "*"), deny()], BlockedBy.DENY)):
+        boundary = iam.boundary_with(document(*statements))
+        [decision] = evaluate([allowing], boundary, calls)
+        assert decision.blocker == Blocker(blocked_by, boundary.name)
 
 
 def test_each_action_on_each_resource_has_a_decision() -> None:
-    calls = Calls([GET, PUT], [SECRET, OTHER], {})
-    decisions = evaluate({"policy": document(allow(PUT, OTHER))}, None, calls)
+    calls = Calls((GET, PUT), (SECRET, OTHER), {})
+    decisions = evaluate([iam.inline(document(allow(PUT, OTHER)))], None, calls)
     assert [(decision.action, decision.resource, decision.outcome) for decision in decisions] == [
         (GET, SECRET, NOT_ALLOWED),
         (PUT, SECRET, NOT_ALLOWED),

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from rotation_role_policy.errors import ErrorCode, RequestError
-from rotation_role_policy.lookup.inspection import inspect
+from rotation_role_policy.lookup.resource import inspect
 from rotation_role_policy.rules.properties import parse_properties
-from rotation_role_policy.rules.state import Secret
+from rotation_role_policy.rules.state import KeyProblem, Secret
 from tests.support.account import ACCOUNT, REGION, Account, AlteredAws, WatchedAws, error
 
 DEFAULT = "DefaultEncryptionKey"
@@ -159,24 +159,19 @@ def test_a_key_that_cannot_be_described_does_not_matter_if_another_key_decrypts_
 
 
 @pytest.mark.parametrize(
-    ("key_id", "state", "key", "problem"),
+    ("key_id", "state", "problem"),
     [
-        (OLD, "Disabled", OLD, "the key is Disabled, not Enabled"),
-        (OLD, "missing", OLD, "the key does not exist"),
-        (OLD_ALIAS, "denied", OLD_ALIAS, "the key cannot be described"),
+        (OLD, "Disabled", KeyProblem(OLD, "Disabled")),
+        (OLD, "missing", KeyProblem(OLD)),
+        (OLD_ALIAS, "denied", KeyProblem(OLD_ALIAS, denied="no")),
     ],
 )
-def test_a_warning_says_that_awsprevious_cannot_be_decrypted(
-    account: Account, caplog: pytest.LogCaptureFixture, key_id: str, state: str, key: str, problem: str
+def test_the_state_says_that_awsprevious_cannot_be_decrypted(
+    account: Account, caplog: pytest.LogCaptureFixture, key_id: str, state: str, problem: KeyProblem
 ) -> None:
-    inspected(account, None, [version(("AWSPREVIOUS",), key_id)], {OLD: state})
-    [warning] = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert warning.name == "rotation_role_policy.lookup.keys"
-    assert warning.getMessage() == (
-        "AWSPREVIOUS cannot be decrypted, so AWS's single-user rotation functions fail. Remove this label (aws"
-        " secretsmanager update-secret-version-stage), or restore the key"
-    )
-    assert (vars(warning)["key"], vars(warning)["problem"]) == (key, problem)
+    secret = inspected(account, None, [version(("AWSPREVIOUS",), key_id)], {OLD: state})
+    assert secret.unreadable_previous == problem
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
@@ -225,7 +220,7 @@ def test_an_earlier_key_without_a_full_arn_must_be_described_unless_only_previou
     if label == "AWSPREVIOUS":
         assert inspected(account, None, [version((label,), OLD_ALIAS)], {}).earlier_key_arns == ()
     else:
-        with pytest.raises(RequestError, match="AWS denies the provider kms:DescribeKey"):
+        with pytest.raises(RequestError, match="kms:DescribeKey failed with AccessDeniedException"):
             inspected(account, None, [version((label,), OLD_ALIAS)], {})
 
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from rotation_role_policy import __version__
 from rotation_role_policy.errors import ResponseDeliveryError
-from rotation_role_policy.lookup import inspection, stacks
+from rotation_role_policy.lookup import resource, stacks
 from rotation_role_policy.provider import handler, plan
 from rotation_role_policy.rules import identity, policy
 from rotation_role_policy.rules.properties import parse_properties
@@ -898,7 +898,7 @@ def test_a_rollback_writes_the_policy_even_if_it_seems_unchanged(account: Accoun
 
 def policy_document(account: Account, properties: dict[str, Any]) -> Any:
     """Return the document for these properties."""
-    state = inspection.inspect(WatchedAws(Account(account.responses)), parse_properties(properties), ACCOUNT)
+    state = resource.inspect(WatchedAws(Account(account.responses)), parse_properties(properties), ACCOUNT)
     return policy.document(state, parse_properties(properties).policy_profile)
 
 
@@ -1336,14 +1336,14 @@ def test_the_log_has_a_json_line_for_each_decision_and_not_the_signed_url(
     lines = [json.loads(line) for line in output.splitlines()]
     messages = [line["message"] for line in lines]
     assert messages == [
-        *["request received", "key inspected", "inspected", "policy written", "sending response"],
-        *["request received", "key inspected", "inspected", "policy unchanged", "sending response"],
+        *["request received", "inspected", "policy written", "sending response"],
+        *["request received", "inspected", "policy unchanged", "sending response"],
         *["request received", "request failed", "sending response"],
     ]
     assert {line["resource"] for line in lines} == {LOGICAL_ID}
     assert {line["provider_version"] for line in lines} == {__version__}
-    assert (lines[1]["key"], lines[1]["manager"]) == (key, "CUSTOMER")
-    assert lines[2]["in_vpc"] is False
+    assert list(lines[1]["customer_managed_keys"].values()) == [key]
+    assert lines[1]["in_vpc"] is False
     assert "sentinel" not in output
     assert account.responses.url not in output
 

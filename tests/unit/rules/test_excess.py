@@ -8,16 +8,12 @@ import pytest
 import samtranslator
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 
-from rotation_role_policy.audit.findings import (
-    KMS_ALL_KEYS,
-    KMS_WITHOUT_CONTEXT,
-    NETWORK_INTERFACES_OPEN,
-    OTHER_SECRETS,
-    UNNEEDED_GRANT,
-    FindingType,
-)
+from rotation_role_policy.audit.checks.excess import FINDING_TYPES
+from rotation_role_policy.audit.findings import FindingType
+from rotation_role_policy.iam.document import Element, PolicyKind, PolicyName
 from rotation_role_policy.rules.excess import Excess, Needed, find_excess
 from rotation_role_policy.rules.policy import NETWORK_INTERFACE_ACTIONS
+from tests.support.iam import boundary_with, inline
 from tests.unit.rules.test_policy import EARLIER_KEY, KEY, SECOND, SECRET, SUPERUSER
 
 ANY_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:*"
@@ -46,13 +42,18 @@ KEEP_FROM_CODE = INTERFACES | {"Effect": "Deny", "Condition": {"Null": {"lambda:
 
 def excess(*statements: Any, needed: Needed = NEEDED) -> list[Excess]:
     """Return the excess of one policy."""
-    policies = {"the inline policy": {"Version": "2012-10-17", "Statement": list(statements)}}
+    policies = [inline({"Version": "2012-10-17", "Statement": list(statements)})]
     return find_excess(policies, policies, None, needed)
 
 
 def types(*statements: Any, needed: Needed = NEEDED) -> list[FindingType]:
     """Return the types of the excess of one policy."""
-    return [each.type for each in excess(*statements, needed=needed)]
+    return as_types(excess(*statements, needed=needed))
+
+
+def as_types(found: list[Excess]) -> list[FindingType]:
+    """Return the types of the audit's findings."""
+    return [FINDING_TYPES[each.kind] for each in found]
 
 
 # --- policies that AWS publishes ---
@@ -97,13 +98,13 @@ def sam_policy(name: str) -> list[Any]:
 def test_the_policies_that_aws_publishes_grant_nothing_too_much(statements: list[Any]) -> None:
     assert excess(*statements) == []
     # Outside a VPC, the statement for network interfaces is too much. In a VPC, function code can use it too.
-    assert types(*statements, INTERFACES) == [UNNEEDED_GRANT]
-    assert types(*statements, INTERFACES, needed=IN_VPC) == [NETWORK_INTERFACES_OPEN]
+    assert types(*statements, INTERFACES) == [FindingType.UNNEEDED_GRANT]
+    assert types(*statements, INTERFACES, needed=IN_VPC) == [FindingType.NETWORK_INTERFACES_OPEN]
     assert types(*statements, INTERFACES, KEEP_FROM_CODE, needed=IN_VPC) == []
 
 
 def test_the_user_guide_s_statement_for_a_key_has_no_encryption_context() -> None:
-    assert types(*GUIDE, allow(USE_KEY, KEY)) == [KMS_WITHOUT_CONTEXT]
+    assert types(*GUIDE, allow(USE_KEY, KEY)) == [FindingType.KMS_WITHOUT_CONTEXT]
 
 
 @pytest.mark.parametrize(
@@ -111,16 +112,16 @@ def test_the_user_guide_s_statement_for_a_key_has_no_encryption_context() -> Non
     [
         (
             "AdministratorAccess",
-            [OTHER_SECRETS],
-            [OTHER_SECRETS],
+            [FindingType.OTHER_SECRETS],
+            [FindingType.OTHER_SECRETS],
         ),
         (
             "PowerUserAccess",
-            [OTHER_SECRETS],
-            [OTHER_SECRETS],
+            [FindingType.OTHER_SECRETS],
+            [FindingType.OTHER_SECRETS],
         ),
-        ("SecretsManagerReadWrite", [OTHER_SECRETS], [OTHER_SECRETS]),
-        ("AWSLambdaVPCAccessExecutionRole", [UNNEEDED_GRANT], [NETWORK_INTERFACES_OPEN]),
+        ("SecretsManagerReadWrite", [FindingType.OTHER_SECRETS], [FindingType.OTHER_SECRETS]),
+        ("AWSLambdaVPCAccessExecutionRole", [FindingType.UNNEEDED_GRANT], [FindingType.NETWORK_INTERFACES_OPEN]),
         ("AWSLambdaBasicExecutionRole", [], []),
         ("ReadOnlyAccess", [], []),
     ],
@@ -129,13 +130,13 @@ def test_a_policy_that_aws_manages_is_judged_by_its_content(
     name: str, outside_vpc: list[FindingType], in_vpc: list[FindingType]
 ) -> None:
     document = json.loads(aws_managed_policies_data)[name]["Document"]
-    policies = {name: document}
-    assert [each.type for each in find_excess(policies, policies, None, NEEDED)] == outside_vpc
-    assert [each.type for each in find_excess(policies, policies, None, IN_VPC)] == in_vpc
+    policies = [inline(document)]
+    assert as_types(find_excess(policies, policies, None, NEEDED)) == outside_vpc
+    assert as_types(find_excess(policies, policies, None, IN_VPC)) == in_vpc
     # A deny in another policy of the role keeps function code from the network interfaces.
-    with_deny = policies | {"deny": {"Statement": KEEP_FROM_CODE}}
-    found = [each.type for each in find_excess(policies, with_deny, None, IN_VPC)]
-    assert found == [each for each in in_vpc if each is not NETWORK_INTERFACES_OPEN]
+    with_deny = [*policies, inline({"Statement": KEEP_FROM_CODE}, "deny")]
+    found = as_types(find_excess(policies, with_deny, None, IN_VPC))
+    assert found == [each for each in in_vpc if each is not FindingType.NETWORK_INTERFACES_OPEN]
 
 
 # --- secrets ---
@@ -148,29 +149,29 @@ def test_a_policy_that_aws_manages_is_judged_by_its_content(
         (allow(ROTATE, [SECRET[:-6] + "??????"]), []),
         (allow(GET, SUPERUSER), []),
         (allow(GET, SUPERUSER[:-6] + "??????"), []),
-        (allow(GET, "*"), [OTHER_SECRETS]),
-        (allow("secretsmanager:Get*", "*"), [OTHER_SECRETS]),
-        (allow("SECRETSMANAGER:PUTSECRETVALUE", "*"), [OTHER_SECRETS]),
-        (allow(GET, ANY_SECRET), [OTHER_SECRETS]),
-        (allow(GET, "arn:aws:*"), [OTHER_SECRETS]),
-        (allow(GET, "arn:*:secret*:*:*:secret:prod/*"), [OTHER_SECRETS]),
-        (allow(GET, SECRET[:-6] + "*"), [OTHER_SECRETS]),
+        (allow(GET, "*"), [FindingType.OTHER_SECRETS]),
+        (allow("secretsmanager:Get*", "*"), [FindingType.OTHER_SECRETS]),
+        (allow("SECRETSMANAGER:PUTSECRETVALUE", "*"), [FindingType.OTHER_SECRETS]),
+        (allow(GET, ANY_SECRET), [FindingType.OTHER_SECRETS]),
+        (allow(GET, "arn:aws:*"), [FindingType.OTHER_SECRETS]),
+        (allow(GET, "arn:*:secret*:*:*:secret:prod/*"), [FindingType.OTHER_SECRETS]),
+        (allow(GET, SECRET[:-6] + "*"), [FindingType.OTHER_SECRETS]),
         # Not all six characters: the pattern can match other secrets too.
-        (allow(GET, SECRET[:-6] + "?????"), [OTHER_SECRETS]),
-        (allow(GET, SECRET[:-7] + "???????"), [OTHER_SECRETS]),
-        (allow(GET, "*:secret:${aws:PrincipalTag/team}/*"), [OTHER_SECRETS]),
-        (allow(ROTATE, [SECRET, ANY_SECRET]), [OTHER_SECRETS]),
-        ({"Effect": "Allow", "Action": GET, "NotResource": SUPERUSER}, [OTHER_SECRETS]),
-        ({"Effect": "Allow", "NotAction": "iam:*", "Resource": ANY_SECRET}, [OTHER_SECRETS]),
+        (allow(GET, SECRET[:-6] + "?????"), [FindingType.OTHER_SECRETS]),
+        (allow(GET, SECRET[:-7] + "???????"), [FindingType.OTHER_SECRETS]),
+        (allow(GET, "*:secret:${aws:PrincipalTag/team}/*"), [FindingType.OTHER_SECRETS]),
+        (allow(ROTATE, [SECRET, ANY_SECRET]), [FindingType.OTHER_SECRETS]),
+        ({"Effect": "Allow", "Action": GET, "NotResource": SUPERUSER}, [FindingType.OTHER_SECRETS]),
+        ({"Effect": "Allow", "NotAction": "iam:*", "Resource": ANY_SECRET}, [FindingType.OTHER_SECRETS]),
         ({"Effect": "Allow", "NotAction": ["secretsmanager:*", "kms:*", "ec2:*"], "Resource": "*"}, []),
         # Another secret by its name.
-        (allow(ROTATE, SECOND), [UNNEEDED_GRANT]),
-        (allow(GET, SECOND[:-6] + "??????"), [UNNEEDED_GRANT]),
+        (allow(ROTATE, SECOND), [FindingType.UNNEEDED_GRANT]),
+        (allow(GET, SECOND[:-6] + "??????"), [FindingType.UNNEEDED_GRANT]),
         (allow("secretsmanager:DescribeSecret", SECOND), []),
         # Management of the function's own secrets.
-        (allow("secretsmanager:*", SECRET), [UNNEEDED_GRANT]),
-        (allow([*ROTATE, "secretsmanager:DeleteSecret"], SECRET), [UNNEEDED_GRANT]),
-        ({"Effect": "Allow", "NotAction": "secretsmanager:Create*", "Resource": SECRET}, [UNNEEDED_GRANT]),
+        (allow("secretsmanager:*", SECRET), [FindingType.UNNEEDED_GRANT]),
+        (allow([*ROTATE, "secretsmanager:DeleteSecret"], SECRET), [FindingType.UNNEEDED_GRANT]),
+        ({"Effect": "Allow", "NotAction": "secretsmanager:Create*", "Resource": SECRET}, [FindingType.UNNEEDED_GRANT]),
         # Not a grant on secrets.
         (allow(GET, "*") | {"Effect": "Deny"}, []),
         (allow("secretsmanager:ListSecrets", "*"), []),
@@ -184,8 +185,8 @@ def test_a_grant_on_secrets_is_compared_with_those_of_the_functions(
 ) -> None:
     assert types(statement) == expected
     # A single statement needs no list.
-    policies = {"policy": {"Statement": statement}}
-    assert [each.type for each in find_excess(policies, policies, None, NEEDED)] == expected
+    policies = [inline({"Statement": statement})]
+    assert as_types(find_excess(policies, policies, None, NEEDED)) == expected
 
 
 @pytest.mark.parametrize(
@@ -213,14 +214,16 @@ def test_a_condition_on_the_secret_limits_a_wildcard(condition: dict[str, Any]) 
     ],
 )
 def test_another_condition_does_not_limit_a_wildcard(condition: dict[str, Any]) -> None:
-    assert types(allow(ROTATE, "*", Condition=condition)) == [OTHER_SECRETS]
+    assert types(allow(ROTATE, "*", Condition=condition)) == [FindingType.OTHER_SECRETS]
 
 
 def test_the_china_partition_is_judged_alike() -> None:
     china = NEEDED._replace(rotated_arns={SECRET.replace("arn:aws:", "arn:aws-cn:")})
     assert types(allow(ROTATE, SECRET.replace("arn:aws:", "arn:aws-cn:")), needed=china) == []
-    assert types(allow(ROTATE, ANY_SECRET.replace("arn:aws:", "arn:aws-cn:")), needed=china) == [OTHER_SECRETS]
-    assert types(allow(ROTATE, SECRET), needed=china) == [UNNEEDED_GRANT]
+    assert types(allow(ROTATE, ANY_SECRET.replace("arn:aws:", "arn:aws-cn:")), needed=china) == [
+        FindingType.OTHER_SECRETS
+    ]
+    assert types(allow(ROTATE, SECRET), needed=china) == [FindingType.UNNEEDED_GRANT]
 
 
 # --- keys ---
@@ -237,30 +240,33 @@ def test_the_china_partition_is_judged_alike() -> None:
                 KEY,
                 Condition={"StringEquals": {"kms:ViaService": "secretsmanager.eu-central-1.amazonaws.com"}},
             ),
-            [KMS_WITHOUT_CONTEXT],
+            [FindingType.KMS_WITHOUT_CONTEXT],
         ),
         # Such as for the dead-letter queue of the function.
         (allow(USE_KEY, "*", Condition={"StringEquals": {"kms:ViaService": "sqs.eu-central-1.amazonaws.com"}}), []),
         (allow(USE_KEY, "*", Condition=FOR_SECRET), []),
         (
             allow(USE_KEY, "*", Condition={"StringNotEquals": {"kms:EncryptionContext:SecretARN": SECRET}}),
-            [KMS_ALL_KEYS],
+            [FindingType.KMS_ALL_KEYS],
         ),
-        (allow(USE_KEY, "*", Condition={"StringLike": {"kms:EncryptionContext:SecretARN": "*"}}), [KMS_ALL_KEYS]),
-        (allow("kms:Decrypt", KEY), [KMS_WITHOUT_CONTEXT]),
-        (allow("kms:*", "*"), [KMS_ALL_KEYS]),
-        (allow("kms:Decrypt", "arn:aws:kms:*:*:key/*"), [KMS_ALL_KEYS]),
-        (allow("kms:Decrypt", KEY[:-1] + "?"), [KMS_ALL_KEYS]),
-        (allow("kms:Dec*", "arn:aws:kms:eu-central-1:123456789012:alias/rotation"), [UNNEEDED_GRANT]),
-        ({"Effect": "Allow", "NotAction": "ec2:*", "Resource": "arn:aws:kms:*:*:key/*"}, [KMS_ALL_KEYS]),
-        (allow("kms:Decrypt", KEY.replace("1111", "9999")), [UNNEEDED_GRANT]),
+        (
+            allow(USE_KEY, "*", Condition={"StringLike": {"kms:EncryptionContext:SecretARN": "*"}}),
+            [FindingType.KMS_ALL_KEYS],
+        ),
+        (allow("kms:Decrypt", KEY), [FindingType.KMS_WITHOUT_CONTEXT]),
+        (allow("kms:*", "*"), [FindingType.KMS_ALL_KEYS]),
+        (allow("kms:Decrypt", "arn:aws:kms:*:*:key/*"), [FindingType.KMS_ALL_KEYS]),
+        (allow("kms:Decrypt", KEY[:-1] + "?"), [FindingType.KMS_ALL_KEYS]),
+        (allow("kms:Dec*", "arn:aws:kms:eu-central-1:123456789012:alias/rotation"), [FindingType.UNNEEDED_GRANT]),
+        ({"Effect": "Allow", "NotAction": "ec2:*", "Resource": "arn:aws:kms:*:*:key/*"}, [FindingType.KMS_ALL_KEYS]),
+        (allow("kms:Decrypt", KEY.replace("1111", "9999")), [FindingType.UNNEEDED_GRANT]),
         # The key of the function's environment variables.
         (allow("kms:Decrypt", EARLIER_KEY), []),
         (allow(["kms:DescribeKey", "kms:ListAliases"], "*"), []),
         (allow("kms:DescribeKey", KEY), []),
         # `kms:*` on the key also allows to delete it. With an encryption context it does not: the call to schedule the
         # deletion has none, so the condition does not hold.
-        (allow("kms:*", KEY), [KMS_WITHOUT_CONTEXT, UNNEEDED_GRANT]),
+        (allow("kms:*", KEY), [FindingType.KMS_WITHOUT_CONTEXT, FindingType.UNNEEDED_GRANT]),
         (allow("kms:*", KEY, Condition=FOR_SECRET), []),
     ],
 )
@@ -276,7 +282,7 @@ def test_a_grant_on_keys_is_compared_with_those_of_the_secrets(
 @pytest.mark.parametrize(
     ("statements", "expected"),
     [
-        ([INTERFACES], [NETWORK_INTERFACES_OPEN]),
+        ([INTERFACES], [FindingType.NETWORK_INTERFACES_OPEN]),
         ([INTERFACES, KEEP_FROM_CODE], []),
         (
             [
@@ -291,7 +297,7 @@ def test_a_grant_on_keys_is_compared_with_those_of_the_secrets(
                 INTERFACES,
                 KEEP_FROM_CODE | {"Condition": {"ArnEquals": {"lambda:SourceFunctionArn": FUNCTION + "-other"}}},
             ],
-            [NETWORK_INTERFACES_OPEN],
+            [FindingType.NETWORK_INTERFACES_OPEN],
         ),
         ([INTERFACES | {"Condition": {"Null": {"lambda:SourceFunctionArn": "true"}}}], []),
         ([allow("ec2:Describe*", "*")], []),
@@ -305,7 +311,7 @@ def test_network_interfaces_are_for_lambda_alone(statements: list[Any], expected
 def test_each_function_of_the_role_must_be_kept_from_network_interfaces() -> None:
     two = IN_VPC._replace(function_arns=(FUNCTION, FUNCTION + "-2"))
     deny = KEEP_FROM_CODE | {"Condition": {"ArnEquals": {"lambda:SourceFunctionArn": FUNCTION}}}
-    assert types(INTERFACES, deny, needed=two) == [NETWORK_INTERFACES_OPEN]
+    assert types(INTERFACES, deny, needed=two) == [FindingType.NETWORK_INTERFACES_OPEN]
     assert types(INTERFACES, KEEP_FROM_CODE, needed=two) == []
 
 
@@ -314,9 +320,9 @@ def test_each_function_of_the_role_must_be_kept_from_network_interfaces() -> Non
 
 def test_an_excess_has_the_policy_the_actions_and_the_resource_as_the_policy_has_them() -> None:
     [found] = excess(allow(["secretsmanager:Get*", "logs:*", "secretsmanager:Put*"], ANY_SECRET))
-    assert found.policy == "the inline policy"
-    assert found.actions == ("secretsmanager:Get*", "secretsmanager:Put*")
-    assert found.resource == ANY_SECRET
+    assert (found.policy, found.statement, found.sid) == (PolicyName(PolicyKind.INLINE, "policy"), 1, "")
+    assert found.actions == Element(("secretsmanager:Get*", "secretsmanager:Put*"))
+    assert found.resource == Element((ANY_SECRET,))
 
 
 def test_the_same_excess_is_reported_once() -> None:
@@ -325,7 +331,7 @@ def test_the_same_excess_is_reported_once() -> None:
 
 
 def test_only_the_given_policies_are_judged() -> None:
-    assert find_excess({}, {"own": {"Statement": allow("*", "*")}}, None, NEEDED) == []
+    assert find_excess([], [inline({"Statement": allow("*", "*")}, "own")], None, NEEDED) == []
 
 
 # --- what limits a wildcard besides ---
@@ -335,24 +341,24 @@ def test_only_the_given_policies_are_judged() -> None:
     ("statement", "expected"),
     [
         (allow(ROTATE, SECRET), []),
-        (allow(ROTATE, ANY_SECRET), [OTHER_SECRETS]),
-        (allow("*", "*"), [OTHER_SECRETS]),
+        (allow(ROTATE, ANY_SECRET), [FindingType.OTHER_SECRETS]),
+        (allow("*", "*"), [FindingType.OTHER_SECRETS]),
         (allow("logs:*", "*"), []),
     ],
 )
 def test_a_wildcard_is_only_as_broad_as_the_permissions_boundary(
     statement: dict[str, Any], expected: list[FindingType]
 ) -> None:
-    policies = {"policy": {"Statement": allow(ROTATE, "*")}}
-    found = find_excess(policies, policies, {"Statement": [statement]}, NEEDED)
-    assert [excess.type for excess in found] == expected
+    policies = [inline({"Statement": allow(ROTATE, "*")})]
+    found = find_excess(policies, policies, boundary_with({"Statement": [statement]}), NEEDED)
+    assert as_types(found) == expected
 
 
 def test_what_not_resource_excludes_is_not_granted() -> None:
     all_but_secrets = {"Effect": "Allow", "Action": "*", "NotResource": "arn:aws:secretsmanager:*:*:secret:*"}
-    assert OTHER_SECRETS not in types(all_but_secrets)
+    assert FindingType.OTHER_SECRETS not in types(all_but_secrets)
     all_but_one = {"Effect": "Allow", "Action": "*", "NotResource": SECRET}
-    assert OTHER_SECRETS in types(all_but_one)
+    assert FindingType.OTHER_SECRETS in types(all_but_one)
 
 
 @pytest.mark.parametrize(
@@ -365,4 +371,4 @@ def test_what_not_resource_excludes_is_not_granted() -> None:
     ],
 )
 def test_a_condition_that_most_secrets_satisfy_does_not_limit_a_wildcard(condition: dict[str, Any]) -> None:
-    assert types(allow(ROTATE, "*", Condition=condition)) == [OTHER_SECRETS]
+    assert types(allow(ROTATE, "*", Condition=condition)) == [FindingType.OTHER_SECRETS]

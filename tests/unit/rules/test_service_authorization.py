@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from policy_sentry.querying.actions import get_action_data
 
-from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.iam.document import as_list
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.state import Secret
 from rotation_role_policy.rules.targets import ACTIONS_WITHOUT_RESOURCE, TARGET_TYPES, target_type

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rotation_role_policy.lookup.inspection import inspect
+from rotation_role_policy.lookup.resource import inspect
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.properties import parse_properties
 from tests.support.account import ACCOUNT, REGION, Account, AlteredAws, managed_secret

@@ -14,10 +14,10 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from rotation_role_policy.errors import AwsApiError, RequestError
+from rotation_role_policy.iam.simulation import Denial
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.state import Secret, State
 from rotation_role_policy.write import access_check
-from rotation_role_policy.write.access_check import Denial
 from tests.support.account import Account, WatchedAws, error
 from tests.unit.rules.test_policy import CLUSTER, KEY, SECOND, SECRET, SUPERUSER, SUPERUSER_KEY, state
 
@@ -158,8 +158,10 @@ def test_an_uncertain_denial_is_a_warning(account: Account, why: dict[str, Any],
     else:
         account.simulate = old_form({("secretsmanager:PutSecretValue", SECRET): why})
     [warning] = check(account, state())
-    is_implicit = reason == NOT_REPORTED
-    assert warning == Denial(("secretsmanager:PutSecretValue",), (SECRET,), reason, is_implicit=is_implicit)
+    assert (warning.actions, warning.resources) == (("secretsmanager:PutSecretValue",), (SECRET,))
+    assert warning.doubt == reason
+    assert warning.is_implicit is (reason == NOT_REPORTED)
+    assert not warning.is_certain
     assert str(warning) == f'secretsmanager:PutSecretValue on "{SECRET}": {reason}'
 
 
@@ -174,7 +176,7 @@ def test_a_context_key_can_be_missing_at_the_top_or_at_one_resource(account: Acc
             **at_the_top,
         }
         account.simulate = lambda _, result=result: [result]  # type: ignore[misc]
-        assert {warning.reason for warning in check(account, state())} == {
+        assert {warning.doubt for warning in check(account, state())} == {
             "denied by an explicit deny in a policy of the role in the policy simulator, but the context keys"
             " aws:SourceVpc were missing"
         }
@@ -378,7 +380,7 @@ def test_an_action_that_the_simulator_rejects_is_a_warning(account: Account) -> 
     simulated = [params["ActionNames"] for _, params in account.calls]
     assert simulated[1:5] == [[action] for action in simulated[0]]
     assert [warning.actions for warning in warnings] == [*[(action,) for action in simulated[0]], tuple(simulated[5])]
-    assert warnings[0].reason == 'the policy simulator failed (InvalidInput: "Invalid Entity Arn")'
+    assert warnings[0].doubt == 'the policy simulator failed (InvalidInput: "Invalid Entity Arn")'
 
 
 _UNAVAILABLE_RESPONSE: Any = {
@@ -399,8 +401,8 @@ UNAVAILABLE = ClientError(_UNAVAILABLE_RESPONSE, "SimulatePrincipalPolicy")
 def test_a_failed_simulation_is_a_warning_after_a_few_attempts(account: Account, fault: Exception, reason: str) -> None:
     account.faults["iam:SimulatePrincipalPolicy"] = [fault] * 1000
     [warning] = check(account, state(Secret(SECRET, KEY), in_vpc=True))
-    assert reason in warning.reason
-    assert warning.reason.endswith("no further grant was simulated")
+    assert reason in warning.doubt
+    assert warning.doubt.endswith("no further grant was simulated")
     assert len(account.calls) <= access_check.MAX_ATTEMPTS
     assert sum(account.slept) < 5
 

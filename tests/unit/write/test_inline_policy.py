@@ -5,11 +5,11 @@ import json
 import pytest
 
 from rotation_role_policy.errors import AwsApiError, RequestError
-from rotation_role_policy.rules.policy import Document
+from rotation_role_policy.iam.document import JsonDocument
 from rotation_role_policy.write import inline_policy
 from tests.support.account import Account, WatchedAws, error
 
-DOCUMENT: Document = {
+DOCUMENT: JsonDocument = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": ["secretsmanager:GetRandomPassword"], "Resource": "*"}],
 }

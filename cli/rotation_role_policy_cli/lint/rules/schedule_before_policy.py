@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.iam.document import as_list
 from rotation_role_policy_cli.lint.rules.policy_rule import PolicyRule
 from rotation_role_policy_cli.lint.rules.template_graph import Path, TemplateGraph
 

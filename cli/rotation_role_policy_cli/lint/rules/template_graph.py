@@ -8,7 +8,7 @@ from typing import Any
 import networkx
 from cfnlint.template import Template
 
-from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.iam.document import as_list
 from rotation_role_policy_cli.schema import TYPE
 
 Path = list[str | int]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rotation_role_policy.iam.wildcard import as_list
+from rotation_role_policy.iam.document import as_list
 from rotation_role_policy.rules.attributes import ATTRIBUTES
 from rotation_role_policy.rules.properties import closest_name
 from rotation_role_policy_cli.lint.rules.policy_rule import PolicyRule

@@ -8,8 +8,11 @@ import pytest
 
 from rotation_role_policy.arn import split_qualifier
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
-from rotation_role_policy.lookup import inspection
-from rotation_role_policy.lookup.inspection import find_role_name, inspect
+from rotation_role_policy.iam.document import parse
+from rotation_role_policy.iam.principals import can_assume
+from rotation_role_policy.lookup.resource import find_role_name, inspect
+from rotation_role_policy.lookup.roles import LAMBDA
+from rotation_role_policy.provider.messages import reason
 from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy.rules.state import State
 from tests.support.account import ACCOUNT, REGION, Account, AlteredAws, WatchedAws, error, managed_secret
@@ -28,8 +31,8 @@ def error_message(account: Account, **properties: Any) -> str:
     """Return the error message for these properties."""
     with pytest.raises(RequestError) as rejected:
         inspected_state(account, **properties)
-    assert len(str(rejected.value)) <= 240
-    return str(rejected.value)
+    assert len(reason(rejected.value)) <= 240
+    return reason(rejected.value)
 
 
 @pytest.fixture
@@ -528,19 +531,19 @@ def test_the_error_for_a_failed_call_has_its_action_and_error_code(
 
 def test_the_error_for_a_denied_secret_says_that_the_secret_may_not_exist(account: Account) -> None:
     account.faults["secretsmanager:DescribeSecret"] = [error("AccessDeniedException")]
-    reason = error_message(account, SecretId="prod/typo", RotationLambdaARN="rotate-db")
-    assert reason.startswith(
+    text = error_message(account, SecretId="prod/typo", RotationLambdaARN="rotate-db")
+    assert text.startswith(
         'SecretId "prod/typo": AWS denies the provider secretsmanager:DescribeSecret. If the secret exists in'
     )
-    assert "SecretNamePattern and RequiredSecretTag" in reason[-240:]
+    assert "SecretNamePattern and RequiredSecretTag" in text[-240:]
 
 
 def test_the_error_for_a_deleted_rotation_function_names_the_function(account: Account, function: str) -> None:
     account.secret()
     account.client("secretsmanager").rotate_secret(SecretId="prod/db", RotationLambdaARN=function)
     account.client("lambda").delete_function(FunctionName="rotate-db")
-    reason = error_message(account, SecretId="prod/db")
-    assert reason.startswith(
+    text = error_message(account, SecretId="prod/db")
+    assert text.startswith(
         f'SecretId reports the rotation function "{function}": the function does not exist in eu-central-1'
     )
 
@@ -548,7 +551,7 @@ def test_the_error_for_a_deleted_rotation_function_names_the_function(account: A
 @pytest.mark.parametrize(("action", "trusted"), [("sts:Assume*", True), ("STS:assumerole", True), ("sts:Tag*", False)])
 def test_an_action_in_a_trust_policy_can_have_a_wildcard(action: str, trusted: bool) -> None:
     statement = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": action}
-    assert inspection.lambda_can_assume({"Statement": statement}) is trusted
+    assert can_assume(parse({"Statement": statement}), LAMBDA) is trusted
 
 
 # --- the role of a Delete without a role in its physical ID ---

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from rotation_role_policy.audit.declared import Declared, declared_by, own_policies
+from rotation_role_policy.audit.needs import InferredNeeds, infer_needs
 from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.own_policies import own_policies
 from rotation_role_policy.rules.state import Secret
+from tests.support.iam import inline
 from tests.unit.rules.test_policy import (
     CACHE_USER,
     CLUSTER,
@@ -32,9 +34,9 @@ def allow(action: Any, resource: Any, **members: Any) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": action, "Resource": resource, **members}
 
 
-def declared(*statements: dict[str, Any]) -> Declared:
+def inferred(*statements: dict[str, Any]) -> InferredNeeds:
     """Return what one document shows about a function that rotates `SECRET`."""
-    return declared_by([{"Version": "2012-10-17", "Statement": list(statements)}], {SECRET})
+    return infer_needs([inline({"Version": "2012-10-17", "Statement": list(statements)})], {SECRET})
 
 
 # --- the provider's own policies ---
@@ -111,19 +113,19 @@ def test_a_policy_with_another_name_is_not_the_provider_s(name: str) -> None:
 def test_a_secret_that_the_role_may_only_read_is_taken_for_the_superuser_secret(
     statements: list[dict[str, Any]], superusers: list[str]
 ) -> None:
-    assert list(declared(*statements).superuser_arns) == superusers
+    assert list(inferred(*statements).superuser_arns) == superusers
 
 
 def test_the_statement_and_the_document_can_be_in_any_form_and_any_policy() -> None:
-    single = {"Statement": allow(GET, SUPERUSER)}
-    assert declared_by([{}, {"Statement": []}, single], [SECRET]).superuser_arns == (SUPERUSER,)
-    writes = {"Statement": allow("secretsmanager:PutSecretValue", SUPERUSER)}
-    assert declared_by([single, writes], [SECRET]).superuser_arns == ()
+    single = inline({"Statement": allow(GET, SUPERUSER)})
+    assert infer_needs([inline({}), inline({"Statement": []}), single], [SECRET]).superuser_arns == (SUPERUSER,)
+    writes = inline({"Statement": allow("secretsmanager:PutSecretValue", SUPERUSER)})
+    assert infer_needs([single, writes], [SECRET]).superuser_arns == ()
 
 
 def test_the_china_partition_has_secrets_and_targets_too() -> None:
     superuser, cluster = (text.replace("arn:aws:", "arn:aws-cn:") for text in (SUPERUSER, CLUSTER))
-    found = declared(allow(GET, superuser), allow("rds:DescribeDBClusters", cluster))
+    found = inferred(allow(GET, superuser), allow("rds:DescribeDBClusters", cluster))
     assert (found.superuser_arns, found.target_arns) == ((superuser,), (cluster,))
 
 
@@ -137,7 +139,7 @@ def test_the_china_partition_has_secrets_and_targets_too() -> None:
     ],
 )
 def test_a_superuser_secret_can_be_described(statements: list[dict[str, Any]], expected: bool) -> None:
-    assert declared(*statements).describes_superuser is expected
+    assert inferred(*statements).describes_superuser is expected
 
 
 # --- targets ---
@@ -160,12 +162,12 @@ def test_a_superuser_secret_can_be_described(statements: list[dict[str, Any]], e
     ],
 )
 def test_a_grant_on_a_target_declares_it(statements: list[dict[str, Any]], targets: list[str]) -> None:
-    assert list(declared(*statements).target_arns) == targets
+    assert list(inferred(*statements).target_arns) == targets
 
 
 @pytest.mark.parametrize("profile", ["Strict", "Documented"])
 def test_the_provider_s_policy_shows_what_its_resource_declares(profile: str) -> None:
     targets = (INSTANCE, CLUSTER, CACHE_USER, DIRECTORY)
     inspected = state(superuser=Secret(SUPERUSER, None, managed_by="rds"), targets=targets)
-    found = declared_by([policy.document(inspected, profile)], {SECRET})
-    assert found == Declared((SUPERUSER,), targets, describes_superuser=True)
+    found = infer_needs([inline(policy.document(inspected, profile))], {SECRET})
+    assert found == InferredNeeds((SUPERUSER,), targets, describes_superuser=True)

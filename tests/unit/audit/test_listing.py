@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rotation_role_policy.audit.inventory import Selection, secret_ids
+from rotation_role_policy.audit.facts import secret_ids
+from rotation_role_policy.audit.listing import Selection
 from rotation_role_policy.audit.report import Report
 from tests.support.account import ACCOUNT, REGION, error
 from tests.support.audit_account import NOW, AuditAccount, allow, codes, guide, use_key
@@ -40,7 +41,7 @@ def test_a_secret_that_no_function_rotates_is_left_out(audited: AuditAccount, me
     left_out = audited.rotate("left-out", rotation.function, **members)
     report = audited.audit()
     assert names(report) == ["rotated"]
-    assert not any(left_out in (finding.secret_arn, finding.resource) for finding in report.findings)
+    assert not any(left_out in (finding.subject.secret_arn, finding.resource) for finding in report.findings)
 
 
 def test_an_account_without_rotations_has_an_empty_complete_report_after_one_call(audited: AuditAccount) -> None:
@@ -187,7 +188,9 @@ def test_aliases_and_versions_are_looked_up_separately_and_have_their_own_polici
     report = audited.audit()
     assert set(qualifiers) == {"", "live", "1", "old"}
     assert {
-        (finding.type.code, finding.function_arn) for finding in report.findings if finding.type.severity == "error"
+        (finding.type.code, finding.subject.function_arn)
+        for finding in report.findings
+        if finding.type.severity == "error"
     } == {
         ("FunctionMissing", f"{rotation.function}:old"),
         ("InvokeNotAllowed", f"{rotation.function}:1"),
@@ -211,7 +214,7 @@ def test_a_function_that_is_not_active_is_reported(audited: AuditAccount, state:
     report = audited.audit()
     assert codes(report) == (["FunctionNotActive"] if is_reported else [])
     if is_reported:
-        assert report.findings[0].function_arn == rotation.function
+        assert report.findings[0].subject.function_arn == rotation.function
         assert "The function is idle" in report.findings[0].message
 
 
@@ -246,7 +249,7 @@ def test_a_function_without_a_policy_may_not_be_invoked(audited: AuditAccount) -
     secret = audited.rotate("db", function)
     audited.put_policy(role, *guide(secret))
     report = audited.audit()
-    assert [(finding.type.code, finding.secret_arn) for finding in report.findings[:1]] == [
+    assert [(finding.type.code, finding.subject.secret_arn) for finding in report.findings[:1]] == [
         ("InvokeNotAllowed", secret)
     ]
 
@@ -258,7 +261,7 @@ def test_a_permission_for_another_secret_is_judged_for_each_secret(audited: Audi
     audited.put_policy(role, *guide(first), *guide(second))
     audited.allow_invoke("rotate", SourceArn=first)
     report = audited.audit()
-    assert [(finding.type.code, finding.secret_arn) for finding in report.findings[:1]] == [
+    assert [(finding.type.code, finding.subject.secret_arn) for finding in report.findings[:1]] == [
         ("InvokeNotAllowed", second)
     ]
     assert codes(report) == ["InvokeNotAllowed"]

@@ -1,0 +1,93 @@
+"""Findings about what the policies of a role grant too much, and about policies of the provider that are outdated."""
+
+from collections.abc import Iterator, Sequence
+
+from rotation_role_policy.audit import messages
+from rotation_role_policy.audit.facts import Known, RoleFacts
+from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.needs import Coverage, expected_document, is_gone
+from rotation_role_policy.iam.difference import difference
+from rotation_role_policy.iam.document import Element
+from rotation_role_policy.rules.excess import Excess, ExcessKind, Needed, find_excess, needed_by
+from rotation_role_policy.rules.own_policies import other_policies, own_policies
+from rotation_role_policy.rules.state import RolePolicies, State
+
+FINDING_TYPES = {
+    ExcessKind.OTHER_SECRETS: FindingType.OTHER_SECRETS,
+    ExcessKind.SECRET_NOT_NEEDED: FindingType.UNNEEDED_GRANT,
+    ExcessKind.SECRET_MANAGEMENT: FindingType.UNNEEDED_GRANT,
+    ExcessKind.OTHER_KEYS: FindingType.KMS_ALL_KEYS,
+    ExcessKind.KEY_NOT_NEEDED: FindingType.UNNEEDED_GRANT,
+    ExcessKind.KEY_ALIAS: FindingType.UNNEEDED_GRANT,
+    ExcessKind.KEY_FOR_EVERYTHING: FindingType.KMS_WITHOUT_CONTEXT,
+    ExcessKind.KEY_FOR_EVERY_SECRET: FindingType.KMS_WITHOUT_CONTEXT,
+    ExcessKind.KEY_MANAGEMENT: FindingType.UNNEEDED_GRANT,
+    ExcessKind.INTERFACES_OUTSIDE_VPC: FindingType.UNNEEDED_GRANT,
+    ExcessKind.INTERFACES_OPEN_TO_CODE: FindingType.NETWORK_INTERFACES_OPEN,
+}
+"""The type of the finding about each kind of excess."""
+
+
+def check(facts: RoleFacts, covered: Sequence[Coverage]) -> Iterator[Finding]:
+    """Yield what the policies of a role grant too much, and which of the provider's policies are outdated.
+
+    Args:
+        facts: of the role, whose functions were all inspected.
+        covered: all rotations of the role.
+    """
+    if not isinstance(facts.role, Known) or facts.role.value is None or not covered:
+        return
+    role, subject = facts.role.value, Subject(role_arn=facts.role_arn)
+    states = [state for coverage in covered if (state := coverage.state(facts))]
+    needed = _needed(facts, covered, states)
+    for found in find_excess(other_policies(role), role.policies, role.boundary_policy, needed):
+        finding_type = FINDING_TYPES[found.kind]
+        if finding_type is not FindingType.UNNEEDED_GRANT or _is_known(found, facts, covered, states):
+            words = messages.excess(facts.role_arn, found, covered)
+            yield Finding(finding_type, subject, facts.role_arn, words)
+    yield from _drift(facts, role, covered)
+
+
+def _needed(facts: RoleFacts, covered: Sequence[Coverage], states: Sequence[State]) -> Needed:
+    """Return what the functions of the role need. What is not known of other functions counts as needed."""
+    needed = needed_by(states)
+    # Keys of other secrets are known only as the listing has them.
+    other = facts.other_secrets
+    listed = {secret.arn for coverage in covered for secret in coverage.secrets} | {secret.arn for secret in other}
+    return needed._replace(
+        rotated_arns=listed,
+        superuser_arns={
+            superuser
+            for coverage in covered
+            for superuser in coverage.inferred.superuser_arns
+            if not is_gone(facts.superusers.get(superuser))
+        },
+        key_arns={*needed.key_arns, *(secret.description.get("KmsKeyId", "") for secret in other)},
+        other_key_arns={coverage.details.function.environment_key_arn for coverage in covered},
+        # Whether other functions with this role are in a VPC is not known.
+        in_vpc=any(coverage.details.function.in_vpc for coverage in covered)
+        or not facts.sharing <= {coverage.details.function.arn for coverage in covered},
+        function_arns=tuple(dict.fromkeys(coverage.details.function.arn for coverage in covered)),
+    )
+
+
+def _is_known(found: Excess, facts: RoleFacts, covered: Sequence[Coverage], states: Sequence[State]) -> bool:
+    """Return whether it is known that nothing needs a secret or a key."""
+    pattern = _pattern(found.resource)
+    is_key, region = ":kms:" in pattern, "".join(pattern.split(":")[3:4])
+    # If a secret was not inspected, it is not known which keys are needed.
+    are_all_known = sum(len(state.secrets) for state in states) == sum(len(each.secrets) for each in covered)
+    return (not is_key or (are_all_known and not facts.other_secrets)) and (not region or region in facts.regions)
+
+
+def _pattern(resource: Element) -> str:
+    return "*" if resource.is_negated else resource.patterns[0]
+
+
+def _drift(facts: RoleFacts, role: RolePolicies, covered: Sequence[Coverage]) -> Iterator[Finding]:
+    for name, current in own_policies(role.inline).items():
+        expected = expected_document(name, current, facts, covered)
+        if expected is not None and expected != current:
+            words = messages.policy_drift(facts.role_arn, name)
+            subject = Subject(role_arn=facts.role_arn)
+            yield Finding(FindingType.POLICY_DRIFT, subject, facts.role_arn, words, difference(current, expected))

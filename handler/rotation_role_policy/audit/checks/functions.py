@@ -1,0 +1,39 @@
+"""Findings about a function that concern all secrets that it rotates."""
+
+from collections.abc import Iterator
+
+from rotation_role_policy.audit import messages
+from rotation_role_policy.audit.facts import FailedCall, FunctionFacts, Known, Stopped, Unknown
+from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.invocation import statements_without_source
+
+_USABLE_STATES = ("Active", "Pending")
+"""https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html"""
+
+
+def check(function: FunctionFacts) -> Iterator[Finding]:
+    """Yield the findings about a function."""
+    function_id = function.function_id
+    for fact in (function.details, function.invoke_policy):
+        yield from _of_failed_call(function_id, fact)
+    if not isinstance(function.details, Known):
+        return
+    details = function.details.value
+    subject = Subject(function_arn=function_id, role_arn=details.function.role.arn)
+    if details.lambda_state not in _USABLE_STATES:
+        words = messages.function_not_active(function_id, details.lambda_state, details.state_reason)
+        yield Finding(FindingType.FUNCTION_NOT_ACTIVE, subject, function_id, words)
+    if isinstance(function.invoke_policy, Known):
+        for sid in statements_without_source(function.invoke_policy.value):
+            words = messages.invoke_without_source(function_id, sid)
+            yield Finding(FindingType.INVOKE_WITHOUT_SOURCE, subject, function_id, words)
+
+
+def _of_failed_call(function_id: str, fact: Known[object] | Unknown) -> Iterator[Finding]:
+    subject = Subject(function_arn=function_id)
+    match fact:
+        case Unknown(FailedCall(code="ResourceNotFoundException")):
+            yield Finding(FindingType.FUNCTION_MISSING, subject, function_id, messages.function_missing(function_id))
+        case Unknown(problem) if not isinstance(problem, Stopped):
+            words = messages.not_inspected(function_id, problem)
+            yield Finding(FindingType.NOT_INSPECTED, subject, function_id, words)

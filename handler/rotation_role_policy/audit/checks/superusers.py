@@ -1,0 +1,26 @@
+"""Findings about superuser secrets."""
+
+from collections.abc import Iterable, Iterator
+
+from rotation_role_policy.audit import messages
+from rotation_role_policy.audit.facts import Known, RoleFacts, Stopped, Unknown, UnusableKey
+from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.needs import Coverage
+
+
+def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
+    """Yield the findings about the superuser secrets of a role's rotations."""
+    for coverage in covered:
+        superuser_arn, function_id = coverage.superuser_arn, coverage.function.function_id
+        subject = Subject(function_arn=function_id)
+        match facts.superusers.get(superuser_arn):
+            # A grant in another policy can be left over from a secret that is not needed any more (`excess`).
+            case Known(None) if coverage.policy_name:
+                subject = Subject(function_arn=function_id, role_arn=facts.role_arn)
+                words = messages.superuser_missing(superuser_arn, coverage)
+                yield Finding(FindingType.SUPERUSER_MISSING, subject, superuser_arn, words)
+            case Unknown(UnusableKey() as key):
+                yield Finding(FindingType.KEY_UNUSABLE, subject, superuser_arn, messages.key_unusable(key))
+            case Unknown(problem) if not isinstance(problem, Stopped):
+                words = messages.not_inspected(superuser_arn, problem)
+                yield Finding(FindingType.NOT_INSPECTED, subject, superuser_arn, words)

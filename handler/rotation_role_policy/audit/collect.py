@@ -1,0 +1,266 @@
+"""Collect the facts about roles. All calls read, and none reads the value of a secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import cast
+
+from rotation_role_policy import arn
+from rotation_role_policy.audit import access
+from rotation_role_policy.audit.access import PolicyQuestion
+from rotation_role_policy.audit.bulk import BulkAws
+from rotation_role_policy.audit.facts import (
+    FunctionDetails,
+    FunctionFacts,
+    Known,
+    ListedSecret,
+    RoleFacts,
+    SecretFacts,
+    Simulated,
+    Simulation,
+    Unknown,
+)
+from rotation_role_policy.audit.listing import Selection, functions_by_role, list_secrets
+from rotation_role_policy.audit.lookups import Lookups, Workers
+from rotation_role_policy.audit.needs import coverages
+from rotation_role_policy.audit.roles import RoleFact
+from rotation_role_policy.errors import AwsApiError
+from rotation_role_policy.iam.document import JsonDocument
+from rotation_role_policy.iam.simulation import Denial
+from rotation_role_policy.lookup.functions import function_from, get_function_configuration
+from rotation_role_policy.lookup.keys import Keys
+from rotation_role_policy.lookup.secrets import rotated_secret, superuser_secret_of
+from rotation_role_policy.rules.state import Secret
+from rotation_role_policy.write import access_check
+
+_SECRET_SUBJECT, _SUPERUSER_SUBJECT = "The secret", "The superuser secret"
+"""The subjects of messages about secrets."""
+
+# Enough threads for the account's rate, at 60 ms for each call. With many more, boto3's pacing wastes some of the rate
+# (`make audit-load`).
+# https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html: ListSecretVersionIds 50 per second.
+_SECRET_THREADS = 4
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: GetPolicy 15 per second, the others together
+# 15 per second.
+_FUNCTION_THREADS = 2
+_POLICY_THREADS = 4
+
+
+class Region:
+    """One region: its listed secrets, and the look-ups of what belongs to them.
+
+    Args:
+        aws: makes the calls in the region.
+        workers: of the audit.
+    """
+
+    def __init__(self, aws: BulkAws, workers: Workers) -> None:
+        aws.build_clients()
+        aws.stopped = workers.stopped
+        self.name = aws.region()
+        self.aws = aws
+        self._dns_suffix = aws.dns_suffix(aws.secretsmanager.meta.partition)
+        keys = Keys(aws)
+        self._states: Lookups[str, Secret] = Lookups(
+            workers, "secrets", _SECRET_THREADS, lambda secret_arn: self._state(keys, secret_arn)
+        )
+        self.details = Lookups(workers, "functions", _FUNCTION_THREADS, partial(_details, aws))
+        """By `RotationLambdaARN`."""
+        self._invoke_policies = Lookups(workers, "functions", _FUNCTION_THREADS, partial(_invoke_policy, aws))
+        self._functions_by_role: Lookups[str, Mapping[str, tuple[str, ...]]] = Lookups(
+            workers, "functions", 1, lambda _: functions_by_role(aws)
+        )
+        self.superusers = Lookups(workers, "secrets", _SECRET_THREADS, partial(_superuser, aws, keys))
+        """By the ARN, or the partial ARN, that a policy has."""
+        self.resource_policies = Lookups(workers, "resource policies", _POLICY_THREADS, partial(_resource_policy, aws))
+        """By the ARN of the secret or key."""
+        self._secrets: dict[str, ListedSecret] = {}
+        self._secrets_of: dict[str, list[ListedSecret]] = {}
+        """By `RotationLambdaARN`."""
+        self._ids_of_function: dict[str, list[str]] = {}
+        """By unqualified ARN: each `RotationLambdaARN` of the function, with and without versions and aliases."""
+        self.selected: set[str] = set()
+        """The ARNs of the secrets that the audit reports on."""
+        self.functions: dict[str, None] = {}
+        """`RotationLambdaARN` of these secrets, in the order of the look-ups."""
+
+    def list_rotations(self, selection: Selection) -> None:
+        """List the secrets, and start the look-ups. Raises `RequestError`.
+
+        All secrets are listed, because the other secrets of a function determine what its role needs. The look-ups are
+        for the functions of the selected secrets, and for all secrets of these functions. They run function by
+        function, so that the first roles can be audited while the last functions are looked up.
+        """
+        for secret in list_secrets(self.aws):
+            self._secrets[secret.arn] = secret
+            if secret.function_id not in self._secrets_of:
+                function_arn, _ = arn.split_qualifier(secret.function_id)
+                self._ids_of_function.setdefault(function_arn, []).append(secret.function_id)
+            self._secrets_of.setdefault(secret.function_id, []).append(secret)
+            if selection.includes(secret):
+                self.selected.add(secret.arn)
+                self.functions[secret.function_id] = None
+                # Lambda's rates are the lowest.
+                self._functions_by_role.start(self.name)
+                self.details.start(secret.function_id)
+                self._invoke_policies.start(secret.function_id)
+        for function_id in self.functions:
+            for secret in self._secrets_of[function_id]:
+                self._states.start(secret.arn)
+
+    def functions_by_role(self) -> Known[Mapping[str, tuple[str, ...]]] | Unknown:
+        """Return all functions of the region by the ARN of their role; empty if no secret is selected."""
+        return self._functions_by_role.get(self.name) if self.functions else Known({})
+
+    def function(self, function_id: str) -> FunctionFacts:
+        """Return the facts about a rotation function and its secrets."""
+        secrets = (
+            SecretFacts(secret, secret.arn in self.selected, self._states.get(secret.arn))
+            for secret in self._secrets_of[function_id]
+        )
+        return FunctionFacts(
+            function_id,
+            self.name,
+            self._dns_suffix,
+            self.details.get(function_id),
+            self._invoke_policies.get(function_id),
+            tuple(secrets),
+        )
+
+    def secrets_of(self, function_arns: Iterable[str], without: Collection[str]) -> Iterator[ListedSecret]:
+        """Yield the secrets of functions, `without` those with some `RotationLambdaARN`."""
+        for function_arn in function_arns:
+            for function_id in self._ids_of_function.get(function_arn, ()):
+                if function_id not in without:
+                    yield from self._secrets_of[function_id]
+
+    def _state(self, keys: Keys, secret_arn: str) -> Secret:
+        return rotated_secret(keys, _SECRET_SUBJECT, self._secrets[secret_arn].description)
+
+
+class Sources:
+    """Where the facts about roles come from.
+
+    Args:
+        regions: the regions, with their listed secrets.
+        workers: of the audit.
+    """
+
+    def __init__(self, regions: Iterable[Region], workers: Workers) -> None:
+        self.regions = {region.name: region for region in regions}
+        # IAM is the same in all regions.
+        self.iam = next(iter(self.regions.values())).aws
+        self.simulations: Lookups[Simulation, tuple[Denial, ...]] = Lookups(
+            workers, "policy simulator", _POLICY_THREADS, partial(_simulate, self.iam)
+        )
+
+
+def collect_role(sources: Sources, role_arn: str, role: RoleFact, functions: Sequence[FunctionFacts]) -> RoleFacts:
+    """Return the facts about a role. Waits for the look-ups that they need.
+
+    Args:
+        sources: where the facts come from.
+        role_arn: of the role.
+        role: the role with its policies, as it was read by name.
+        functions: the rotation functions with the role.
+    """
+    if isinstance(role, Known) and role.value and role.value.role.arn != role_arn:
+        # Another role has the name, with another path or in another account.
+        role = Known(None)
+    sharing: set[str] = set()
+    other_secrets: list[ListedSecret] = []
+    function_ids = {function.function_id for function in functions}
+    for region in sources.regions.values():
+        listed = region.functions_by_role()
+        function_arns = listed.value.get(role_arn, ()) if isinstance(listed, Known) else ()
+        sharing.update(function_arns)
+        other_secrets += region.secrets_of(function_arns, without=function_ids)
+    facts = RoleFacts(
+        role_arn,
+        role,
+        tuple(functions),
+        frozenset(sharing),
+        tuple(other_secrets),
+        frozenset(sources.regions),
+    )
+    facts = replace(
+        facts,
+        superusers={
+            coverage.superuser_arn: sources.regions[coverage.function.region].superusers.get(coverage.superuser_arn)
+            for coverage in coverages(facts)
+            if coverage.superuser_arn
+        },
+    )
+    covered = coverages(facts)
+    # What the policies and the simulator do not allow, a resource-based policy may allow. So answers lead to questions.
+    while questions := access.questions(facts, covered):
+        facts = _with_answers(sources, facts, questions)
+    return facts
+
+
+def _with_answers(sources: Sources, facts: RoleFacts, questions: Iterable[Simulation | PolicyQuestion]) -> RoleFacts:
+    simulations = [each for each in questions if isinstance(each, Simulation)]
+    policies = [each for each in questions if isinstance(each, PolicyQuestion)]
+    for simulation in simulations:
+        sources.simulations.start(simulation)
+    for question in policies:
+        sources.regions[question.region].resource_policies.start(question.resource)
+    simulated = tuple(Simulated(each, sources.simulations.get(each)) for each in simulations)
+    read = {each.resource: sources.regions[each.region].resource_policies.get(each.resource) for each in policies}
+    return replace(
+        facts,
+        simulations=(*facts.simulations, *simulated),
+        resource_policies={**facts.resource_policies, **read},
+    )
+
+
+# --- the look-ups -----------------------------------------------------------------------------------------------------
+
+
+def _details(aws: BulkAws, function_id: str) -> FunctionDetails:
+    configuration = get_function_configuration(aws, function_id)
+    return FunctionDetails(
+        function_from(configuration),
+        configuration.get("State", "Active"),
+        configuration.get("StateReason", ""),
+    )
+
+
+def _invoke_policy(aws: BulkAws, function_id: str) -> JsonDocument:
+    """Return the policy of the function, or of the version or alias that the secret names; empty if there is none."""
+    name, qualifier = arn.split_qualifier(function_id)
+    # The policy without a qualifier is also that of $LATEST.
+    version = {"Qualifier": qualifier} if qualifier and not qualifier.startswith("$LATEST") else {}
+    try:
+        text = aws.call(aws.lambda_.get_policy, FunctionName=name, **version)["Policy"]
+    except AwsApiError as error:
+        if error.code == "ResourceNotFoundException":
+            return {}
+        raise
+    return cast(JsonDocument, json.loads(text))
+
+
+def _superuser(aws: BulkAws, keys: Keys, secret_id: str) -> Secret | None:
+    try:
+        described = aws.call(aws.secretsmanager.describe_secret, SecretId=secret_id)
+    except AwsApiError as error:
+        if error.code in ("ResourceNotFoundException", "InvalidRequestException"):
+            return None
+        raise
+    return None if described.get("DeletedDate") else superuser_secret_of(keys, _SUPERUSER_SUBJECT, described)
+
+
+def _resource_policy(aws: BulkAws, resource: str) -> JsonDocument:
+    """Return the policy of a secret or a key; an empty document if there is none."""
+    if ":kms:" in resource:
+        text = aws.call(aws.kms.get_key_policy, KeyId=resource, PolicyName="default")["Policy"]
+    else:
+        text = aws.call(aws.secretsmanager.get_resource_policy, SecretId=resource).get("ResourcePolicy", "")
+    return cast(JsonDocument, json.loads(text)) if text else {}
+
+
+def _simulate(aws: BulkAws, simulation: Simulation) -> tuple[Denial, ...]:
+    return tuple(access_check.simulate(aws, simulation.role_arn, simulation.calls))

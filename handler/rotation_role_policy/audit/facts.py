@@ -1,0 +1,218 @@
+"""What an audit knows of a role: frozen values, from which `role.audit_role` decides without a call.
+
+The facts can be written as JSON (`to_json`). They contain no value of a secret, and of a function's environment only
+the key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from rotation_role_policy.iam.document import JsonDocument
+from rotation_role_policy.iam.evaluation import Calls
+from rotation_role_policy.iam.simulation import Denial
+from rotation_role_policy.rules.state import Function, KeyProblem, RolePolicies, Secret
+
+if TYPE_CHECKING:
+    from types_boto3_secretsmanager.type_defs import SecretListEntryTypeDef
+
+Value = TypeVar("Value", covariant=True)
+
+
+# --- known or unknown -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FailedCall:
+    """A call of the audit that AWS denied or failed."""
+
+    action: str
+    """IAM action, such as ``iam:GetRole``."""
+    code: str
+    message: str
+    is_denied: bool
+
+
+@dataclass(frozen=True)
+class UnusableKey:
+    """The key of a secret, or the only key of a version in use, that cannot be used."""
+
+    secret_name: str
+    key: KeyProblem
+    labels: tuple[str, ...]
+    """The staging labels of the version; empty if it is the secret's own key."""
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Another reason why the provider would refuse a secret."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The audit was stopped before the look-up."""
+
+
+Problem = FailedCall | UnusableKey | Unusable | Stopped
+
+
+@dataclass(frozen=True)
+class Known(Generic[Value]):
+    """A fact that was looked up."""
+
+    value: Value
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A fact that is not known, and why."""
+
+    problem: Problem
+
+
+# --- secrets and functions --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ListedSecret:
+    """A secret with a rotation function, from ListSecrets."""
+
+    arn: str
+    name: str
+    function_id: str
+    """`RotationLambdaARN`."""
+    description: SecretListEntryTypeDef
+    """The members from which the state of the secret follows."""
+    is_enabled: bool
+    """Whether Secrets Manager rotates the secret on a schedule."""
+    days: int | None
+    """`AutomaticallyAfterDays`."""
+    last_rotated: datetime | None
+    next_rotation: datetime | None
+    created: datetime | None
+
+
+def secret_ids(name: str, secret_arn: str) -> frozenset[str]:
+    """Return the IDs of a secret: its name, its full ARN, and its partial ARN without the random characters."""
+    return frozenset({name, secret_arn, secret_arn.rpartition("-")[0]})
+
+
+@dataclass(frozen=True)
+class SecretFacts:
+    """A rotated secret."""
+
+    listed: ListedSecret
+    is_selected: bool
+    """Whether the audit reports on the secret. The others determine what its role needs."""
+    state: Known[Secret] | Unknown
+
+    @property
+    def arn(self) -> str:
+        """The full ARN."""
+        return self.listed.arn
+
+
+@dataclass(frozen=True)
+class FunctionDetails:
+    """A rotation function, or a version or alias of it."""
+
+    function: Function
+    lambda_state: str
+    """`State` of GetFunctionConfiguration."""
+    state_reason: str
+
+
+@dataclass(frozen=True)
+class FunctionFacts:
+    """A rotation function, as secrets name it, with its secrets."""
+
+    function_id: str
+    """`RotationLambdaARN` of the secrets."""
+    region: str
+    dns_suffix: str
+    """Of the region's partition, such as ``amazonaws.com``."""
+    details: Known[FunctionDetails] | Unknown
+    invoke_policy: Known[JsonDocument] | Unknown
+    """The policy that lets services invoke it. Empty if there is none."""
+    secrets: tuple[SecretFacts, ...]
+
+    @property
+    def role_arn(self) -> str:
+        """The ARN of the execution role; empty if it is not known."""
+        return self.details.value.function.role.arn if isinstance(self.details, Known) else ""
+
+
+# --- roles ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A question for IAM's policy simulator: may a role make these calls?"""
+
+    role_arn: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    context: tuple[tuple[str, str | bool], ...]
+    absent_keys: frozenset[str]
+
+    @property
+    def calls(self) -> Calls:
+        """The simulated calls."""
+        return Calls(self.actions, self.resources, dict(self.context), self.absent_keys)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A simulation, and what the simulator does not allow."""
+
+    simulation: Simulation
+    denials: Known[tuple[Denial, ...]] | Unknown
+
+
+@dataclass(frozen=True)
+class RoleFacts:
+    """Everything about one execution role that its rotations depend on."""
+
+    role_arn: str
+    role: Known[RolePolicies | None] | Unknown
+    """None if the role does not exist."""
+    functions: tuple[FunctionFacts, ...]
+    """The rotation functions that have the role."""
+    sharing: frozenset[str] = frozenset()
+    """Unqualified ARNs of all functions that ListFunctions shows with the role."""
+    other_secrets: tuple[ListedSecret, ...] = ()
+    """Secrets of other functions that ListFunctions shows with the role, which a narrow selection leaves out."""
+    regions: frozenset[str] = frozenset()
+    """The regions that are audited. A function in another region can have the role too."""
+    superusers: Mapping[str, Known[Secret | None] | Unknown] = field(default_factory=dict)
+    """The superuser secrets by the ARN that a policy has; None if the secret is gone or scheduled for deletion."""
+    simulations: tuple[Simulated, ...] = ()
+    resource_policies: Mapping[str, Known[JsonDocument] | Unknown] = field(default_factory=dict)
+    """The policies of secrets and keys by their ARN, as far as they matter. Empty if there is none."""
+
+
+def to_json(facts: RoleFacts | FunctionFacts) -> Any:
+    """Return facts as data for JSON."""
+    return _plain(dataclasses.asdict(facts))
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {str(key): _plain(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case set() | frozenset():
+            return sorted(_plain(each) for each in value)
+        case datetime():
+            return value.isoformat()
+        case Enum():
+            return value.name
+    return value

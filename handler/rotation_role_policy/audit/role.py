@@ -1,0 +1,112 @@
+"""Audit one role: from its facts to findings. Pure: no call, no clock.
+
+A second Lambda function would audit a role as `audit.audit` does: `collect.collect_role`, then `audit_role`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from rotation_role_policy.audit import messages
+from rotation_role_policy.audit.checks import access, excess, functions, roles, secrets, superusers
+from rotation_role_policy.audit.facts import FunctionFacts, RoleFacts, Stopped, Unknown
+from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.needs import Coverage, coverages
+from rotation_role_policy.audit.report import Rotation
+
+
+@dataclass(frozen=True)
+class RoleResult:
+    """The result of the audit of one role, or of a function whose role is not known."""
+
+    rotations: tuple[Rotation, ...] = ()
+    """Of the selected secrets that were looked up."""
+    findings: tuple[Finding, ...] = ()
+    excess: tuple[Finding, ...] = ()
+    """The findings about what is too much, which follow from what all functions need. They hold only if the audit has
+    looked up all functions."""
+
+
+def audit_role(facts: RoleFacts, now: datetime) -> RoleResult:
+    """Audit a role with its rotation functions.
+
+    Args:
+        facts: of the role.
+        now: the time of the audit, in UTC.
+    """
+    covered = coverages(facts)
+    found = [
+        *(finding for function in facts.functions for finding in _of_function(function, now)),
+        *roles.check(facts),
+        *superusers.check(facts, covered),
+        *access.check(facts, covered),
+        *_without_policy(facts.role_arn, covered),
+    ]
+    too_much = excess.check(facts, covered)
+    return RoleResult(tuple(_rotations(facts, covered)), _selected(facts.functions, found), tuple(too_much))
+
+
+def audit_function(facts: FunctionFacts, now: datetime) -> RoleResult:
+    """Audit a function whose role is not known, because the function could not be looked up."""
+    return RoleResult(tuple(_rotations_without_role([facts])), _selected([facts], _of_function(facts, now)))
+
+
+def failed(role_arn: str, audited: Iterable[FunctionFacts], error: Exception) -> RoleResult:
+    """Return the result for a role with which the audit itself failed."""
+    words = messages.internal_error(role_arn, error)
+    finding = Finding(FindingType.NOT_INSPECTED, Subject(role_arn=role_arn), role_arn, words)
+    return RoleResult(tuple(_rotations_without_role(audited)), (finding,))
+
+
+def _of_function(function: FunctionFacts, now: datetime) -> Iterator[Finding]:
+    for secret in function.secrets:
+        yield from secrets.check(function, secret, now)
+    yield from functions.check(function)
+
+
+def _without_policy(role_arn: str, covered: Iterable[Coverage]) -> Iterator[Finding]:
+    for coverage in covered:
+        if not coverage.policy_name:
+            for secret in coverage.secrets:
+                subject = Subject(secret.arn, coverage.function.function_id, role_arn)
+                yield Finding(FindingType.NO_POLICY, subject, role_arn, messages.no_policy(secret.arn, coverage))
+
+
+def _selected(audited: Iterable[FunctionFacts], findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings without those about secrets that are not selected."""
+    selected = {"", *(secret.arn for function in audited for secret in function.secrets if secret.is_selected)}
+    return tuple(finding for finding in findings if finding.subject.secret_arn in selected)
+
+
+# --- rotations --------------------------------------------------------------------------------------------------------
+
+
+def _rotations(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Rotation]:
+    by_secret = {secret.arn: coverage for coverage in covered for secret in coverage.secrets}
+    for rotation in _rotations_without_role(facts.functions):
+        if coverage := by_secret.get(rotation.secret_arn):
+            yield replace(
+                rotation,
+                state=coverage.state(facts, (rotation.secret_arn,)),
+                policy_name=coverage.policy_name,
+                unknowns=messages.unknowns(coverage),
+            )
+        else:
+            yield rotation
+
+
+def _rotations_without_role(audited: Iterable[FunctionFacts]) -> Iterator[Rotation]:
+    """Yield the rotations of the selected secrets, without those that a stopped audit has not looked up."""
+    for function in audited:
+        for secret in function.secrets:
+            if secret.is_selected and secret.state != Unknown(Stopped()):
+                yield Rotation(
+                    secret.arn,
+                    secret.listed.name,
+                    function.function_id,
+                    function.role_arn,
+                    last_rotated=secret.listed.last_rotated,
+                    next_rotation=secret.listed.next_rotation,
+                )

@@ -1,0 +1,80 @@
+"""Whom a statement of a resource-based policy or of a trust policy is about.
+
+Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html,
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html
+"""
+
+from collections.abc import Iterable
+
+from rotation_role_policy import arn
+from rotation_role_policy.iam.document import Principals, Statement
+
+
+def is_about_service(statement: Statement, service: str) -> bool:
+    """Return whether the principals of a statement include a service, such as ``lambda.amazonaws.com``."""
+    principals = statement.principals
+    if principals is None:
+        return False
+    is_named = service in principals.names.get("Service", ()) or "*" in principals.names.get("AWS", ())
+    return is_named != principals.is_negated
+
+
+def is_about_role(statement: Statement, role_arn: str, *, has_boundary: bool = False) -> bool | None:
+    """Return whether the principals of a statement include a role; None if that depends on the session.
+
+    The role's account alone is not the role: it delegates to the policies of the role (`is_about_account`).
+
+    Args:
+        statement: of a resource-based policy.
+        role_arn: full ARN of the role, with its path.
+        has_boundary: whether the role has a permissions boundary. A Deny with `NotPrincipal` then always applies.
+    """
+    principals = statement.principals
+    if principals is None:
+        return False
+    if not principals.is_negated:
+        if {"*", role_arn} & set(principals.names.get("AWS", ())):
+            return True
+        return None if _names_session(principals, role_arn) else False
+    if not (
+        _names_account(principals, role_arn) or _names_session(principals, role_arn) or _names(principals, role_arn)
+    ):
+        return True
+    if statement.effect == "Deny":
+        # If the role is listed and its session is not, the service decides.
+        return True if has_boundary else None
+    return False
+
+
+def is_about_account(statement: Statement, role_arn: str) -> bool:
+    """Return whether the principals of a statement include the account of a role, which delegates to its policies."""
+    principals = statement.principals
+    return principals is not None and _names_account(principals, role_arn) != principals.is_negated
+
+
+def _names(principals: Principals, role_arn: str) -> bool:
+    return not {"*", role_arn}.isdisjoint(principals.names.get("AWS", ()))
+
+
+def _names_account(principals: Principals, role_arn: str) -> bool:
+    owner = arn.parse(role_arn)
+    account = {owner.account, f"arn:{owner.partition}:iam::{owner.account}:root"}
+    return not account.isdisjoint(principals.names.get("AWS", ()))
+
+
+def _names_session(principals: Principals, role_arn: str) -> bool:
+    """Return whether a session of the role is listed. A role of another account can have the same name."""
+    owner = arn.parse(role_arn)
+    session = f"arn:{owner.partition}:sts::{owner.account}:assumed-role/{arn.role_name(role_arn)}/"
+    return any(name.startswith(session) for name in principals.names.get("AWS", ()))
+
+
+def can_assume(trust_policy: Iterable[Statement], service: str) -> bool:
+    """Return whether a statement of a role's trust policy allows a service to assume the role.
+
+    Conditions are not evaluated. Lambda checks them when it creates the function.
+    """
+    return any(
+        statement.allows and is_about_service(statement, service) and statement.includes_action("sts:AssumeRole")
+        for statement in trust_policy
+    )

@@ -1,0 +1,148 @@
+"""Describe secrets: the rotated ones, and superuser secrets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from rotation_role_policy import arn
+from rotation_role_policy.aws.client import Aws
+from rotation_role_policy.errors import (
+    AccessDeniedError,
+    AwsApiError,
+    ErrorCode,
+    RequestError,
+    SecretDeniedError,
+    quoted,
+)
+from rotation_role_policy.lookup.keys import Keys
+from rotation_role_policy.rules.state import Secret
+from rotation_role_policy.rules.targets import TARGET_TYPES
+
+if TYPE_CHECKING:
+    from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef, SecretListEntryTypeDef
+
+    Description = DescribeSecretResponseTypeDef | SecretListEntryTypeDef
+
+_ROTATED_LABELS = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS")
+"""The versions of a rotated secret that AWS's rotation functions read."""
+_SUPERUSER_LABELS = ("AWSCURRENT",)
+_MANAGING_SERVICES = ("rds", "redshift")
+"""The owners of managed superuser secrets, whose tags name the database."""
+
+
+def describe_secret(aws: Aws, property_name: str, secret_id: str) -> DescribeSecretResponseTypeDef:
+    """Return the response of DescribeSecret for the secret that a property names.
+
+    Raises:
+        RequestError: the secret does not exist, is scheduled for deletion, or AWS denies the call.
+    """
+    subject = f"{property_name} {quoted(secret_id)}"
+    try:
+        secret = aws.call(aws.secretsmanager.describe_secret, SecretId=secret_id)
+    except AccessDeniedError as error:
+        raise SecretDeniedError(error, subject, aws.region()) from error
+    except AwsApiError as error:
+        if error.code == "ResourceNotFoundException":
+            raise RequestError(
+                f"{subject}: the secret does not exist in {aws.region()}. Correct {property_name}, or create the secret"
+                f" first (DependsOn).",
+                ErrorCode.NOT_FOUND,
+            ) from error
+        raise
+    if secret.get("DeletedDate"):
+        raise RequestError(
+            f"{subject}: the secret is scheduled for deletion. Restore it (aws secretsmanager restore-secret), or use"
+            f" another secret.",
+            ErrorCode.RESOURCE_CONFLICT,
+        )
+    return secret
+
+
+def check_function_can_rotate(subject: str, secret: Description) -> None:
+    """Raise `RequestError` if the secret is rotated without a function, or only its primary secret is rotated."""
+    # https://docs.aws.amazon.com/secretsmanager/latest/userguide/service-linked-secrets.html
+    if owner := secret.get("OwningService"):
+        raise RequestError(
+            f"{subject}: the service {quoted(owner)} manages this secret and rotates it without a function. Remove this"
+            f" resource, or use the secret as SuperuserSecretId.",
+        )
+    # https://docs.aws.amazon.com/secretsmanager/latest/userguide/managed-external-secrets.html
+    if partner := secret.get("Type"):
+        raise RequestError(
+            f"{subject}: this is a managed external secret of {quoted(partner)}, which Secrets Manager rotates without"
+            f" a function. Remove this resource.",
+        )
+    # https://docs.aws.amazon.com/secretsmanager/latest/userguide/replicate-secrets.html
+    if primary := primary_of(secret):
+        raise RequestError(
+            f"{subject}: this secret is a replica, and only its primary secret in {primary} can be rotated. Move this"
+            f" resource to a stack there.",
+        )
+
+
+def primary_of(secret: Description) -> str:
+    """Return the region or the account of a replica's primary secret; empty if the secret is not a replica."""
+    # The types are those of an older botocore.
+    if primary := cast(dict[str, Any], secret).get("CrossAccountPrimary"):
+        return f"the account {arn.parse(primary['PrimarySecretARN']).account}"
+    region = secret.get("PrimaryRegion")
+    return region if region and region != arn.parse(secret["ARN"]).region else ""
+
+
+def rotated_secret(keys: Keys, property_name: str, secret: Description) -> Secret:
+    """Return the state of a rotated secret.
+
+    Args:
+        keys: looks up the keys.
+        property_name: the property that names the secret, for error messages.
+        secret: response of DescribeSecret, or its member in a response of ListSecrets.
+
+    Raises:
+        RequestError: the secret's key, or an earlier key of a version in use, cannot be used, or an AWS call failed.
+    """
+    return _secret(keys, property_name, secret, _ROTATED_LABELS)
+
+
+def _secret(keys: Keys, property_name: str, secret: Description, labels: tuple[str, ...]) -> Secret:
+    found = keys.keys_of(property_name, secret, labels)
+    return Secret(
+        secret["ARN"],
+        found.key_arn,
+        _tags(secret),
+        earlier_key_arns=found.earlier_key_arns,
+        unreadable_previous=found.unreadable_previous,
+        keys_not_described=found.keys_not_described,
+    )
+
+
+def superuser_secret_of(keys: Keys, property_name: str, secret: Description) -> Secret:
+    """Return the state of a superuser secret. Arguments and errors as for `rotated_secret`."""
+    superuser_secret = _secret(keys, property_name, secret, _SUPERUSER_LABELS)
+    owner = secret.get("OwningService", "")
+    if owner not in _MANAGING_SERVICES:
+        # Any user can set the tags of such a secret.
+        return superuser_secret
+    return replace(superuser_secret, managed_by=owner, database_arns=_database_arns(secret))
+
+
+def _database_arns(secret: Description) -> tuple[str, ...]:
+    """Return the databases that the tags of a managed secret name. The case of the tags' keys varies."""
+    values = {key.lower(): value for key, value in _tags(secret)}
+    database_arns = []
+    for row in TARGET_TYPES:
+        value = values.get(row.superuser_tag.lower())
+        if value is None:
+            continue
+        if not row.pattern.fullmatch(value):
+            raise RequestError(
+                f"SuperuserSecretId {quoted(secret['Name'])}: the tag {row.superuser_tag} has the value"
+                f" {quoted(value)}, which is not the ARN of {row.name}. Use a superuser secret that contains the"
+                f" host of the database.",
+            )
+        database_arns.append(value)
+    return tuple(database_arns)
+
+
+def _tags(secret: Description) -> tuple[tuple[str, str], ...]:
+    return tuple((tag["Key"], tag.get("Value", "")) for tag in secret.get("Tags", ()))

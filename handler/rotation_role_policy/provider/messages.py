@@ -1,0 +1,69 @@
+"""The provider's words for errors: the reasons in the stack's events.
+
+Errors of calls are data (`errors`). What limits the provider's own calls, and where its log is, only the provider says.
+"""
+
+from rotation_role_policy.errors import (
+    AccessDeniedError,
+    CallError,
+    DeadlineExceededError,
+    RequestError,
+    SecretDeniedError,
+    quoted,
+)
+from rotation_role_policy.rules.state import KeyWarning, KeyWarningKind
+
+_LIMITED_BY = {
+    "secretsmanager": "its stack's parameters SecretNamePattern and RequiredSecretTag",
+    "iam:PutRolePolicy": "its stack's parameters RoleNamePattern, RequiredRoleTag and RequiredRoleBoundaryArn",
+    "iam": "its stack's parameter RoleNamePattern",
+    "kms": "the key's policy",
+}
+"""By action or by service: what limits the provider's calls, besides SCPs and a permissions boundary. The parameters
+are those of template.yaml."""
+
+DEADLINE_EXCEEDED = (
+    "The provider function ran out of time, most likely because AWS throttled its calls. Try again. The provider's log"
+    " shows how far it got."
+)
+
+
+def reason(error: RequestError) -> str:
+    """Return the reason in the stack's events for an error."""
+    match error:
+        case SecretDeniedError():
+            return (
+                f"{error.subject}: AWS denies the provider {error.action}. If the secret exists in {error.region},"
+                f" check {_what_limits(error.action)}."
+            )
+        case AccessDeniedError():
+            resource = f" on {quoted(error.resource)}" if error.resource else ""
+            return f"AWS denies the provider {error.action}{resource}. Check {_what_limits(error.action)}."
+        case CallError():
+            return (
+                f"{error.action} failed with {error.code}: {quoted(error.message)}. Try again. The provider's log has"
+                " more details."
+            )
+        case DeadlineExceededError():
+            return DEADLINE_EXCEEDED
+    return str(error)
+
+
+def _what_limits(action: str) -> str:
+    """Return the end of an error message: what can deny `action` to the provider, most likely cause last."""
+    limit = _LIMITED_BY.get(action) or _LIMITED_BY.get(action.split(":")[0])
+    if limit is None:
+        return "SCPs and the provider's permissions boundary"
+    return f"SCPs, the provider's permissions boundary, and {limit}"
+
+
+def key_warning(warning: KeyWarning) -> str:
+    """Return the log message of a warning about a key."""
+    match warning.kind:
+        case KeyWarningKind.NOT_DESCRIBED:
+            return "key not inspected: kms:DescribeKey is denied"
+        case KeyWarningKind.PREVIOUS_UNREADABLE:
+            return (
+                "AWSPREVIOUS cannot be decrypted, so AWS's single-user rotation functions fail. Remove this label (aws"
+                " secretsmanager update-secret-version-stage), or restore the key"
+            )

@@ -9,6 +9,7 @@ from hypothesis import Phase, settings
 from moto import mock_aws
 
 from emulator.lambda_runtime import json_log
+from rotation_role_policy.audit import audit
 from rotation_role_policy.aws import transport
 from tests.support import response_server
 from tests.support.account import REGION, Account, connected
@@ -30,7 +31,7 @@ settings.load_profile("default")
 _LONGEST = (
     "tests/e2e/",
     "tests/model/",
-    "tests/unit/test_custom_resource.py",
+    "tests/unit/provider/test_custom_resource.py",
     "tests/unit/audit/test_a",
     "tests/unit/cli/test_preview.py",
 )
@@ -61,6 +62,12 @@ def _no_real_account() -> None:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_contained_errors() -> None:
+    """Let an unexpected error of an audit fail the test, so that no bug hides behind a finding."""
+    audit.CONTAINED_ERRORS = ()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -213,12 +213,11 @@ class _Examination(NamedTuple):
             if arn.parse(key_arn).account == arn.parse(self.role.role.arn).account:
                 yield from self._of_unknown(calls, found)
         else:
-            decisions = evaluate([_resource_policy(key_arn, found.value)], None, calls, self._is_about_role_or_account)
-            outcomes = {decision.outcome for decision in decisions}
-            if Outcome.BLOCKED in outcomes:
-                yield self._problem(calls, blocker=Blocker(BlockedBy.DENY, PolicyName(PolicyKind.KEY, key_arn)))
-            elif Outcome.NOT_ALLOWED in outcomes:
-                yield self._problem(calls, blocker=Blocker(BlockedBy.KEY_POLICY, PolicyName(PolicyKind.KEY, key_arn)))
+            key_policy = _resource_policy(key_arn, found.value)
+            decisions = list(evaluate([key_policy], None, calls, self._is_about_role_or_account))
+            for outcome, by in ((Outcome.BLOCKED, BlockedBy.DENY), (Outcome.NOT_ALLOWED, BlockedBy.KEY_POLICY)):
+                if actions := tuple(each.action for each in decisions if each.outcome is outcome):
+                    yield self._problem(calls._replace(actions=actions), blocker=Blocker(by, key_policy.name))
 
     @property
     def _is_about_role(self) -> partial[bool | None]:

@@ -47,9 +47,12 @@ def is_about_role(statement: Statement, role_arn: str, *, has_boundary: bool = F
 
 
 def is_about_account(statement: Statement, role_arn: str) -> bool:
-    """Return whether the principals of a statement include the account of a role, which delegates to its policies."""
+    """Return whether the principals of a statement name the account of a role, which delegates to its policies.
+
+    With `NotPrincipal`, what counts is whether the role is excepted (`is_about_role`).
+    """
     principals = statement.principals
-    return principals is not None and _names_account(principals, role_arn) != principals.is_negated
+    return principals is not None and not principals.is_negated and _names_account(principals, role_arn)
 
 
 def _names(principals: Principals, role_arn: str) -> bool:

@@ -23,6 +23,15 @@ GET = "secretsmanager:GetSecretValue"
 ROOT_POLICY = allow("kms:*", "*", Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:root"})
 
 
+SESSION_ELSEWHERE = "arn:aws:sts::999999999999:assumed-role/role-db/rotate-db"
+"""A session of a role of another account, with the same name."""
+
+
+def deny_all_but(principal: str) -> dict[str, Any]:
+    """Return the statement of a key's policy that denies the use of the key to everybody but a principal."""
+    return {"Effect": "Deny", "Action": "kms:Decrypt", "Resource": "*", "NotPrincipal": {"AWS": principal}}
+
+
 def simulated(**members: Any) -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
     """Return a simulator with this result for each action and resource."""
     return lambda parameters: [
@@ -178,6 +187,9 @@ def test_a_function_in_a_vpc_needs_its_network_interfaces(audited: AuditAccount)
         ({"AWS": ACCOUNT}, False),
         ({"AWS": f"arn:aws:iam::{ACCOUNT}:role/role-db-2"}, False),
         ({"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/role-db-2/rotate-db"}, False),
+        # A role of another account can have the same name.
+        ({"AWS": "arn:aws:sts::999999999999:assumed-role/role-db/rotate-db"}, False),
+        ({"AWS": "arn:aws-cn:sts::123456789012:assumed-role/role-db/rotate-db"}, False),
         ({"Service": "lambda.amazonaws.com"}, False),
     ],
 )
@@ -252,6 +264,16 @@ def test_no_resource_policy_is_read_if_the_role_s_policies_allow_all(audited: Au
         ([allow(["kms:Describe*", "kms:Decrypt"], "*", Principal=ROOT_POLICY["Principal"])], ["ActionBlocked"]),
         ([ROOT_POLICY, ROOT_POLICY | {"Effect": "Deny", "Action": "kms:Decrypt"}], ["ActionBlocked"]),
         ([ROOT_POLICY, ROOT_POLICY | {"Effect": "Deny", "Principal": {"AWS": "arn:aws:iam::1:role/x"}}], []),
+        ([allow("kms:*", "*", Principal={"AWS": SESSION_ELSEWHERE})], ["ActionBlocked"]),
+        ([ROOT_POLICY, allow("kms:*", "*", Principal={"AWS": SESSION_ELSEWHERE}) | {"Effect": "Deny"}], []),
+        # Everybody but the administrator is denied, so this role too.
+        ([ROOT_POLICY, deny_all_but(f"arn:aws:iam::{ACCOUNT}:role/administrator")], ["ActionBlocked"]),
+        ([ROOT_POLICY, deny_all_but(SESSION_ELSEWHERE)], ["ActionBlocked"]),
+        # It depends on the service whether a listed role, session or account is denied.
+        ([ROOT_POLICY, deny_all_but(f"arn:aws:iam::{ACCOUNT}:role/role-db")], []),
+        ([ROOT_POLICY, deny_all_but(f"arn:aws:sts::{ACCOUNT}:assumed-role/role-db/rotate-db")], []),
+        ([ROOT_POLICY, deny_all_but(f"arn:aws:iam::{ACCOUNT}:root")], []),
+        ([ROOT_POLICY, deny_all_but(ACCOUNT)], []),
     ],
 )
 def test_the_policy_of_a_key_must_delegate_to_the_policies_of_the_role(
@@ -267,6 +289,56 @@ def test_the_policy_of_a_key_must_delegate_to_the_policies_of_the_role(
     for found in report.findings[: len(expected)]:
         assert (found.subject.secret_arn, found.subject.role_arn) == (rotation.secret, rotation.role)
         assert "the key's policy" in found.message
+
+
+def test_not_principal_always_denies_a_role_with_a_boundary(audited: AuditAccount) -> None:
+    key = audited.account.key()
+    rotation = audited.rotation(key=key)
+    audited.put_policy(rotation.role, use_key(key, rotation.secret), name="key")
+    policy = json.dumps({"Statement": [ROOT_POLICY, deny_all_but(rotation.role)]})
+    audited.account.api_responses["kms:GetKeyPolicy"] = lambda _: {"Policy": policy}
+    assert codes(audited.audit()) == []
+    boundary = audited.managed_policy("boundary", allow("*", "*"))
+    audited.account.client("iam").put_role_permissions_boundary(RoleName="role-db", PermissionsBoundary=boundary)
+    found = the(audited.audit(), "ActionBlocked")
+    assert "kms:Decrypt" in found.message
+    assert "kms:GenerateDataKey" not in found.message
+
+
+def test_the_policy_of_a_key_of_another_account_need_not_be_readable(audited: AuditAccount) -> None:
+    """Only that of a key of the own account is a finding."""
+    own = audited.account.key()
+    other = own.replace(ACCOUNT, "999999999999")
+    for key, expected in ((own, ["NotInspected"]), (other, ["AccessUndecided"])):
+        name = f"db-{len(expected[0])}"
+        rotation = audited.rotation(name)
+        audited.rotations = {rotation.secret: audited.rotations[rotation.secret] | {"KmsKeyId": key}}
+        audited.put_policy(rotation.role, use_key(key, rotation.secret), name="key")
+        audited.let_fail("kms:GetKeyPolicy")
+        audited.let_fail("kms:DescribeKey", "999999999999")
+        report = audited.audit()
+        assert codes(report) == expected
+        assert ("kms:GetKeyPolicy" in report.findings[0].message) is (key == own)
+
+
+def test_the_function_of_a_secret_is_known_only_for_the_rotated_secret(audited: AuditAccount) -> None:
+    """AWS's published policy limits a wildcard to the secrets of the function. The superuser secret has no function."""
+    superuser = audited.account.secret("superuser")
+    rotation = audited.rotation()
+    for_function = {"StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": rotation.function}}
+    # The grant without a condition names the superuser secret, and a deny takes it away.
+    deny = allow(GET, superuser) | {
+        "Effect": "Deny",
+        "Condition": {"StringNotEquals": {"secretsmanager:resource/AllowRotationLambdaArn": rotation.function}},
+    }
+    audited.put_policy(rotation.role, allow(GET, superuser), deny, name="superuser")
+    report = audited.audit()
+    assert codes(report) == []
+    assert audited.calls()["iam:SimulatePrincipalPolicy"] == 1, "whether the deny applies is not known"
+    audited.put_policy(rotation.role, allow(GET, superuser, Condition=for_function), name="superuser")
+    audited.account.simulate = simulated(EvalDecision="implicitDeny")
+    assert codes(audited.audit()) == ["ActionNotGranted"]
+    assert superuser in the(audited.audit(), "ActionNotGranted").message
 
 
 def test_the_policy_of_a_key_is_read_once_for_all_its_secrets(audited: AuditAccount) -> None:

@@ -2,18 +2,24 @@
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import NoCredentialsError
 
+from rotation_role_policy.audit import audit as audit_module
+from rotation_role_policy.audit import role
+from rotation_role_policy.audit.facts import RoleFacts
+from rotation_role_policy.audit.facts import to_json as to_json_facts
 from rotation_role_policy.audit.listing import Selection
 from rotation_role_policy.audit.report import to_json
+from rotation_role_policy.audit.role import RoleResult
 from tests.support.account import ACCOUNT, OWN_POLICY, REGION, error
 from tests.support.audit_account import (
     NOW,
     OPEN_DENY,
+    PUT,
     AuditAccount,
     Statement,
     allow,
@@ -541,6 +547,135 @@ def test_a_secret_that_a_function_in_another_region_rotates_is_no_excess_there(a
     here = audited.rotation("here")
     audited.rotation("there", role=here.role, region="us-east-1")
     assert codes(audited.audit()) == []
+
+
+# --- roles that turn up twice ---
+
+
+@pytest.mark.parametrize("how", ["ListFunctions is denied in one region", "a version has another role"])
+def test_a_role_that_turns_up_twice_is_audited_again_from_scratch(audited: AuditAccount, how: str) -> None:
+    """Its first result is replaced, and no question is asked twice."""
+    first_key, second_key = audited.account.key(), audited.account.key()
+    first = audited.rotation("first", OPEN_DENY, key=first_key)
+    if how == "a version has another role":
+        second = audited.rotation("second", key=second_key)
+        audited.account.client("iam").delete_role_policy(RoleName="role-second", PolicyName="rotation-second")
+
+        def of_the_first(response: dict[str, Any]) -> dict[str, Any]:
+            return response | {"Role": first.role}
+
+        audited.alter["lambda:GetFunctionConfiguration"] = of_the_first
+        regions = [REGION]
+    else:
+        region_key = second_key.replace(REGION, "us-east-1")
+        second = audited.rotation("second", role=first.role, region="us-east-1")
+        audited.rotations[second.secret]["KmsKeyId"] = region_key
+        describe = {"KeyMetadata": {"Arn": region_key, "KeyManager": "CUSTOMER", "KeyState": "Enabled"}}
+        original = {"KeyMetadata": {"Arn": first_key, "KeyManager": "CUSTOMER", "KeyState": "Enabled"}}
+        audited.account.api_responses["kms:DescribeKey"] = lambda parameters: (
+            describe if parameters["KeyId"] == region_key else original
+        )
+        root = json.dumps({"Statement": allow("kms:*", "*", Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:root"})})
+        audited.account.api_responses["kms:GetKeyPolicy"] = lambda _: {"Policy": root}
+        audited.let_fail("lambda:ListFunctions", "us-east-1")
+        second_key = region_key
+        regions = [REGION, "us-east-1"]
+    audited.put_policy(first.role, *guide(second.secret), name="rotation-second")
+    audited.put_policy(first.role, use_key(first_key, first.secret), use_key(second_key, second.secret), name="keys")
+    report = audited.audit(regions=regions)
+    found = set(codes(report))
+    assert found <= {"SharedRole", "NotInspected"}, [finding.message for finding in report.findings]
+    # One for each of the two secrets: the first question is not asked again.
+    assert audited.calls()["iam:SimulatePrincipalPolicy"] == 2
+    assert {rotation.role_arn for rotation in report.rotations} == {first.role}
+
+
+def test_what_was_found_first_does_not_stay_if_the_role_has_more_functions(audited: AuditAccount) -> None:
+    """A grant for the secret of the second function is no excess once this function is known."""
+    first = audited.rotation("first")
+    second = audited.rotation("second")
+    audited.put_policy(first.role, *guide(second.secret), name="rotation-second")
+    assert codes(audited.audit()) == ["UnneededGrant"]
+    audited.alter["lambda:GetFunctionConfiguration"] = lambda response: response | {"Role": first.role}
+    assert codes(audited.audit()) == ["SharedRole"]
+
+
+# --- what goes wrong with one role ---
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"Effect": "Deny", "Action": PUT, "Resource": "*", "Condition": {"Null": {"aws:SecureTransport": []}}},
+        {"Effect": "Deny", "Action": PUT, "Resource": "*", "Condition": {"StringEquals": {"aws:SourceVpc": []}}},
+    ],
+)
+def test_a_condition_without_a_value_is_open(audited: AuditAccount, statement: Statement) -> None:
+    audited.rotation("db", statement)
+    assert codes(audited.audit()) == []
+    assert audited.calls()["iam:SimulatePrincipalPolicy"] == 1
+
+
+def test_a_pattern_with_many_stars_takes_no_time(audited: AuditAccount) -> None:
+    stars = "a*" * 30 + "b"
+    audited.rotation(f"a{'a' * 60}", allow(GET, f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{stars}"))
+    assert codes(audited.audit()) == ["OtherSecrets"]
+
+
+def test_an_internal_error_concerns_only_its_role(audited: AuditAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = audited.rotation("bad")
+    good = audited.rotation("good")
+    audited.put_policy(good.role, *lacking_put(good.secret), name="rotation-good")
+    document = {"Version": "2012-10-17", "Statement": ["not a statement"]}
+    audited.alter["iam:GetRolePolicy"] = lambda response: (
+        response | {"PolicyDocument": document} if response["RoleName"] == "role-bad" else response
+    )
+    with pytest.raises(ValueError, match="not an object"):
+        audited.audit()
+    monkeypatch.setattr(audit_module, "CONTAINED_ERRORS", (Exception,))
+    report = audited.audit()
+    assert codes(report) == ["ActionNotGranted", "NotInspected"]
+    found = the(report, "NotInspected")
+    assert (found.subject.role_arn, found.resource) == (bad.role, bad.role)
+    assert "Internal error (ValueError)" in found.message
+    assert not report.is_complete
+    assert {rotation.secret_arn for rotation in report.rotations} == {bad.secret, good.secret}
+
+
+# --- facts ---
+
+
+def test_facts_are_json_and_contain_no_value_of_an_environment_variable(
+    audited: AuditAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = audited.account.key()
+    superuser = audited.account.secret("superuser")
+    rotation = audited.rotation("db", OPEN_DENY, allow(GET, superuser), key=key)
+    audited.put_policy(rotation.role, use_key(key, rotation.secret), name="key")
+    environment = {"Environment": {"Variables": {"PASSWORD": "canary"}}, "KMSKeyArn": key}
+    audited.alter["lambda:GetFunctionConfiguration"] = lambda response: response | environment
+    audited.alter["lambda:ListFunctions"] = lambda response: (
+        response | {"Functions": [function | environment for function in response["Functions"]]}
+    )
+    seen: list[RoleFacts] = []
+
+    def audit_role(facts: RoleFacts, now: datetime) -> RoleResult:
+        seen.append(facts)
+        return role.audit_role(facts, now)
+
+    monkeypatch.setattr(audit_module, "audit_role", audit_role)
+    report = audited.audit()
+    [facts] = seen
+    dumped = json.dumps(to_json_facts(facts))
+    assert "canary" not in dumped
+    assert "PASSWORD" not in dumped
+    for expected in (rotation.secret, rotation.function, rotation.role, superuser, key):
+        assert expected in dumped
+    # The same facts give the same result, without a call.
+    audited.account.calls.clear()
+    assert role.audit_role(facts, NOW) == role.audit_role(facts, NOW)
+    assert set(role.audit_role(facts, NOW).findings) <= set(report.findings)
+    assert audited.account.calls == []
 
 
 # --- the provider's policies ---

@@ -361,6 +361,31 @@ def test_what_not_resource_excludes_is_not_granted() -> None:
     assert FindingType.OTHER_SECRETS in types(all_but_one)
 
 
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+@pytest.mark.parametrize(
+    ("excluded", "expected"),
+    [
+        ("arn:PARTITION:secretsmanager:*", False),
+        ("arn:*:secretsmanager:*:*:secret:*", False),
+        ("arn:PARTITION:secretsmanager:*:123456789012:*", False),
+        ("*", False),
+        # Secrets of another region, or of this account in any region, remain.
+        ("arn:PARTITION:secretsmanager:eu-central-1:123456789012:*", True),
+        ("arn:PARTITION:secretsmanager:us-east-1:*:secret:*", True),
+        ("arn:PARTITION:secretsmanager:*:111111111111:*", True),
+        ("arn:PARTITION:secretsmanager:*:*:secret:prod/*", True),
+        ("arn:PARTITION:s3:::*", True),
+        ("arn:other:secretsmanager:*", True),
+    ],
+)
+def test_not_resource_is_compared_with_the_partition_the_account_and_the_regions_of_the_secrets(
+    partition: str, excluded: str, expected: bool
+) -> None:
+    needed = NEEDED._replace(rotated_arns={SECRET.replace("arn:aws:", f"arn:{partition}:")})
+    statement = {"Effect": "Allow", "Action": "*", "NotResource": excluded.replace("PARTITION", partition)}
+    assert (FindingType.OTHER_SECRETS in types(statement, needed=needed)) is expected
+
+
 @pytest.mark.parametrize(
     "condition",
     [

@@ -1,0 +1,109 @@
+"""Whom a statement is about, as tables of principals."""
+
+from typing import Any
+
+import pytest
+
+from rotation_role_policy.iam.document import parse
+from rotation_role_policy.iam.principals import can_assume, is_about_account, is_about_role, is_about_service
+
+ACCOUNT, ELSEWHERE = "123456789012", "999999999999"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/service-role/rotation"
+SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/rotation/rotate-db"
+
+
+def about_role(statement: dict[str, Any], *, has_boundary: bool = False) -> bool | None:
+    [parsed] = parse({"Statement": {"Effect": "Allow"} | statement})
+    return is_about_role(parsed, ROLE, has_boundary=has_boundary)
+
+
+@pytest.mark.parametrize(
+    ("principal", "expected"),
+    [
+        ("*", True),
+        ({"AWS": "*"}, True),
+        ({"AWS": ROLE}, True),
+        ({"AWS": ["arn:aws:iam::1:root", ROLE]}, True),
+        # The name of a session is not known.
+        ({"AWS": SESSION}, None),
+        ({"AWS": SESSION.replace(ACCOUNT, ELSEWHERE)}, False),
+        ({"AWS": SESSION.replace("rotation/", "rotation-2/")}, False),
+        ({"AWS": SESSION.replace("arn:aws:", "arn:aws-cn:")}, False),
+        ({"AWS": ROLE.replace(ACCOUNT, ELSEWHERE)}, False),
+        # Without its path it is another role.
+        ({"AWS": f"arn:aws:iam::{ACCOUNT}:role/rotation"}, False),
+        ({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, False),
+        ({"AWS": ACCOUNT}, False),
+        # A role that was deleted. A new role with its name is another one.
+        ({"AWS": "AROAEXAMPLEEXAMPLEEX"}, False),
+        ({"Service": "lambda.amazonaws.com"}, False),
+        ({"Federated": "cognito-identity.amazonaws.com"}, False),
+        ({"CanonicalUser": "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be"}, False),
+        ({}, False),
+    ],
+)
+def test_a_principal_includes_the_role_or_not(principal: Any, expected: bool | None) -> None:
+    for effect in ("Allow", "Deny"):
+        assert about_role({"Effect": effect, "Principal": principal}) is expected
+
+
+@pytest.mark.parametrize(
+    ("excepted", "allowed", "denied", "denied_with_boundary"),
+    [
+        # The administrator is excepted, so the role is not.
+        ({"AWS": f"arn:aws:iam::{ACCOUNT}:role/administrator"}, True, True, True),
+        ({"AWS": SESSION.replace(ACCOUNT, ELSEWHERE)}, True, True, True),
+        ({"AWS": "AROAEXAMPLEEXAMPLEEX"}, True, True, True),
+        ({"Service": "lambda.amazonaws.com"}, True, True, True),
+        ({"AWS": ROLE}, False, None, True),
+        ({"AWS": SESSION}, False, None, True),
+        ({"AWS": ACCOUNT}, False, None, True),
+        ({"AWS": [f"arn:aws:iam::{ACCOUNT}:root", ROLE, SESSION]}, False, None, True),
+    ],
+)
+def test_not_principal_includes_everybody_else(
+    excepted: Any, allowed: bool, denied: bool | None, denied_with_boundary: bool
+) -> None:
+    assert about_role({"NotPrincipal": excepted}) is allowed
+    assert about_role({"Effect": "Deny", "NotPrincipal": excepted}) is denied
+    assert about_role({"Effect": "Deny", "NotPrincipal": excepted}, has_boundary=True) is denied_with_boundary
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ({"Principal": {"AWS": ACCOUNT}}, True),
+        ({"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}, True),
+        ({"Principal": {"AWS": ELSEWHERE}}, False),
+        ({"Principal": {"AWS": ROLE}}, False),
+        ({"NotPrincipal": {"AWS": ACCOUNT}}, False),
+        ({"NotPrincipal": {"AWS": ROLE}}, False),
+        ({}, False),
+    ],
+)
+def test_the_account_delegates_only_if_it_is_named(statement: dict[str, Any], expected: bool) -> None:
+    [parsed] = parse({"Statement": {"Effect": "Allow"} | statement})
+    assert is_about_account(parsed, ROLE) is expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ({"Principal": {"Service": "lambda.amazonaws.com"}}, True),
+        ({"Principal": {"Service": ["ec2.amazonaws.com", "lambda.amazonaws.com"]}}, True),
+        ({"Principal": "*"}, True),
+        ({"Principal": {"AWS": "*"}}, True),
+        ({"Principal": {"Service": "ec2.amazonaws.com"}}, False),
+        ({"Principal": {"AWS": ROLE}}, False),
+        ({"NotPrincipal": {"AWS": ROLE}}, True),
+        ({"NotPrincipal": {"Service": "lambda.amazonaws.com"}}, False),
+        ({}, False),
+    ],
+)
+def test_a_service_is_a_principal(statement: dict[str, Any], expected: bool) -> None:
+    document = {"Statement": {"Effect": "Allow", "Action": "sts:*"} | statement}
+    [parsed] = parse(document)
+    assert is_about_service(parsed, "lambda.amazonaws.com") is expected
+    assert can_assume(parse(document), "lambda.amazonaws.com") is expected
+    denied = {"Statement": {"Effect": "Deny", "Action": "sts:*"} | statement}
+    assert not can_assume(parse(denied), "lambda.amazonaws.com")

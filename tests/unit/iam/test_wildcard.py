@@ -1,0 +1,76 @@
+"""IAM's wildcards, against the plain translation to a regular expression, and in linear time."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rotation_role_policy.iam.wildcard import has_wildcard, matches, matches_any
+from tests import ROOT
+
+
+@given(st.text("ab*?", max_size=8), st.text("abA", max_size=8), st.booleans())
+def test_a_pattern_matches_what_the_plain_translation_matches(pattern: str, value: str, ignore_case: bool) -> None:
+    plain = pattern.replace("*", ".*").replace("?", ".")
+    expected = re.fullmatch(plain, value, re.IGNORECASE if ignore_case else re.NOFLAG) is not None
+    assert matches(pattern, value, ignore_case=ignore_case) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "expected"),
+    [
+        ("secret:${aws:PrincipalTag/team}/*", "secret:data/db", True),
+        ("secret:${aws:PrincipalTag/team}/*", "secret:data", False),
+        ("${a}${b}", "", True),
+        # In a variable, these characters stand for themselves.
+        ("a${*}b", "a*b", True),
+        ("a${*}b", "axb", False),
+        ("a${?}*", "a?b", True),
+        ("a${?}*", "axb", False),
+        ("a${$}b", "a$b", True),
+        # Not a variable, because it does not end.
+        ("a${b", "a${b", True),
+        ("a${b", "axb", False),
+        ("a}b*", "a}bc", True),
+        ("[a]*", "[a]b", True),
+        ("a.c*", "abc", False),
+        ("a\n*", "a\nb\nc", True),
+    ],
+)
+def test_variables_and_other_characters(pattern: str, value: str, expected: bool) -> None:
+    assert matches(pattern, value) is expected
+    assert matches_any(["x", pattern], value) is expected
+    assert has_wildcard(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value"),
+    [
+        ("a*" * 7 + "b", "a" * 60),
+        ("a*" * 30 + "b", "a" * 2000),
+        ("*a" * 1000 + "b", "a" * 2000),
+        ("*" * 100_000 + "b", "a" * 2000),
+        ("?*" * 1000 + "b", "a" * 2000),
+        ("${" * 50_000, "a" * 2000),
+        ("${x}" * 10_000 + "b", "a" * 2000),
+    ],
+)
+def test_no_pattern_takes_long(pattern: str, value: str) -> None:
+    # In a process of its own: a regular expression that backtracks cannot be interrupted.
+    program = (
+        "import sys; from rotation_role_policy.iam.wildcard import matches; print(matches(*sys.stdin.read().split()))"
+    )
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(
+        command,
+        input=f"{pattern} {value}",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+        env={"PYTHONPATH": str(ROOT / "handler")},
+    )
+    assert ran.stdout == "False\n"

@@ -39,9 +39,9 @@ from urllib.parse import parse_qs
 
 import urllib3
 
-from benchmarks.token_bucket import TokenBucket
 from emulator.lambda_runtime import json_log
 from emulator.server import ACCOUNT_ID, REGION, Emulator
+from load.token_bucket import TokenBucket
 from rotation_role_policy.provider import handler
 from tests.support.account import Context
 
@@ -252,7 +252,7 @@ def run(resources: int, rate: float, other_policies: int) -> bool:
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m load.provider_load", description=__doc__.split("\n\n")[0])
     parser.add_argument("--resources", type=int, default=500, help="number of resources (500)")
     parser.add_argument("--rate", type=float, default=15, help="calls to IAM that are admitted per second (15)")
     parser.add_argument("--other-policies", type=int, default=3, help="other inline policies on each role (3)")

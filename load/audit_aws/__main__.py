@@ -1,6 +1,6 @@
-"""A fake AWS for `benchmarks.audit`: an account with many rotations, whose calls have the rates of a real account.
+"""A fake AWS for `load.audit_load`: an account with many rotations, whose calls have the rates of a real account.
 
-``python -m benchmarks.audit_aws --secrets 1000`` serves the account until the process ends. The first line on
+``python -m load.audit_aws --secrets 1000`` serves the account until the process ends. The first line on
 standard output is JSON: the URL, and what an audit must find. ``GET /statistics`` returns the calls so far.
 
 One process with one thread serves all services, with `asyncio` and without a web framework: the server must be much
@@ -19,9 +19,9 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-from benchmarks.audit_aws.account import LATENCY, Account
-from benchmarks.audit_aws.calls import FakeAws
-from benchmarks.audit_aws.responses import Parameters, ServiceError
+from load.audit_aws.account import LATENCY, Account
+from load.audit_aws.calls import FakeAws
+from load.audit_aws.responses import Parameters, ServiceError
 
 
 class Response(NamedTuple):
@@ -141,7 +141,7 @@ async def _serve(secrets: int) -> None:
 
 def main() -> None:
     """Serve the account until the process ends."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.audit_aws", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m load.audit_aws", description=__doc__.split("\n\n")[0])
     parser.add_argument("--secrets", type=int, default=1000, help="number of secrets (1000)")
     try:
         asyncio.run(_serve(parser.parse_args().secrets))

@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: compare the provider with two other implementations.
+"""``python -m load.bench``: compare the provider with two other implementations.
 
 The report says which goals are met. A missed goal does not fail the command, because the measurements depend on the
 machine. The command fails if an implementation did not do its job.
@@ -23,8 +23,8 @@ import boto3
 import botocore
 import crhelper
 
-from benchmarks import fake_aws
-from benchmarks.fake_aws import FakeAccount, ReceivedRequest
+from load import fake_aws
+from load.fake_aws import FakeAccount, ReceivedRequest
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 15
@@ -183,7 +183,7 @@ def make_task_root(folder: Path, *, compiled: bool) -> None:
     shutil.copytree(ROOT / "handler" / "rotation_role_policy", folder / "rotation_role_policy", ignore=no_bytecode)
     shutil.copytree(Path(crhelper.__file__).parent, folder / "crhelper", ignore=no_bytecode)
     for module in ("plain", "minimal", "measured"):
-        shutil.copy(ROOT / "benchmarks" / f"{module}.py", folder)
+        shutil.copy(ROOT / "load" / f"{module}.py", folder)
     shutil.copy(ROOT / "emulator" / "lambda_runtime" / "json_log.py", folder)
     if compiled:
         compileall.compile_dir(folder, quiet=1)
@@ -281,7 +281,7 @@ def verdicts(results_by_case: dict[Case, Results]) -> Iterator[str]:
 def main() -> None:
     """Run the benchmark and print the report."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Compare the provider with two implementations."
+        prog="python -m load.bench", description="Compare the provider with two implementations."
     )
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"number of measured rounds ({ROUNDS})")
     parser.add_argument(

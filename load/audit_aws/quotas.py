@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from benchmarks.token_bucket import TokenBucket
+from load.token_bucket import TokenBucket
 
 
 class Quota(NamedTuple):
@@ -21,7 +21,7 @@ class Quota(NamedTuple):
 # https://docs.aws.amazon.com/kms/latest/developerguide/requests-per-second.html (only the quotas of cryptographic
 # operations differ by region)
 # For IAM and STS, AWS publishes no rate of these calls. The rate of 15, for all calls of a service together, is that of
-# `benchmarks.load`. In AWS, several buckets can apply to a call of IAM:
+# `load.provider_load`. In AWS, several buckets can apply to a call of IAM:
 # https://aws.amazon.com/blogs/security/how-to-monitor-and-query-iam-resources-at-scale-part-2/
 QUOTAS = (
     Quota("ListSecrets", 100, ("secretsmanager:ListSecrets",)),

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import urlopen
 
-from benchmarks.audit_aws.account import REGION
+from load.audit_aws.account import REGION
 
 ROOT = Path(__file__).parent.parent
 ALLOWANCE = 1.1
@@ -100,7 +100,7 @@ def environment(url: str = "") -> dict[str, str]:
 @contextlib.contextmanager
 def fake_aws(secrets: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Serve an account in a process of its own. Yield its URL, and what an audit must find."""
-    command = [sys.executable, "-m", "benchmarks.audit_aws", "--secrets", str(secrets)]
+    command = [sys.executable, "-m", "load.audit_aws", "--secrets", str(secrets)]
     with subprocess.Popen(command, env=environment(), cwd=ROOT, stdout=subprocess.PIPE) as server:
         try:
             assert server.stdout  # noqa: S101  # narrows the type
@@ -299,7 +299,7 @@ def run_all(sizes: list[int]) -> bool:
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.audit", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m load.audit_load", description=__doc__.split("\n\n")[0])
     parser.add_argument(
         "--secrets",
         type=int,

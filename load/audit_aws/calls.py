@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from benchmarks.audit_aws.account import (
+from load.audit_aws.account import (
     ACCOUNT,
     MANAGED_POLICIES,
     REGION,
@@ -19,8 +19,8 @@ from benchmarks.audit_aws.account import (
     policy_document,
     role_arn,
 )
-from benchmarks.audit_aws.quotas import QUOTAS, QuotaBucket
-from benchmarks.audit_aws.responses import (
+from load.audit_aws.quotas import QUOTAS, QuotaBucket
+from load.audit_aws.responses import (
     Parameters,
     ServiceError,
     attached_policies,

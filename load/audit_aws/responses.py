@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from benchmarks.audit_aws.account import (
+from load.audit_aws.account import (
     MANAGED_POLICIES,
     REGION,
     Document,

@@ -27,7 +27,7 @@ docs: .venv/installed
 soak: .venv/installed
 	$(BIN)/python -m pytest --hypothesis-profile soak tests/model tests/unit/cli/test_schema.py tests/lint
 
-# CPU and memory beside a plain and a minimal implementation. On a busy machine, give more ROUNDS.
+# CPU and memory beside a plain implementation. On a busy machine, give more ROUNDS.
 bench: .venv/installed
 	@PYTHONPATH=$(SOURCES) $(BIN)/python -m load.bench $(if $(ROUNDS),--rounds $(ROUNDS))
 

@@ -1,19 +1,14 @@
-"""Plain implementation: crhelper as in its README, boto3 clients at module level, no checks."""
+"""A plain implementation for `bench`: crhelper as in its README, boto3 clients at module level, no checks."""
 
 import json
-import logging
 from typing import Any
 
 import boto3
 from crhelper import CfnResource
 
-logger = logging.getLogger(__name__)
 helper = CfnResource()
-
-secretsmanager = boto3.client("secretsmanager")
-kms = boto3.client("kms")
-lambda_ = boto3.client("lambda")
-iam = boto3.client("iam")
+secretsmanager, kms = boto3.client("secretsmanager"), boto3.client("kms")
+lambda_, iam = boto3.client("lambda"), boto3.client("iam")
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
@@ -25,44 +20,23 @@ def handler(event: dict[str, Any], context: Any) -> None:
 @helper.update
 def put(event: dict[str, Any], _context: Any) -> str:
     """Inspect the secret, its key and the function, and put the policy on the function's role."""
-    properties = event["ResourceProperties"]
-    secret = secretsmanager.describe_secret(SecretId=properties["SecretId"])
-    statements = [
-        {
-            "Effect": "Allow",
-            "Action": [
-                "secretsmanager:DescribeSecret",
-                "secretsmanager:GetSecretValue",
-                "secretsmanager:PutSecretValue",
-                "secretsmanager:UpdateSecretVersionStage",
-            ],
-            "Resource": secret["ARN"],
-        },
-        {"Effect": "Allow", "Action": "secretsmanager:GetRandomPassword", "Resource": "*"},
-    ]
+    secret = secretsmanager.describe_secret(SecretId=event["ResourceProperties"]["SecretId"])
+    actions = ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"]
+    statements = [allow("secretsmanager", actions, secret["ARN"]), allow("secretsmanager", ["GetRandomPassword"])]
     if key_id := secret.get("KmsKeyId"):
         key = kms.describe_key(KeyId=key_id)["KeyMetadata"]
         if key["KeyManager"] == "CUSTOMER":
-            statements.append(
-                {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": key["Arn"]}
-            )
-    function = lambda_.get_function_configuration(FunctionName=properties["RotationLambdaARN"])
+            statements.append(allow("kms", ["Decrypt", "GenerateDataKey"], key["Arn"]))
+    function = lambda_.get_function_configuration(FunctionName=event["ResourceProperties"]["RotationLambdaARN"])
     if function.get("VpcConfig", {}).get("VpcId"):
-        statements.append(
-            {
-                "Effect": "Allow",
-                "Action": [
-                    "ec2:CreateNetworkInterface",
-                    "ec2:DeleteNetworkInterface",
-                    "ec2:DescribeNetworkInterfaces",
-                    "ec2:DetachNetworkInterface",
-                ],
-                "Resource": "*",
-            }
-        )
-    role = function["Role"].split("/")[-1]
-    policy = f"{event['LogicalResourceId']}-policy"
+        actions = [f"{verb}NetworkInterface" for verb in ("Create", "Delete", "Detach")]
+        statements.append(allow("ec2", [*actions, "DescribeNetworkInterfaces"]))
+    role, policy = function["Role"].split("/")[-1], f"{event['LogicalResourceId']}-policy"
     document = json.dumps({"Version": "2012-10-17", "Statement": statements})
     iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=document)
-    helper.Data["PolicyName"] = policy
     return f"{role}/{policy}"
+
+
+def allow(service: str, actions: list[str], resource: str = "*") -> dict[str, Any]:
+    """Return a statement."""
+    return {"Effect": "Allow", "Action": [f"{service}:{action}" for action in actions], "Resource": resource}

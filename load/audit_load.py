@@ -171,7 +171,6 @@ def show(run: Run, start_up: float) -> None:
     print(f"  time                     {run.seconds:.1f} s, {start_up:.1f} s of them to start")
     print(f"  CPU time                 {run.cpu_seconds:.1f} s")
     print(f"  peak memory              {run.peak_bytes / 1e6:.0f} MB")
-    print(f"  report                   JSON {run.report.stat().st_size / 1e6:.1f} MB")
 
 
 def criteria(run: Run, start_up: float) -> dict[str, bool]:

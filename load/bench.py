@@ -55,7 +55,7 @@ CASES = {
 def measure(name: str, case: dict[str, bool], folder: Path) -> dict[str, float]:
     """Serve all events in a fresh process, and return the values. Ends the benchmark if the job was not done."""
     result = folder / "result.json"
-    with serve(folder, partial(new_account, 1 + WARM, **case), latency=0) as server:
+    with serve(folder, partial(new_account, 1 + WARM, **case), for_bench=True) as server:
         # A Create, then Creates that each name another secret, then Creates that repeat the last one.
         events = [
             create_request(server.response_url, f"request-{number}", secret=min(number, WARM), function=0)

@@ -38,7 +38,6 @@ class Statistics:
     buckets: list[TokenBucket]
     """The calls of each quota, and those without a quota last."""
     unsupported: Counter[str] = field(default_factory=Counter)
-    """Calls that are not supported."""
     responses: list[dict[str, Any]] = field(default_factory=list)
     """Responses to CloudFormation."""
     policies: dict[str, str] = field(default_factory=dict)

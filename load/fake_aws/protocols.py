@@ -24,7 +24,6 @@ def respond(aws: FakeAws, service: str, request: str, headers: dict[str, str], b
         service: the IAM prefix of the service, or `RESPONSES`.
         request: method and target.
         headers: keyed by name in lower case.
-        body: the content.
     """
     if service == RESPONSES:
         aws.statistics.responses.append(json.loads(body))

@@ -49,7 +49,7 @@ class Server(NamedTuple):
 
 @contextmanager
 def serve(
-    folder: Path, make_account: Callable[[], Account], quotas: tuple[Quota, ...] = (), latency: float = LATENCY
+    folder: Path, make_account: Callable[[], Account], quotas: tuple[Quota, ...] = (), *, for_bench: bool = False
 ) -> Iterator[Server]:
     """Run a fake AWS in a process of its own.
 
@@ -57,7 +57,7 @@ def serve(
         folder: where its certificate is written.
         make_account: returns the account. It is called in the process of the server, because an account can be large.
         quotas: the quotas of the account. Other calls are unlimited.
-        latency: seconds before each response.
+        for_bench: whether all services speak TLS, as AWS does, and respond without latency.
     """
     authority, certificate = folder / "authority.pem", folder / "certificate.pem"
     ca = trustme.CA()
@@ -65,15 +65,15 @@ def serve(
     ca.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(str(certificate))
     spawn = get_context("spawn")
     connection, its_connection = spawn.Pipe()
-    arguments = (its_connection, certificate, make_account, quotas, latency)
+    arguments = (its_connection, certificate, make_account, quotas, for_bench)
     process = spawn.Process(target=_run, args=arguments, daemon=True)
     process.start()
     its_connection.close()
     try:
         ports, expected = connection.recv()
-        urls = {service: f"https://{HOST}:{port}" for service, port in ports.items()}
-        url = f"{urls.pop(RESPONSES)}/response?X-Amz-Signature=example"
-        yield Server(url, expected, _environment(urls, authority), connection)
+        response_url = f"https://{HOST}:{ports.pop(RESPONSES)}/response?X-Amz-Signature=example"
+        urls = {service: f"http{'s' * for_bench}://{HOST}:{port}" for service, port in ports.items()}
+        yield Server(response_url, expected, _environment(urls, authority), connection)
     finally:
         # The server ends when the connection is closed, also if this process is killed.
         connection.close()
@@ -111,7 +111,7 @@ def _run(
     certificate: Path,
     make_account: Callable[[], Account],
     quotas: tuple[Quota, ...],
-    latency: float,
+    for_bench: bool,
 ) -> None:
     """Serve until `connection` is closed, also after Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -126,8 +126,10 @@ def _run(
         loop = asyncio.get_running_loop()
         ports = {}
         for service in (*SERVICES, RESPONSES):
-            protocol = partial(_Http, aws, service, latency)
-            server = await loop.create_server(protocol, HOST, 0, backlog=1024, ssl=tls)
+            protocol = partial(_Http, aws, service, 0 if for_bench else LATENCY)
+            # The provider sends a response only with TLS. 500 clients with TLS at once would delay the calls.
+            security = tls if for_bench or service == RESPONSES else None
+            server = await loop.create_server(protocol, HOST, 0, backlog=1024, ssl=security)
             ports[service] = server.sockets[0].getsockname()[1]
         connection.send((ports, account.expected))
         closed = asyncio.Event()

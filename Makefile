@@ -27,17 +27,17 @@ docs: .venv/installed
 soak: .venv/installed
 	$(BIN)/python -m pytest --hypothesis-profile soak tests/model tests/unit/cli/test_schema.py tests/lint
 
-# CPU and memory beside a plain and a minimal implementation. On a busy machine, give more ROUNDS.
+# CPU and memory beside a plain implementation. On a busy machine, give more ROUNDS.
 bench: .venv/installed
-	@PYTHONPATH=$(SOURCES) $(BIN)/python -m benchmarks $(if $(ROUNDS),--rounds $(ROUNDS))
+	@PYTHONPATH=$(SOURCES) $(BIN)/python -m load.bench $(if $(ROUNDS),--rounds $(ROUNDS))
 
 # 500 resources at the same time with an IAM that throttles: three minutes.
 load: .venv/installed
-	@PYTHONPATH=$(SOURCES) $(BIN)/python -m benchmarks.load
+	@PYTHONPATH=$(SOURCES) $(BIN)/python -m load.provider_load
 
 # An audit of 1,000 secrets and one of 10,000, with the quotas of a real account: five minutes.
 audit-load: .venv/installed
-	@PYTHONPATH=$(SOURCES) $(BIN)/python -m benchmarks.audit $(if $(SECRETS),--secrets $(SECRETS))
+	@PYTHONPATH=$(SOURCES) $(BIN)/python -m load.audit_load $(if $(SECRETS),--secrets $(SECRETS))
 
 lint: .venv/installed .venv-sam/installed
 	$(BIN)/ruff check .

@@ -1,1 +1,1 @@
-"""A local AWS for demo, tests and benchmarks: MiniStack, which enforces IAM, the provider, stacks, and PostgreSQL."""
+"""A local AWS for demo and tests: MiniStack, which enforces IAM, the provider, stacks, and PostgreSQL."""

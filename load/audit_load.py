@@ -1,7 +1,6 @@
 """``make audit-load``: audit accounts with 1,000 and with 10,000 secrets, whose calls have the rates of a real account.
 
-The command ``rotation-role-policy audit`` runs in a process of its own against the fake AWS of `audit_aws`. The
-criteria:
+The command ``rotation-role-policy audit`` runs in a process of its own against the fake AWS. The criteria:
 
 - The audit takes at most 1.1 times as long as the quota that requires the most time for the calls that the audit made,
   and two seconds more. boto3 takes them once to find the rate of a quota: its first calls are too fast, then too slow.
@@ -17,44 +16,36 @@ AWS does not support.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.request import urlopen
 
-from benchmarks.audit_aws.account import REGION
+from load.audit_account import Kind, make_account
+from load.criteria import print_criteria
+from load.fake_aws.account import REGION
+from load.fake_aws.quotas import DEFAULT_QUOTAS, TokenBucket
+from load.fake_aws.server import serve
 
 ROOT = Path(__file__).parent.parent
+# The limits of the criteria above.
 ALLOWANCE = 1.1
-"""The largest acceptable time, as a multiple of the time that the quotas require."""
 PACING_SECONDS = 2
-"""The time that boto3's adaptive retries may take to find the rate of a quota. It does not depend on the account."""
 MEMORY_LIMIT = 200e6
-"""Bytes of resident memory that the audit must not reach."""
 GROWTH = 1.15
-"""The largest acceptable time per secret, as a multiple of that of the smallest account."""
 THROTTLED_PER_ADMITTED = 0.2
-"""The largest acceptable number of throttled calls per admitted call."""
 START_UPS = 3
 """Audits of one secret. The fixed cost is their median."""
 LIMIT_SECONDS = 1800
-"""The benchmark stops an audit that takes longer."""
-POLL_SECONDS = 0.01
-SERVICES = ("SECRETS_MANAGER", "KMS", "LAMBDA", "IAM", "STS")
-"""The services, named as in botocore's variables (``AWS_ENDPOINT_URL_IAM``)."""
-
-
-class AuditFailedError(Exception):
-    """The audit did not end with a report, so there is nothing to measure."""
+"""An audit that takes longer is stopped."""
 
 
 class Run(NamedTuple):
@@ -65,56 +56,15 @@ class Run(NamedTuple):
     cpu_seconds: float
     peak_bytes: int
     expected: dict[str, Any]
-    """What the audit must find (`audit_aws.Account.expectations`)."""
-    quotas: list[dict[str, Any]]
-    """Statistics of each quota (`audit_aws.Bucket.statistics`)."""
+    """What the audit must find (`make_account`)."""
+    buckets: list[TokenBucket]
+    """The calls of each quota."""
     report: Path
     page: Path
 
-    @property
-    def required_seconds(self) -> float:
-        """The time that the slowest quota requires for the admitted calls."""
-        return max(float(quota["required_seconds"]) for quota in self.quotas)
-
-
-def environment(url: str = "") -> dict[str, str]:
-    """Return the environment of a process: without the user's AWS configuration, with the endpoints of the fake AWS."""
-    inherited = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if key in os.environ}
-    return (
-        inherited
-        | {f"AWS_ENDPOINT_URL_{service}": url for service in SERVICES}
-        | {
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_SESSION_TOKEN": "testing",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "LANG": "en_US.UTF-8",
-            "NO_PROXY": "127.0.0.1",
-            "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "handler", ROOT / "cli", ROOT))),
-        }
-    )
-
-
-@contextlib.contextmanager
-def fake_aws(secrets: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Serve an account in a process of its own. Yield its URL, and what an audit must find."""
-    command = [sys.executable, "-m", "benchmarks.audit_aws", "--secrets", str(secrets)]
-    with subprocess.Popen(command, env=environment(), cwd=ROOT, stdout=subprocess.PIPE) as server:
-        try:
-            assert server.stdout  # noqa: S101  # narrows the type
-            first_line = server.stdout.readline()
-            if not first_line:
-                raise AuditFailedError("the fake AWS did not start")
-            expected = json.loads(first_line)
-            yield expected.pop("url"), expected
-        finally:
-            server.terminate()
-
 
 def audit(secrets: int, folder: Path) -> Run:
-    """Audit an account with this number of secrets. Raises `AuditFailedError` if the audit did not end by itself.
+    """Audit an account with this number of secrets. Ends the command if there is no report.
 
     The report stays in its file. Otherwise it would be part of this process, whose memory the process of the next audit
     would start with: `ru_maxrss` includes the memory before the process executes its program.
@@ -122,39 +72,43 @@ def audit(secrets: int, folder: Path) -> Run:
     folder.mkdir()
     report, page, log = folder / "report.json", folder / "report.html", folder / "log"
     command = [sys.executable, "-m", "rotation_role_policy_cli", "audit", "--json", "--html", str(page)]
-    with fake_aws(secrets) as (url, expected), report.open("wb") as output, log.open("wb") as errors:
+    sources = os.pathsep.join(str(ROOT / name) for name in ("handler", "cli"))
+    with (
+        serve(folder, partial(make_account, secrets), DEFAULT_QUOTAS) as server,
+        report.open("wb") as output,
+        log.open("wb") as errors,
+    ):
         started = time.monotonic()
         process = subprocess.Popen(
             [*command, "--region", REGION],
-            env=environment(url),
+            env=server.environment | {"PYTHONPATH": sources},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
         )
+        limit = threading.Timer(LIMIT_SECONDS, process.kill)
+        limit.daemon = True
+        limit.start()
         # `Popen.wait` does not return what the process used.
-        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-            if time.monotonic() > started + LIMIT_SECONDS:
-                process.kill()
-            time.sleep(POLL_SECONDS)
+        _, status, usage = os.wait4(process.pid, 0)
+        limit.cancel()
         seconds = time.monotonic() - started
-        process.returncode = os.waitstatus_to_exitcode(ended[1])
-        with urlopen(f"{url}/statistics") as response:  # noqa: S310  # the URL of the fake AWS
-            calls = json.load(response)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        received = server.statistics()
     last_lines = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-    if calls["unsupported"]:
-        raise AuditFailedError(f"the fake AWS does not support {', '.join(calls['unsupported'])}\n{last_lines}")
+    if received.unsupported:
+        sys.exit(f"FAILED: the fake AWS does not support {', '.join(received.unsupported)}\n{last_lines}")
     if process.returncode < 0 or not report.stat().st_size:
-        raise AuditFailedError(f"the audit of {secrets} secrets ended with {process.returncode}\n{last_lines}")
-    usage = ended[2]
+        sys.exit(f"FAILED: the audit of {secrets} secrets ended with {process.returncode}\n{last_lines}")
     return Run(
         secrets,
         seconds,
         usage.ru_utime + usage.ru_stime,
         # Bytes on macOS, KiB on Linux.
         usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-        expected,
-        calls["quotas"],
+        server.expected,
+        received.buckets,
         report,
         page,
     )
@@ -172,34 +126,26 @@ def problems(run: Run) -> list[str]:
     found = []
     if not report["complete"]:
         found.append(f"the report is incomplete: {report['stopped'] or 'NotInspected'}")
-    expected = run.expected
-    for name, number in (
-        ("secrets", expected["rotations"]),
-        ("functions", expected["functions"]),
-        # Each function has a role of its own.
-        ("roles", expected["functions"]),
-    ):
-        if summary[name] != number:
-            found.append(f"summary.{name} is {summary[name]}, not {number}")
-    lacking = _subjects(expected["lacking"])
-    if summary["errors"] < len(expected["lacking"]):
-        found.append(f"summary.errors is {summary['errors']}, less than the {len(expected['lacking'])} roles in error")
-    found += _missing(findings, "ActionNotGranted", expected["lacking"])
-    found += _missing(findings, "OtherSecrets", expected["broad"])
+    # Each function has a role of its own.
+    for name, number in (("secrets", "rotations"), ("functions", "functions"), ("roles", "functions")):
+        if summary[name] != run.expected[number]:
+            found.append(f"summary.{name} is {summary[name]}, not {run.expected[number]}")
+    lacking = run.expected[Kind.LACKING]
+    if summary["errors"] < len(lacking):
+        found.append(f"summary.errors is {summary['errors']}, less than the {len(lacking)} roles in error")
+    found += _missing(findings, "ActionNotGranted", lacking)
+    found += _missing(findings, "OtherSecrets", run.expected[Kind.BROAD])
+    # A finding can name the role or a secret.
+    in_error = {*lacking, *(secret for secrets in lacking.values() for secret in secrets)}
     unexpected = Counter(
         finding["code"]
         for finding in findings
-        if finding["severity"] == "error" and not {finding["secretArn"], finding["roleArn"]} & lacking
+        if finding["severity"] == "error" and not {finding["secretArn"], finding["roleArn"]} & in_error
     )
     found += [f"{count} unexpected errors {code}" for code, count in unexpected.items()]
     if not run.page.is_file() or b"</html>" not in run.page.read_bytes()[-100:]:
         found.append("the HTML page is missing or incomplete")
     return found
-
-
-def _subjects(secrets_by_role: dict[str, list[str]]) -> set[str]:
-    """Return the ARNs of the roles and of their secrets: a finding can name either."""
-    return {*secrets_by_role, *(secret for secrets in secrets_by_role.values() for secret in secrets)}
 
 
 def _missing(findings: list[dict[str, Any]], code: str, secrets_by_role: dict[str, list[str]]) -> list[str]:
@@ -211,22 +157,20 @@ def _missing(findings: list[dict[str, Any]], code: str, secrets_by_role: dict[st
 
 def show(run: Run, start_up: float) -> None:
     """Print the measurements of an audit."""
-    print(f"{run.secrets:,} secrets, {run.expected['rotations']:,} with rotation")
+    print(f"\n{run.secrets:,} secrets, {run.expected['rotations']:,} with rotation")
     print(f"  {'quota':<24} {'rate/s':>7} {'admitted':>9} {'throttled':>10} {'required':>10} {'first to last':>14}")
-    for quota in run.quotas:
-        if quota["admitted"] or quota["throttled"]:
+    for bucket in run.buckets:
+        if bucket.first:
             print(
-                f"  {quota['name']:<24} {quota['rate']:7,} {quota['admitted']:9,} {quota['throttled']:10,}"
-                f" {quota['required_seconds']:8.1f} s {quota['seconds']:12.1f} s"
+                f"  {bucket.quota.name:<24} {bucket.quota.rate:7,} {bucket.admitted.total():9,} {bucket.throttled:10,}"
+                f" {bucket.required_seconds:8.1f} s {bucket.seconds:12.1f} s"
             )
-            if len(quota["calls"]) > 1:
-                for action, count in sorted(quota["calls"].items()):
+            if len(bucket.admitted) > 1:
+                for action, count in sorted(bucket.admitted.items()):
                     print(f"    {count:6,} {action}")
     print(f"  time                     {run.seconds:.1f} s, {start_up:.1f} s of them to start")
     print(f"  CPU time                 {run.cpu_seconds:.1f} s")
     print(f"  peak memory              {run.peak_bytes / 1e6:.0f} MB")
-    sizes = [path.stat().st_size / 1e6 if path.exists() else 0 for path in (run.report, run.page)]
-    print(f"  report                   JSON {sizes[0]:.1f} MB, HTML {sizes[1]:.1f} MB")
 
 
 def criteria(run: Run, start_up: float) -> dict[str, bool]:
@@ -234,22 +178,18 @@ def criteria(run: Run, start_up: float) -> dict[str, bool]:
     wrong = problems(run)
     for problem in wrong:
         print(f"  WRONG: {problem}")
-    seconds, required = run.seconds - start_up, run.required_seconds
-    worst = max(run.quotas, key=_throttled_per_admitted)
-    throttled = _throttled_per_admitted(worst)
+    seconds, required = run.seconds - start_up, max(bucket.required_seconds for bucket in run.buckets)
+    times = f" ({seconds / required:.2f} times)" if required else ""
+    worst = max(run.buckets, key=lambda bucket: bucket.throttled_per_admitted)
+    throttled = worst.throttled_per_admitted
     return {
         f"{seconds:.1f} s without the start, at most {ALLOWANCE} times the {required:.1f} s that the quotas require,"
-        f" and {PACING_SECONDS} s more"
-        f"{f' ({seconds / required:.2f} times)' if required else ''}": seconds <= ALLOWANCE * required + PACING_SECONDS,
+        f" and {PACING_SECONDS} s more{times}": seconds <= ALLOWANCE * required + PACING_SECONDS,
         f"less than {MEMORY_LIMIT / 1e6:.0f} MB of memory": run.peak_bytes < MEMORY_LIMIT,
         f"at most {THROTTLED_PER_ADMITTED} calls throttled per admitted call"
-        f" ({throttled:.2f} for {worst['name']})": throttled <= THROTTLED_PER_ADMITTED,
+        f" ({throttled:.2f} for {worst.quota.name})": throttled <= THROTTLED_PER_ADMITTED,
         "the report is complete, and has the expected findings": not wrong,
     }
-
-
-def _throttled_per_admitted(quota: dict[str, Any]) -> float:
-    return float(quota["throttled"] / max(1, quota["admitted"]))
 
 
 def linear_criteria(runs: list[Run], start_seconds: float, start_cpu: float) -> dict[str, bool]:
@@ -264,13 +204,6 @@ def linear_criteria(runs: list[Run], start_seconds: float, start_cpu: float) -> 
         growth = max(per_secret) / per_secret[0]
         met[f"{name} per secret grows at most {GROWTH} times ({shown}: {growth:.2f} times)"] = growth <= GROWTH
     return met
-
-
-def report_criteria(met: dict[str, bool]) -> bool:
-    """Print the criteria, and return whether all are met."""
-    for criterion, is_met in met.items():
-        print(f"  {'pass' if is_met else 'MISS'}: {criterion}")
-    return all(met.values())
 
 
 def run_all(sizes: list[int]) -> bool:
@@ -288,29 +221,20 @@ def run_all(sizes: list[int]) -> bool:
             runs.append(audit(size, folder / f"secrets-{size}"))
         results = []
         for run in runs:
-            print()
             show(run, start_seconds)
-            results.append(report_criteria(criteria(run, start_seconds)))
+            results.append(print_criteria(criteria(run, start_seconds)))
         if len(runs) > 1:
             print()
-            results.append(report_criteria(linear_criteria(runs, start_seconds, start_cpu)))
+            results.append(print_criteria(linear_criteria(runs, start_seconds, start_cpu)))
     return all(results)
 
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.audit", description=__doc__.split("\n\n")[0])
-    parser.add_argument(
-        "--secrets",
-        type=int,
-        nargs="+",
-        default=[1000, 10_000],
-        help="numbers of secrets (1000 10000); of fewer than 1000, single pauses decide the time",
-    )
-    try:
-        sys.exit(0 if run_all(sorted(set(parser.parse_args().secrets))) else 1)
-    except AuditFailedError as error:
-        sys.exit(f"FAILED: {error}")
+    parser = argparse.ArgumentParser(prog="python -m load.audit_load", description=__doc__.split("\n\n")[0])
+    # Of fewer than 1000 secrets, single pauses decide the time.
+    parser.add_argument("--secrets", type=int, nargs="+", default=[1000, 10_000], help="numbers (1000 10000)")
+    sys.exit(0 if run_all(sorted(set(parser.parse_args().secrets))) else 1)
 
 
 if __name__ == "__main__":

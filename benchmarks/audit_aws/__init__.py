@@ -1,1 +1,0 @@
-"""A fake AWS with many rotations and the rates of a real account, for `benchmarks.audit`."""

@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-req
 Source: docs/policy.md.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import product
@@ -42,19 +42,19 @@ class Grant(NamedTuple):
 
 SECRET_ARN_KEY = "kms:EncryptionContext:SecretARN"  # noqa: S105  # a condition key
 
-ROTATE_ACTIONS = [
+ROTATE_ACTIONS = (
     "secretsmanager:DescribeSecret",
     "secretsmanager:GetSecretValue",
     "secretsmanager:PutSecretValue",
     "secretsmanager:UpdateSecretVersionStage",
-]
+)
 """The actions of the first statement of every policy."""
-NETWORK_INTERFACE_ACTIONS = [
+NETWORK_INTERFACE_ACTIONS = (
     "ec2:CreateNetworkInterface",
     "ec2:DeleteNetworkInterface",
     "ec2:DescribeNetworkInterfaces",
     "ec2:DetachNetworkInterface",
-]
+)
 
 
 # --- one function for each type of statement --------------------------------------------------------------------------
@@ -149,15 +149,15 @@ def keep_network_interfaces_from_code(state: State) -> Iterator[Grant]:
         yield Grant(
             {
                 "Effect": "Deny",
-                "Action": NETWORK_INTERFACE_ACTIONS,
+                "Action": list(NETWORK_INTERFACE_ACTIONS),
                 "Resource": "*",
                 "Condition": {"Null": {"lambda:SourceFunctionArn": "false"}},
             }
         )
 
 
-def _allow(actions: list[str], resources: list[str], condition: JsonStatement | None = None) -> JsonStatement:
-    statement = {"Effect": "Allow", "Action": actions, "Resource": _one_or_list(resources)}
+def _allow(actions: Sequence[str], resources: list[str], condition: JsonStatement | None = None) -> JsonStatement:
+    statement = {"Effect": "Allow", "Action": list(actions), "Resource": _one_or_list(resources)}
     return statement | ({"Condition": condition} if condition else {})
 
 

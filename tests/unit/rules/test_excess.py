@@ -36,7 +36,7 @@ def allow(action: Any, resource: Any, **members: Any) -> dict[str, Any]:
 
 FOR_FUNCTION = {"StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": FUNCTION}}
 FOR_SECRET = {"StringEquals": {"kms:EncryptionContext:SecretARN": SECRET}}
-INTERFACES = allow(NETWORK_INTERFACE_ACTIONS, "*")
+INTERFACES = allow(list(NETWORK_INTERFACE_ACTIONS), "*")
 KEEP_FROM_CODE = INTERFACES | {"Effect": "Deny", "Condition": {"Null": {"lambda:SourceFunctionArn": "false"}}}
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from rotation_role_policy import arn
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
-from rotation_role_policy.iam.document import JsonDocument
+from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName
 from rotation_role_policy.lookup.resource import inspect
 from rotation_role_policy.lookup.roles import attached_policies, boundary_of, managed_policy
 from rotation_role_policy.provider import response
@@ -90,7 +90,7 @@ def preview(aws: CallerAws, resource: Resource, planned: PlannedDocuments | None
     current = inline.pop(name, None) if name else None
     result = Preview(resource, properties, state, document, name, current, notes=notes)
 
-    result.excess = _excess(_role_policies(aws, state.role, inline, notes), state)
+    result.excess = _excess(_role_policies(aws, state.role, inline, notes), state, document)
     notes += _cross_account_notes(aws, state)
     inline |= {other: text for (role, other), text in planned.items() if role == role_name}
     planned[role_name, name or resource.logical_id or ""] = document
@@ -188,8 +188,8 @@ def _role_policies(aws: CallerAws, role: Role, inline: Mapping[str, JsonDocument
     return RolePolicies(role, {}, inline, managed, boundary_arn, boundary)
 
 
-def _excess(role: RolePolicies, state: State) -> list[Excess]:
-    """Return what the policies of a role grant beyond what this resource and the others on the role need."""
+def _excess(role: RolePolicies, state: State, document: JsonDocument) -> list[Excess]:
+    """Return what the other policies of a role grant beyond what this resource and the others on the role need."""
     needed = needed_by([state])
     # The policies of other resources are on the role because other rotations need them.
     summaries = [policy.summarize(document) for document in own_policies(role.inline).values()]
@@ -198,4 +198,6 @@ def _excess(role: RolePolicies, state: State) -> list[Excess]:
         key_arns={*needed.key_arns, *(each for summary in summaries for each in summary.key_arns)},
         in_vpc=needed.in_vpc or any(summary.in_vpc for summary in summaries),
     )
-    return find_excess(other_policies(role), role.policies, role.boundary_policy, needed)
+    # The Deny of the new document counts too.
+    new = Policy(PolicyName(PolicyKind.INLINE, ""), document)
+    return find_excess(other_policies(role), [*role.policies, new], role.boundary_policy, needed)

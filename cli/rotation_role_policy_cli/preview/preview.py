@@ -136,7 +136,7 @@ def _guess_policy_name(
     """Guess which of the role's inline policies is the resource's own, from their names and their secrets.
 
     The name follows from the stack, so without a stack it is not known. Adds to `notes` that it is a guess. Returns
-    None if no policy is likely, or if several are and not exactly one of them is equal to `document`.
+    None if no policy is likely, or if several are and none of them is equal to `document`.
     """
     option = "--stack" if resource.logical_id else "--policy-name"
     secret_arns = sorted(secret.arn for secret in state.secrets)
@@ -148,8 +148,8 @@ def _guess_policy_name(
     ]
     if len(likely) > 1:
         notes.append(f"Several inline policies match this resource: {', '.join(likely)}. Give {option}.")
-        likely = [name for name in likely if inline[name] == document]
-        return likely[0] if len(likely) == 1 else None
+        # If several stacks have written the same document, it is unchanged for each of them.
+        return next((name for name in likely if inline[name] == document), None)
     if not likely:
         return None
     notes.append(

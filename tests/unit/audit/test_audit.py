@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from rotation_role_policy.audit.facts import to_json as to_json_facts
 from rotation_role_policy.audit.listing import Selection
 from rotation_role_policy.audit.report import to_json
 from rotation_role_policy.audit.role import RoleResult
+from rotation_role_policy_cli.audit import adopt
+from rotation_role_policy_cli.template.file import load
 from tests.support.account import ACCOUNT, OWN_POLICY, REGION, error
 from tests.support.audit_account import (
     NOW,
@@ -400,6 +403,23 @@ def test_an_unusable_key_of_the_superuser_secret_is_an_error(audited: AuditAccou
     report, superuser = superuser_audit(audited, key=key)
     assert codes(report) == ["KeyUnusable"]
     assert the(report, "KeyUnusable").resource == superuser
+
+
+def test_a_rotation_whose_superuser_secret_has_an_unusable_key_is_not_adopted(
+    audited: AuditAccount, tmp_path: Path
+) -> None:
+    """The provider would refuse it, and CloudFormation would roll back all the others."""
+    key = audited.account.key()
+    audited.account.client("kms").disable_key(KeyId=key.rpartition("/")[2])
+    report, _ = superuser_audit(audited, key=key)
+    assert adopt.write(report, tmp_path / "adopt.yaml") == []
+    sound = audited.rotation("sound")
+    [file] = adopt.write(audited.audit(), tmp_path / "adopt.yaml")
+    template = load(file)
+    assert [each["Properties"]["SecretId"] for each in template["Resources"].values()] == [sound.secret]
+    left_out = file.read_text(encoding="utf-8").partition("# Left out")[2]
+    assert report.rotations[0].secret_arn in left_out
+    assert key in left_out
 
 
 def test_several_candidates_leave_the_superuser_secret_unknown(audited: AuditAccount) -> None:

@@ -233,6 +233,20 @@ def test_the_audit_waits_for_the_secrets_of_a_function_that_does_not_exist(audit
     assert names(audited.audit()) == ["first", "second"]
 
 
+def test_the_audit_waits_for_the_policy_of_a_function(audited: AuditAccount) -> None:
+    role = audited.account.role()
+    secret = audited.rotate("db", audited.function("rotate", role, invoke=False))
+    audited.put_policy(role, *guide(secret))
+
+    def late(_: dict[str, Any]) -> dict[str, Any]:
+        Event().wait(0.3)
+        return {"Policy": "{}"}
+
+    assert codes(audited.audit()) == ["InvokeNotAllowed"]
+    audited.account.api_responses["lambda:GetPolicy"] = late
+    assert codes(audited.audit()) == ["InvokeNotAllowed"]
+
+
 def test_a_function_that_does_not_exist_is_one_finding_for_all_its_secrets(audited: AuditAccount) -> None:
     missing = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:missing"
     audited.rotate("first", missing)

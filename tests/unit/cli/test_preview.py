@@ -117,6 +117,30 @@ def test_a_changed_key_is_shown_as_a_difference(preview: Preview, account: Accou
     assert "The policy would change." in result.out
 
 
+def test_an_unchanged_policy_is_not_checked_as_in_the_provider(
+    preview: Preview, account: Account, secret: str
+) -> None:
+    account.create(**PROPERTIES)
+    account.simulate = deny
+    assert account.create(**PROPERTIES)["Status"] == "SUCCESS"
+    for stack in (["--policy-name", OWN_POLICY], []):
+        result = preview(*BY_HAND, *stack)
+        assert (result.status, "Refused" in result.out) == (0, False)
+        assert "iam:SimulatePrincipalPolicy" not in account.actions()
+
+
+def test_a_policy_that_several_stacks_have_written_is_unchanged_whichever_it_is(
+    preview: Preview, account: Account, secret: str
+) -> None:
+    account.create(**PROPERTIES)
+    other_stack = STACK_ID.replace("database", "other")
+    assert account.send(account.request("Create", PROPERTIES, StackId=other_stack))["Status"] == "SUCCESS"
+    account.simulate = deny
+    result = preview(*BY_HAND)
+    assert (result.status, "Refused" in result.out) == (0, False)
+    assert "Several inline policies match this resource" in result.out
+
+
 def test_policy_name_selects_the_policy_to_compare_with(preview: Preview, account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     assert preview(*BY_HAND, "--policy-name", "other").status == 2

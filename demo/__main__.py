@@ -17,7 +17,7 @@ FOLDER = Path(__file__).resolve().parent.parent / ".build" / "demo"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Stopped(BaseException):  # as KeyboardInterrupt
+class DemoStoppedError(BaseException):  # as KeyboardInterrupt
     """The demo was stopped by a signal. Not an `Exception`, so that nothing handles it as an error."""
 
     def __init__(self, number: int) -> None:
@@ -29,18 +29,18 @@ def stop(number: int, _frame: FrameType | None) -> None:
     """Handle a signal. Further signals are ignored, so that they do not interrupt the clean-up."""
     for handled in SIGNALS:
         signal.signal(handled, signal.SIG_IGN)
-    raise Stopped(number)
+    raise DemoStoppedError(number)
 
 
 def demonstrate() -> int:
     """Run the demo and return the exit status. An error is printed on standard error, its traceback goes to a log."""
     # Importing boto3 and rich takes a while, and Ctrl-C must be quiet meanwhile.
-    from demo.report import Report, UnexpectedResultError
+    from demo.report import DemoOutput, UnexpectedResultError
     from demo.tour import run
 
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    report = Report()
+    report = DemoOutput()
     try:
         run(report, FOLDER)
     except BrokenPipeError:
@@ -66,7 +66,7 @@ def main() -> int:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, stop)
         return demonstrate()
-    except Stopped as stopped:
+    except DemoStoppedError as stopped:
         print(
             f"\nStopped by {stopped}. The emulator and the database have been stopped. Nothing is left running.",
             file=sys.stderr,

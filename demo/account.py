@@ -10,7 +10,7 @@ from emulator.server import REGION, Emulator
 from emulator.stack import Stack
 
 
-class Account:
+class DemoAccount:
     """The account, with the clients of its administrator. `shop` is the stack whose secret and keys the demo uses."""
 
     def __init__(self, aws: Emulator, shop: Stack) -> None:

@@ -33,7 +33,7 @@ def expect(subject: str, expected: object, actual: object) -> None:
         raise UnexpectedResultError(subject, expected, actual)
 
 
-class Report:
+class DemoOutput:
     """The output of the demo on standard output."""
 
     def __init__(self) -> None:

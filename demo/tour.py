@@ -12,8 +12,8 @@ from platform import python_version
 from typing import Any
 
 from demo import rotation_functions
-from demo.account import Account
-from demo.report import Report, UnexpectedResultError, expect
+from demo.account import DemoAccount
+from demo.report import DemoOutput, UnexpectedResultError, expect
 from emulator import provider
 from emulator.postgres import Postgres
 from emulator.server import Emulator
@@ -39,7 +39,7 @@ _REASONS_IN_VPC = {
 }
 
 
-def run(report: Report, folder: Path) -> None:
+def run(report: DemoOutput, folder: Path) -> None:
     """Run the whole demo. All files are written below `folder`.
 
     Raises:
@@ -68,7 +68,7 @@ def run(report: Report, folder: Path) -> None:
 
 
 class _Tour:
-    def __init__(self, report: Report, aws: Emulator, database: Postgres, folder: Path) -> None:
+    def __init__(self, report: DemoOutput, aws: Emulator, database: Postgres, folder: Path) -> None:
         self.report = report
         self.aws = aws
         self.database = database
@@ -76,7 +76,7 @@ class _Tour:
         self._build_dir = folder / "sam-build"
         self.provider = Stack(aws, provider.STACK_NAME)
         self.shop = Stack(aws, "shop")
-        self.account = Account(aws, self.shop)
+        self.account = DemoAccount(aws, self.shop)
         self.successor = Stack(aws, "shop-successor")
         self.reports = Stack(aws, "reports")
         self.location = {"DatabaseHost": database.host, "DatabasePort": str(database.port)}

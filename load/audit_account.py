@@ -8,11 +8,11 @@ from typing import Any
 from load.fake_aws.account import (
     ACCOUNT,
     REGION,
-    Account,
     Document,
-    Function,
-    Role,
-    Secret,
+    FakeAccount,
+    FakeFunction,
+    FakeRole,
+    FakeSecret,
     allow,
     key_arn,
     policy_document,
@@ -59,21 +59,21 @@ _NOT_IN_ORGANIZATION = {"StringNotEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5"
 DENY = {"Effect": "Deny", "Action": "secretsmanager:*", "Resource": "*", "Condition": _NOT_IN_ORGANIZATION}
 
 
-def make_account(size: int) -> Account:
+def make_account(size: int) -> FakeAccount:
     """Return an account with this number of secrets. The same number always gives the same account.
 
-    `Account.expected` has the numbers of rotations and of functions with one and, for each kind of policy, the secrets
-    that are rotated with such a role, as lists of ARNs by the role's ARN.
+    `FakeAccount.expected` has the numbers of rotations and of functions with one and, for each kind of policy, the
+    secrets that are rotated with such a role, as lists of ARNs by the role's ARN.
     """
     random = Random(1)  # noqa: S311  # not cryptographic
     kinds = _kinds(max(1, int(FUNCTIONS_PER_SECRET * size)), random)
-    functions = [Function(f"rotate-{number:05}", in_vpc=number % 2 == 1) for number in range(len(kinds))]
+    functions = [FakeFunction(f"rotate-{number:05}", in_vpc=number % 2 == 1) for number in range(len(kinds))]
     secrets = list(_secrets(size, functions, random))
-    rotated: dict[str, list[Secret]] = {function.name: [] for function in functions}
+    rotated: dict[str, list[FakeSecret]] = {function.name: [] for function in functions}
     for secret in secrets:
         if secret.function:
             rotated[secret.function].append(secret)
-    roles: list[Role] = []
+    roles: list[FakeRole] = []
     expected: dict[str, Any] = {kind: {} for kind in Kind}
     for number, (function, kind) in enumerate(zip(functions, kinds, strict=True)):
         roles += [_rotation_role(number, function, kind, rotated[function.name]), _other_role(number)]
@@ -81,7 +81,7 @@ def make_account(size: int) -> Account:
             expected[kind][role_arn(function.role)] = [secret.arn for secret in rotated[function.name]]
     expected["rotations"] = sum(map(len, rotated.values()))
     expected["functions"] = sum(map(bool, rotated.values()))
-    return Account(secrets, functions, {role.name: role for role in roles}, MANAGED_POLICIES, expected)
+    return FakeAccount(secrets, functions, {role.name: role for role in roles}, MANAGED_POLICIES, expected)
 
 
 def _kinds(functions: int, random: Random) -> list[Kind]:
@@ -92,7 +92,7 @@ def _kinds(functions: int, random: Random) -> list[Kind]:
     return kinds
 
 
-def _secrets(size: int, functions: list[Function], random: Random) -> Iterator[Secret]:
+def _secrets(size: int, functions: list[FakeFunction], random: Random) -> Iterator[FakeSecret]:
     rotated = size - int(WITHOUT_ROTATION * size)
     # Each function has a secret before one has a second.
     names = [functions[number % len(functions)].name for number in range(rotated)] + [""] * (size - rotated)
@@ -102,10 +102,10 @@ def _secrets(size: int, functions: list[Function], random: Random) -> Iterator[S
         name = f"prod/database-{number:05}"
         suffix = "".join(random.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", k=6))
         customer_key = key_arn(number // 3 % keys) if number % 3 == 0 else ""
-        yield Secret(name, secret_arn(name, suffix), customer_key, function)
+        yield FakeSecret(name, secret_arn(name, suffix), customer_key, function)
 
 
-def _rotation_role(number: int, function: Function, kind: Kind, secrets: list[Secret]) -> Role:
+def _rotation_role(number: int, function: FakeFunction, kind: Kind, secrets: list[FakeSecret]) -> FakeRole:
     document = _strict_policy(function, secrets)
     name, attached, boundary = "rotation", (BASIC_POLICY_ARN,), ""
     match kind:
@@ -122,10 +122,10 @@ def _rotation_role(number: int, function: Function, kind: Kind, secrets: list[Se
             document["Statement"][0]["Action"].remove("secretsmanager:PutSecretValue")
     if kind is Kind.STRICT or boundary:
         name = identity.policy_name(f"{STACK_ARN}-{number}/6b1e1c50-0000-11ef-8e9a-0a1b2c3d4e5f", "RotationPolicy")
-    return Role(function.role, {name: document}, attached=attached, boundary=boundary)
+    return FakeRole(function.role, {name: document}, attached=attached, boundary=boundary)
 
 
-def _strict_policy(function: Function, secrets: list[Secret]) -> Document:
+def _strict_policy(function: FakeFunction, secrets: list[FakeSecret]) -> Document:
     """Return the policy of a ``Custom::RotationRolePolicy``."""
     facts = state.State(
         secrets=tuple(state.Secret(secret.arn, secret.key_arn or None) for secret in secrets),
@@ -138,10 +138,10 @@ def _strict_policy(function: Function, secrets: list[Secret]) -> Document:
     return policy.document(facts, "Strict")
 
 
-def _other_role(number: int) -> Role:
+def _other_role(number: int) -> FakeRole:
     """Return a role without a rotation function."""
     document = policy_document(
         allow(["s3:GetObject", "s3:PutObject"], f"arn:aws:s3:::application-{number}/*"),
         allow(["sqs:SendMessage"], f"arn:aws:sqs:{REGION}:{ACCOUNT}:application-{number}"),
     )
-    return Role(f"application-{number:05}", {"application": document}, "ecs-tasks.amazonaws.com")
+    return FakeRole(f"application-{number:05}", {"application": document}, "ecs-tasks.amazonaws.com")

@@ -10,7 +10,7 @@ Document = dict[str, Any]
 """A policy document."""
 
 
-class Secret(NamedTuple):
+class FakeSecret(NamedTuple):
     """A secret."""
 
     name: str
@@ -21,7 +21,7 @@ class Secret(NamedTuple):
     """The name of its rotation function; empty without rotation."""
 
 
-class Function(NamedTuple):
+class FakeFunction(NamedTuple):
     """A rotation function."""
 
     name: str
@@ -38,7 +38,7 @@ class Function(NamedTuple):
         return f"{self.name}-role"
 
 
-class Role(NamedTuple):
+class FakeRole(NamedTuple):
     """A role with its policies."""
 
     name: str
@@ -53,12 +53,12 @@ class Role(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Account:
+class FakeAccount:
     """An account in one region."""
 
-    secrets: list[Secret]
-    functions: list[Function]
-    roles: dict[str, Role]
+    secrets: list[FakeSecret]
+    functions: list[FakeFunction]
+    roles: dict[str, FakeRole]
     """By name."""
     managed_policies: dict[str, Document] = field(default_factory=dict)
     """By ARN."""
@@ -91,15 +91,15 @@ def allow(actions: list[str], resource: str = "*", **elements: Any) -> dict[str,
     return {"Effect": "Allow", "Action": actions, "Resource": resource, **elements}
 
 
-def new_account(size: int, *, customer_key: bool = False, in_vpc: bool = False) -> Account:
+def new_account(size: int, *, customer_key: bool = False, in_vpc: bool = False) -> FakeAccount:
     """Return an account without rotations, with secrets ``db-0``, ``db-1``, ... and functions ``rotate-0``, ...
 
     The roles of the functions have no policy. `customer_key` gives the secrets a customer managed key.
     """
     names = [f"db-{number}" for number in range(size)]
-    functions = [Function(f"rotate-{number}", in_vpc) for number in range(size)]
-    return Account(
-        secrets=[Secret(name, secret_arn(name), key_arn(0) if customer_key else "") for name in names],
+    functions = [FakeFunction(f"rotate-{number}", in_vpc) for number in range(size)]
+    return FakeAccount(
+        secrets=[FakeSecret(name, secret_arn(name), key_arn(0) if customer_key else "") for name in names],
         functions=functions,
-        roles={function.role: Role(function.role, {}) for function in functions},
+        roles={function.role: FakeRole(function.role, {}) for function in functions},
     )

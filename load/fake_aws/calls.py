@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from load.fake_aws.account import ACCOUNT, REGION, Account, Function, Role, Secret, allow, policy_document, role_arn
+from load.fake_aws.account import (
+    ACCOUNT,
+    REGION,
+    FakeAccount,
+    FakeFunction,
+    FakeRole,
+    FakeSecret,
+    allow,
+    policy_document,
+    role_arn,
+)
 from load.fake_aws.quotas import UNLIMITED, Quota, TokenBucket
 
 Parameters = dict[str, Any]
@@ -47,7 +57,7 @@ class Statistics:
 class FakeAws:
     """The calls in one account. An IAM or STS response is a dictionary of XML elements, and a list has members."""
 
-    def __init__(self, account: Account, quotas: tuple[Quota, ...]) -> None:
+    def __init__(self, account: FakeAccount, quotas: tuple[Quota, ...]) -> None:
         self._account = account
         self._secrets = {key: secret for secret in account.secrets for key in (secret.name, secret.arn)}
         self._functions = {function.name: function for function in account.functions}
@@ -111,7 +121,7 @@ class FakeAws:
     def _describe_secret(self, parameters: Parameters) -> dict[str, Any]:
         return self._secret(self._secrets[parameters["SecretId"]], "VersionIdsToStages")
 
-    def _secret(self, secret: Secret, versions: str) -> dict[str, Any]:
+    def _secret(self, secret: FakeSecret, versions: str) -> dict[str, Any]:
         content = {
             "ARN": secret.arn,
             "Name": secret.name,
@@ -186,7 +196,7 @@ class FakeAws:
 
     # --- Lambda ---
 
-    def _function(self, parameters: Parameters) -> Function:
+    def _function(self, parameters: Parameters) -> FakeFunction:
         return self._functions[parameters["FunctionName"].rpartition(":function:")[2]]
 
     def _get_function_configuration(self, parameters: Parameters) -> dict[str, Any]:
@@ -225,7 +235,7 @@ class FakeAws:
         document = _url_encoded(self._account.managed_policies[parameters["PolicyArn"]])
         return {"PolicyVersion": {"Document": document, "VersionId": "v1", "IsDefaultVersion": True}}
 
-    def _role(self, parameters: Parameters) -> Role:
+    def _role(self, parameters: Parameters) -> FakeRole:
         return self._account.roles[parameters["RoleName"]]
 
     def _get_role_policy(self, parameters: Parameters) -> dict[str, Any]:
@@ -269,11 +279,11 @@ def _members(parameters: Parameters, name: str) -> list[str]:
     return [value for key, value in parameters.items() if key.startswith(f"{name}.member.")]
 
 
-def _version_id(secret: Secret, number: int) -> str:
+def _version_id(secret: FakeSecret, number: int) -> str:
     return f"{secret.name[-4:]:0>8}-0000-4000-8000-{number:012}"
 
 
-def _function_entry(function: Function) -> dict[str, Any]:
+def _function_entry(function: FakeFunction) -> dict[str, Any]:
     """Return a function as in ListFunctions."""
     vpc = {"SubnetIds": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"], "VpcId": "vpc-1"}
     return {
@@ -295,11 +305,11 @@ def _url_encoded(document: Any) -> str:
     return quote(json.dumps(document), safe="")
 
 
-def _attached(role: Role) -> list[dict[str, str]]:
+def _attached(role: FakeRole) -> list[dict[str, str]]:
     return [{"PolicyName": arn.rpartition("/")[2], "PolicyArn": arn} for arn in role.attached]
 
 
-def _role_details(role: Role) -> dict[str, Any]:
+def _role_details(role: FakeRole) -> dict[str, Any]:
     """Return a role as in GetAccountAuthorizationDetails, which has more elements than GetRole."""
     trust = {"Effect": "Allow", "Principal": {"Service": role.service}, "Action": "sts:AssumeRole"}
     boundary = {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": role.boundary}

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import trustme
 
-from load.fake_aws.account import REGION, Account
+from load.fake_aws.account import REGION, FakeAccount
 from load.fake_aws.calls import FakeAws, Statistics
 from load.fake_aws.protocols import RESPONSES, SERVICES, respond
 from load.fake_aws.quotas import Quota
@@ -35,7 +35,7 @@ class Server(NamedTuple):
     response_url: str
     """Where a request's response goes."""
     expected: dict[str, Any]
-    """`Account.expected`."""
+    """`FakeAccount.expected`."""
     environment: dict[str, str]
     """The environment of a client: no configuration of the user, and the endpoints of the fake AWS."""
     connection: Connection
@@ -49,7 +49,7 @@ class Server(NamedTuple):
 
 @contextmanager
 def serve(
-    folder: Path, make_account: Callable[[], Account], quotas: tuple[Quota, ...] = (), *, for_bench: bool = False
+    folder: Path, make_account: Callable[[], FakeAccount], quotas: tuple[Quota, ...] = (), *, for_bench: bool = False
 ) -> Iterator[Server]:
     """Run a fake AWS in a process of its own.
 
@@ -109,7 +109,7 @@ def _environment(urls: dict[str, str], authority: Path) -> dict[str, str]:
 def _run(
     connection: Connection,
     certificate: Path,
-    make_account: Callable[[], Account],
+    make_account: Callable[[], FakeAccount],
     quotas: tuple[Quota, ...],
     for_bench: bool,
 ) -> None:

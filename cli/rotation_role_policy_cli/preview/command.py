@@ -16,10 +16,10 @@ from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.file import TemplateError, load
 from rotation_role_policy_cli.template.resolver import Template
-from rotation_role_policy_cli.template.stack import Stack
+from rotation_role_policy_cli.template.stack import DeployedStack
 
 
-class Outcome(NamedTuple):
+class PreviewResult(NamedTuple):
     """The result of the command."""
 
     previews: dict[str | None, Preview]
@@ -46,24 +46,24 @@ class Outcome(NamedTuple):
         ]
 
 
-def preview_properties(aws: CallerAws, properties: Mapping[str, Any], policy_name: str | None) -> Outcome:
+def preview_properties(aws: CallerAws, properties: Mapping[str, Any], policy_name: str | None) -> PreviewResult:
     """Preview a resource with these properties."""
     try:
-        return Outcome({None: preview(aws, Resource(properties, policy_name=policy_name))}, {}, [])
+        return PreviewResult({None: preview(aws, Resource(properties, policy_name=policy_name))}, {}, [])
     except EXPECTED_ERRORS as error:
-        return Outcome({}, {}, [message(error)])
+        return PreviewResult({}, {}, [message(error)])
 
 
 def preview_template(
     aws: CallerAws, path: Path, parameters: Mapping[str, str], stack_name: str | None, logical_id: str | None
-) -> Outcome:
+) -> PreviewResult:
     """Preview the resources of a template, or only one of them.
 
     Resources that only the deployed stack has count as removed. An error in one resource does not stop the others.
     """
-    outcome = Outcome({}, {}, [])
+    outcome = PreviewResult({}, {}, [])
     try:
-        stack = Stack(aws, stack_name) if stack_name else None
+        stack = DeployedStack(aws, stack_name) if stack_name else None
         template = Template(aws, load(path), parameters, stack)
         deployed = stack.policy_ids if stack else {}
         logical_ids = list(dict.fromkeys([*template.logical_ids, *deployed]))
@@ -76,7 +76,7 @@ def preview_template(
         if not logical_ids and not outcome.errors:
             raise TemplateError(f"{path} has no {TYPE}.")
     except EXPECTED_ERRORS as error:
-        return Outcome({}, {}, [message(error)])
+        return PreviewResult({}, {}, [message(error)])
     planned: PlannedDocuments = {}
     for name in logical_ids:
         try:
@@ -89,7 +89,7 @@ def preview_template(
     return outcome
 
 
-def show_documents(console: Console, outcome: Outcome, *, is_single: bool) -> None:
+def show_documents(console: Console, outcome: PreviewResult, *, is_single: bool) -> None:
     """Print the documents as JSON, keyed by logical ID; null for a policy that would be removed.
 
     With `is_single`, print the only document without a key, or nothing if there was an error.
@@ -102,7 +102,7 @@ def show_documents(console: Console, outcome: Outcome, *, is_single: bool) -> No
         show_json(console, next(iter(documents.values()), None))
 
 
-def show_pages(console: Console, outcome: Outcome) -> None:
+def show_pages(console: Console, outcome: PreviewResult) -> None:
     """Print a page for each preview, and a sentence for each policy that would be removed."""
     for result in outcome.previews.values():
         show(console, *page(result), "")

@@ -18,7 +18,7 @@ from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.file import TemplateError
-from rotation_role_policy_cli.template.stack import Stack, StackResource
+from rotation_role_policy_cli.template.stack import DeployedStack, StackResource
 
 if TYPE_CHECKING:
     from types_boto3_rds.type_defs import DBClusterTypeDef, DBInstanceTypeDef
@@ -39,7 +39,7 @@ class Template:
     """
 
     def __init__(
-        self, aws: CallerAws, body: Mapping[str, Any], parameters: Mapping[str, str], stack: Stack | None
+        self, aws: CallerAws, body: Mapping[str, Any], parameters: Mapping[str, str], stack: DeployedStack | None
     ) -> None:
         self._aws = aws
         self._body = body

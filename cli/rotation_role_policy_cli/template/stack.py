@@ -16,7 +16,7 @@ class StackResource(NamedTuple):
     physical_id: str
 
 
-class Stack:
+class DeployedStack:
     """The ID, the parameters and the resources of a deployed stack. Look-ups raise as `Aws.call` does.
 
     Raises `TemplateError` if there is no stack of this name.

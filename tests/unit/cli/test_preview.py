@@ -117,9 +117,7 @@ def test_a_changed_key_is_shown_as_a_difference(preview: Preview, account: Accou
     assert "The policy would change." in result.out
 
 
-def test_an_unchanged_policy_is_not_checked_as_in_the_provider(
-    preview: Preview, account: Account, secret: str
-) -> None:
+def test_an_unchanged_policy_is_not_checked_as_in_the_provider(preview: Preview, account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     account.simulate = deny
     assert account.create(**PROPERTIES)["Status"] == "SUCCESS"

@@ -14,7 +14,7 @@ from rotation_role_policy.errors import AwsApiError
 from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.template.file import TemplateError, load
 from rotation_role_policy_cli.template.resolver import Template
-from rotation_role_policy_cli.template.stack import Stack
+from rotation_role_policy_cli.template.stack import DeployedStack
 from tests.support.account import ACCOUNT, REGION, SESSION, STACK_ID
 
 ARN = f"arn:aws:{{}}:{REGION}:{ACCOUNT}:"
@@ -148,7 +148,7 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
     file = tmp_path / "template.yaml"
     file.write_text(BODY.replace("VALUE", value))
     aws = KnownAws()
-    template = Template(aws, load(file), parameters, Stack(aws, "database") if deployed else None)
+    template = Template(aws, load(file), parameters, DeployedStack(aws, "database") if deployed else None)
     assert template.logical_ids == ["Policy"]
     resource = template.resource("Policy")
     assert set(resource.properties) <= {"SecretId", "Triggers"}
@@ -335,7 +335,7 @@ def test_references_that_do_not_affect_the_policy_need_not_be_resolved(
     file = tmp_path / "template.yaml"
     file.write_text(BODY.partition("      ServiceToken")[0] + f"      {properties}\n")
     aws = KnownAws()
-    assert Template(aws, load(file), {}, Stack(aws, "database")).resource("Policy").properties == expected
+    assert Template(aws, load(file), {}, DeployedStack(aws, "database")).resource("Policy").properties == expected
 
 
 @pytest.mark.parametrize("properties", ["!If [IsYes, {}, {}]", "{ 'Fn::Transform': { Name: x } }", "[]", "text"])

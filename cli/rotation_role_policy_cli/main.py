@@ -155,12 +155,12 @@ def preview_command(
     """
     check_combination(context)
     # Importing these takes time: see the top.
-    from rotation_role_policy_cli.caller_aws import CallerAws
+    from rotation_role_policy_cli.caller_aws import caller_aws
     from rotation_role_policy_cli.preview import command
     from rotation_role_policy_cli.render import make_console, progress, show_error
 
     with progress() as report:
-        aws = CallerAws(profile, region, report)
+        aws = caller_aws(profile, region, report)
         if template:
             result = command.preview_template(aws, template, dict(parameters + more_parameters), stack, resource)
         else:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 from unittest import mock
 
@@ -22,12 +23,12 @@ from rich.console import Console
 from docs.generate.example_account import example_account
 from docs.generate.terminal import svg
 from rotation_role_policy.audit.audit import audit
+from rotation_role_policy.audit.bulk import BULK_CONFIG, bulk_aws
 from rotation_role_policy.audit.report import Report
-from rotation_role_policy.aws.client import Client
+from rotation_role_policy.aws.client import Aws
 from rotation_role_policy_cli import main
 from rotation_role_policy_cli.audit import command
-from rotation_role_policy_cli.caller_aws import CallerBulkAws
-from tests.support.account import ACCOUNT, BOTOCORE_SESSION, SESSION, Account, watch
+from tests.support.account import ACCOUNT, Account, WatchedSession
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE_PICTURE = ROOT / "docs" / "audit-page.png"
@@ -76,15 +77,8 @@ def _run(arguments: list[str], console: Console, now: datetime) -> None:
             main.main(arguments)
 
 
-def _example_aws(account: Account) -> CallerBulkAws:
-    class ExampleAws(CallerBulkAws):
-        _botocore_session, _session = BOTOCORE_SESSION, SESSION
-
-        def _configure(self, client: Client) -> Client:
-            watch(account, client)
-            return client
-
-    return ExampleAws(None, None)
+def _example_aws(account: Account) -> Aws:
+    return bulk_aws(WatchedSession(account, config=BULK_CONFIG), Event())
 
 
 def _add_rotations(account: Account) -> None:

@@ -27,7 +27,7 @@ def preview() -> str:
             account.client("secretsmanager").update_secret(SecretId=SECRET, KmsKeyId=account.key())
             put_inline_policy(account, "from-the-wizard", "secretsmanager:GetSecretValue", "*")
             with (
-                mock.patch.object(caller_aws, "CallerAws", watched_caller_aws(account)),
+                mock.patch.object(caller_aws, "caller_aws", watched_caller_aws(account)),
                 mock.patch.object(render, "make_console", return_value=console),
             ):
                 main.main(arguments)

@@ -11,20 +11,24 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
 
 import boto3
 import botocore.session
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from rotation_role_policy.aws.client import Aws, Client, Parameters, Response, iam_action
+from rotation_role_policy.aws.client import Aws
+from rotation_role_policy.aws.errors import iam_action
+from rotation_role_policy.aws.retries import Parameters, Response
+from rotation_role_policy.aws.session import CLIENT_CONFIG, Session
 from rotation_role_policy.provider import handler
 from rotation_role_policy.provider.crhelper_adapter import CustomResource
-from rotation_role_policy_cli.caller_aws import CallerAws
+from rotation_role_policy_cli.caller_aws import WithProgress, user_session
 from tests.support.fake_cloudformation import FakeCloudFormation
 from tests.support.response_server import ResponseServer
 
@@ -252,41 +256,58 @@ def _next_trouble(troubles: list[Trouble] | None) -> None:
         trouble()
 
 
-class _CopyingSession:
-    """A session that builds one client for each service and returns copies: building one takes a while."""
+class WatchedSession(Session):
+    """A session whose clients are watched by an `Account`. It builds one client for each service and returns copies:
 
-    region_name = REGION
+    building one takes a while. The clients keep botocore's own transport, in whose place moto responds.
 
-    def client(self, service: str, config: Any) -> Any:
+    Args:
+        account: watches the clients.
+        region: of the clients.
+        config: as for `Session`.
+        prepare: gets each new client, after it is watched.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        region: str = REGION,
+        config: Config = CLIENT_CONFIG,
+        prepare: Callable[[Any], None] = lambda _: None,
+    ) -> None:
+        super().__init__(config, prepare, lambda: BOTOCORE_SESSION)
+        self._account = account
+        self._region = region
+
+    @property
+    def region(self) -> str:
+        """The region of the clients."""
+        return self._region
+
+    def new_client(self, service: str) -> Any:
         """Return a client with event handlers of its own."""
-        original = _provider_client(service, config)
+        original = _session_client(service, self._region, self._config)
         # copy.copy would call the client's __getattr__.
         client = object.__new__(type(original))
         vars(client).update(vars(original))
         client.meta = copy.copy(original.meta)
         client.meta.events = copy.copy(original.meta.events)
+        watch(self._account, client)
+        self._prepare(client)
         return client
 
 
 @cache
-def _provider_client(service: str, config: Any) -> Any:
+def _session_client(service: str, region: str, config: Config) -> Any:
     make: Any = SESSION.client
-    return make(service, config=config)
+    return make(service, region_name=region, config=config)
 
 
 class WatchedAws(Aws):
     """`Aws` that records its calls in an `Account`, and fails and responds as the account specifies."""
 
-    _botocore_session, _session = BOTOCORE_SESSION, cast(boto3.Session, _CopyingSession())
-
     def __init__(self, account: Account) -> None:
-        super().__init__()
-        self._account = account
-
-    def _configure(self, client: Client) -> Client:
-        """Watch a new client. It keeps botocore's own transport, in whose place moto responds."""
-        watch(self._account, client)
-        return client
+        super().__init__(WatchedSession(account))
 
 
 def watch(account: Account, client: Any) -> None:
@@ -325,25 +346,19 @@ def watch(account: Account, client: Any) -> None:
     client.meta.events.register("before-call", respond)
 
 
-def watched_caller_aws(account: Account) -> type[CallerAws]:
-    """Return a replacement for `CallerAws` that is watched as the provider is."""
+def watched_caller_aws(account: Account) -> Callable[..., Aws]:
+    """Return a replacement for `caller_aws.caller_aws` whose clients are watched as the provider's are."""
 
-    class WatchedCallerAws(CallerAws):
-        @cached_property
-        def _botocore_session(self) -> botocore.session.Session:
-            # The shared one, unless the test chooses the profile or the region.
-            is_own = self._profile or self._region or "AWS_DEFAULT_REGION" not in os.environ
-            return super()._botocore_session if is_own else BOTOCORE_SESSION
+    def caller_aws(profile: str | None, region: str | None, progress: Callable[[str], None]) -> Aws:
+        # The shared session, unless the test chooses the profile or the region.
+        if profile or region or "AWS_DEFAULT_REGION" not in os.environ or "AWS_REGION" in os.environ:
+            session = user_session(profile, region, CLIENT_CONFIG)
+            session._prepare = partial(watch, account)
+        else:
+            session = WatchedSession(account)
+        return Aws(session, WithProgress(progress))
 
-        @cached_property
-        def _session(self) -> boto3.Session:
-            return SESSION if self._botocore_session is BOTOCORE_SESSION else super()._session
-
-        def _configure(self, client: Client) -> Client:
-            watch(account, client)
-            return client
-
-    return WatchedCallerAws
+    return caller_aws
 
 
 class AlteredAws(WatchedAws):

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from threading import Event
 from typing import Any, NamedTuple, cast
 
-import boto3
 import jsonschema
 
 from rotation_role_policy.audit.audit import audit
-from rotation_role_policy.audit.bulk import BulkAws
+from rotation_role_policy.audit.bulk import BULK_CONFIG, Adaptive
 from rotation_role_policy.audit.findings import Finding, FindingType
 from rotation_role_policy.audit.listing import Selection
 from rotation_role_policy.audit.lookups import Progress, Workers
 from rotation_role_policy.audit.report import Report, to_json
-from rotation_role_policy.aws.client import Client, Parameters, Response, iam_action
+from rotation_role_policy.aws.client import Aws
+from rotation_role_policy.aws.errors import iam_action
+from rotation_role_policy.aws.retries import Parameters, Response
 from rotation_role_policy_cli.audit.schema import schema
-from tests.support.account import ACCOUNT, BOTOCORE_SESSION, REGION, SESSION, Account, error, watch
+from tests.support.account import ACCOUNT, REGION, SESSION, Account, WatchedSession, error
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 EVERYTHING = Selection()
@@ -51,49 +52,21 @@ def _client(service: str, region: str) -> Any:
     return make(service, region_name=region)
 
 
-@cache
-def _bulk_client(service: str, region: str) -> Any:
-    make: Any = SESSION.client
-    return make(service, region_name=region, config=BulkAws.client_config)
+class WatchedBulkAws(Aws):
+    """The `Aws` of an audit in one region of an `AuditAccount`, which records its calls and can let them fail."""
 
-
-class _CopyingSession:
-    """A session that builds one client for each service and region, and returns copies: building one takes a while."""
-
-    def __init__(self, region: str) -> None:
-        self.region_name = region
-
-    def client(self, service: str, config: Any) -> Any:  # noqa: ARG002  # as in boto3
-        """Return a client with event handlers of its own."""
-        original = _bulk_client(service, self.region_name)
-        # copy.copy would call the client's __getattr__.
-        client = object.__new__(type(original))
-        vars(client).update(vars(original))
-        client.meta = copy.copy(original.meta)
-        client.meta.events = copy.copy(original.meta.events)
-        return client
-
-
-class WatchedBulkAws(BulkAws):
-    """`BulkAws` in one region of an `AuditAccount`, which records its calls and can let them fail."""
-
-    _botocore_session = BOTOCORE_SESSION
-
-    def __init__(self, audited: AuditAccount, region: str) -> None:
-        super().__init__()
+    def __init__(self, audited: AuditAccount, region: str, stopped: Event | None = None) -> None:
         self._audited = audited
-        self._session = cast(boto3.Session, _CopyingSession(region))
+        session = WatchedSession(audited.account, region, BULK_CONFIG, self._let_fail)
+        super().__init__(session, Adaptive(session, stopped or Event()))
 
-    def _configure(self, client: Client) -> Client:
-        any_client: Any = super()._configure(client)
-        service = any_client.meta.service_model.service_name
-        watch(self._audited.account, any_client)
+    def _let_fail(self, client: Any) -> None:
+        service = client.meta.service_model.service_name
 
         def fail(params: dict[str, Any], model: Any, **_: Any) -> None:
             self._audited.fail(f"{service}:{model.name}", self.region(), params)
 
-        any_client.meta.events.register("provide-client-params", fail)
-        return cast(Client, any_client)
+        client.meta.events.register("provide-client-params", fail)
 
     def call(
         self, method: Callable[Parameters, Response], *args: Parameters.args, **parameters: Parameters.kwargs
@@ -239,7 +212,7 @@ class AuditAccount:
                 workers.stop("The audit was interrupted.")
 
         with Workers(interruptible) as workers:
-            clients = [WatchedBulkAws(self, region) for region in regions]
+            clients = [WatchedBulkAws(self, region, workers.stopped) for region in regions]
             report = audit(clients, ACCOUNT, selection, workers, NOW)
         jsonschema.validate(json.loads(json.dumps(to_json(report))), schema())
         for action in self.calls():

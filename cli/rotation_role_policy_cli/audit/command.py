@@ -16,7 +16,7 @@ from rotation_role_policy.audit.lookups import Workers
 from rotation_role_policy.audit.report import Report, to_json
 from rotation_role_policy_cli.audit import adopt
 from rotation_role_policy_cli.audit.table import show_report
-from rotation_role_policy_cli.caller_aws import CallerBulkAws
+from rotation_role_policy_cli.caller_aws import caller_bulk_aws
 from rotation_role_policy_cli.exit_status import ExitStatus
 from rotation_role_policy_cli.messages import EXPECTED_ERRORS, message
 from rotation_role_policy_cli.render import make_console, progress_bar, show_error
@@ -50,9 +50,9 @@ def run(
             return ExitStatus.ERROR
     try:
         names: list[str | None] = list(dict.fromkeys(regions)) or [None]
-        clients = [caller_bulk_aws(profile, region) for region in names]
-        account = clients[0].caller.account
         with progress_bar() as progress, Workers(progress) as workers:
+            clients = [caller_bulk_aws(profile, region, workers.stopped) for region in names]
+            account = clients[0].caller.account
             report = _until_interrupted(workers, lambda: audit(clients, account, selection, workers))
     except EXPECTED_ERRORS as error:
         show_error(message(error))
@@ -82,11 +82,6 @@ def _until_interrupted(workers: Workers, run_audit: Callable[[], Report]) -> Rep
         except KeyboardInterrupt:
             workers.stop("The audit was interrupted.")
             return running.result()
-
-
-def caller_bulk_aws(profile: str | None, region: str | None) -> CallerBulkAws:
-    """Return the caller's AWS. Tests replace it."""
-    return CallerBulkAws(profile, region)
 
 
 def _status(report: Report, selection: Selection, fail_on: Severity) -> ExitStatus:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from rotation_role_policy_cli.caller_aws import CallerAws
+from rotation_role_policy.aws.client import Aws
 from rotation_role_policy_cli.exit_status import ExitStatus
 from rotation_role_policy_cli.messages import EXPECTED_ERRORS, message
 from rotation_role_policy_cli.preview.page import page
@@ -46,7 +46,7 @@ class PreviewResult(NamedTuple):
         ]
 
 
-def preview_properties(aws: CallerAws, properties: Mapping[str, Any], policy_name: str | None) -> PreviewResult:
+def preview_properties(aws: Aws, properties: Mapping[str, Any], policy_name: str | None) -> PreviewResult:
     """Preview a resource with these properties."""
     try:
         return PreviewResult({None: preview(aws, Resource(properties, policy_name=policy_name))}, {}, [])
@@ -55,7 +55,7 @@ def preview_properties(aws: CallerAws, properties: Mapping[str, Any], policy_nam
 
 
 def preview_template(
-    aws: CallerAws, path: Path, parameters: Mapping[str, str], stack_name: str | None, logical_id: str | None
+    aws: Aws, path: Path, parameters: Mapping[str, str], stack_name: str | None, logical_id: str | None
 ) -> PreviewResult:
     """Preview the resources of a template, or only one of them.
 

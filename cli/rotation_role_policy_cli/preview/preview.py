@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rotation_role_policy import arn
+from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
 from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName
 from rotation_role_policy.lookup.resource import inspect
@@ -22,7 +23,6 @@ from rotation_role_policy.rules.properties import Properties, parse_properties
 from rotation_role_policy.rules.state import Role, RolePolicies, State, key_warnings
 from rotation_role_policy.write import access_check, inline_policy
 from rotation_role_policy_cli import messages
-from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.resource import Resource
 
 _SHORTEST_REQUEST = {"StackId": "arn:aws:cloudformation:::stack//" + 36 * "-", "RequestId": 36 * "-"}
@@ -68,7 +68,7 @@ PlannedDocuments = dict[tuple[str, str], JsonDocument]
 """The documents that the same update would write, keyed by role name and policy name (or logical ID)."""
 
 
-def preview(aws: CallerAws, resource: Resource, planned: PlannedDocuments | None = None) -> Preview:
+def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = None) -> Preview:
     """Preview one resource. Raises `RequestError` and `AwsApiError` as the provider's modules do.
 
     `planned` has the documents of the resources that were previewed before, because all documents on a role count
@@ -101,7 +101,7 @@ def preview(aws: CallerAws, resource: Resource, planned: PlannedDocuments | None
     return result
 
 
-def _raise_if_refused(aws: CallerAws, result: Preview, others: Mapping[str, JsonDocument]) -> None:
+def _raise_if_refused(aws: Aws, result: Preview, others: Mapping[str, JsonDocument]) -> None:
     """Raise `RequestError` if the provider would refuse: a response that is too long, blocked access, a full role."""
     response.check_response_size(
         {
@@ -120,7 +120,7 @@ def _raise_if_refused(aws: CallerAws, result: Preview, others: Mapping[str, Json
         inline_policy.check_size(result.state.role.name, result.document, others.values())
 
 
-def _check_access(aws: CallerAws, result: Preview) -> None:
+def _check_access(aws: Aws, result: Preview) -> None:
     """Raise `RequestError` if a grant would be blocked, and note what the policy simulator leaves open."""
     try:
         warnings = access_check.check_access(aws, result.state, result.document)
@@ -159,7 +159,7 @@ def _guess_policy_name(
     return likely[0]
 
 
-def _cross_account_notes(aws: CallerAws, state: State) -> list[str]:
+def _cross_account_notes(aws: Aws, state: State) -> list[str]:
     """Return a note for each secret that the provider, with the permissions of template.yaml, may not describe."""
     return [
         f"The provider may describe only secrets of its own account, and {secret.arn} is in another account."
@@ -174,7 +174,7 @@ def _cause(failure: AccessDeniedError | AwsApiError) -> str:
     return f"AWS denies you {failure.action}"
 
 
-def _role_policies(aws: CallerAws, role: Role, inline: Mapping[str, JsonDocument], notes: list[str]) -> RolePolicies:
+def _role_policies(aws: Aws, role: Role, inline: Mapping[str, JsonDocument], notes: list[str]) -> RolePolicies:
     """Return the other policies on a role. Adds to `notes` what could not be inspected."""
     managed: dict[str, JsonDocument] = {}
     boundary_arn, boundary = "", None

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AwsApiError, quoted_text
 from rotation_role_policy.rules.properties import PROPERTIES
-from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.file import TemplateError
@@ -39,7 +39,7 @@ class Template:
     """
 
     def __init__(
-        self, aws: CallerAws, body: Mapping[str, Any], parameters: Mapping[str, str], stack: DeployedStack | None
+        self, aws: Aws, body: Mapping[str, Any], parameters: Mapping[str, str], stack: DeployedStack | None
     ) -> None:
         self._aws = aws
         self._body = body
@@ -339,7 +339,7 @@ _FUNCTIONS: dict[str, Callable[[Template, Any], Any]] = {
 }
 
 
-def _arn_of(service: str, prefix: str) -> Callable[[CallerAws, str], str]:
+def _arn_of(service: str, prefix: str) -> Callable[[Aws, str], str]:
     """Return a function that builds the ARN of a resource of the user's account and region from its physical ID."""
     return lambda aws, name: f"arn:{aws.caller.partition}:{service}:{aws.region()}:{aws.caller.account}:{prefix}{name}"
 
@@ -347,21 +347,21 @@ def _arn_of(service: str, prefix: str) -> Callable[[CallerAws, str], str]:
 _function_arn = _arn_of("lambda", "function:")
 
 
-def _role_arn(aws: CallerAws, name: str) -> str:
+def _role_arn(aws: Aws, name: str) -> str:
     # The ARN has the role's path, the name does not.
     return aws.call(aws.iam.get_role, RoleName=name)["Role"]["Arn"]
 
 
-def _itself(_: CallerAws, physical_id: str) -> str:
+def _itself(_: Aws, physical_id: str) -> str:
     return physical_id
 
 
-def _cluster_secret_arn(aws: CallerAws, name: str) -> str:
+def _cluster_secret_arn(aws: Aws, name: str) -> str:
     [cluster] = aws.call(aws.rds.describe_db_clusters, DBClusterIdentifier=name)["DBClusters"]
     return _master_user_secret_arn(cluster, name)
 
 
-def _instance_secret_arn(aws: CallerAws, name: str) -> str:
+def _instance_secret_arn(aws: Aws, name: str) -> str:
     [instance] = aws.call(aws.rds.describe_db_instances, DBInstanceIdentifier=name)["DBInstances"]
     return _master_user_secret_arn(instance, name)
 
@@ -372,7 +372,7 @@ def _master_user_secret_arn(database: DBClusterTypeDef | DBInstanceTypeDef, name
     return database["MasterUserSecret"]["SecretArn"]
 
 
-_ATTRIBUTES: dict[tuple[str, str], Callable[[CallerAws, str], str]] = {
+_ATTRIBUTES: dict[tuple[str, str], Callable[[Aws, str], str]] = {
     ("AWS::EC2::SecurityGroup", "GroupId"): _itself,
     ("AWS::ElastiCache::User", "Arn"): _arn_of("elasticache", "user:"),
     ("AWS::IAM::Role", "Arn"): _role_arn,

@@ -3,8 +3,8 @@
 from functools import cached_property
 from typing import NamedTuple
 
+from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AwsApiError
-from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.file import TemplateError
 
@@ -22,7 +22,7 @@ class DeployedStack:
     Raises `TemplateError` if there is no stack of this name.
     """
 
-    def __init__(self, aws: CallerAws, name: str) -> None:
+    def __init__(self, aws: Aws, name: str) -> None:
         self._aws = aws
         try:
             self._description = aws.call(aws.cloudformation.describe_stacks, StackName=name)["Stacks"][0]

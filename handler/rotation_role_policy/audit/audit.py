@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit import messages
-from rotation_role_policy.audit.bulk import BulkAws, StoppedError
+from rotation_role_policy.audit.bulk import StoppedError
 from rotation_role_policy.audit.collect import Region, Sources, collect_role
 from rotation_role_policy.audit.facts import FunctionFacts, Known, Stopped, Unknown
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
@@ -18,6 +18,7 @@ from rotation_role_policy.audit.lookups import Workers, is_expired, problem_of
 from rotation_role_policy.audit.report import Report, sort_findings
 from rotation_role_policy.audit.role import RoleResult, audit_function, audit_role, failed
 from rotation_role_policy.audit.roles import RoleFact, read_roles
+from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import RequestError
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ _Functions = dict[str, Region]
 
 
 def audit(
-    clients: Sequence[BulkAws], account: str, selection: Selection, workers: Workers, now: datetime | None = None
+    clients: Sequence[Aws], account: str, selection: Selection, workers: Workers, now: datetime | None = None
 ) -> Report:
     """Audit the rotations of some regions. All calls read, and none reads the value of a secret.
 
@@ -41,7 +42,7 @@ def audit(
     then has what is known so far.
 
     Args:
-        clients: make the calls, one for each region.
+        clients: make the calls, one for each region, in several threads (`bulk.bulk_aws`).
         account: ID of the account, for the report.
         selection: which secrets are audited.
         workers: the threads.

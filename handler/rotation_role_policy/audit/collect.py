@@ -11,7 +11,6 @@ from typing import cast
 from rotation_role_policy import arn
 from rotation_role_policy.audit import access
 from rotation_role_policy.audit.access import PolicyQuestion
-from rotation_role_policy.audit.bulk import BulkAws
 from rotation_role_policy.audit.facts import (
     FunctionDetails,
     FunctionFacts,
@@ -27,6 +26,7 @@ from rotation_role_policy.audit.listing import Selection, functions_by_role, lis
 from rotation_role_policy.audit.lookups import Lookups, Workers
 from rotation_role_policy.audit.needs import coverages
 from rotation_role_policy.audit.roles import RoleFact
+from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AwsApiError
 from rotation_role_policy.iam.document import JsonDocument
 from rotation_role_policy.iam.simulation import Denial
@@ -53,13 +53,11 @@ class Region:
     """One region: its listed secrets, and the look-ups of what belongs to them.
 
     Args:
-        aws: makes the calls in the region.
+        aws: makes the calls in the region, in several threads (`bulk.bulk_aws`).
         workers: of the audit.
     """
 
-    def __init__(self, aws: BulkAws, workers: Workers) -> None:
-        aws.build_clients()
-        aws.stopped = workers.stopped
+    def __init__(self, aws: Aws, workers: Workers) -> None:
         self.name = aws.region()
         self.aws = aws
         self._dns_suffix = aws.dns_suffix(aws.secretsmanager.meta.partition)
@@ -220,7 +218,7 @@ def _with_answers(sources: Sources, facts: RoleFacts, questions: Iterable[Simula
 # --- the look-ups -----------------------------------------------------------------------------------------------------
 
 
-def _details(aws: BulkAws, function_id: str) -> FunctionDetails:
+def _details(aws: Aws, function_id: str) -> FunctionDetails:
     configuration = get_function_configuration(aws, function_id)
     return FunctionDetails(
         function_from(configuration),
@@ -229,7 +227,7 @@ def _details(aws: BulkAws, function_id: str) -> FunctionDetails:
     )
 
 
-def _invoke_policy(aws: BulkAws, function_id: str) -> JsonDocument:
+def _invoke_policy(aws: Aws, function_id: str) -> JsonDocument:
     """Return the policy of the function, or of the version or alias that the secret names; empty if there is none."""
     name, qualifier = arn.split_qualifier(function_id)
     # The policy without a qualifier is also that of $LATEST.
@@ -243,7 +241,7 @@ def _invoke_policy(aws: BulkAws, function_id: str) -> JsonDocument:
     return cast(JsonDocument, json.loads(text))
 
 
-def _superuser(aws: BulkAws, keys: Keys, secret_id: str) -> Secret | None:
+def _superuser(aws: Aws, keys: Keys, secret_id: str) -> Secret | None:
     try:
         described = aws.call(aws.secretsmanager.describe_secret, SecretId=secret_id)
     except AwsApiError as error:
@@ -253,7 +251,7 @@ def _superuser(aws: BulkAws, keys: Keys, secret_id: str) -> Secret | None:
     return None if described.get("DeletedDate") else superuser_secret_of(keys, _SUPERUSER_SUBJECT, described)
 
 
-def _resource_policy(aws: BulkAws, resource: str) -> JsonDocument:
+def _resource_policy(aws: Aws, resource: str) -> JsonDocument:
     """Return the policy of a secret or a key; an empty document if there is none."""
     if ":kms:" in resource:
         text = aws.call(aws.kms.get_key_policy, KeyId=resource, PolicyName="default")["Policy"]
@@ -262,5 +260,5 @@ def _resource_policy(aws: BulkAws, resource: str) -> JsonDocument:
     return cast(JsonDocument, json.loads(text)) if text else {}
 
 
-def _simulate(aws: BulkAws, simulation: Simulation) -> tuple[Denial, ...]:
+def _simulate(aws: Aws, simulation: Simulation) -> tuple[Denial, ...]:
     return tuple(access_check.simulate(aws, simulation.role_arn, simulation.calls))

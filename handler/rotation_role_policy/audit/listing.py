@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rotation_role_policy.audit.bulk import BulkAws
 from rotation_role_policy.audit.facts import ListedSecret, secret_ids
+from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.lookup.secrets import primary_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Selection(NamedTuple):
         )
 
 
-def list_secrets(aws: BulkAws) -> Iterator[ListedSecret]:
+def list_secrets(aws: Aws) -> Iterator[ListedSecret]:
     """Yield the secrets of the region that a function rotates."""
     for page in aws.paginate(aws.secretsmanager.list_secrets, MaxResults=_PAGE_SIZE):
         for secret in page["SecretList"]:
@@ -64,7 +64,7 @@ def _utc(date: datetime | None) -> datetime | None:
     return date and date.astimezone(UTC)
 
 
-def functions_by_role(aws: BulkAws) -> Mapping[str, tuple[str, ...]]:
+def functions_by_role(aws: Aws) -> Mapping[str, tuple[str, ...]]:
     """Return the unqualified ARNs of all functions of the region, by the ARN of their role.
 
     ListFunctions also returns the environment variables of the functions. Nothing of them is kept.

@@ -48,7 +48,7 @@ class Workers:
         self._begun: Counter[str] = Counter()
         self._done: Counter[str] = Counter()
         self.stopped = Event()
-        """Set when the audit is stopped. The clients share it (`BulkAws.stopped`)."""
+        """Set when the audit is stopped. The clients share it (`bulk.Adaptive`)."""
         self.reason = ""
         """Why the audit was stopped, as a sentence."""
 

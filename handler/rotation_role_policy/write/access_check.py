@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rotation_role_policy.aws.client import Aws, is_throttling
+from rotation_role_policy.aws.client import Aws
+from rotation_role_policy.aws.errors import is_throttling
 from rotation_role_policy.errors import AwsApiError, ErrorCode, RequestError, quoted, role_not_found
 from rotation_role_policy.iam.document import JsonDocument
 from rotation_role_policy.iam.evaluation import Calls

@@ -12,7 +12,7 @@ from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.bulk import StoppedError
 from rotation_role_policy.audit.facts import FailedCall, Known, Stopped, Unknown, UnusableKey
 from rotation_role_policy.audit.lookups import Lookups, Workers, is_expired, problem_of
-from rotation_role_policy.aws.client import to_request_error
+from rotation_role_policy.aws.errors import to_request_error
 from rotation_role_policy.errors import ErrorCode, RequestError
 from rotation_role_policy.lookup.keys import KeyUnusableError
 from rotation_role_policy.rules.state import KeyProblem

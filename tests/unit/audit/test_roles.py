@@ -32,9 +32,7 @@ def read(audited: AuditAccount, names: Sequence[str]) -> Roles:
     """Read these roles. `audited.calls()` then has the calls for it."""
     audited.account.calls.clear()
     with Workers() as workers:
-        aws = WatchedBulkAws(audited, REGION)
-        aws.build_clients()
-        found = read_roles(aws, workers, names)
+        found = read_roles(WatchedBulkAws(audited, REGION), workers, names)
     assert set(found) == set(names)
     known = {name: fact.value for name, fact in found.items() if isinstance(fact, Known) and fact.value}
     unknown = {name: fact.problem for name, fact in found.items() if isinstance(fact, Unknown)}

@@ -19,7 +19,8 @@ from botocore.parsers import ResponseParserError
 from moto.core.botocore_stubber import MockRawResponse
 from samtranslator.yaml_helper import yaml_parse
 
-from rotation_role_policy.aws.client import Aws, Client, iam_action
+from rotation_role_policy.aws.errors import iam_action
+from rotation_role_policy.aws.session import Session
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, DeadlineExceededError
 from tests import ROOT
 from tests.support.account import Account, WatchedAws, error
@@ -342,12 +343,7 @@ def test_the_primary_secret_in_another_account_is_kept_although_botocore_does_no
         body = json.dumps({"ARN": "arn", "Name": "replica", "CrossAccountPrimary": primary}).encode()
         return AWSResponse(request.url, 200, headers, MockRawResponse(body))
 
-    class AwsWithoutTransport(Aws):
-        def _configure(self, client: Client) -> Client:
-            return client
-
-    secretsmanager = AwsWithoutTransport().secretsmanager
-    events: Any = secretsmanager.meta.events
-    events.register("before-send.secretsmanager.DescribeSecret", respond)
+    secretsmanager = Session(prepare=lambda _: None).client("secretsmanager")
+    secretsmanager.meta.events.register("before-send.secretsmanager.DescribeSecret", respond)
     described: dict[str, Any] = {**secretsmanager.describe_secret(SecretId="replica")}
     assert (described["Name"], described["CrossAccountPrimary"]) == ("replica", primary)

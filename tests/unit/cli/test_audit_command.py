@@ -57,7 +57,9 @@ def audited(account: Account) -> AuditAccount:
 def audit(audited: AuditAccount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Audit:
     """Return a function that runs the command in the account."""
     monkeypatch.setattr(
-        command, "caller_bulk_aws", lambda _profile, region: _WatchedCallerBulkAws(audited, region or REGION)
+        command,
+        "caller_bulk_aws",
+        lambda _profile, region, stopped: _WatchedCallerBulkAws(audited, region or REGION, stopped),
     )
     monkeypatch.setenv("COLUMNS", "200")
 

@@ -55,7 +55,7 @@ from rotation_role_policy_cli.preview import command
 reader, writer = os.pipe()
 os.dup2(writer, 1)
 os.close(reader)
-command.preview_template = lambda *_: command.Outcome({}, {"Policy": "role/policy"}, [])
+command.preview_template = lambda *_: command.PreviewResult({}, {"Policy": "role/policy"}, [])
 sys.exit(main.main(["preview", "--template", "template.yaml"]))
 """
     closed = process(program)

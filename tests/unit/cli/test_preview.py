@@ -40,7 +40,7 @@ Preview = Callable[..., CommandResult]
 def preview(account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Preview]:
     """Return a function that runs the command in the account, and checks that all its calls are read calls."""
 
-    monkeypatch.setattr(caller_aws, "CallerAws", watched_caller_aws(account))
+    monkeypatch.setattr(caller_aws, "caller_aws", watched_caller_aws(account))
     monkeypatch.setenv("COLUMNS", "100")
     called: list[str] = []
 

@@ -9,26 +9,26 @@ from typing import Any, cast
 import pytest
 
 from rotation_role_policy import arn
-from rotation_role_policy.aws.client import Parameters, Response, iam_action
+from rotation_role_policy.aws.client import Aws
+from rotation_role_policy.aws.errors import iam_action
+from rotation_role_policy.aws.retries import Parameters, Response
+from rotation_role_policy.aws.session import Session
 from rotation_role_policy.errors import AwsApiError
-from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.template.file import TemplateError, load
 from rotation_role_policy_cli.template.resolver import Template
 from rotation_role_policy_cli.template.stack import DeployedStack
-from tests.support.account import ACCOUNT, REGION, SESSION, STACK_ID
+from tests.support.account import ACCOUNT, BOTOCORE_SESSION, REGION, STACK_ID
 
 ARN = f"arn:aws:{{}}:{REGION}:{ACCOUNT}:"
 SECRET_ARN = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:db-AbCdEf"
 DATABASE_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:rds!db-1-AbCdEf"
 
 
-class KnownAws(CallerAws):
+class KnownAws(Aws):
     """An account with fixed responses to these calls."""
 
-    _session = SESSION
-
     def __init__(self) -> None:
-        super().__init__(None, REGION, progress=lambda _: None)
+        super().__init__(Session(prepare=lambda _: None, botocore_session=lambda: BOTOCORE_SESSION))
         nested = {"Outputs": [{"OutputKey": "SecretId", "OutputValue": "nested/db"}]}
         self.stack = {
             "StackId": STACK_ID,

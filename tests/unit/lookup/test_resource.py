@@ -15,7 +15,16 @@ from rotation_role_policy.lookup.roles import LAMBDA
 from rotation_role_policy.provider.messages import reason
 from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy.rules.state import State
-from tests.support.account import ACCOUNT, REGION, Account, AlteredAws, WatchedAws, error, managed_secret
+from tests.support.account import (
+    ACCOUNT,
+    BOTOCORE_SESSION,
+    REGION,
+    Account,
+    AlteredAws,
+    WatchedAws,
+    error,
+    managed_secret,
+)
 
 SECRET_ARN_OF_NOTHING = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:nothing-AbCdEf"
 ALIAS_OF_AWS_MANAGED_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/aws/secretsmanager"
@@ -490,7 +499,7 @@ def test_declared_mode_requires_a_role_thatlambda_can_assume(account: Account, s
     [("eu-central-1", "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn"), ("us-gov-west-1", "amazonaws.com")],
 )
 def test_the_dns_suffix_is_that_of_the_partition(account: Account, region: str, suffix: str) -> None:
-    partition = WatchedAws(account)._botocore_session.get_partition_for_region(region)
+    partition = BOTOCORE_SESSION.get_partition_for_region(region)
     assert WatchedAws(account).dns_suffix(partition) == suffix
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from rotation_role_policy.provider.crhelper_adapter import CustomResource
+from rotation_role_policy.provider.request import Request
 from tests.support.account import Account, Context
 from tests.support.response_server import ResponseServer
 
@@ -14,13 +15,13 @@ class Served:
         self.responses = responses
         self.resource = CustomResource()
         self.result: Any = "role/policy"
-        self.events: list[Any] = []
+        self.requests: list[Request] = []
         self.resource.create(self._serve)
         self.resource.update(self._serve)
         self.resource.delete(self._serve)
 
-    def _serve(self, event: Any, _: Any) -> Any:
-        self.events.append(event)
+    def _serve(self, request: Request, _: Any) -> Any:
+        self.requests.append(request)
         return self.result() if callable(self.result) else self.result
 
     def request(self, **members: Any) -> dict[str, Any]:

@@ -25,7 +25,8 @@ from rotation_role_policy_cli.caller_aws import CallerAws
 from rotation_role_policy_cli.preview.overly_permissive import OverlyPermissiveGrant, find_overly_permissive
 from rotation_role_policy_cli.resource import Resource
 
-_SHORTEST_REQUEST = {"StackId": "arn:aws:cloudformation:::stack//" + 36 * "-", "RequestId": 36 * "-"}
+_SHORTEST_STACK_ID = "arn:aws:cloudformation:::stack//" + 36 * "-"
+_SHORTEST_REQUEST_ID = 36 * "-"
 """The shortest IDs that a request can have. A response that is too long with them is too long with any."""
 
 
@@ -107,11 +108,9 @@ def preview(aws: CallerAws, resource: Resource, planned: PlannedDocuments | None
 def _raise_if_refused(aws: CallerAws, result: Preview, others: Mapping[str, Document]) -> None:
     """Raise `RequestError` if the provider would refuse: a response that is too long, blocked access, a full role."""
     response.check_response_size(
-        {
-            **_SHORTEST_REQUEST,
-            "LogicalResourceId": result.resource.logical_id or "",
-            **({"StackId": result.resource.stack_id} if result.resource.stack_id else {}),
-        },
+        response.RequestIds(
+            result.resource.stack_id or _SHORTEST_STACK_ID, _SHORTEST_REQUEST_ID, result.resource.logical_id or ""
+        ),
         result.properties.secret_property,
         len(result.state.secrets),
         f"{result.state.role.name}/{result.policy_name or ''}",

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +19,7 @@ from crhelper import FAILED, SUCCESS, CfnResource
 
 from rotation_role_policy.errors import DeadlineExceededError, ErrorCode, RequestError, ResponseDeliveryError
 from rotation_role_policy.provider.metrics import emf_metrics
-from rotation_role_policy.provider.request import service_timeout, uncreated_id, validate_event
+from rotation_role_policy.provider.request import REQUIRED_KEYS, Request, parse_request
 from rotation_role_policy.provider.response import build, send, serialize, shorten_reason
 
 logger = logging.getLogger(__name__)
@@ -64,21 +64,22 @@ class CustomResource(CfnResource):
             InvalidEventError: the event is not a CloudFormation request. Nothing was done or sent.
             ResponseDeliveryError: the response did not arrive.
         """
-        request = validate_event(event)
-        remaining = min(context.get_remaining_time_in_millis() / 1000, service_timeout(request))
+        request = parse_request(event)
+        remaining = min(context.get_remaining_time_in_millis() / 1000, request.service_timeout)
         self.deadline = time.monotonic() + remaining
         # A quarter of the time, if the invocation is shorter than the template's.
         self.response_deadline = self.deadline - min(RESPONSE_SECONDS, remaining / 4)
         # A new object for each request, so that a late timer finds the response of its own request.
         self._response = SingleResponse(request, context, self.deadline, is_cold_start=self._is_cold_start)
         self._is_cold_start = False
-        super().__call__(request, context)
+        # crhelper would interpret other keys (CrHelperPoll, CrHelperData).
+        super().__call__({key: event[key] for key in REQUIRED_KEYS}, context)
         if not self._response.is_delivered:
-            raise ResponseDeliveryError(f"no response was delivered for request {request['RequestId']}")
+            raise ResponseDeliveryError(f"no response was delivered for request {request.request_id}")
 
-    def generate_physical_id(self, event: Mapping[str, Any]) -> str:
+    def generate_physical_id(self, _event: Any) -> str:
         """Return the physical ID of a response without one. Called by crhelper."""
-        return uncreated_id(event)
+        return self._response.request.physical_id or self._response.request.uncreated_id
 
     def raise_if_timed_out(self) -> None:
         """Raise `DeadlineExceededError` if the timer has responded. If not, the timer can no longer respond."""
@@ -104,12 +105,12 @@ class CustomResource(CfnResource):
 
     def _wrap_function(self, func: Any) -> None:
         """Wrap a handler function. Called by crhelper, which responds to an exception with FAILED and its text."""
-        super()._wrap_function(lambda event, context: self._with_error_handling(func, event, context))  # type: ignore[misc]
+        super()._wrap_function(lambda _event, context: self._with_error_handling(func, context))  # type: ignore[misc]
 
-    def _with_error_handling(self, func: Any, event: Mapping[str, Any], context: Any) -> Any:
+    def _with_error_handling(self, func: Callable[[Request, Any], str], context: Any) -> str:
         """Return the result of `func`. An exception is logged, and its text is made readable for the stack's events."""
         try:
-            return func(event, context)
+            return func(self._response.request, context)
         except RequestError as error:
             self._response.error_code = error.error_code
             aws_message = getattr(error, "message", None)
@@ -144,14 +145,14 @@ class SingleResponse:
     """The response to one request. The handler and the timer can both send one; only the first is sent.
 
     Args:
-        request: the validated event.
+        request: the request.
         context: Lambda's context.
         deadline: when delivery stops being retried, in seconds of `time.monotonic`.
         is_cold_start: whether the request is the first of this execution environment.
     """
 
-    def __init__(self, request: Mapping[str, Any], context: Any, deadline: float, *, is_cold_start: bool) -> None:
-        self._request = request
+    def __init__(self, request: Request, context: Any, deadline: float, *, is_cold_start: bool) -> None:
+        self.request = request
         self._context = context
         self._deadline = deadline
         self._start = time.monotonic()
@@ -189,7 +190,7 @@ class SingleResponse:
                 else:
                     self.error_code = ErrorCode.DEADLINE_EXCEEDED
                     # Only a Create has no physical ID in its request.
-                    is_create = self._request["RequestType"] == "Create"
+                    is_create = self.request.type == "Create"
                     self._send(FAILED, reason, physical_id if is_create else "", {})
 
     def send(self, status: str, reason: str, physical_id: str, data: Mapping[str, str]) -> None:
@@ -201,9 +202,9 @@ class SingleResponse:
         if self._is_started:
             return
         self._is_started = True
-        request = self._request
-        self.physical_id = physical_id or request.get("PhysicalResourceId") or uncreated_id(request)
-        response = build(request, status, reason, self.physical_id, data)
+        request = self.request
+        self.physical_id = physical_id or request.physical_id or request.uncreated_id
+        response = build(request.ids, status, reason, self.physical_id, data)
         shorten_reason(response)
         logger.info(
             "sending response",
@@ -222,5 +223,5 @@ class SingleResponse:
                 ),
             },
         )
-        send(request["ResponseURL"], serialize(response), self._deadline)
+        send(request.response_url, serialize(response), self._deadline)
         self.is_delivered = True

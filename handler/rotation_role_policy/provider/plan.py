@@ -1,11 +1,10 @@
 """What a Create or Update leads to: the policy document, its role, and the response."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.lookup import inspection
+from rotation_role_policy.provider.request import Request
 from rotation_role_policy.provider.response import check_response_size
 from rotation_role_policy.rules import identity, policy
 from rotation_role_policy.rules.attributes import attributes
@@ -30,22 +29,21 @@ class Plan:
         return self.state.role.name
 
 
-def make_plan(aws: Aws, event: Mapping[str, Any], account: str) -> Plan:
+def make_plan(aws: Aws, request: Request, account: str) -> Plan:
     """Return the plan of a Create or Update. Nothing is written.
 
     Args:
         aws: makes the calls.
-        event: the request.
+        request: the request.
         account: the provider's own account (12 digits).
 
     Raises:
         RequestError: as `parse_properties` and `inspection.inspect`, or the response would be too long.
     """
-    properties = parse_properties(event.get("ResourceProperties", {}))
+    properties = parse_properties(request.properties)
     state = inspection.inspect(aws, properties, account)
     document = policy.document(state, properties.policy_profile)
-    policy_name = identity.policy_name(event["StackId"], event["LogicalResourceId"])
-    physical_id = identity.physical_id(state.role.name, policy_name)
-    data = attributes(policy_name, state)
-    check_response_size(event, properties.secret_property, len(state.secrets), physical_id, data)
+    physical_id = identity.physical_id(state.role.name, request.policy_name)
+    data = attributes(request.policy_name, state)
+    check_response_size(request.ids, properties.secret_property, len(state.secrets), physical_id, data)
     return Plan(properties, state, document, physical_id, data)

@@ -4,37 +4,34 @@ That is a Create or Update that is superseded, or a Delete whose physical ID doe
 use if it belongs to the physical ID that CloudFormation has for the resource now.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import RequestError
 from rotation_role_policy.lookup import inspection, stacks
 from rotation_role_policy.provider.plan import Plan
+from rotation_role_policy.provider.request import Request
 from rotation_role_policy.provider.superseded import RequestSupersededError
-from rotation_role_policy.rules import identity
 from rotation_role_policy.rules.policy import Document
 from rotation_role_policy.rules.properties import parse_properties
 
 
 def is_planned_policy_in_use(
-    aws: Aws, event: Mapping[str, Any], plan: Plan, superseded: RequestSupersededError, previous: Document | None
+    aws: Aws, request: Request, plan: Plan, superseded: RequestSupersededError, previous: Document | None
 ) -> bool:
     """Return whether the planned policy of a superseded request is in use, or will be.
 
     Args:
         aws: makes the calls.
-        event: the superseded request.
+        request: the superseded request.
         plan: of this request.
         superseded: the error that shows that the request is superseded.
         previous: the document that this delivery of the request found on the role.
     """
-    status = stacks.get_resource_status(aws, event)
+    status = stacks.get_resource_status(aws, request.stack_id, request.logical_id)
     if status is None:
         # Unknown. A policy that existed before is most likely in use, unless the stack is being deleted.
         is_stack_deleted = superseded.stack_status.startswith(("DELETE_", "ROLLBACK_"))
-        return not is_stack_deleted and (event["RequestType"] == "Update" or previous is not None)
+        return not is_stack_deleted and (request.type == "Update" or previous is not None)
     if status.is_deleted:
         return False
     if status.physical_id == plan.physical_id or not status.is_in_progress:
@@ -48,16 +45,16 @@ def is_planned_policy_in_use(
         return True
 
 
-def is_policy_of_later_create(aws: Aws, event: Mapping[str, Any], physical_id: str) -> bool:
+def is_policy_of_later_create(aws: Aws, request: Request, physical_id: str) -> bool:
     """Return whether the policy belongs to a later Create of the resource, which has succeeded.
 
     Args:
         aws: makes the calls.
-        event: a Delete whose physical ID does not name the policy.
+        request: a Delete whose physical ID does not name the policy.
         physical_id: the physical ID that names the policy.
     """
-    current_id = stacks.current_physical_id(aws, event)
+    current_id = stacks.current_physical_id(aws, request.stack_id, request.logical_id)
     if current_id is None:
         # Unknown. A failed Create that responded with `uncreated_id` has not written a policy.
-        return bool(event["PhysicalResourceId"] == identity.uncreated_id(event["LogicalResourceId"]))
+        return request.physical_id == request.uncreated_id
     return current_id == physical_id

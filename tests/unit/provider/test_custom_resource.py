@@ -13,6 +13,7 @@ from rotation_role_policy import __version__
 from rotation_role_policy.errors import ResponseDeliveryError
 from rotation_role_policy.lookup import inspection, stacks
 from rotation_role_policy.provider import handler, plan
+from rotation_role_policy.provider.request import parse_request
 from rotation_role_policy.rules import identity, policy
 from rotation_role_policy.rules.properties import parse_properties
 from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Account, Context, WatchedAws, error
@@ -43,12 +44,12 @@ def foreign_policy(account: Account, name: str = "foreign", role: str = "rotatio
 
 def test_the_policy_name_is_derived_from_the_stack_id_and_the_logical_id(account: Account) -> None:
     digits = hashlib.sha256(f"{STACK_ID}/{LOGICAL_ID}".encode()).hexdigest()[:12]
-    assert handler.policy_name(account.request("Create", {})) == f"{LOGICAL_ID}-{digits}" == OWN_POLICY
+    assert parse_request(account.request("Create", {})).policy_name == f"{LOGICAL_ID}-{digits}" == OWN_POLICY
 
 
 def test_a_long_logical_id_is_truncated_so_that_the_policy_name_has_128_characters(account: Account) -> None:
     first, second = (
-        handler.policy_name(account.request("Create", {}, LogicalResourceId="A" * 250 + last)) for last in "xy"
+        parse_request(account.request("Create", {}, LogicalResourceId="A" * 250 + last)).policy_name for last in "xy"
     )
     assert len(first) == len(second) == 128
     assert first.startswith("A" * 115 + "-")

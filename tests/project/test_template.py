@@ -18,7 +18,7 @@ from packaging.version import Version
 from samtranslator.yaml_helper import yaml_parse
 
 from rotation_role_policy import __version__
-from rotation_role_policy.provider import crhelper_adapter, handler
+from rotation_role_policy.provider import crhelper_adapter, handler, single_response
 from rotation_role_policy.provider.metrics import METRICS_NAMESPACE, emf_metrics
 from tests import ROOT
 
@@ -192,7 +192,7 @@ def test_the_dashboard_shows_all_metrics_that_the_provider_logs(template: dict[s
     widgets = json.loads(re.sub(r"\$\{!", "${", re.sub(r"\$\{([^!}]+)\}", r"<\1>", text)))["widgets"]
     metrics = [widget["properties"]["metrics"] for widget in widgets if widget["type"] == "metric"]
     counts = {"Requests": 1, "FailedRequests": 1, "Duration": 1, "ColdStarts": 1} | dict.fromkeys(
-        crhelper_adapter.WARNINGS, 0
+        single_response.WARNINGS, 0
     )
     logged = emf_metrics("<RotationRolePolicyFunction>", "Role", **counts)
     by_provider, by_error_code = logged["_aws"]["CloudWatchMetrics"]

@@ -22,10 +22,11 @@ from rotation_role_policy.errors import (
     RequestError,
     ResponseDeliveryError,
 )
-from rotation_role_policy.provider import crhelper_adapter, handler, metrics
+from rotation_role_policy.provider import handler, metrics, single_response
 from rotation_role_policy.provider import response as response_module
 from rotation_role_policy.provider.crhelper_adapter import CustomResource
 from rotation_role_policy.provider.request import parse_request
+from rotation_role_policy.provider.single_response import SingleResponse
 from tests.support.account import LOGICAL_ID, STACK_ID, Account, Context
 from tests.support.response_server import ResponseServer
 from tests.support.served import Served, failing
@@ -200,7 +201,7 @@ def test_the_log_of_a_response_has_its_duration_in_milliseconds(
     metrics.configure()
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    response = crhelper_adapter.SingleResponse(parse_request(served.request()), Context(), 200.0, is_cold_start=False)
+    response = SingleResponse(parse_request(served.request()), Context(), 200.0, is_cold_start=False)
     clock[0] = 102.5
     response.send("SUCCESS", "", "role/policy", {})
     [line] = (json.loads(line) for line in capsys.readouterr().out.splitlines())
@@ -426,7 +427,7 @@ def test_the_invocation_waits_for_a_response_that_is_being_sent(
         time.sleep(0.8)
         return "role/policy"
 
-    monkeypatch.setattr(crhelper_adapter, "send", slowly)
+    monkeypatch.setattr(single_response, "send", slowly)
     served.result = until_the_timer_has_fired
     assert served.send(Context(milliseconds=700))["Status"] == "FAILED"
 

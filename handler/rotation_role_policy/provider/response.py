@@ -36,6 +36,13 @@ class RequestIds(NamedTuple):
     logical_id: str
 
 
+class Success(NamedTuple):
+    """What a response with SUCCESS says."""
+
+    physical_id: str
+    attributes: Mapping[str, str]
+
+
 def build(ids: RequestIds, status: str, reason: str, physical_id: str, data: Mapping[str, str]) -> dict[str, Any]:
     """Return the response to the request with these IDs."""
     return {

@@ -117,7 +117,7 @@ def test_ids_that_leave_less_than_a_quarter_of_the_response_for_the_reason_are_r
 
 
 def test_the_physical_id_in_a_create_request_is_ignored(served: Served) -> None:
-    served.result = failing(RequestError("no"))
+    served.serve = failing(RequestError("no"))
     response = served.send(PhysicalResourceId="given")
     assert response["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
     assert served.requests[0].physical_id == ""

@@ -20,11 +20,7 @@ from tests.support.served import Served
 
 
 def test_a_response_that_would_exceed_4096_bytes_is_rejected_before_it_is_sent(served: Served) -> None:
-    def with_data() -> str:
-        served.resource.Data["A"] = "ü" * 500
-        return "role/policy"
-
-    served.result = with_data
+    served.serve = lambda: response_module.Success("role/policy", {"A": "ü" * 500})
     served.send()
     [size] = served.responses.sizes
     # This many characters of one byte fill the response.

@@ -6,13 +6,11 @@ same result. Source: docs/guarantees.md.
 
 import logging
 import math
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 
 from rotation_role_policy import __version__, arn
 from rotation_role_policy.aws.client import Aws
-from rotation_role_policy.errors import AccessDeniedError, RequestError, RollbackFailedError
+from rotation_role_policy.errors import AccessDeniedError, RequestError
 from rotation_role_policy.lookup import inspection, stacks
 from rotation_role_policy.lookup.stacks import StackStatus
 from rotation_role_policy.provider import existing_policy, metrics
@@ -27,6 +25,7 @@ from rotation_role_policy.rules import identity
 from rotation_role_policy.rules.policy import Document
 from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy.write import access_check, inline_policy
+from rotation_role_policy.write.apply import Change, Undo, apply, undo, wait
 
 logger = logging.getLogger(__name__)
 
@@ -126,23 +125,46 @@ class Invocation:
         if status is None:
             # From now on, a failure responds with this physical ID, by which the Delete that follows finds the policy.
             self.response.failed_create_id = plan.physical_id
+        change = self._change(plan, current)
         if status is not None or current not in (None, plan.document):
-            self._raise_if_superseded(plan, status, current)
+            self._raise_if_superseded(plan, status, change)
         success = Success(plan.physical_id, plan.attributes)
         if is_rollback and current is not None:
             self.response.on_timeout = success
         # In a rollback the policy is always written, because IAM may still return the document from before the update.
         if current == plan.document and not is_rollback:
-            logger.info("policy unchanged", extra={"role": plan.role_name, "policy": self.request.policy_name})
+            logger.info("policy unchanged", extra=change.log_fields)
             # Another delivery of the request may have written the policy just now.
-            self._wait_for_propagation(plan)
+            wait(plan.properties.propagation_delay, self._wait_until())
         else:
             if plan.properties.access_check == "Enforce" and not is_rollback:
                 self._check_access(plan)
-            self._write(plan, current, is_rollback=is_rollback)
+            apply(
+                self.aws,
+                change,
+                delay=plan.properties.propagation_delay,
+                wait_until=self._wait_until(),
+                check=lambda: self._check_written(plan.physical_id),
+                undo_after=lambda error: self._undo_after(error, plan, change, is_rollback=is_rollback),
+                # In a rollback both documents are valid, and little time is left.
+                undo_in_doubt=not is_rollback,
+            )
         if is_rollback and plan.physical_id != self.request.physical_id:
             self._delete_previous_policy(plan.physical_id)
         return success
+
+    def _change(self, plan: Plan, current: Document | None) -> Change:
+        return Change(
+            plan.role_name,
+            self.request.policy_name,
+            previous=current,
+            document=plan.document,
+            profile=plan.properties.policy_profile,
+            undo_until=self.schedule.undo_until,
+            # CloudFormation deletes what a failed Create has written. It deletes nothing on the new role of a failed
+            # Update.
+            must_be_undone=self.request.type == "Update",
+        )
 
     def _check_access(self, plan: Plan) -> None:
         for warning in access_check.check_access(self.aws, plan.state, plan.document):
@@ -152,83 +174,38 @@ class Invocation:
             )
             self.response.warnings["AccessCheckWarnings"] += 1
 
-    def _write(self, plan: Plan, current: Document | None, *, is_rollback: bool) -> None:
-        """Put the document and wait. If anything fails, `current` is restored before the failure is sent.
+    def _check_written(self, physical_id: str) -> None:
+        """Raise an exception if CloudFormation no longer waits for the policy that was just written."""
+        raise_if_superseded(self.aws, self.request, physical_id)
+        self.response.raise_if_timed_out()
 
-        In a rollback, a write with unknown outcome is not undone: both documents are valid, and little time is left.
-        """
-        name = self.request.policy_name
-        try:
-            inline_policy.put(self.aws, plan.role_name, name, plan.document)
-        except RequestError as error:
-            if error.in_doubt and not is_rollback:
-                self._roll_back(plan.role_name, current)
-            raise
-        logger.info(
-            "policy written",
-            extra={
-                "role": plan.role_name,
-                "policy": name,
-                "profile": plan.properties.policy_profile,
-                "document": plan.document,
-            },
-        )
-        try:
-            self._wait_for_propagation(plan)
-            raise_if_superseded(self.aws, self.request, plan.physical_id)
-            self.response.raise_if_timed_out()
-        except RequestSupersededError as superseded:
-            self._undo_superseded(plan, superseded, current)
-            raise
-        except Exception:
+    def _undo_after(self, error: Exception, plan: Plan, change: Change, *, is_rollback: bool) -> Undo:
+        """Return how to undo a write after an error of `_check_written`. A policy that is in use stays."""
+        if not isinstance(error, RequestSupersededError):
             # If the timer has already told CloudFormation that the rollback wrote this policy, the policy stays.
-            if not (is_rollback and self.response.physical_id == plan.physical_id):
-                self._roll_back(plan.role_name, current)
-            raise
+            is_announced = is_rollback and self.response.physical_id == plan.physical_id
+            return Undo.KEEP if is_announced else Undo.RESTORE
+        if not is_planned_policy_in_use(self.aws, self.request, plan, error, change.previous):
+            return Undo.REMOVE
+        return Undo.RESTORE_OWN if error.is_abandoned and change.previous is not None else Undo.KEEP
 
-    def _wait_for_propagation(self, plan: Plan) -> None:
-        """Wait `PropagationDelay`, as far as there is time, because IAM is eventually consistent."""
-        remaining = self.aws.deadline - time.monotonic() - stacks.LOOKUP_SECONDS
-        time.sleep(max(0.0, min(plan.properties.propagation_delay, remaining)))
+    def _wait_until(self) -> float:
+        """Return until when a wait leaves enough time to look up whether the request is superseded."""
+        return self.aws.deadline - stacks.LOOKUP_SECONDS
 
     # --- superseded requests ---
 
-    def _raise_if_superseded(self, plan: Plan, status: StackStatus | None, current: Document | None) -> None:
+    def _raise_if_superseded(self, plan: Plan, status: StackStatus | None, change: Change) -> None:
         """Raise `RequestSupersededError` before anything is written. A policy of an earlier delivery is removed."""
         try:
             raise_if_superseded(self.aws, self.request, plan.physical_id, status)
         except RequestSupersededError as superseded:
-            if current is not None and not is_planned_policy_in_use(self.aws, self.request, plan, superseded, current):
-                self._roll_back(plan.role_name, None)
+            previous = change.previous
+            if previous is not None and not is_planned_policy_in_use(
+                self.aws, self.request, plan, superseded, previous
+            ):
+                undo(self.aws, change, Undo.REMOVE)
             raise
-
-    def _undo_superseded(self, plan: Plan, superseded: RequestSupersededError, previous: Document | None) -> None:
-        """Undo the write of a request that was superseded after the write. A policy that is in use stays."""
-        if not is_planned_policy_in_use(self.aws, self.request, plan, superseded, previous):
-            self._roll_back(plan.role_name, None)
-        elif superseded.is_abandoned and previous is not None:
-            # IAM may return either of the two documents. A third one was written by a newer request, and stays.
-            self.aws.deadline = self.schedule.undo_until
-            current: Document | None = previous
-            with suppress(RequestError):
-                current = inline_policy.read(self.aws, plan.role_name, self.request.policy_name)
-            if current in (plan.document, previous):
-                self._roll_back(plan.role_name, previous)
-
-    def _roll_back(self, role_name: str, previous: Document | None) -> None:
-        """Restore the document from before the request, or no policy, in the time that is kept free for it."""
-        name = self.request.policy_name
-        self.aws.deadline = self.schedule.undo_until
-        try:
-            inline_policy.restore(self.aws, role_name, name, previous)
-        except RequestError as error:
-            logger.warning("roll back failed", extra={"role": role_name, "policy": name, "reason": str(error)})
-            # CloudFormation deletes what a failed Create has written. It deletes nothing on the new role of a failed
-            # Update.
-            if self.request.type == "Update":
-                raise RollbackFailedError(role_name, name) from error
-        else:
-            logger.info("rolled back", extra={"role": role_name, "policy": name, "document": previous})
 
     # --- an Update of a rollback ---
 

@@ -4,43 +4,42 @@ That is a Create or Update that is superseded, or a Delete whose physical ID doe
 use if it belongs to the physical ID that CloudFormation has for the resource now.
 """
 
-from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import RequestError
 from rotation_role_policy.lookup import inspection, stacks
-from rotation_role_policy.provider.plan import Plan
 from rotation_role_policy.provider.request import Request
 from rotation_role_policy.provider.superseded import RequestSupersededError
-from rotation_role_policy.rules.policy import Document
+from rotation_role_policy.rules import identity
 from rotation_role_policy.rules.properties import parse_properties
+from rotation_role_policy.write.apply import Change
 
 
-def is_planned_policy_in_use(
-    aws: Aws, request: Request, plan: Plan, superseded: RequestSupersededError, previous: Document | None
+def is_policy_in_use(
+    aws: Aws, request: Request, change: Change, superseded: RequestSupersededError, account: str
 ) -> bool:
-    """Return whether the planned policy of a superseded request is in use, or will be.
+    """Return whether the policy of a superseded request is in use, or will be.
 
     Args:
         aws: makes the calls.
         request: the superseded request.
-        plan: of this request.
+        change: of the policy, made or planned.
         superseded: the error that shows that the request is superseded.
-        previous: the document that this delivery of the request found on the role.
+        account: the provider's own account (12 digits).
     """
     status = stacks.get_resource_status(aws, request.stack_id, request.logical_id)
     if status is None:
         # Unknown. A policy that existed before is most likely in use, unless the stack is being deleted.
         is_stack_deleted = superseded.stack_status.startswith(("DELETE_", "ROLLBACK_"))
-        return not is_stack_deleted and (request.type == "Update" or previous is not None)
+        return not is_stack_deleted and (request.type == "Update" or change.previous is not None)
     if status.is_deleted:
         return False
-    if status.physical_id == plan.physical_id or not status.is_in_progress:
-        return status.physical_id == plan.physical_id
+    physical_id = identity.physical_id(change.role_name, change.policy_name)
+    if status.physical_id == physical_id or not status.is_in_progress:
+        return status.physical_id == physical_id
     # Another request is in progress, such as the Update of the rollback. It may lead to the same role.
     try:
-        account = arn.parse(plan.state.role.arn).account
         properties = parse_properties(status.requested_properties)
-        return inspection.find_role_name(aws, properties, account) == plan.role_name
+        return inspection.find_role_name(aws, properties, account) == change.role_name
     except RequestError:
         return True
 

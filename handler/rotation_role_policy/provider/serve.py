@@ -1,7 +1,7 @@
 """Serve one request: Create, Update or Delete of `Custom::RotationRolePolicy`.
 
-A Create or Update makes a plan, applies it, and waits until IAM is consistent. Each delivery of a request gives the
-same result. Source: docs/guarantees.md.
+A Create or Update inspects AWS, makes a plan, applies it, and waits until IAM is consistent. Each delivery of a request
+gives the same result. Source: docs/guarantees.md.
 """
 
 import logging
@@ -14,16 +14,19 @@ from rotation_role_policy.errors import AccessDeniedError, RequestError
 from rotation_role_policy.lookup import inspection, stacks
 from rotation_role_policy.lookup.stacks import StackStatus
 from rotation_role_policy.provider import existing_policy, metrics
-from rotation_role_policy.provider.plan import Plan, make_plan
-from rotation_role_policy.provider.policy_in_use import is_planned_policy_in_use, is_policy_of_later_create
+from rotation_role_policy.provider.operation import Direction, Operation, Recovery, Timeout, after_failure, at_timeout
+from rotation_role_policy.provider.policy_in_use import is_policy_in_use, is_policy_of_later_create
 from rotation_role_policy.provider.request import Request
-from rotation_role_policy.provider.response import Success
+from rotation_role_policy.provider.response import Success, check_response_size
 from rotation_role_policy.provider.schedule import Schedule
 from rotation_role_policy.provider.single_response import SingleResponse
 from rotation_role_policy.provider.superseded import RequestSupersededError, raise_if_superseded
 from rotation_role_policy.rules import identity
+from rotation_role_policy.rules.attributes import attributes
+from rotation_role_policy.rules.plan import Plan, make_plan
 from rotation_role_policy.rules.policy import Document
 from rotation_role_policy.rules.properties import parse_properties
+from rotation_role_policy.rules.state import State
 from rotation_role_policy.write import access_check, inline_policy
 from rotation_role_policy.write.apply import Change, Undo, apply, undo, wait
 
@@ -66,7 +69,7 @@ class Invocation:
     def create(self) -> Success:
         """Put the policy. A repeated delivery gives the same response."""
         try:
-            return self._apply(self._make_plan())
+            return self._put_policy(None)
         except AccessDeniedError as error:
             # The provider may not change this role, so nothing was written. With the role's physical ID, the Delete
             # that follows would be denied too, and the stack would be stuck.
@@ -81,8 +84,8 @@ class Invocation:
         CloudFormation later sends a Delete for the old one. A failed Update responds with the physical ID of the
         request. An Update of a rollback does not fail: if it cannot be served, the existing policy stays.
         """
-        self._succeed_on_timeout()
-        return self._serve_update(self._get_stack_status())
+        self._prepare_for_timeout(Direction.UNKNOWN)
+        return self._serve_update(self._look_up_status())
 
     def delete(self) -> Success:
         """Delete the resource's own policy. If the physical ID names the policy, no other property is used."""
@@ -97,126 +100,125 @@ class Invocation:
     def _serve_update(self, status: StackStatus) -> Success:
         """Serve an Update of a stack with this status."""
         try:
-            return self._apply(self._make_plan(), status)
-        except RequestSupersededError:
-            raise
+            return self._put_policy(status)
         except Exception as error:
-            if status.is_rollback:
-                return self._keep_existing_policy(error)
-            # A rollback may have begun since the status was looked up.
-            status = stacks.get_status(self.aws, self.request.stack_id) if status.value else self._retry_stack_status()
-            if status.is_rollback:
-                self._succeed_on_timeout()
-                return self._serve_update(status)
-            raise
+            is_superseded = isinstance(error, RequestSupersededError)
+            match after_failure(_direction(status), is_superseded=is_superseded):
+                case Recovery.FAIL:
+                    raise
+                case Recovery.KEEP_EXISTING:
+                    return self._keep_existing_policy(error)
+                case Recovery.LOOK_UP_STATUS:
+                    status = stacks.get_status(self.aws, self.request.stack_id)
+                case Recovery.RETRY_STATUS:
+                    status = self._retry_status()
+            if not status.is_rollback:
+                raise
+            self._prepare_for_timeout(Direction.ROLLBACK)
+            return self._serve_update(status)
 
-    def _make_plan(self) -> Plan:
-        return make_plan(self.aws, self.request, self._account)
-
-    def _apply(self, plan: Plan, status: StackStatus | None = None) -> Success:
-        """Put the planned policy on the role, if it differs.
+    def _put_policy(self, status: StackStatus | None) -> Success:
+        """Put the policy of the properties on their role, if it differs, and wait until IAM is consistent.
 
         `status` is the stack's status when the Update began; None for a Create.
         """
-        if status is not None and status.can_retry:
-            status = self._get_stack_status()
-        is_rollback = status is not None and status.is_rollback
-        current = inline_policy.read(self.aws, plan.role_name, self.request.policy_name)
-        if status is None:
+        request = self.request
+        properties = parse_properties(request.properties)
+        state = inspection.inspect(self.aws, properties, self._account)
+        role_name = state.role.name
+        planned = Success(identity.physical_id(role_name, request.policy_name), attributes(request.policy_name, state))
+        check_response_size(request.ids, properties.secret_property, len(state.secrets), *planned)
+        if _direction(status) is Direction.UNKNOWN:
+            status = self._look_up_status()
+        direction = _direction(status)
+        existing = inline_policy.read(self.aws, role_name, request.policy_name)
+        plan = make_plan(properties, state, existing)
+        if request.type == "Create":
             # From now on, a failure responds with this physical ID, by which the Delete that follows finds the policy.
-            self.response.failed_create_id = plan.physical_id
-        change = self._change(plan, current)
-        if status is not None or current not in (None, plan.document):
-            self._raise_if_superseded(plan, status, change)
-        success = Success(plan.physical_id, plan.attributes)
-        if is_rollback and current is not None:
-            self.response.on_timeout = success
-        # In a rollback the policy is always written, because IAM may still return the document from before the update.
-        if current == plan.document and not is_rollback:
-            logger.info("policy unchanged", extra=change.log_fields)
-            # Another delivery of the request may have written the policy just now.
-            wait(plan.properties.propagation_delay, self._wait_until())
-        else:
-            if plan.properties.access_check == "Enforce" and not is_rollback:
-                self._check_access(plan)
+            self.response.failed_create_id = planned.physical_id
+        change = self._change(role_name, plan, properties.policy_profile)
+        operation = Operation(direction, request.role_name, role_name, self._previous_role)
+        steps = operation.before_write(plan)
+        if steps.check_superseded:
+            self._raise_if_superseded(status, planned, change)
+        self._prepare_for_timeout(direction, planned if existing is not None else None)
+        # Time that is left to look up whether the request is superseded.
+        wait_until = self.aws.deadline - stacks.LOOKUP_SECONDS
+        if steps.check_access:
+            self._check_access(state, plan.document)
+        if steps.write:
             apply(
                 self.aws,
                 change,
-                delay=plan.properties.propagation_delay,
-                wait_until=self._wait_until(),
-                check=lambda: self._check_written(plan.physical_id),
-                undo_after=lambda error: self._undo_after(error, plan, change, is_rollback=is_rollback),
-                # In a rollback both documents are valid, and little time is left.
-                undo_in_doubt=not is_rollback,
+                delay=properties.propagation_delay,
+                wait_until=wait_until,
+                check=lambda: self._check_written(planned),
+                undo_after=lambda error: self._undo_after(error, operation, change),
+                undo_in_doubt=steps.undo_in_doubt,
             )
-        if is_rollback and plan.physical_id != self.request.physical_id:
-            self._delete_previous_policy(plan.physical_id)
-        return success
+        else:
+            logger.info("policy unchanged", extra=change.log_fields)
+            # Another delivery of the request may have written the policy just now.
+            wait(properties.propagation_delay, wait_until)
+        self._clean_up(operation.role_to_clean_up())
+        return planned
 
-    def _change(self, plan: Plan, current: Document | None) -> Change:
+    def _change(self, role_name: str, plan: Plan, profile: str) -> Change:
         return Change(
-            plan.role_name,
+            role_name,
             self.request.policy_name,
-            previous=current,
+            previous=plan.existing_document,
             document=plan.document,
-            profile=plan.properties.policy_profile,
+            profile=profile,
             undo_until=self.schedule.undo_until,
             # CloudFormation deletes what a failed Create has written. It deletes nothing on the new role of a failed
             # Update.
             must_be_undone=self.request.type == "Update",
         )
 
-    def _check_access(self, plan: Plan) -> None:
-        for warning in access_check.check_access(self.aws, plan.state, plan.document):
+    def _check_access(self, state: State, document: Document) -> None:
+        for warning in access_check.check_access(self.aws, state, document):
             logger.warning(
                 "access check undecided",
                 extra={"actions": warning.actions, "resources": warning.resources, "reason": warning.reason},
             )
             self.response.warnings["AccessCheckWarnings"] += 1
 
-    def _check_written(self, physical_id: str) -> None:
-        """Raise an exception if CloudFormation no longer waits for the policy that was just written."""
-        raise_if_superseded(self.aws, self.request, physical_id)
-        self.response.raise_if_timed_out()
-
-    def _undo_after(self, error: Exception, plan: Plan, change: Change, *, is_rollback: bool) -> Undo:
-        """Return how to undo a write after an error of `_check_written`. A policy that is in use stays."""
-        if not isinstance(error, RequestSupersededError):
-            # If the timer has already told CloudFormation that the rollback wrote this policy, the policy stays.
-            is_announced = is_rollback and self.response.physical_id == plan.physical_id
-            return Undo.KEEP if is_announced else Undo.RESTORE
-        if not is_planned_policy_in_use(self.aws, self.request, plan, error, change.previous):
-            return Undo.REMOVE
-        return Undo.RESTORE_OWN if error.is_abandoned and change.previous is not None else Undo.KEEP
-
-    def _wait_until(self) -> float:
-        """Return until when a wait leaves enough time to look up whether the request is superseded."""
-        return self.aws.deadline - stacks.LOOKUP_SECONDS
-
-    # --- superseded requests ---
-
-    def _raise_if_superseded(self, plan: Plan, status: StackStatus | None, change: Change) -> None:
+    def _raise_if_superseded(self, status: StackStatus | None, planned: Success, change: Change) -> None:
         """Raise `RequestSupersededError` before anything is written. A policy of an earlier delivery is removed."""
         try:
-            raise_if_superseded(self.aws, self.request, plan.physical_id, status)
+            raise_if_superseded(self.aws, self.request, planned.physical_id, status)
         except RequestSupersededError as superseded:
-            previous = change.previous
-            if previous is not None and not is_planned_policy_in_use(
-                self.aws, self.request, plan, superseded, previous
-            ):
+            if change.previous is not None and not self._is_in_use(change, superseded):
                 undo(self.aws, change, Undo.REMOVE)
             raise
 
+    def _check_written(self, planned: Success) -> None:
+        """Raise an exception if CloudFormation no longer waits for the policy that was just written."""
+        raise_if_superseded(self.aws, self.request, planned.physical_id)
+        self.response.raise_if_timed_out()
+
+    def _undo_after(self, error: Exception, operation: Operation, change: Change) -> Undo:
+        """Return how to undo a write after an error of `_check_written`. A policy that is in use stays."""
+        if isinstance(error, RequestSupersededError):
+            if not self._is_in_use(change, error):
+                return Undo.REMOVE
+            return Undo.RESTORE_OWN if error.is_abandoned and change.previous is not None else Undo.KEEP
+        role_of_response = identity.role_name_of(self.response.physical_id, self.request.policy_name)
+        return Undo.KEEP if operation.stays_after_failure(role_of_response) else Undo.RESTORE
+
+    def _is_in_use(self, change: Change, superseded: RequestSupersededError) -> bool:
+        return is_policy_in_use(self.aws, self.request, change, superseded, self._account)
+
     # --- an Update of a rollback ---
 
-    def _get_stack_status(self) -> StackStatus:
-        """Return the status of an Update's stack. If it is certainly no rollback, a timeout responds with FAILED."""
+    def _look_up_status(self) -> StackStatus:
+        """Return the status of an Update's stack, and prepare for a timeout accordingly."""
         status = stacks.get_status(self.aws, self.request.stack_id)
-        if not (status.is_rollback or status.can_retry):
-            self.response.on_timeout = None
+        self._prepare_for_timeout(_direction(status))
         return status
 
-    def _retry_stack_status(self) -> StackStatus:
+    def _retry_status(self) -> StackStatus:
         """Look up the status of the stack of an Update that cannot be served, for as long as there is time.
 
         If CloudFormation does not respond, a rollback is assumed, because a failed Update would leave the stack in
@@ -228,21 +230,21 @@ class Invocation:
         self.aws.deadline = self.schedule.second_attempt_until
         return stacks.ASSUMED_ROLLBACK if status.can_retry else status
 
-    def _succeed_on_timeout(self) -> None:
-        """Let a timeout respond with SUCCESS and the existing policy, in case the Update belongs to a rollback."""
-        self.response.on_timeout = existing_policy.without_lookup(self.request, self.provider_arn)
+    def _prepare_for_timeout(self, direction: Direction, planned: Success | None = None) -> None:
+        """Decide what the timer responds. `planned` is the response with the planned role, if that has the policy."""
+        match at_timeout(direction, is_policy_on_planned_role=planned is not None):
+            case Timeout.FAIL:
+                self.response.on_timeout = None
+            case Timeout.KEEP_EXISTING:
+                self.response.on_timeout = existing_policy.without_lookup(self.request, self.provider_arn)
+            case Timeout.NAME_PLANNED:
+                self.response.on_timeout = planned
 
-    def _delete_previous_policy(self, physical_id: str) -> None:
-        """Delete the policy from before the update, if a rolled-back replacement puts the policy on a third role.
-
-        The function can get another role during the update. CloudFormation deletes only the policy of the physical ID
-        in the request. A failure does not fail the rollback.
-        """
-        name = self.request.policy_name
-        role_name = self._previous_role()
-        if role_name and physical_id != identity.physical_id(role_name, name):
+    def _clean_up(self, role_name: str) -> None:
+        """Delete the policy from this role, if it is not empty. A failure does not fail the rollback."""
+        if role_name:
             try:
-                inline_policy.delete(self.aws, role_name, name)
+                inline_policy.delete(self.aws, role_name, self.request.policy_name)
             except RequestError as error:
                 logger.warning("previous policy not deleted", extra={"role": role_name, "reason": str(error)})
 
@@ -303,3 +305,14 @@ class Invocation:
     def _account(self) -> str:
         """The provider's own account (12 digits)."""
         return arn.parse(self.provider_arn).account
+
+
+def _direction(status: StackStatus | None) -> Direction:
+    """Return where a stack with this status is going; None for a Create."""
+    if status is None:
+        return Direction.CREATE
+    if status.is_rollback:
+        return Direction.ROLLBACK
+    if status.can_retry:
+        return Direction.UNKNOWN
+    return Direction.FORWARD if status.value else Direction.UNTOLD

@@ -12,7 +12,7 @@ from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 from rotation_role_policy import __version__
 from rotation_role_policy.errors import ResponseDeliveryError
 from rotation_role_policy.lookup import inspection, stacks
-from rotation_role_policy.provider import handler, plan
+from rotation_role_policy.provider import handler, serve
 from rotation_role_policy.provider.request import parse_request
 from rotation_role_policy.provider.single_response import SingleResponse
 from rotation_role_policy.rules import identity, policy
@@ -244,7 +244,7 @@ def test_a_response_that_is_too_long_is_rejected_before_the_policy_is_written(ac
 def test_the_reason_of_an_internal_error_has_the_log_stream_and_no_traceback(
     account: Account, secret: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(plan, "attributes", lambda *_: 1 / 0)
+    monkeypatch.setattr(serve, "attributes", lambda *_: 1 / 0)
     response = account.create(**PROPERTIES)
     assert response["Reason"] == (
         "The provider function failed with an internal error (ZeroDivisionError)."

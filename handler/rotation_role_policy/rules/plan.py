@@ -1,0 +1,41 @@
+"""What a Create or Update leads to: the document, and whether the policy changes.
+
+The provider and the preview use the same plan.
+"""
+
+from dataclasses import dataclass
+
+from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.policy import Document
+from rotation_role_policy.rules.properties import Properties
+from rotation_role_policy.rules.state import State
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What happens to the policy, before anything is written."""
+
+    document: Document
+    """The document that the role is to have."""
+    existing_document: Document | None
+    """The document that the role has; None if it has no such policy."""
+    needs_access_check: bool
+    """Whether the properties ask for an access check, and there is a change to check."""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the role has another document, or none."""
+        return self.document != self.existing_document
+
+
+def make_plan(properties: Properties, state: State, existing_document: Document | None) -> Plan:
+    """Return the plan for a resource.
+
+    Args:
+        properties: of the resource.
+        state: to which the properties lead.
+        existing_document: the resource's own policy on the role of `state`; None if there is none.
+    """
+    document = policy.document(state, properties.policy_profile)
+    is_changed = document != existing_document
+    return Plan(document, existing_document, is_changed and properties.access_check == "Enforce")

@@ -23,7 +23,7 @@ class CustomResource(CfnResource):
         self._serve, self._is_cold_start = serve, True
         # If AWS_SAM_LOCAL is set, crhelper's constructor builds none of its three clients for polling.
         environment = dict(os.environ)
-        os.environ["AWS_SAM_LOCAL"] = "true"
+        os.environ["AWS_SAM_LOCAL"] = "1"
         super().__init__(log_level="WARNING", boto_level="WARNING", sleep_on_delete=0)
         del os.environ["AWS_SAM_LOCAL"]
         os.environ.update(environment)
@@ -54,7 +54,7 @@ class CustomResource(CfnResource):
         self._timer = self.response.start_timer(self.schedule.respond_at)
 
     def _send(self, status: str = "", reason: str = "") -> None:
-        if FAILED in (status, self.Status):
+        if status or self.Status == FAILED:
             self.response.fail(reason or self.Reason)
         else:
             self.response.succeed(Success(self.PhysicalResourceId, self.Data))

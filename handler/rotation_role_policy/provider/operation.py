@@ -6,13 +6,13 @@ a rollback, only CloudFormation tells. Source: docs/guarantees.md, "Rollbacks".
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import StrEnum, auto
 from typing import NamedTuple
 
 from rotation_role_policy.rules.plan import Plan
 
 
-class Direction(Enum):
+class Direction(StrEnum):
     """Where the stack of a request is going, as far as CloudFormation tells."""
 
     CREATE = auto()
@@ -27,7 +27,7 @@ class Direction(Enum):
     """CloudFormation denies the look-up, or does not know the stack. Served as if the stack went forward."""
 
 
-class Timeout(Enum):
+class Timeout(StrEnum):
     """What the timer responds, if time runs out."""
 
     FAIL = auto()
@@ -37,7 +37,7 @@ class Timeout(Enum):
     """SUCCESS with the planned role, which has the policy already, in one version or the other."""
 
 
-class Recovery(Enum):
+class Recovery(StrEnum):
     """What follows if the request cannot be served."""
 
     FAIL = auto()

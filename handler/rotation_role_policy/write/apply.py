@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import StrEnum, auto
 
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import RequestError, RollbackFailedError
@@ -18,7 +18,7 @@ from rotation_role_policy.write import inline_policy
 logger = logging.getLogger(__name__)
 
 
-class Undo(Enum):
+class Undo(StrEnum):
     """How a change is undone."""
 
     KEEP = auto()

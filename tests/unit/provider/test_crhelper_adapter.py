@@ -71,6 +71,13 @@ def test_warm_invocations_share_no_state(served: Served) -> None:
     assert response["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
 
 
+def test_crhelper_makes_up_no_physical_id(served: Served) -> None:
+    served.serve = failing(RequestError("no"))
+    # crhelper would look for the name of the stack in its ID.
+    response = served.send(StackId="without-a-name")
+    assert (response["Reason"], response["PhysicalResourceId"]) == ("no", f"uncreated-{LOGICAL_ID}")
+
+
 # --- the response ---
 
 

@@ -197,10 +197,11 @@ def test_the_service_timeout_is_that_of_the_properties_or_unlimited(
     assert parse_request(served.request(ResourceProperties=properties)).service_timeout == seconds
 
 
-def test_without_properties_the_service_timeout_is_unlimited(served: Served) -> None:
+def test_a_request_without_properties_has_empty_ones_and_an_unlimited_service_timeout(served: Served) -> None:
     event = served.request()
     del event["ResourceProperties"]
-    assert parse_request(event).service_timeout == math.inf
+    request = parse_request(event)
+    assert (request.properties, request.service_timeout) == ({}, math.inf)
 
 
 def test_of_several_signing_times_the_first_counts(served: Served) -> None:

@@ -1,5 +1,6 @@
 """A change of one inline policy: write, wait, check, undo."""
 
+import json
 import time
 from dataclasses import replace
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RollbackFailedError
+from rotation_role_policy.provider import metrics
 from rotation_role_policy.rules.policy import Document
 from rotation_role_policy.write.apply import Change, Undo, apply, undo, wait
 from tests.support.account import Account, WatchedAws, error
@@ -35,9 +37,7 @@ def aws(account: Account) -> WatchedAws:
 
 def put(account: Account, text: Document) -> None:
     """Put the policy ``own``, as somebody else does."""
-    WatchedAws(account).iam.put_role_policy(
-        RoleName="rotation-role", PolicyName="own", PolicyDocument=str(text).replace("'", '"')
-    )
+    WatchedAws(account).iam.put_role_policy(RoleName="rotation-role", PolicyName="own", PolicyDocument=json.dumps(text))
     account.calls.clear()
 
 
@@ -145,7 +145,7 @@ def test_a_change_that_cannot_be_undone_is_an_error_only_if_it_must_be_undone(
     aws: WatchedAws, account: Account
 ) -> None:
     account.faults["iam:PutRolePolicy"] = [error("AccessDenied")] * 2
-    with pytest.raises(RollbackFailedError):
+    with pytest.raises(RollbackFailedError, match='the policy "own" on the role "rotation-role"'):
         undo(aws, CHANGE, Undo.RESTORE)
     undo(aws, replace(CHANGE, must_be_undone=False), Undo.RESTORE)
     assert account.actions() == ["iam:PutRolePolicy"] * 2
@@ -160,3 +160,22 @@ def test_a_change_is_undone_even_if_the_time_of_the_request_is_used_up(aws: Watc
         run(aws, check=time_runs_out)
     assert account.policies() == {"own": OLD}
     assert aws.deadline == CHANGE.undo_until
+
+
+def test_the_log_has_each_write_and_undo_with_its_document(
+    aws: WatchedAws, account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics.configure()
+    with pytest.raises(ZeroDivisionError):
+        run(aws, check=fail)
+    account.faults["iam:PutRolePolicy"] = [error("AccessDenied")]
+    undo(aws, replace(CHANGE, must_be_undone=False), Undo.RESTORE)
+    own = {"role": "rotation-role", "policy": "own"}
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    expected: list[dict[str, Any]] = [
+        own | {"message": "policy written", "profile": "Strict", "document": NEW},
+        own | {"message": "rolled back", "document": OLD},
+        own | {"message": "roll back failed", "level": "WARNING"},
+    ]
+    assert [{name: line[name] for name in row} for line, row in zip(lines, expected, strict=True)] == expected
+    assert "AWS denies the provider iam:PutRolePolicy" in lines[-1]["reason"]

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -40,27 +41,27 @@ class Request:
     """Likewise. None if the request has none."""
     resource_type: Any
 
-    @property
+    @cached_property
     def ids(self) -> RequestIds:
         """The members that the response repeats."""
         return RequestIds(self.stack_id, self.request_id, self.logical_id)
 
-    @property
+    @cached_property
     def policy_name(self) -> str:
         """The name of the resource's own inline policy."""
         return identity.policy_name(self.stack_id, self.logical_id)
 
-    @property
+    @cached_property
     def role_name(self) -> str:
         """The role that has the policy according to the physical ID; empty if the ID names no role."""
         return identity.role_name_of(self.physical_id, self.policy_name)
 
-    @property
+    @cached_property
     def uncreated_id(self) -> str:
         """The physical ID for a response that is sent before the role is known."""
         return identity.uncreated_id(self.logical_id)
 
-    @property
+    @cached_property
     def signed_at(self) -> datetime | None:
         """When CloudFormation signed the ResponseURL, which is when it sent the request; None if unknown."""
         [text] = parse_qs(urlsplit(self.response_url).query).get("X-Amz-Date", [""])[:1]
@@ -69,7 +70,7 @@ class Request:
         except ValueError:
             return None
 
-    @property
+    @cached_property
     def service_timeout(self) -> float:
         """The seconds that CloudFormation waits: the property ServiceTimeout, else infinity."""
         value = str(self.properties.get("ServiceTimeout")) if isinstance(self.properties, Mapping) else ""

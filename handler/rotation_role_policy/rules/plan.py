@@ -19,13 +19,10 @@ class Plan:
     """The document that the role is to have."""
     existing_document: Document | None
     """The document that the role has; None if it has no such policy."""
+    is_changed: bool
+    """Whether the role has another document, or none."""
     needs_access_check: bool
     """Whether the properties ask for an access check, and there is a change to check."""
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether the role has another document, or none."""
-        return self.document != self.existing_document
 
 
 def make_plan(properties: Properties, state: State, existing_document: Document | None) -> Plan:
@@ -38,4 +35,4 @@ def make_plan(properties: Properties, state: State, existing_document: Document 
     """
     document = policy.document(state, properties.policy_profile)
     is_changed = document != existing_document
-    return Plan(document, existing_document, is_changed and properties.access_check == "Enforce")
+    return Plan(document, existing_document, is_changed, is_changed and properties.access_check == "Enforce")

@@ -20,10 +20,10 @@ from rotation_role_policy.rules.policy import Document
 WANTED: Document = {"Version": "2012-10-17", "Statement": []}
 OTHER: Document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
 
-NEW = Plan(WANTED, None, needs_access_check=True)
-CHANGED = Plan(WANTED, OTHER, needs_access_check=True)
-UNCHECKED = Plan(WANTED, OTHER, needs_access_check=False)
-SAME = Plan(WANTED, WANTED, needs_access_check=False)
+NEW = Plan(WANTED, None, is_changed=True, needs_access_check=True)
+CHANGED = Plan(WANTED, OTHER, is_changed=True, needs_access_check=True)
+UNCHECKED = Plan(WANTED, OTHER, is_changed=True, needs_access_check=False)
+SAME = Plan(WANTED, WANTED, is_changed=False, needs_access_check=False)
 
 
 @dataclass

@@ -15,12 +15,16 @@ from rotation_role_policy.lookup import inspection, stacks
 from rotation_role_policy.lookup.stacks import StackStatus
 from rotation_role_policy.provider import existing_policy, metrics
 from rotation_role_policy.provider.operation import Direction, Operation, Recovery, Timeout, after_failure, at_timeout
-from rotation_role_policy.provider.policy_in_use import is_policy_in_use, is_policy_of_later_create
 from rotation_role_policy.provider.request import Request
 from rotation_role_policy.provider.response import Success, check_response_size
 from rotation_role_policy.provider.schedule import Schedule
 from rotation_role_policy.provider.single_response import SingleResponse
-from rotation_role_policy.provider.superseded import RequestSupersededError, raise_if_superseded
+from rotation_role_policy.provider.superseded import (
+    RequestSupersededError,
+    is_policy_in_use,
+    is_policy_of_later_create,
+    raise_if_superseded,
+)
 from rotation_role_policy.rules import identity
 from rotation_role_policy.rules.attributes import attributes
 from rotation_role_policy.rules.plan import Plan, make_plan
@@ -232,13 +236,11 @@ class Invocation:
 
     def _prepare_for_timeout(self, direction: Direction, planned: Success | None = None) -> None:
         """Decide what the timer responds. `planned` is the response with the planned role, if that has the policy."""
-        match at_timeout(direction, is_policy_on_planned_role=planned is not None):
-            case Timeout.FAIL:
-                self.response.on_timeout = None
-            case Timeout.KEEP_EXISTING:
-                self.response.on_timeout = existing_policy.without_lookup(self.request, self.provider_arn)
-            case Timeout.NAME_PLANNED:
-                self.response.on_timeout = planned
+        self.response.on_timeout = {
+            Timeout.FAIL: None,
+            Timeout.KEEP_EXISTING: existing_policy.without_lookup(self.request, self.provider_arn),
+            Timeout.NAME_PLANNED: planned,
+        }[at_timeout(direction, is_policy_on_planned_role=planned is not None)]
 
     def _clean_up(self, role_name: str) -> None:
         """Delete the policy from this role, if it is not empty. A failure does not fail the rollback."""

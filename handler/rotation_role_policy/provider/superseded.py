@@ -1,10 +1,12 @@
-"""Find out whether CloudFormation still waits for a Create or Update, or whether the request is superseded.
+"""Find out whether CloudFormation still waits for a Create or Update, and whether a policy is in use.
 
 A request does not say whether CloudFormation still waits for its response. If another resource fails, CloudFormation
 cancels the requests in progress, and sends a Delete, or an Update with the old properties. The cancelled request may
 still be running, or Lambda may not even have started it. A policy that such a request writes would never be deleted.
 
-The stack's events since the request was sent decide. Source: docs/guarantees.md, "Superseded requests",
+The stack's events since the request was sent decide. A policy that such a request has written is removed, unless it is
+in use: it belongs to the physical ID that CloudFormation has for the resource now.
+Source: docs/guarantees.md, "Superseded requests",
 https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/1730,
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 """
@@ -16,17 +18,23 @@ from typing import TYPE_CHECKING, Any
 
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import ErrorCode, RequestError
+from rotation_role_policy.lookup import inspection
 from rotation_role_policy.lookup.stacks import (
     LOOKUP_SECONDS,
     StackStatus,
+    current_physical_id,
     event_properties,
     events_since,
+    get_resource_status,
     get_status,
     is_event_of_resource,
     is_event_of_stack,
     log_unavailable,
 )
 from rotation_role_policy.provider.request import Request
+from rotation_role_policy.rules import identity
+from rotation_role_policy.rules.properties import parse_properties
+from rotation_role_policy.write.apply import Change
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation.type_defs import StackEventTypeDef
@@ -83,6 +91,51 @@ def raise_if_superseded(aws: Aws, request: Request, physical_id: str, stack_stat
             status if is_of_stack else "",
             is_abandoned=outcome != "accepted",
         )
+
+
+def is_policy_in_use(
+    aws: Aws, request: Request, change: Change, superseded: RequestSupersededError, account: str
+) -> bool:
+    """Return whether the policy of a superseded request is in use, or will be.
+
+    Args:
+        aws: makes the calls.
+        request: the superseded request.
+        change: of the policy, made or planned.
+        superseded: the error that shows that the request is superseded.
+        account: the provider's own account (12 digits).
+    """
+    status = get_resource_status(aws, request.stack_id, request.logical_id)
+    if status is None:
+        # Unknown. A policy that existed before is most likely in use, unless the stack is being deleted.
+        is_stack_deleted = superseded.stack_status.startswith(("DELETE_", "ROLLBACK_"))
+        return not is_stack_deleted and (request.type == "Update" or change.previous is not None)
+    if status.is_deleted:
+        return False
+    physical_id = identity.physical_id(change.role_name, change.policy_name)
+    if status.physical_id == physical_id or not status.is_in_progress:
+        return status.physical_id == physical_id
+    # Another request is in progress, such as the Update of the rollback. It may lead to the same role.
+    try:
+        properties = parse_properties(status.requested_properties)
+        return inspection.find_role_name(aws, properties, account) == change.role_name
+    except RequestError:
+        return True
+
+
+def is_policy_of_later_create(aws: Aws, request: Request, physical_id: str) -> bool:
+    """Return whether the policy belongs to a later Create of the resource, which has succeeded.
+
+    Args:
+        aws: makes the calls.
+        request: a Delete whose physical ID does not name the policy.
+        physical_id: the physical ID that names the policy.
+    """
+    current_id = current_physical_id(aws, request.stack_id, request.logical_id)
+    if current_id is None:
+        # Unknown. A failed Create that responded with `uncreated_id` has not written a policy.
+        return request.physical_id == request.uncreated_id
+    return current_id == physical_id
 
 
 def _check_stack_status(request: Request, stack_status: StackStatus) -> None:

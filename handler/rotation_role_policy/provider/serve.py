@@ -7,6 +7,7 @@ gives the same result. Source: docs/guarantees.md.
 import logging
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from rotation_role_policy import __version__, arn
 from rotation_role_policy.aws.client import Aws
@@ -238,7 +239,7 @@ class Invocation:
         """Decide what the timer responds. `planned` is the response with the planned role, if that has the policy."""
         self.response.on_timeout = {
             Timeout.FAIL: None,
-            Timeout.KEEP_EXISTING: existing_policy.without_lookup(self.request, self.provider_arn),
+            Timeout.KEEP_EXISTING: self._existing_policy,
             Timeout.NAME_PLANNED: planned,
         }[at_timeout(direction, is_policy_on_planned_role=planned is not None)]
 
@@ -269,7 +270,7 @@ class Invocation:
             return existing_policy.find(self.aws, self.request, self._previous_role(), self.provider_arn)
         except Exception:
             logger.exception("existing policy unknown")
-            return existing_policy.without_lookup(self.request, self.provider_arn)
+            return self._existing_policy
 
     # --- Delete ---
 
@@ -303,7 +304,12 @@ class Invocation:
         message = "policy deleted" if is_deleted else "nothing to delete"
         logger.info(message, extra={"role": role_name, "policy": self.request.policy_name})
 
-    @property
+    @cached_property
+    def _existing_policy(self) -> Success:
+        """The response with the existing policy, as far as the request alone tells."""
+        return existing_policy.without_lookup(self.request, self.provider_arn)
+
+    @cached_property
     def _account(self) -> str:
         """The provider's own account (12 digits)."""
         return arn.parse(self.provider_arn).account

@@ -133,14 +133,19 @@ class DeadlineExceededError(RequestError):
         super().__init__("The time for the calls to AWS is used up.", ErrorCode.DEADLINE_EXCEEDED)
 
 
-class RollbackFailedError(RequestError):
-    """An Update failed after it had written a policy, and IAM did not let the provider remove that policy."""
+class UndoFailedError(RequestError):
+    """A request failed after it had written a policy, and the write could not be undone.
+
+    Args:
+        role_name: the role that has the policy.
+        policy_name: the policy.
+    """
 
     def __init__(self, role_name: str, policy_name: str) -> None:
+        self.role_name = role_name
+        self.policy_name = policy_name
         super().__init__(
-            f"The update failed, and the provider could not undo its change to the policy {quoted(policy_name)} on the"
-            f" role {quoted(role_name)}. After the stack has rolled back, remove this policy if the stack no longer"
-            f" names the role.",
+            f"The policy {quoted(policy_name)} on the role {quoted(role_name)} was not undone",
             ErrorCode.ROLLBACK_FAILED,
         )
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from rotation_role_policy.errors import InvalidEventError
 from rotation_role_policy.provider import handler
-from rotation_role_policy.provider.request import validate_event
+from rotation_role_policy.provider.request import parse_request
 from rotation_role_policy.rules.properties import PROPERTIES
-from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Account, Context, connected
+from tests.support.account import ACCOUNT, OWN_POLICY, REGION, Account, Context, connected
 from tests.support.response_server import ResponseServer
 
 MANY = settings(max_examples=4 * settings().max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -150,7 +150,7 @@ def check_policies(account: Account, event: Any) -> None:
     policies = account.policies()
     assert policies.pop("other-policy") == OTHER_POLICY
     for name, document in policies.items():
-        assert name == handler.policy_name(event)
+        assert name == parse_request(event).policy_name
         for statement in document["Statement"]:
             resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
             if resources == ["*"]:
@@ -228,7 +228,7 @@ def test_a_value_that_is_not_an_event_is_rejected(populated_account: Account, ev
 def test_a_response_url_is_a_plain_https_url_or_the_event_is_rejected(populated_account: Account, url: Any) -> None:
     event = populated_account.request("Create", VALID, ResponseURL=url)
     try:
-        accepted_url = validate_event(event)["ResponseURL"]
+        accepted_url = parse_request(event).response_url
     except InvalidEventError:
         return
     assert accepted_url == url
@@ -238,6 +238,6 @@ def test_a_response_url_is_a_plain_https_url_or_the_event_is_rejected(populated_
     assert not set(" @") & set(url.split("?")[0].split("/")[2])
 
 
-def test_the_name_of_the_policy_depends_only_on_stack_id_and_logical_id() -> None:
-    event = {"StackId": STACK_ID, "LogicalResourceId": LOGICAL_ID}
-    assert handler.policy_name(event | {"PhysicalResourceId": "x", "ResourceProperties": {}}) == OWN_POLICY
+def test_the_name_of_the_policy_depends_only_on_stack_id_and_logical_id(populated_account: Account) -> None:
+    event = populated_account.request("Update", {}, RequestId="another", PhysicalResourceId="x")
+    assert parse_request(event).policy_name == OWN_POLICY

@@ -275,8 +275,8 @@ class Stacks(RuleBasedStateMachine):
     def _run_out_of_time(self) -> None:
         """Let the timer of the response deadline expire during an AWS call."""
         resource = handler.resource
-        self.account.slept.append(max(0.0, resource.response_deadline - time.monotonic()))
-        resource._timer.function()
+        self.account.slept.append(max(0.0, resource.schedule.respond_at - time.monotonic()))
+        resource.response.time_out()
 
     def _succeed(self, event: dict[str, Any], fault: Fault) -> dict[str, Any]:
         """Deliver a request that must succeed, and return the response."""

@@ -41,8 +41,13 @@ TESTS = {
         "unit/write/test_access_check.py",
         f"{_PAGE}[policy.md]",
     ],
+    "rules/plan": ["unit/rules/test_plan.py"],
     "write/inline_policy": ["unit/write/test_inline_policy.py"],
+    "write/apply": ["unit/write/test_apply.py"],
     "provider/crhelper_adapter": ["unit/provider/test_crhelper_adapter.py"],
+    "provider/single_response": ["unit/provider/test_crhelper_adapter.py"],
+    "provider/operation": ["unit/provider/test_operation.py"],
+    "provider/schedule": ["unit/provider/test_schedule.py"],
     "provider/request": ["unit/provider/test_request.py", "unit/lookup/test_stacks.py"],
     "provider/response": ["unit/provider/test_response.py", "unit/provider/test_crhelper_adapter.py"],
 }

@@ -87,6 +87,7 @@ CODES_OF_DATA = {
     "AccessDeniedError": ErrorCode.ACCESS_DENIED,
     "CallError": ErrorCode.GENERAL_SERVICE_EXCEPTION,
     "DeadlineExceededError": ErrorCode.DEADLINE_EXCEEDED,
+    "UndoFailedError": ErrorCode.ROLLBACK_FAILED,
 }
 
 
@@ -144,7 +145,7 @@ def test_each_message_has_a_row_in_the_table(message: Message) -> None:
 
 
 def test_each_phrase_of_the_table_is_part_of_a_message() -> None:
-    provider = (PACKAGE / "provider" / "crhelper_adapter.py").read_text()
+    provider = (PACKAGE / "provider" / "single_response.py").read_text()
     internal_failure = Message(provider, ErrorCode.INTERNAL_FAILURE)
     for row in REMEDIATIONS:
         for phrase in row.messages:

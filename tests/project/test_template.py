@@ -18,8 +18,8 @@ from packaging.version import Version
 from samtranslator.yaml_helper import yaml_parse
 
 from rotation_role_policy import __version__
-from rotation_role_policy.provider import crhelper_adapter, handler
-from rotation_role_policy.provider.metrics import METRICS_NAMESPACE, emf_metrics
+from rotation_role_policy.provider.metrics import METRICS_NAMESPACE, WARNINGS, emf_metrics
+from rotation_role_policy.provider.schedule import RESPONSE_SECONDS, UNDO_SECONDS
 from tests import ROOT
 
 TEMPLATE = ROOT / "template.yaml"
@@ -143,7 +143,7 @@ def test_the_function_has_its_own_log_group_with_the_retention_and_key_of_the_pa
         "KmsKeyId": {"Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]},
     }
     assert (function["Runtime"], function["Architectures"]) == ("python3.13", ["arm64"])
-    assert function["Timeout"] >= 60 + handler.UNDO_SECONDS + crhelper_adapter.RESPONSE_SECONDS + 60
+    assert function["Timeout"] >= 60 + UNDO_SECONDS + RESPONSE_SECONDS + 60
 
 
 def test_lambda_retries_an_event_for_an_hour_and_then_sends_it_to_the_queue(template: dict[str, Any]) -> None:
@@ -191,9 +191,7 @@ def test_the_dashboard_shows_all_metrics_that_the_provider_logs(template: dict[s
     text = dashboard["Properties"]["DashboardBody"]["Fn::Sub"]
     widgets = json.loads(re.sub(r"\$\{!", "${", re.sub(r"\$\{([^!}]+)\}", r"<\1>", text)))["widgets"]
     metrics = [widget["properties"]["metrics"] for widget in widgets if widget["type"] == "metric"]
-    counts = {"Requests": 1, "FailedRequests": 1, "Duration": 1, "ColdStarts": 1} | dict.fromkeys(
-        crhelper_adapter.WARNINGS, 0
-    )
+    counts = {"Requests": 1, "FailedRequests": 1, "Duration": 1, "ColdStarts": 1} | dict.fromkeys(WARNINGS, 0)
     logged = emf_metrics("<RotationRolePolicyFunction>", "Role", **counts)
     by_provider, by_error_code = logged["_aws"]["CloudWatchMetrics"]
     requests, error_codes, duration, warnings, cold_starts, lost_events = metrics

@@ -28,6 +28,7 @@ from rotation_role_policy.aws.retries import Parameters, Response
 from rotation_role_policy.aws.session import CLIENT_CONFIG, Session
 from rotation_role_policy.provider import handler
 from rotation_role_policy.provider.crhelper_adapter import CustomResource
+from rotation_role_policy.provider.serve import serve
 from rotation_role_policy_cli.caller_aws import WithProgress, user_session
 from tests.support.fake_cloudformation import FakeCloudFormation
 from tests.support.response_server import ResponseServer
@@ -190,15 +191,8 @@ class Account:
 
     def send_elsewhere(self, event: Any) -> dict[str, Any]:
         """As `send`, but in another execution environment, so that this one can be serving a request."""
-        resource = CustomResource()
-        resource.create(handler.create)
-        resource.update(handler.update)
-        resource.delete(handler.delete)
-        aws = WatchedAws(
-            Account(self.responses, simulate=self.simulate, cloudformation=self.cloudformation, slept=self.slept)
-        )
-        with mock.patch.multiple(handler, resource=resource, aws=aws):
-            handler.handler(event, Context())
+        account = Account(self.responses, simulate=self.simulate, cloudformation=self.cloudformation, slept=self.slept)
+        custom_resource(account)(event, Context())
         return self.responses.received.pop()
 
     def create(self, **properties: Any) -> dict[str, Any]:
@@ -237,10 +231,15 @@ def connected(responses: ResponseServer) -> Iterator[Account]:
             return monotonic() + sum(account.slept)
 
         with (
-            mock.patch.object(handler, "aws", WatchedAws(account)),
+            mock.patch.object(handler, "resource", custom_resource(account)),
             mock.patch.multiple(time, sleep=account.slept.append, monotonic=clock),
         ):
             yield account
+
+
+def custom_resource(account: Account) -> CustomResource:
+    """Return the provider in a new execution environment, connected to an account."""
+    return CustomResource(partial(serve, WatchedAws(account)))
 
 
 def error(code: str, message: str = "no", operation: str = "Operation") -> ClientError:

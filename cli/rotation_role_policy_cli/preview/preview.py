@@ -25,7 +25,8 @@ from rotation_role_policy.write import access_check, inline_policy
 from rotation_role_policy_cli import messages
 from rotation_role_policy_cli.resource import Resource
 
-_SHORTEST_REQUEST = {"StackId": "arn:aws:cloudformation:::stack//" + 36 * "-", "RequestId": 36 * "-"}
+_SHORTEST_STACK_ID = "arn:aws:cloudformation:::stack//" + 36 * "-"
+_SHORTEST_REQUEST_ID = 36 * "-"
 """The shortest IDs that a request can have. A response that is too long with them is too long with any."""
 
 
@@ -104,11 +105,9 @@ def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = Non
 def _raise_if_refused(aws: Aws, result: Preview, others: Mapping[str, JsonDocument]) -> None:
     """Raise `RequestError` if the provider would refuse: a response that is too long, blocked access, a full role."""
     response.check_response_size(
-        {
-            **_SHORTEST_REQUEST,
-            "LogicalResourceId": result.resource.logical_id or "",
-            **({"StackId": result.resource.stack_id} if result.resource.stack_id else {}),
-        },
+        response.RequestIds(
+            result.resource.stack_id or _SHORTEST_STACK_ID, _SHORTEST_REQUEST_ID, result.resource.logical_id or ""
+        ),
         result.properties.secret_property,
         len(result.state.secrets),
         f"{result.state.role.name}/{result.policy_name or ''}",

@@ -1,4 +1,4 @@
-"""The status, resources and events of a request's stack, as CloudFormation reports them now.
+"""The status, resources and events of a stack, as CloudFormation reports them now.
 
 A request does not say whether the stack is rolling back. In a rollback, an Update must not fail. If CloudFormation does
 not report the status, the functions return an unknown status instead of raising an error: no request may fail for that
@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
-from rotation_role_policy.provider.request import signed_at
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation.type_defs import StackEventTypeDef, StackResourceDetailTypeDef
@@ -39,7 +38,7 @@ TOLERANCE = timedelta(seconds=2)
 
 @dataclass(frozen=True)
 class StackStatus:
-    """The status of a request's stack."""
+    """The status of a stack."""
 
     value: str = ""
     """Such as ``UPDATE_ROLLBACK_IN_PROGRESS``; empty if unknown."""
@@ -63,12 +62,12 @@ ASSUMED_ROLLBACK = StackStatus("UPDATE_ROLLBACK_IN_PROGRESS")
 """Assumed if CloudFormation never responds: a failed Update could leave the stack in UPDATE_ROLLBACK_FAILED."""
 
 
-def get_status(aws: Aws, event: Mapping[str, Any], seconds: float = LOOKUP_SECONDS) -> StackStatus:
-    """Return the status of the request's stack; an unknown one if CloudFormation does not report it in `seconds`."""
+def get_status(aws: Aws, stack_id: str, seconds: float = LOOKUP_SECONDS) -> StackStatus:
+    """Return the status of a stack; an unknown one if CloudFormation does not report it in `seconds`."""
     try:
         with aws.time_limit(seconds):
             # A stack ID, unlike a name, also finds a deleted stack.
-            [stack] = aws.call(aws.cloudformation.describe_stacks, StackName=event["StackId"])["Stacks"]
+            [stack] = aws.call(aws.cloudformation.describe_stacks, StackName=stack_id)["Stacks"]
         return StackStatus(stack["StackStatus"], stack.get("LastUpdatedTime") or stack.get("CreationTime"))
     except (RequestError, ValueError, LookupError) as error:
         log_unavailable(error)
@@ -80,7 +79,7 @@ def get_status(aws: Aws, event: Mapping[str, Any], seconds: float = LOOKUP_SECON
 
 @dataclass(frozen=True)
 class ResourceStatus:
-    """The status of a request's resource."""
+    """The status of a resource."""
 
     physical_id: str
     """Empty if there is none."""
@@ -92,11 +91,11 @@ class ResourceStatus:
     """A request for the resource is in progress."""
 
 
-def get_resource_status(aws: Aws, event: Mapping[str, Any]) -> ResourceStatus | None:
-    """Return the status of the request's resource; None if CloudFormation does not report it."""
+def get_resource_status(aws: Aws, stack_id: str, logical_id: str) -> ResourceStatus | None:
+    """Return the status of a resource; None if CloudFormation does not report it."""
     try:
         with aws.time_limit(LOOKUP_SECONDS):
-            resource = _describe_resource(aws, event)
+            resource = _describe_resource(aws, stack_id, logical_id)
             status, physical_id = resource["ResourceStatus"], resource.get("PhysicalResourceId", "")
             if status in ("DELETE_IN_PROGRESS", "DELETE_COMPLETE"):
                 return ResourceStatus(physical_id, is_deleted=True)
@@ -104,8 +103,8 @@ def get_resource_status(aws: Aws, event: Mapping[str, Any]) -> ResourceStatus | 
                 return ResourceStatus(physical_id, is_deleted=False)
             properties = (
                 event_properties(stack_event)
-                for stack_event in _events(aws, event["StackId"])
-                if is_event_of_resource(stack_event, event)
+                for stack_event in _events(aws, stack_id)
+                if is_event_of_resource(stack_event, logical_id)
             )
             latest_properties = next(filter(None, properties), None)
             return ResourceStatus(
@@ -116,68 +115,63 @@ def get_resource_status(aws: Aws, event: Mapping[str, Any]) -> ResourceStatus | 
         return None
 
 
-def current_physical_id(aws: Aws, event: Mapping[str, Any]) -> str | None:
-    """Return the physical ID that the resource of a Delete has now; empty if it has none, None if unknown.
+def current_physical_id(aws: Aws, stack_id: str, logical_id: str) -> str | None:
+    """Return the physical ID that a resource has now; empty if it has none, None if unknown.
 
-    After a failed Create with ``--disable-rollback``, its Delete can come when a later Create has succeeded.
+    For a Delete: after a failed Create with ``--disable-rollback``, it can come when a later Create has succeeded.
     """
     try:
         # Two thirds of the time are kept for the Delete itself.
         with aws.time_limit(min(DELETE_LOOKUP_SECONDS, (aws.deadline - time.monotonic()) / 3)):
-            return _describe_resource(aws, event).get("PhysicalResourceId", "")
+            return _describe_resource(aws, stack_id, logical_id).get("PhysicalResourceId", "")
     except RequestError as error:
         log_unavailable(error)
         # ValidationError: the stack or the resource does not exist.
         return "" if isinstance(error, AwsApiError) and error.code == "ValidationError" else None
 
 
-def previous_physical_id(aws: Aws, event: Mapping[str, Any]) -> str:
-    """Return the physical ID that the resource had before the stack's current operation.
+def previous_physical_id(aws: Aws, stack_id: str, logical_id: str, physical_id: str) -> str:
+    """Return the physical ID that a resource had before the stack's current operation.
 
-    For an Update of a rollback. Empty if the ID has not changed, or if CloudFormation does not report it.
+    For an Update of a rollback, whose request names `physical_id`. Empty if the ID has not changed, or if
+    CloudFormation does not report it.
     """
     try:
         with aws.time_limit(LOOKUP_SECONDS):
-            for stack_event in _events(aws, event["StackId"]):
-                if is_event_of_stack(stack_event, event) and stack_event["ResourceStatus"] == "UPDATE_IN_PROGRESS":
+            for stack_event in _events(aws, stack_id):
+                if is_event_of_stack(stack_event, stack_id) and stack_event["ResourceStatus"] == "UPDATE_IN_PROGRESS":
                     break
-                physical_id = stack_event.get("PhysicalResourceId")
-                if (
-                    physical_id
-                    and physical_id != event["PhysicalResourceId"]
-                    and is_event_of_resource(stack_event, event)
-                ):
-                    return physical_id
+                earlier_id = stack_event.get("PhysicalResourceId")
+                if earlier_id and earlier_id != physical_id and is_event_of_resource(stack_event, logical_id):
+                    return earlier_id
     except RequestError as error:
         log_unavailable(error)
     return ""
 
 
-def _describe_resource(aws: Aws, event: Mapping[str, Any]) -> StackResourceDetailTypeDef:
-    return aws.call(
-        aws.cloudformation.describe_stack_resource,
-        StackName=event["StackId"],
-        LogicalResourceId=event["LogicalResourceId"],
-    )["StackResourceDetail"]
+def _describe_resource(aws: Aws, stack_id: str, logical_id: str) -> StackResourceDetailTypeDef:
+    describe = aws.cloudformation.describe_stack_resource
+    return aws.call(describe, StackName=stack_id, LogicalResourceId=logical_id)["StackResourceDetail"]
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-def events_since(aws: Aws, event: Mapping[str, Any], stack_status: StackStatus | None) -> Iterator[StackEventTypeDef]:
-    """Yield the stack's events since the request was sent, newest first.
+def events_since(
+    aws: Aws, stack_id: str, sent: datetime | None, stack_status: StackStatus | None
+) -> Iterator[StackEventTypeDef]:
+    """Yield the stack's events since a request was sent, newest first; all events if `sent` is None.
 
     While the operation of the request continues, only the newest page. It shows whether this resource was cancelled
     just now, and in a stack of hundreds of resources there are many more events.
     """
-    sent = signed_at(event)
-    for page in aws.paginate(aws.cloudformation.describe_stack_events, StackName=event["StackId"]):
+    for page in aws.paginate(aws.cloudformation.describe_stack_events, StackName=stack_id):
         for stack_event in page["StackEvents"]:
             if sent and stack_event["Timestamp"] < sent + TOLERANCE:
                 return
             yield stack_event
         if sent and page.get("NextToken"):
-            stack_status = stack_status or get_status(aws, event)
+            stack_status = stack_status or get_status(aws, stack_id)
             if stack_status.is_forward_operation_of(sent):
                 return
 
@@ -196,14 +190,14 @@ def event_properties(stack_event: StackEventTypeDef) -> Any:
         return None
 
 
-def is_event_of_stack(stack_event: StackEventTypeDef, event: Mapping[str, Any]) -> bool:
+def is_event_of_stack(stack_event: StackEventTypeDef, stack_id: str) -> bool:
     """Return whether a stack event is about the stack itself. A nested stack is a resource of its parent."""
-    return bool(stack_event.get("PhysicalResourceId") == event["StackId"])
+    return bool(stack_event.get("PhysicalResourceId") == stack_id)
 
 
-def is_event_of_resource(stack_event: StackEventTypeDef, event: Mapping[str, Any]) -> bool:
-    """Return whether a stack event is about the request's resource."""
-    return bool(stack_event.get("LogicalResourceId") == event["LogicalResourceId"])
+def is_event_of_resource(stack_event: StackEventTypeDef, logical_id: str) -> bool:
+    """Return whether a stack event is about the resource."""
+    return bool(stack_event.get("LogicalResourceId") == logical_id)
 
 
 # --- failed look-ups --------------------------------------------------------------------------------------------------

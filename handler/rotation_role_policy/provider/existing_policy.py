@@ -5,46 +5,40 @@ policy stays, and the attributes are derived from what is known. Source: docs/gu
 """
 
 from contextlib import suppress
-from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import RequestError
-from rotation_role_policy.lookup import resource
+from rotation_role_policy.lookup.resource import find_function
 from rotation_role_policy.lookup.roles import describe_role
-from rotation_role_policy.rules import attributes
+from rotation_role_policy.provider.request import Request
+from rotation_role_policy.provider.response import Success, fit_attributes
+from rotation_role_policy.rules import attributes, identity
 from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy.rules.state import Role
 from rotation_role_policy.write import inline_policy
 
 
-class ExistingPolicy(NamedTuple):
-    """The role that has the policy, and the attributes of the resource."""
+def find(aws: Aws, request: Request, previous_role: str, provider_arn: str) -> Success:
+    """Return the response to an Update of a rollback with the existing policy. An unknown attribute is empty.
 
-    role_name: str
-    attributes: dict[str, str]
+    The policy is looked up on `previous_role`, then on the role that the old properties lead to, then on the role that
+    the physical ID of the request names.
 
-
-def find(
-    aws: Aws, properties: Any, policy_name: str, previous_role: str, current_role: str, provider_arn: str
-) -> ExistingPolicy:
-    """Return the existing policy of a resource. Raises nothing: an unknown attribute is empty.
-
-    The policy is looked up on `previous_role`, then on the role that the old properties lead to, then on
-    `current_role`.
+    If the update moved the policy to another role, the old policy still exists on the old role, because
+    CloudFormation's clean-up follows the rollback. The response then has the old physical ID, so that CloudFormation
+    deletes the new policy. It would never delete the old one.
 
     Args:
         aws: makes the calls.
-        properties: the old properties, as CloudFormation sent them.
-        policy_name: of the resource's own policy.
+        request: an Update with the old properties.
         previous_role: the role before the update, if the update moved the policy; else empty.
-        current_role: the role that the physical ID of the request names; empty if it names none.
         provider_arn: ARN of the provider function. The roles are in its account.
     """
-    role, function_arn = _role_of_properties(aws, properties, arn.parse(provider_arn).account)
-    for candidate in filter(None, (previous_role, role.name if role else "", current_role)):
+    role, function_arn = _role_of_properties(aws, request, arn.parse(provider_arn).account)
+    for candidate in filter(None, (previous_role, role.name if role else "", request.role_name)):
         try:
-            document = inline_policy.read(aws, candidate, policy_name)
+            document = inline_policy.read(aws, candidate, request.policy_name)
         except RequestError:
             document = None
             # According to CloudFormation the policy is on the previous role. If the response named another role,
@@ -54,21 +48,24 @@ def find(
         if document:
             break
     else:
-        candidate, document = current_role, None
+        candidate, document = request.role_name, None
     if role is None or role.name != candidate:
         role, function_arn = _describe_role(aws, candidate, provider_arn), ""
-    return ExistingPolicy(candidate, attributes.from_document(policy_name, role, function_arn, document))
+    data = attributes.from_document(request.policy_name, role, function_arn, document)
+    physical_id = identity.physical_id(candidate, request.policy_name) if candidate else request.physical_id
+    return Success(physical_id, fit_attributes(request.ids, physical_id, data))
 
 
-def attributes_without_lookup(policy_name: str, role_name: str, provider_arn: str) -> dict[str, str]:
-    """Return the attributes of a resource if there is no time for any look-up."""
-    return attributes.from_document(policy_name, _role_without_path(role_name, provider_arn), "", None)
+def without_lookup(request: Request, provider_arn: str) -> Success:
+    """Return the response with the existing policy if there is no time for any look-up."""
+    role = _role_without_path(request.role_name, provider_arn)
+    return Success(request.physical_id, attributes.from_document(request.policy_name, role, "", None))
 
 
-def _role_of_properties(aws: Aws, properties: Any, account: str) -> tuple[Role | None, str]:
+def _role_of_properties(aws: Aws, request: Request, account: str) -> tuple[Role | None, str]:
     """Return the role that the properties lead to, and the ARN of the function, as far as they can be found."""
     with suppress(RequestError):
-        function = resource.find_function(aws, parse_properties(properties), account)
+        function = find_function(aws, parse_properties(request.properties), account)
         return function.role, function.arn
     return None, ""
 

@@ -9,6 +9,7 @@ from rotation_role_policy.errors import (
     DeadlineExceededError,
     RequestError,
     SecretDeniedError,
+    UndoFailedError,
     quoted,
 )
 from rotation_role_policy.rules.state import KeyWarning, KeyWarningKind
@@ -46,6 +47,12 @@ def reason(error: RequestError) -> str:
             )
         case DeadlineExceededError():
             return DEADLINE_EXCEEDED
+        case UndoFailedError():
+            return (
+                f"The update failed, and the provider could not undo its change to the policy"
+                f" {quoted(error.policy_name)} on the role {quoted(error.role_name)}. After the stack has rolled back,"
+                f" remove this policy if the stack no longer names the role."
+            )
     return str(error)
 
 

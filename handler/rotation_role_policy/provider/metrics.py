@@ -13,6 +13,10 @@ from typing import Any
 METRICS_NAMESPACE = "RotationRolePolicy"
 """Namespace of the provider's metrics. template.yaml has alarms and a dashboard for them."""
 
+WARNINGS = ("AccessCheckWarnings", "RollbackWarnings")
+"""Metrics of warnings: grants that the access check could not decide, and Updates of a rollback that kept the existing
+policy."""
+
 _request_fields: dict[str, str] = {}
 
 

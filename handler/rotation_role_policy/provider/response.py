@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from rotation_role_policy.aws import transport
@@ -28,18 +28,31 @@ _ATTEMPT_TIMEOUT = 10
 """Seconds for connecting, and for each wait on the connection."""
 
 
-def build(
-    event: Mapping[str, Any], status: str, reason: str, physical_id: str, data: Mapping[str, str]
-) -> dict[str, Any]:
-    """Return the response to a request. `event` has at least StackId, RequestId and LogicalResourceId."""
+class RequestIds(NamedTuple):
+    """The members of a request that its response repeats."""
+
+    stack_id: str
+    request_id: str
+    logical_id: str
+
+
+class Success(NamedTuple):
+    """What a response with SUCCESS says."""
+
+    physical_id: str
+    attributes: Mapping[str, str]
+
+
+def build(ids: RequestIds, status: str, reason: str, physical_id: str, data: Mapping[str, str]) -> dict[str, Any]:
+    """Return the response to the request with these IDs."""
     return {
         "Status": status,
         # Control characters break the display of the stack's events.
         "Reason": "".join(character if character.isprintable() else " " for character in str(reason)),
         "PhysicalResourceId": physical_id,
-        "StackId": event["StackId"],
-        "RequestId": event["RequestId"],
-        "LogicalResourceId": event["LogicalResourceId"],
+        "StackId": ids.stack_id,
+        "RequestId": ids.request_id,
+        "LogicalResourceId": ids.logical_id,
         "Data": dict(data),
     }
 
@@ -56,28 +69,28 @@ def shorten_reason(response: dict[str, Any]) -> None:
         response["Reason"] = response["Reason"][excess // 12 + 1 :]
 
 
-def fit_attributes(event: Mapping[str, Any], physical_id: str, data: Mapping[str, str]) -> dict[str, str]:
+def fit_attributes(ids: RequestIds, physical_id: str, data: Mapping[str, str]) -> dict[str, str]:
     """Return the attributes for a response that must succeed: long ones are emptied if the response is too long."""
     fitted = dict(data)
     for name in ("SecretArns", "KmsKeyArns", "FunctionArn"):
-        if len(serialize(build(event, "SUCCESS", "", physical_id, fitted))) > RESPONSE_LIMIT:
+        if len(serialize(build(ids, "SUCCESS", "", physical_id, fitted))) > RESPONSE_LIMIT:
             fitted[name] = ""
     return fitted
 
 
 def check_response_size(
-    event: Mapping[str, Any], secret_property: str, secrets: int, physical_id: str, data: Mapping[str, str]
+    ids: RequestIds, secret_property: str, secrets: int, physical_id: str, data: Mapping[str, str]
 ) -> None:
     """Raise `RequestError` if a response with the attributes `data` would be too long.
 
     Args:
-        event: the request, or at least its StackId, RequestId and LogicalResourceId.
+        ids: of the request.
         secret_property: the property that names the secrets, for the message.
         secrets: the number of secrets, for the message.
         physical_id: of the response.
         data: the attributes.
     """
-    size = len(serialize(build(event, "SUCCESS", "", physical_id, data)))
+    size = len(serialize(build(ids, "SUCCESS", "", physical_id, data)))
     if size > RESPONSE_LIMIT:
         raise RequestError(
             f"{secret_property}: {secrets} secrets are too many for one resource. The response would have {size:,}"

@@ -1,10 +1,12 @@
-"""Find out whether CloudFormation still waits for a Create or Update, or whether the request is superseded.
+"""Find out whether CloudFormation still waits for a Create or Update, and whether a policy is in use.
 
 A request does not say whether CloudFormation still waits for its response. If another resource fails, CloudFormation
 cancels the requests in progress, and sends a Delete, or an Update with the old properties. The cancelled request may
 still be running, or Lambda may not even have started it. A policy that such a request writes would never be deleted.
 
-The stack's events since the request was sent decide. Source: docs/guarantees.md, "Superseded requests",
+The stack's events since the request was sent decide. A policy that such a request has written is removed, unless it is
+in use: it belongs to the physical ID that CloudFormation has for the resource now.
+Source: docs/guarantees.md, "Superseded requests",
 https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/1730,
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 """
@@ -16,16 +18,23 @@ from typing import TYPE_CHECKING, Any
 
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import ErrorCode, RequestError
+from rotation_role_policy.lookup.resource import find_role_name
 from rotation_role_policy.lookup.stacks import (
     LOOKUP_SECONDS,
     StackStatus,
+    current_physical_id,
     event_properties,
     events_since,
+    get_resource_status,
     get_status,
     is_event_of_resource,
     is_event_of_stack,
     log_unavailable,
 )
+from rotation_role_policy.provider.request import Request
+from rotation_role_policy.rules import identity
+from rotation_role_policy.rules.properties import parse_properties
+from rotation_role_policy.write.apply import Change
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation.type_defs import StackEventTypeDef
@@ -49,35 +58,33 @@ class RequestSupersededError(RequestError):
         super().__init__(f"CloudFormation no longer waits for this request: {evidence}.", ErrorCode.REQUEST_SUPERSEDED)
 
 
-def raise_if_superseded(
-    aws: Aws, event: Mapping[str, Any], physical_id: str, stack_status: StackStatus | None = None
-) -> None:
+def raise_if_superseded(aws: Aws, request: Request, physical_id: str, stack_status: StackStatus | None = None) -> None:
     """Raise `RequestSupersededError` if CloudFormation has moved on since it sent this Create or Update.
 
     If CloudFormation does not report what it is doing, the request counts as not superseded.
 
     Args:
         aws: makes the calls.
-        event: the request.
+        request: the request.
         physical_id: the physical ID in the response to the request.
         stack_status: of the stack, if known. Otherwise it is looked up if the events are not sufficient.
     """
     if stack_status:
-        _check_stack_status(event, stack_status)
+        _check_stack_status(request, stack_status)
     try:
         with aws.time_limit(LOOKUP_SECONDS):
-            evidence = _superseding_events(aws, event, physical_id, stack_status)
+            evidence = _superseding_events(aws, request, physical_id, stack_status)
     except RequestError as error:
         log_unavailable(error)
         if not stack_status:
-            _check_stack_status(event, get_status(aws, event))
+            _check_stack_status(request, get_status(aws, request.stack_id))
         return
     if evidence:
         newest = evidence[0]
         # The oldest event that shows an outcome is the one that ended the request.
-        outcomes = (_outcome(stack_event, event) for stack_event in reversed(evidence))
+        outcomes = (_outcome(stack_event, request) for stack_event in reversed(evidence))
         outcome = next(filter(None, outcomes), "")
-        is_of_stack = is_event_of_stack(newest, event)
+        is_of_stack = is_event_of_stack(newest, request.stack_id)
         status = newest["ResourceStatus"]
         raise RequestSupersededError(
             f"since then, the {'stack' if is_of_stack else 'resource'} was {status}",
@@ -86,35 +93,80 @@ def raise_if_superseded(
         )
 
 
-def _check_stack_status(event: Mapping[str, Any], stack_status: StackStatus) -> None:
+def is_policy_in_use(
+    aws: Aws, request: Request, change: Change, superseded: RequestSupersededError, account: str
+) -> bool:
+    """Return whether the policy of a superseded request is in use, or will be.
+
+    Args:
+        aws: makes the calls.
+        request: the superseded request.
+        change: of the policy, made or planned.
+        superseded: the error that shows that the request is superseded.
+        account: the provider's own account (12 digits).
+    """
+    status = get_resource_status(aws, request.stack_id, request.logical_id)
+    if status is None:
+        # Unknown. A policy that existed before is most likely in use, unless the stack is being deleted.
+        is_stack_deleted = superseded.stack_status.startswith(("DELETE_", "ROLLBACK_"))
+        return not is_stack_deleted and (request.type == "Update" or change.previous is not None)
+    if status.is_deleted:
+        return False
+    physical_id = identity.physical_id(change.role_name, change.policy_name)
+    if status.physical_id == physical_id or not status.is_in_progress:
+        return status.physical_id == physical_id
+    # Another request is in progress, such as the Update of the rollback. It may lead to the same role.
+    try:
+        properties = parse_properties(status.requested_properties)
+        return find_role_name(aws, properties, account) == change.role_name
+    except RequestError:
+        return True
+
+
+def is_policy_of_later_create(aws: Aws, request: Request, physical_id: str) -> bool:
+    """Return whether the policy belongs to a later Create of the resource, which has succeeded.
+
+    Args:
+        aws: makes the calls.
+        request: a Delete whose physical ID does not name the policy.
+        physical_id: the physical ID that names the policy.
+    """
+    current_id = current_physical_id(aws, request.stack_id, request.logical_id)
+    if current_id is None:
+        # Unknown. A failed Create that responded with `uncreated_id` has not written a policy.
+        return request.physical_id == request.uncreated_id
+    return current_id == physical_id
+
+
+def _check_stack_status(request: Request, stack_status: StackStatus) -> None:
     """Raise `RequestSupersededError` if the stack's status is enough to show that the request is superseded."""
     status = stack_status.value
     # Nothing is created during or after a rollback.
-    if status.startswith("DELETE_") or (event["RequestType"] == "Create" and "ROLLBACK" in status):
+    if status.startswith("DELETE_") or (request.type == "Create" and "ROLLBACK" in status):
         raise RequestSupersededError(f"the stack is {status}", status, is_abandoned=True)
 
 
 def _superseding_events(
-    aws: Aws, event: Mapping[str, Any], physical_id: str, stack_status: StackStatus | None
+    aws: Aws, request: Request, physical_id: str, stack_status: StackStatus | None
 ) -> list[StackEventTypeDef]:
     """Return the stack event that shows that the request is superseded, and the older ones; empty if none does.
 
     The newest conclusive event decides.
     """
-    events = events_since(aws, event, stack_status)
+    events = events_since(aws, request.stack_id, request.signed_at, stack_status)
     for stack_event in events:
-        is_superseded = _supersedes(stack_event, event, physical_id)
+        is_superseded = _supersedes(stack_event, request, physical_id)
         if is_superseded is not None:
             return [stack_event, *events] if is_superseded else []
     return []
 
 
-def _supersedes(stack_event: StackEventTypeDef, event: Mapping[str, Any], physical_id: str) -> bool | None:
+def _supersedes(stack_event: StackEventTypeDef, request: Request, physical_id: str) -> bool | None:
     """Return whether an event after the request supersedes the request; None if the event is not conclusive."""
     status = stack_event["ResourceStatus"]
-    if is_event_of_stack(stack_event, event):
+    if is_event_of_stack(stack_event, request.stack_id):
         return True if _ends_requests(status) else None
-    if not is_event_of_resource(stack_event, event):
+    if not is_event_of_resource(stack_event, request.logical_id):
         return None
     event_physical_id = stack_event.get("PhysicalResourceId", "")
     if status.startswith("DELETE_"):
@@ -126,7 +178,7 @@ def _supersedes(stack_event: StackEventTypeDef, event: Mapping[str, Any], physic
     if properties is None:
         # CloudFormation reports the properties of custom resources. Without them, nothing is proven.
         return False
-    is_same = _may_be_equal(properties, event.get("ResourceProperties"))
+    is_same = _may_be_equal(properties, request.properties)
     if status.endswith("_COMPLETE"):
         # Superseded, whether by the response of an earlier delivery or by a rollback.
         return not (is_same and event_physical_id == physical_id)
@@ -136,12 +188,12 @@ def _supersedes(stack_event: StackEventTypeDef, event: Mapping[str, Any], physic
     return None if stack_event.get("ResourceStatusReason") else True
 
 
-def _outcome(stack_event: StackEventTypeDef, event: Mapping[str, Any]) -> str:
+def _outcome(stack_event: StackEventTypeDef, request: Request) -> str:
     """Return the outcome of the request that a later event shows: ``accepted``, ``abandoned``, or empty."""
     status = stack_event["ResourceStatus"]
-    if is_event_of_stack(stack_event, event):
+    if is_event_of_stack(stack_event, request.stack_id):
         return "abandoned" if _ends_requests(status) else ""
-    if not is_event_of_resource(stack_event, event):
+    if not is_event_of_resource(stack_event, request.logical_id):
         return ""
     if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         return "accepted"

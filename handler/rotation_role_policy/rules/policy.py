@@ -18,8 +18,6 @@ from rotation_role_policy.iam.document import JsonDocument, JsonStatement, as_li
 from rotation_role_policy.rules.state import Secret, State
 from rotation_role_policy.rules.targets import ACTIONS_WITHOUT_RESOURCE, target_type
 
-Document = JsonDocument
-
 
 class Caller(Enum):
     """Who makes the calls that a statement allows, with the credentials of the execution role."""

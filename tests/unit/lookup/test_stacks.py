@@ -8,7 +8,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from rotation_role_policy.lookup import stacks
 from rotation_role_policy.lookup.stacks import ResourceStatus, StackStatus
-from rotation_role_policy.provider import request
+from rotation_role_policy.provider.request import parse_request
 from rotation_role_policy.provider.superseded import RequestSupersededError, raise_if_superseded
 from tests.support.account import LOGICAL_ID, OWN_POLICY, STACK_ID, Account, WatchedAws, error
 from tests.support.fake_cloudformation import FakeCloudFormation
@@ -41,10 +41,10 @@ def reason_superseded(account: Account, event: dict[str, Any], physical_id: str 
     aws = WatchedAws(account)
     reasons = []
     # The result is the same, whether or not the status was looked up before.
-    for status in (stacks.get_status(aws, event), None):
+    for status in (stacks.get_status(aws, STACK_ID), None):
         account.calls.clear()
         try:
-            raise_if_superseded(aws, event, physical_id, status)
+            raise_if_superseded(aws, parse_request(event), physical_id, status)
         except RequestSupersededError as why:
             reasons.append(str(why))
         else:
@@ -73,7 +73,7 @@ def test_a_stack_rolls_back_while_its_rollback_is_in_progress(
     account: Account, forward: dict[str, Any], value: str, is_rollback: bool
 ) -> None:
     account.cloudformation.set_status(STACK_ID, value)
-    status = stacks.get_status(WatchedAws(account), forward)
+    status = stacks.get_status(WatchedAws(account), STACK_ID)
     assert (status.value, status.is_rollback, status.can_retry) == (value, is_rollback, False)
 
 
@@ -91,7 +91,7 @@ def test_the_lookup_of_a_stack_status_can_be_retried_only_after_temporary_errors
     account: Account, forward: dict[str, Any], fault: Exception, can_retry: bool
 ) -> None:
     account.faults["cloudformation:DescribeStacks"] = [fault] * 1000
-    assert stacks.get_status(WatchedAws(account), forward) == StackStatus(can_retry=can_retry)
+    assert stacks.get_status(WatchedAws(account), STACK_ID) == StackStatus(can_retry=can_retry)
 
 
 # --- superseded ---
@@ -227,7 +227,7 @@ def test_without_access_to_the_events_the_stack_status_decides(
 
 def test_without_the_time_of_the_request_its_properties_decide(account: Account, forward: dict[str, Any]) -> None:
     by_hand = forward | {"ResponseURL": account.responses.url}
-    assert request.signed_at(by_hand) is None
+    assert parse_request(by_hand).signed_at is None
     assert reason_superseded(account, by_hand) == ""
     account.request("Update", OLD, stack_status="UPDATE_ROLLBACK_IN_PROGRESS", PhysicalResourceId=OWN_ID)
     assert "UPDATE_IN_PROGRESS" in reason_superseded(account, by_hand)
@@ -254,8 +254,10 @@ def test_events_without_properties_do_not_supersede_a_request(
         ("", None),
     ],
 )
-def test_the_time_of_a_request_is_the_time_when_its_response_url_was_signed(query: str, time: datetime | None) -> None:
-    assert request.signed_at({"ResponseURL": f"https://example.com/a?{query}"}) == time
+def test_the_time_of_a_request_is_the_time_when_its_response_url_was_signed(
+    forward: dict[str, Any], query: str, time: datetime | None
+) -> None:
+    assert parse_request(forward | {"ResponseURL": f"https://example.com/a?{query}"}).signed_at == time
 
 
 # --- physical IDs ---
@@ -266,19 +268,17 @@ def test_the_previous_physical_id_is_the_one_before_the_operation(account: Accou
     fake.page_size = 2
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", NEW_ID, NEW, "Requested update required a new one")
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", NEW_ID, NEW)
-    in_place = {"StackId": STACK_ID, "LogicalResourceId": LOGICAL_ID, "PhysicalResourceId": OWN_ID}
-    replaced = in_place | {"PhysicalResourceId": NEW_ID}
     aws = WatchedAws(account)
     fake.set_status(STACK_ID, "UPDATE_ROLLBACK_IN_PROGRESS")
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", NEW_ID, OLD)
-    assert stacks.previous_physical_id(aws, replaced) == OWN_ID
+    assert stacks.previous_physical_id(aws, STACK_ID, LOGICAL_ID, NEW_ID) == OWN_ID
     # The resource of a former operation no longer exists.
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", OWN_ID, OLD)
     fake.set_status(STACK_ID, "UPDATE_IN_PROGRESS")
     fake.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", OWN_ID, NEW)
-    assert stacks.previous_physical_id(aws, in_place) == ""
+    assert stacks.previous_physical_id(aws, STACK_ID, LOGICAL_ID, OWN_ID) == ""
     account.faults["cloudformation:DescribeStackEvents"] = [error("AccessDenied")]
-    assert stacks.previous_physical_id(aws, replaced) == ""
+    assert stacks.previous_physical_id(aws, STACK_ID, LOGICAL_ID, NEW_ID) == ""
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_the_resource_status_has_the_physical_id_and_the_requested_properties(
     account.cloudformation.set_resource(STACK_ID, "Other", "UPDATE_IN_PROGRESS", "other", {})
     # An event of another physical ID, in the clean-up.
     account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "DELETE_IN_PROGRESS", "old/id")
-    assert stacks.get_resource_status(WatchedAws(account), forward) == expected
+    assert stacks.get_resource_status(WatchedAws(account), STACK_ID, LOGICAL_ID) == expected
 
 
 @pytest.mark.parametrize("action", ["DescribeStackResource", "DescribeStackEvents"])
@@ -314,7 +314,7 @@ def test_the_resource_status_is_none_if_access_is_denied(
     account: Account, forward: dict[str, Any], action: str
 ) -> None:
     account.faults[f"cloudformation:{action}"] = [error("AccessDenied")]
-    assert stacks.get_resource_status(WatchedAws(account), forward) is None
+    assert stacks.get_resource_status(WatchedAws(account), STACK_ID, LOGICAL_ID) is None
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_the_lookup_of_the_current_physical_id_is_retried_for_at_most_a_minute(
     account: Account, forward: dict[str, Any], code: str, current: str | None
 ) -> None:
     account.faults["cloudformation:DescribeStackResource"] = [error(code)] * 1000 if code else []
-    assert stacks.current_physical_id(WatchedAws(account), forward) == current
+    assert stacks.current_physical_id(WatchedAws(account), STACK_ID, LOGICAL_ID) == current
     assert sum(account.slept) <= 60
     if code == "Throttling":
         assert sum(account.slept) > 40

@@ -22,12 +22,15 @@ from rotation_role_policy.errors import (
     RequestError,
     ResponseDeliveryError,
 )
-from rotation_role_policy.provider import crhelper_adapter, handler, metrics
+from rotation_role_policy.provider import handler, metrics, single_response
 from rotation_role_policy.provider import response as response_module
 from rotation_role_policy.provider.crhelper_adapter import CustomResource
+from rotation_role_policy.provider.request import parse_request
+from rotation_role_policy.provider.response import Success
+from rotation_role_policy.provider.single_response import SingleResponse
 from tests.support.account import LOGICAL_ID, STACK_ID, Account, Context
 from tests.support.response_server import ResponseServer
-from tests.support.served import Served, failing
+from tests.support.served import SUCCESS, Served, failing
 
 # --- crhelper ---
 
@@ -37,10 +40,10 @@ def test_crhelper_builds_no_clients_and_leaves_the_environment_unchanged(
 ) -> None:
     monkeypatch.setattr(boto3, "client", failing(AssertionError("a client was built")))
     monkeypatch.delenv("AWS_SAM_LOCAL", raising=False)
-    assert CustomResource()._init_failed is None  # type: ignore[attr-defined]
+    assert CustomResource(mock.Mock())._init_failed is None  # type: ignore[attr-defined]
     assert "AWS_SAM_LOCAL" not in os.environ
     monkeypatch.setenv("AWS_SAM_LOCAL", "outside")
-    CustomResource()
+    CustomResource(mock.Mock())
     assert os.environ["AWS_SAM_LOCAL"] == "outside"
 
 
@@ -56,32 +59,30 @@ def test_crhelper_keys_in_an_event_are_ignored(served: Served) -> None:
     response = served.send(CrHelperPoll=True, CrHelperData={"x": "y"}, CrHelperRule="r", CrHelperPermission="p")
     assert response["Status"] == "SUCCESS"
     assert response["Data"] == {}
-    assert not any(key.startswith("CrHelper") for key in served.events[0])
 
 
 def test_warm_invocations_share_no_state(served: Served) -> None:
-    def with_extra_data() -> str:
-        served.resource.Data["Extra"] = "x"
-        return "role/policy"
-
-    served.result = with_extra_data
+    served.serve = lambda: Success("role/policy", {"Extra": "x"})
     assert served.send()["Data"] == {"Extra": "x"}
     served.responses.clear()
-    served.result = failing(RequestError("no"))
+    served.serve = failing(RequestError("no"))
     response = served.send()
     assert response["Data"] == {}
     assert response["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
+
+
+def test_crhelper_makes_up_no_physical_id(served: Served) -> None:
+    served.serve = failing(RequestError("no"))
+    # crhelper would look for the name of the stack in its ID.
+    response = served.send(StackId="without-a-name")
+    assert (response["Reason"], response["PhysicalResourceId"]) == ("no", f"uncreated-{LOGICAL_ID}")
 
 
 # --- the response ---
 
 
 def test_the_response_has_the_members_of_the_contract_and_goes_to_the_response_url(served: Served) -> None:
-    def with_data() -> str:
-        served.resource.Data["PolicyName"] = "policy"
-        return "role/policy"
-
-    served.result = with_data
+    served.serve = lambda: Success("role/policy", {"PolicyName": "policy"})
     assert served.send(RequestId="request-7") == {
         "Status": "SUCCESS",
         "Reason": "",
@@ -108,7 +109,7 @@ def test_the_reason_of_an_internal_error_names_the_log_stream(
     served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
     metrics.configure()
-    served.result = failing(ZeroDivisionError("secret"))
+    served.serve = failing(ZeroDivisionError("secret"))
     assert served.send()["Reason"] == (
         "The provider function failed with an internal error (ZeroDivisionError). See its log stream"
         " 2026/01/01/[$LATEST]0123."
@@ -120,7 +121,7 @@ def test_the_reason_of_an_internal_error_names_the_log_stream(
 
 def test_the_log_has_the_error_message_of_aws(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     metrics.configure()
-    served.result = failing(AwsApiError("iam:GetRole", "ServiceFailure", "down"))
+    served.serve = failing(AwsApiError("iam:GetRole", "ServiceFailure", "down"))
     served.send()
     first, _ = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (first["message"], first["error_code"], first["aws"], first["level"]) == (
@@ -142,7 +143,7 @@ def test_each_response_counts_a_request_and_a_failure_counts_a_failed_request(
     metrics.configure()
     served.send(Context(function_name="the-provider"))
     served.responses.clear()
-    served.result = failing(RequestError("no"))
+    served.serve = failing(RequestError("no"))
     served.send(Context(function_name="the-provider"))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["message"] for line in lines] == ["sending response", "request failed", "sending response"]
@@ -173,7 +174,7 @@ def test_a_failed_request_is_counted_by_its_error_code(
     served: Served, capsys: pytest.CaptureFixture[str], failure: Exception, error_code: str
 ) -> None:
     metrics.configure()
-    served.result = failing(failure)
+    served.serve = failing(failure)
     served.send()
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (last["message"], last["FailedRequests"], last["ErrorCode"]) == ("sending response", 1, error_code)
@@ -184,11 +185,11 @@ def test_a_late_response_counts_as_deadline_exceeded_despite_a_later_error(
 ) -> None:
     metrics.configure()
 
-    def after_the_deadline() -> str:
-        served.resource._timer.function()
+    def after_the_deadline() -> Success:
+        served.response.time_out()
         raise RequestError("no")
 
-    served.result = after_the_deadline
+    served.serve = after_the_deadline
     served.send()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["ErrorCode"] for line in lines if line["message"] == "sending response"] == ["DeadlineExceeded"]
@@ -200,9 +201,9 @@ def test_the_log_of_a_response_has_its_duration_in_milliseconds(
     metrics.configure()
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    response = crhelper_adapter.SingleResponse(served.request(), Context(), 200.0, is_cold_start=False)
+    response = SingleResponse(parse_request(served.request()), Context(), 200.0, is_cold_start=False)
     clock[0] = 102.5
-    response.send("SUCCESS", "", "role/policy", {})
+    response.succeed(SUCCESS)
     [line] = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert line["Duration"] == 2500
 
@@ -221,14 +222,14 @@ def test_the_log_of_a_response_says_whether_there_was_a_cold_start(
 
 
 def test_the_reason_of_a_failure_is_sent_in_full_without_control_characters(served: Served) -> None:
-    served.result = failing(RequestError("first\nsecond\x00\x1b[31m\u2028" + "x" * 300))
+    served.serve = failing(RequestError("first\nsecond\x00\x1b[31m\u2028" + "x" * 300))
     response = served.send()
     assert response["Status"] == "FAILED"
     assert response["Reason"] == "first second  [31m " + "x" * 300
 
 
 def test_a_response_is_at_most_4096_bytes_and_keeps_the_end_of_its_reason(served: Served) -> None:
-    served.result = failing(RequestError("ü" * 5000 + " the point"))
+    served.serve = failing(RequestError("ü" * 5000 + " the point"))
     response = served.send()
     assert response["Reason"].endswith(" the point")
     assert 3000 < served.responses.sizes[0] <= 4096
@@ -236,24 +237,20 @@ def test_a_response_is_at_most_4096_bytes_and_keeps_the_end_of_its_reason(served
 
 @pytest.mark.parametrize("too_many", [0, 1, 2, 3, 100])
 def test_a_long_reason_fills_the_response_to_exactly_4096_bytes(served: Served, too_many: int) -> None:
-    served.result = failing(RequestError(""))
+    served.serve = failing(RequestError(""))
     served.send()
     reason = "x" * (4096 - served.responses.sizes[0] + too_many)
     served.responses.clear()
-    served.result = failing(RequestError(reason))
+    served.serve = failing(RequestError(reason))
     served.send()
     assert served.responses.sizes == [4096]
 
 
 def test_an_error_in_crhelper_is_sent_as_a_failed_response(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_data() -> str:
-        served.resource.Data["PolicyName"] = "policy"
-        return "role/policy"
-
     def fail(_: Any) -> None:
         raise RuntimeError("why")
 
-    served.result = with_data
+    served.serve = lambda: Success("role/policy", {"PolicyName": "policy"})
     monkeypatch.setattr(served.resource, "_cfn_response", fail)
     response = served.send()
     assert (response["Status"], response["Reason"], response["Data"]) == ("FAILED", "why", {})
@@ -267,7 +264,7 @@ def test_the_response_uses_the_tls_context_of_the_aws_calls(served: Served, monk
 
 
 def test_a_failed_update_or_delete_returns_the_physical_id_of_the_request(served: Served) -> None:
-    served.result = failing(RequestError("no"))
+    served.serve = failing(RequestError("no"))
     for request_type in ("Update", "Delete"):
         served.responses.clear()
         assert served.send(RequestType=request_type, PhysicalResourceId="given")["PhysicalResourceId"] == "given"
@@ -295,11 +292,11 @@ def test_when_time_runs_out_the_provider_sends_one_failed_response_with_a_physic
     served = Served(responses)
     late = threading.Event()
 
-    def slow() -> str:
+    def slow() -> Success:
         late.wait(5)
-        return "role/policy"
+        return SUCCESS
 
-    served.result = slow
+    served.serve = slow
     # The timer fires after three quarters of such a short time.
     threading.Timer(1.0, late.set).start()
     started = time.monotonic()
@@ -329,8 +326,8 @@ def test_the_response_deadline_leaves_15_seconds_or_a_quarter_of_a_short_time(
 ) -> None:
     begun = time.monotonic()
     served.send(Context(milliseconds=milliseconds), ResourceProperties=declared)
-    assert served.resource.deadline - begun == pytest.approx(seconds, abs=0.5)
-    assert served.resource.deadline - served.resource.response_deadline == pytest.approx(kept, abs=0.1)
+    assert served.resource.schedule.deliver_until - begun == pytest.approx(seconds, abs=0.5)
+    assert served.resource.schedule.deliver_until - served.resource.schedule.respond_at == pytest.approx(kept, abs=0.1)
     assert served.resource._timer.interval == pytest.approx(seconds - kept, abs=0.5)
     assert served.resource._timer.daemon
 
@@ -340,30 +337,30 @@ def test_a_request_without_properties_has_the_deadline_of_its_invocation(served:
     del event["ResourceProperties"]
     begun = time.monotonic()
     served.resource(event, Context(milliseconds=100_000))
-    assert served.resource.deadline - begun == pytest.approx(100, abs=0.5)
+    assert served.resource.schedule.deliver_until - begun == pytest.approx(100, abs=0.5)
 
 
 def test_the_timer_sends_no_response_after_raise_if_timed_out(served: Served) -> None:
-    def ruled_out() -> str:
-        served.resource.raise_if_timed_out()
-        served.resource._timer.function()
-        return "role/policy"
+    def ruled_out() -> Success:
+        served.response.raise_if_timed_out()
+        served.response.time_out()
+        return SUCCESS
 
-    served.result = ruled_out
+    served.serve = ruled_out
     assert served.send()["Status"] == "SUCCESS"
 
 
 def test_raise_if_timed_out_raises_after_the_timer_has_responded(served: Served) -> None:
     caught = []
 
-    def after_the_deadline() -> str:
-        served.resource._timer.function()
+    def after_the_deadline() -> Success:
+        served.response.time_out()
         with pytest.raises(DeadlineExceededError) as late:
-            served.resource.raise_if_timed_out()
+            served.response.raise_if_timed_out()
         caught.append(late)
-        return "role/policy"
+        return SUCCESS
 
-    served.result = after_the_deadline
+    served.serve = after_the_deadline
     assert served.send()["Status"] == "FAILED"
     assert caught
 
@@ -372,13 +369,12 @@ def test_raise_if_timed_out_raises_after_the_timer_has_responded(served: Served)
 def test_a_late_response_has_the_physical_id_of_the_existing_policy(
     served: Served, request_type: str, expected_id: str
 ) -> None:
-    def after_the_deadline() -> str:
-        served.resource.PhysicalResourceId = "role/policy"
-        served.resource.Data["PolicyName"] = "policy"
-        served.resource._timer.function()
-        return "role/policy"
+    def after_the_deadline() -> Success:
+        served.response.failed_create_id = "role/policy"
+        served.response.time_out()
+        return SUCCESS
 
-    served.result = after_the_deadline
+    served.serve = after_the_deadline
     response = served.send(RequestType=request_type, PhysicalResourceId="given")
     assert (response["PhysicalResourceId"], response["Data"]) == (expected_id, {})
 
@@ -388,24 +384,24 @@ def test_a_late_timer_does_not_respond_to_another_request(served: Served) -> Non
     timer = served.resource._timer
     served.responses.clear()
 
-    def fire_old_timer() -> str:
+    def fire_old_timer() -> Success:
         timer.function()
-        return "role/policy"
+        return SUCCESS
 
-    served.result = fire_old_timer
+    served.serve = fire_old_timer
     assert served.send(RequestId="another")["Status"] == "SUCCESS"
 
 
 def test_an_undelivered_late_response_fails_the_invocation(served: Served) -> None:
     continued: list[bool] = []
 
-    def after_the_deadline() -> str:
+    def after_the_deadline() -> Success:
         served.responses.statuses = [403]
-        served.resource._timer.function()
+        served.response.time_out()
         continued.append(True)
-        return "role/policy"
+        return SUCCESS
 
-    served.result = after_the_deadline
+    served.serve = after_the_deadline
     with pytest.raises(ResponseDeliveryError, match="no response was delivered for request aaaaaaaa"):
         served.resource(served.request(), Context())
     assert continued
@@ -422,12 +418,12 @@ def test_the_invocation_waits_for_a_response_that_is_being_sent(
         time.sleep(1)
         send(*arguments)
 
-    def until_the_timer_has_fired() -> str:
+    def until_the_timer_has_fired() -> Success:
         time.sleep(0.8)
-        return "role/policy"
+        return SUCCESS
 
-    monkeypatch.setattr(crhelper_adapter, "send", slowly)
-    served.result = until_the_timer_has_fired
+    monkeypatch.setattr(single_response, "send", slowly)
+    served.serve = until_the_timer_has_fired
     assert served.send(Context(milliseconds=700))["Status"] == "FAILED"
 
 
@@ -467,17 +463,17 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def test_the_metrics_count_the_warnings_of_the_request(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     metrics.configure()
 
-    def warn_twice() -> str:
-        served.resource.count_warning("AccessCheckWarnings")
-        served.resource.count_warning("AccessCheckWarnings")
-        return "role/policy"
+    def warn_twice() -> Success:
+        served.response.warnings["AccessCheckWarnings"] += 1
+        served.response.warnings["AccessCheckWarnings"] += 1
+        return SUCCESS
 
-    served.result = warn_twice
+    served.serve = warn_twice
     served.send()
     line = last_line(capsys)
     assert (line["AccessCheckWarnings"], line["RollbackWarnings"]) == (2, 0)
     served.responses.clear()
-    served.result = "role/policy"
+    served.serve = lambda: SUCCESS
     served.send()
     line = last_line(capsys)
     assert (line["AccessCheckWarnings"], line["RollbackWarnings"]) == (0, 0)
@@ -489,15 +485,15 @@ def test_a_timeout_can_respond_with_success_and_counts_a_warning(
     metrics.configure()
     sent_ids = []
 
-    def time_out() -> str:
-        served.resource.succeed_on_timeout("role/existing", {"RoleName": "role"})
-        sent_ids.append(served.resource.sent_physical_id)
-        served.resource._timer.function()
-        served.resource._timer.function()
-        sent_ids.append(served.resource.sent_physical_id)
-        return "role/new"
+    def time_out() -> Success:
+        served.response.on_timeout = Success("role/existing", {"RoleName": "role"})
+        sent_ids.append(served.response.physical_id)
+        served.response.time_out()
+        served.response.time_out()
+        sent_ids.append(served.response.physical_id)
+        return Success("role/new", {})
 
-    served.result = time_out
+    served.serve = time_out
     response = served.send(RequestType="Update", PhysicalResourceId="role/old")
     assert (response["Status"], response["Reason"]) == ("SUCCESS", "")
     assert (response["PhysicalResourceId"], response["Data"]) == ("role/existing", {"RoleName": "role"})
@@ -506,26 +502,18 @@ def test_a_timeout_can_respond_with_success_and_counts_a_warning(
     assert sent_ids == ["", "role/existing"]
 
 
-def test_a_timeout_responds_with_failed_after_fail_on_timeout(served: Served) -> None:
-    def time_out() -> str:
-        served.resource.succeed_on_timeout("role/existing", {})
-        served.resource.fail_on_timeout()
-        served.resource._timer.function()
-        return "role/new"
+def test_a_timeout_responds_with_failed_by_default(served: Served) -> None:
+    def time_out() -> Success:
+        served.response.time_out()
+        return Success("role/new", {})
 
-    served.result = time_out
+    served.serve = time_out
     response = served.send(RequestType="Update", PhysicalResourceId="role/old")
     assert (response["Status"], response["PhysicalResourceId"]) == ("FAILED", "role/old")
 
 
-def test_a_function_gets_the_context_of_lambda(served: Served) -> None:
-    contexts: list[Any] = []
-
-    def remember(_: Any, context: Any) -> str:
-        contexts.append(context)
-        return "role/policy"
-
-    served.resource.create(remember)
-    context = Context()
-    served.send(context)
-    assert contexts == [context]
+def test_a_request_is_served_with_its_schedule_and_the_arn_of_the_provider(served: Served) -> None:
+    serve = mock.Mock(return_value=SUCCESS)
+    resource = CustomResource(serve)
+    resource(served.request(), Context(invoked_function_arn="an ARN"))
+    assert serve.mock_calls == [mock.call(resource.response, resource.schedule, "an ARN")]

@@ -12,7 +12,9 @@ from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 from rotation_role_policy import __version__
 from rotation_role_policy.errors import ResponseDeliveryError
 from rotation_role_policy.lookup import resource, stacks
-from rotation_role_policy.provider import handler, plan
+from rotation_role_policy.provider import handler, serve
+from rotation_role_policy.provider.request import parse_request
+from rotation_role_policy.provider.single_response import SingleResponse
 from rotation_role_policy.rules import identity, policy
 from rotation_role_policy.rules.properties import parse_properties
 from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Account, Context, WatchedAws, error
@@ -43,12 +45,12 @@ def foreign_policy(account: Account, name: str = "foreign", role: str = "rotatio
 
 def test_the_policy_name_is_derived_from_the_stack_id_and_the_logical_id(account: Account) -> None:
     digits = hashlib.sha256(f"{STACK_ID}/{LOGICAL_ID}".encode()).hexdigest()[:12]
-    assert handler.policy_name(account.request("Create", {})) == f"{LOGICAL_ID}-{digits}" == OWN_POLICY
+    assert parse_request(account.request("Create", {})).policy_name == f"{LOGICAL_ID}-{digits}" == OWN_POLICY
 
 
 def test_a_long_logical_id_is_truncated_so_that_the_policy_name_has_128_characters(account: Account) -> None:
     first, second = (
-        handler.policy_name(account.request("Create", {}, LogicalResourceId="A" * 250 + last)) for last in "xy"
+        parse_request(account.request("Create", {}, LogicalResourceId="A" * 250 + last)).policy_name for last in "xy"
     )
     assert len(first) == len(second) == 128
     assert first.startswith("A" * 115 + "-")
@@ -242,7 +244,7 @@ def test_a_response_that_is_too_long_is_rejected_before_the_policy_is_written(ac
 def test_the_reason_of_an_internal_error_has_the_log_stream_and_no_traceback(
     account: Account, secret: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(plan, "attributes", lambda *_: 1 / 0)
+    monkeypatch.setattr(serve, "attributes", lambda *_: 1 / 0)
     response = account.create(**PROPERTIES)
     assert response["Reason"] == (
         "The provider function failed with an internal error (ZeroDivisionError)."
@@ -378,7 +380,7 @@ def test_an_update_that_fails_after_its_write_restores_the_old_document(
 ) -> None:
     physical_id = account.create(**PROPERTIES)["PhysicalResourceId"]
     before = account.policies()
-    monkeypatch.setattr(handler.resource, "raise_if_timed_out", lambda: 1 / 0)
+    monkeypatch.setattr(SingleResponse, "raise_if_timed_out", lambda _: 1 / 0)
     for properties in (DOCUMENTED, SUCCESSOR):
         response = account.update(physical_id, **properties)
         assert (response["Status"], response["PhysicalResourceId"]) == ("FAILED", physical_id)
@@ -390,7 +392,7 @@ def test_an_update_that_cannot_be_rolled_back_names_the_policy_and_the_role(
     account: Account, secret: str, successor: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     physical_id = account.create(**PROPERTIES)["PhysicalResourceId"]
-    monkeypatch.setattr(handler.resource, "raise_if_timed_out", lambda: 1 / 0)
+    monkeypatch.setattr(SingleResponse, "raise_if_timed_out", lambda _: 1 / 0)
     account.faults["iam:DeleteRolePolicy"] = [error("AccessDenied")]
     response = account.update(physical_id, **SUCCESSOR)
     assert (response["Status"], response["PhysicalResourceId"]) == ("FAILED", physical_id)
@@ -401,7 +403,7 @@ def test_an_update_that_cannot_be_rolled_back_names_the_policy_and_the_role(
 def test_a_delete_removes_the_policy_of_a_create_that_could_not_be_rolled_back(
     account: Account, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handler.resource, "raise_if_timed_out", lambda: 1 / 0)
+    monkeypatch.setattr(SingleResponse, "raise_if_timed_out", lambda _: 1 / 0)
     account.faults["iam:DeleteRolePolicy"] = [error("AccessDenied")]
     response = account.create(**PROPERTIES)
     assert (response["Status"], response["PhysicalResourceId"]) == ("FAILED", OWN_ID)
@@ -430,8 +432,8 @@ def time_runs_out(account: Account) -> Callable[[], None]:
     """Wait until the timer has responded, as a call that hangs does."""
 
     def until_responded() -> None:
-        account.slept.append(handler.resource.response_deadline - time.monotonic())
-        handler.resource._timer.function()
+        account.slept.append(handler.resource.schedule.respond_at - time.monotonic())
+        handler.resource.response.time_out()
 
     return until_responded
 
@@ -949,7 +951,9 @@ def test_a_rollback_succeeds_if_cloudformation_does_not_respond(
     context = Context()
     response = account.send(roll_back(account), context)
     assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", OWN_ID), response["Reason"]
-    assert context.get_remaining_time_in_millis() > 1000 * handler.resource.response_deadline - 1000 * time.monotonic()
+    assert (
+        context.get_remaining_time_in_millis() > 1000 * handler.resource.schedule.respond_at - 1000 * time.monotonic()
+    )
     if not change:
         assert account.policies() == before
 

@@ -11,8 +11,8 @@ from rotation_role_policy.errors import (
     InvalidEventError,
     RequestError,
 )
-from rotation_role_policy.provider.request import service_timeout, signed_at, validate_event
-from tests.support.account import LOGICAL_ID, Context
+from rotation_role_policy.provider.request import Request, parse_request
+from tests.support.account import LOGICAL_ID, OWN_POLICY, STACK_ID, Context
 from tests.support.served import Served, failing
 
 
@@ -27,7 +27,7 @@ def test_an_event_with_a_missing_or_invalid_member_is_rejected_without_a_respons
     del without[missing]
     with pytest.raises(InvalidEventError, match=missing):
         served.resource(without, Context())
-    assert served.events == []
+    assert served.requests == []
     assert served.responses.received == []
 
 
@@ -55,7 +55,7 @@ def test_an_event_from_another_source_is_rejected(served: Served, event: Any) ->
 def test_a_response_url_that_is_not_https_with_a_host_is_rejected(served: Served, url: str) -> None:
     with pytest.raises(InvalidEventError, match="ResponseURL is not an https URL with a host"):
         served.resource(served.request(ResponseURL=url), Context())
-    assert served.events == []
+    assert served.requests == []
 
 
 def test_an_unknown_request_type_or_an_invalid_physical_id_is_rejected(served: Served) -> None:
@@ -95,7 +95,7 @@ def test_a_response_url_with_credentials_invalid_port_or_unsafe_characters_is_re
 
 @pytest.mark.parametrize("url", ["https://localhost", "https://localhost:443/x?y=z", "HTTPS://localhost:1/"])
 def test_a_plain_https_response_url_is_accepted(served: Served, url: str) -> None:
-    assert validate_event(served.request(ResponseURL=url))["ResponseURL"] == url
+    assert parse_request(served.request(ResponseURL=url)).response_url == url
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Delete"])
@@ -111,16 +111,16 @@ def test_ids_that_leave_less_than_a_quarter_of_the_response_for_the_reason_are_r
     request = served.request(RequestType=request_type, PhysicalResourceId="p" * 100)
     physical_id = f"uncreated-{LOGICAL_ID}" if request_type == "Create" else "p" * 100
     longest = "s" * (3072 - response_bytes(""))
-    assert validate_event(request | {"StackId": longest})["StackId"] == longest
+    assert parse_request(request | {"StackId": longest}).stack_id == longest
     with pytest.raises(InvalidEventError, match="its IDs are too long for a response"):
-        validate_event(request | {"StackId": longest + "s"})
+        parse_request(request | {"StackId": longest + "s"})
 
 
 def test_the_physical_id_in_a_create_request_is_ignored(served: Served) -> None:
-    served.result = failing(RequestError("no"))
+    served.serve = failing(RequestError("no"))
     response = served.send(PhysicalResourceId="given")
     assert response["PhysicalResourceId"] == f"uncreated-{LOGICAL_ID}"
-    assert "PhysicalResourceId" not in served.events[0]
+    assert served.requests[0].physical_id == ""
 
 
 @pytest.mark.parametrize(
@@ -135,17 +135,40 @@ def test_the_physical_id_in_a_create_request_is_ignored(served: Served) -> None:
 )
 def test_the_error_for_an_invalid_event_names_the_problem(served: Served, damage: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidEventError) as rejected:
-        validate_event(served.request(**damage))
+        parse_request(served.request(**damage))
     assert str(rejected.value) == f"the event is not a CloudFormation request: {problem}"
     with pytest.raises(InvalidEventError) as rejected:
-        validate_event("Create")
+        parse_request("Create")
     assert str(rejected.value) == "the event is not an object, so it is not a CloudFormation request"
 
 
 def test_the_handler_receives_only_the_members_of_a_cloudformation_request(served: Served) -> None:
-    request = served.request(RequestType="Update", PhysicalResourceId="given", OldResourceProperties={"SecretId": "x"})
-    served.resource(request | {"Extra": "x", "CrHelperPoll": True}, Context())
-    assert served.events == [request]
+    event = served.request(RequestType="Update", PhysicalResourceId="given", OldResourceProperties={"SecretId": "x"})
+    served.resource(event | {"Extra": "x", "CrHelperPoll": True}, Context())
+    assert served.requests == [
+        Request(
+            type="Update",
+            response_url=event["ResponseURL"],
+            stack_id=STACK_ID,
+            request_id="aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+            logical_id=LOGICAL_ID,
+            physical_id="given",
+            properties={"SecretId": "db"},
+            old_properties={"SecretId": "x"},
+            resource_type="Custom::RotationRolePolicy",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("physical_id", "role_name"),
+    [(f"rotation-role/{OWN_POLICY}", "rotation-role"), ("rotation-role/foreign", ""), (f"uncreated-{LOGICAL_ID}", "")],
+)
+def test_a_request_names_a_role_only_by_the_id_of_its_own_policy(
+    served: Served, physical_id: str, role_name: str
+) -> None:
+    request = parse_request(served.request(RequestType="Update", PhysicalResourceId=physical_id))
+    assert (request.policy_name, request.role_name) == (OWN_POLICY, role_name)
 
 
 # --- the service timeout ---
@@ -168,14 +191,19 @@ def test_the_handler_receives_only_the_members_of_a_cloudformation_request(serve
         (None, math.inf),
     ],
 )
-def test_the_service_timeout_is_that_of_the_properties_or_unlimited(properties: Any, seconds: float) -> None:
-    assert service_timeout({"ResourceProperties": properties}) == seconds
+def test_the_service_timeout_is_that_of_the_properties_or_unlimited(
+    served: Served, properties: Any, seconds: float
+) -> None:
+    assert parse_request(served.request(ResourceProperties=properties)).service_timeout == seconds
 
 
-def test_without_properties_the_service_timeout_is_unlimited() -> None:
-    assert service_timeout({}) == math.inf
+def test_a_request_without_properties_has_empty_ones_and_an_unlimited_service_timeout(served: Served) -> None:
+    event = served.request()
+    del event["ResourceProperties"]
+    request = parse_request(event)
+    assert (request.properties, request.service_timeout) == ({}, math.inf)
 
 
-def test_of_several_signing_times_the_first_counts() -> None:
+def test_of_several_signing_times_the_first_counts(served: Served) -> None:
     url = "https://example.com/a?X-Amz-Date=20260102T030405Z&X-Amz-Date=20270102T030405Z"
-    assert signed_at({"ResponseURL": url}) == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert parse_request(served.request(ResponseURL=url)).signed_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -20,20 +20,14 @@ from tests.support.served import Served
 
 
 def test_a_response_that_would_exceed_4096_bytes_is_rejected_before_it_is_sent(served: Served) -> None:
-    def with_data() -> str:
-        served.resource.Data["A"] = "ü" * 500
-        return "role/policy"
-
-    served.result = with_data
+    served.serve = lambda: response_module.Success("role/policy", {"A": "ü" * 500})
     served.send()
     [size] = served.responses.sizes
     # This many characters of one byte fill the response.
     longest = {"A": "ü" * 500 + "x" * (response_module.RESPONSE_LIMIT - size)}
-    response_module.check_response_size(served.request(), "SecretIds", 50, "role/policy", longest)
+    response_module.check_response_size(IDS, "SecretIds", 50, "role/policy", longest)
     with pytest.raises(RequestError) as rejected:
-        response_module.check_response_size(
-            served.request(), "SecretIds", 50, "role/policy", longest | {"A": longest["A"] + "x"}
-        )
+        response_module.check_response_size(IDS, "SecretIds", 50, "role/policy", longest | {"A": longest["A"] + "x"})
     assert str(rejected.value) == (
         "SecretIds: 50 secrets are too many for one resource. The response would have 4,097 bytes, and CloudFormation"
         " accepts 4,096. Distribute the secrets over several resources."
@@ -41,20 +35,20 @@ def test_a_response_that_would_exceed_4096_bytes_is_rejected_before_it_is_sent(s
     assert rejected.value.error_code == "ServiceLimitExceeded"
 
 
-REQUEST = {"StackId": STACK_ID, "RequestId": "r" * 36, "LogicalResourceId": LOGICAL_ID}
+IDS = response_module.RequestIds(STACK_ID, "r" * 36, LOGICAL_ID)
 
 
 def attributes_of_size(name: str, size: int) -> dict[str, str]:
     """Return attributes with which a response has `size` bytes. The attribute `name` is the long one."""
     attributes = {"PolicyName": "p", "SecretArns": "s", "KmsKeyArns": "k", "FunctionArn": "f"} | {name: ""}
-    length = len(response_module.serialize(response_module.build(REQUEST, "SUCCESS", "", "role/policy", attributes)))
+    length = len(response_module.serialize(response_module.build(IDS, "SUCCESS", "", "role/policy", attributes)))
     return attributes | {name: "x" * (size - length)}
 
 
 @pytest.mark.parametrize("name", ["SecretArns", "KmsKeyArns", "FunctionArn", "PolicyName"])
 def test_attributes_that_fit_into_the_response_are_kept(name: str) -> None:
     attributes = attributes_of_size(name, response_module.RESPONSE_LIMIT)
-    assert response_module.fit_attributes(REQUEST, "role/policy", attributes) == attributes
+    assert response_module.fit_attributes(IDS, "role/policy", attributes) == attributes
 
 
 @pytest.mark.parametrize(
@@ -67,13 +61,13 @@ def test_attributes_that_fit_into_the_response_are_kept(name: str) -> None:
 )
 def test_long_attributes_are_emptied_in_order_until_the_response_fits(name: str, emptied: list[str]) -> None:
     attributes = attributes_of_size(name, response_module.RESPONSE_LIMIT + 3)
-    fitted = response_module.fit_attributes(REQUEST, "role/policy", attributes)
+    fitted = response_module.fit_attributes(IDS, "role/policy", attributes)
     assert fitted == attributes | dict.fromkeys(emptied, "")
 
 
 def test_the_physical_id_counts_towards_the_size_of_a_response() -> None:
     attributes = attributes_of_size("SecretArns", response_module.RESPONSE_LIMIT)
-    assert response_module.fit_attributes(REQUEST, "role/policy" + "x", attributes)["SecretArns"] == ""
+    assert response_module.fit_attributes(IDS, "role/policy" + "x", attributes)["SecretArns"] == ""
 
 
 # --- delivery ---

@@ -1,0 +1,141 @@
+"""What a Create or Update does: before a write, after it, after a failure, and at a timeout. One table, no calls.
+
+In a rollback, an Update must not fail, because the stack would be left in UPDATE_ROLLBACK_FAILED. Whether it belongs to
+a rollback, only CloudFormation tells. Source: docs/guarantees.md, "Rollbacks".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum, auto
+from typing import NamedTuple
+
+from rotation_role_policy.rules.plan import Plan
+
+
+class Direction(StrEnum):
+    """Where the stack of a request is going, as far as CloudFormation tells."""
+
+    CREATE = auto()
+    """The request is a Create. A rollback sends none."""
+    FORWARD = auto()
+    """The stack is not rolling back. A rollback can begin at any time."""
+    ROLLBACK = auto()
+    """The stack is rolling back, or is assumed to be."""
+    UNKNOWN = auto()
+    """CloudFormation did not respond in time. A later look-up can succeed."""
+    UNTOLD = auto()
+    """CloudFormation denies the look-up, or does not know the stack. Served as if the stack went forward."""
+
+
+class Timeout(StrEnum):
+    """What the timer responds, if time runs out."""
+
+    FAIL = auto()
+    KEEP_EXISTING = auto()
+    """SUCCESS with the existing policy: the physical ID of the request."""
+    NAME_PLANNED = auto()
+    """SUCCESS with the planned role, which has the policy already, in one version or the other."""
+
+
+class Recovery(StrEnum):
+    """What follows if the request cannot be served."""
+
+    FAIL = auto()
+    LOOK_UP_STATUS = auto()
+    """Look up the stack's status again. If the stack is rolling back by now, serve the request in that direction."""
+    RETRY_STATUS = auto()
+    """Likewise, for as long as there is time. If CloudFormation never responds, assume a rollback."""
+    KEEP_EXISTING = auto()
+    """Respond with SUCCESS and the existing policy."""
+
+
+class _Row(NamedTuple):
+    """What a request does if its stack goes in one direction."""
+
+    at_timeout: Timeout
+    after_failure: Recovery
+    is_access_checked: bool
+    """Whether the access check is made, if the plan needs one."""
+    is_always_written: bool
+    """Whether the document is written even if the role seems to have it."""
+    is_undone_in_doubt: bool
+    """Whether a write with unknown outcome is undone."""
+
+
+_TABLE = {
+    #                        at a timeout           after a failure          access   always   undo in
+    #                                                                        check    write    doubt
+    Direction.CREATE:   _Row(Timeout.FAIL,          Recovery.FAIL,           True,    False,   True),
+    Direction.FORWARD:  _Row(Timeout.FAIL,          Recovery.LOOK_UP_STATUS, True,    False,   True),
+    Direction.UNTOLD:   _Row(Timeout.FAIL,          Recovery.RETRY_STATUS,   True,    False,   True),
+    Direction.UNKNOWN:  _Row(Timeout.KEEP_EXISTING, Recovery.RETRY_STATUS,   True,    False,   True),
+    # IAM may still return the document from before the update, so the policy is always written. Whatever the outcome of
+    # the write is, both documents are valid.
+    Direction.ROLLBACK: _Row(Timeout.KEEP_EXISTING, Recovery.KEEP_EXISTING,  False,   True,    False),
+}  # fmt: skip
+
+
+def after_failure(direction: Direction, *, is_superseded: bool) -> Recovery:
+    """Return what follows a failure. CloudFormation ignores the response to a request that is superseded."""
+    return Recovery.FAIL if is_superseded else _TABLE[direction].after_failure
+
+
+def at_timeout(direction: Direction, *, is_policy_on_planned_role: bool) -> Timeout:
+    """Return what the timer responds. A planned role that is not known yet counts as a role without the policy."""
+    if direction is Direction.ROLLBACK and is_policy_on_planned_role:
+        return Timeout.NAME_PLANNED
+    return _TABLE[direction].at_timeout
+
+
+class Steps(NamedTuple):
+    """What a Create or Update does to the policy."""
+
+    check_superseded: bool
+    """Check before the write that CloudFormation still waits for the request."""
+    check_access: bool
+    write: bool
+    undo_in_doubt: bool
+    """Undo a write with unknown outcome."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A Create or Update whose planned role is known."""
+
+    direction: Direction
+    current_role: str
+    """The role that the physical ID of the request names; empty if it names none."""
+    planned_role: str
+    """The role that the properties lead to."""
+    find_previous_role: Callable[[], str]
+    """Looks up the role before the stack's current operation; empty if it is unknown or the current role."""
+
+    def before_write(self, plan: Plan) -> Steps:
+        """Return what to do to the policy on the planned role."""
+        row = _TABLE[self.direction]
+        is_of_earlier_delivery = plan.existing_document is not None and plan.is_changed
+        return Steps(
+            # A first Create finds no policy. If one is superseded after that, its write is undone.
+            check_superseded=self.direction is not Direction.CREATE or is_of_earlier_delivery,
+            check_access=plan.needs_access_check and row.is_access_checked,
+            write=plan.is_changed or row.is_always_written,
+            undo_in_doubt=row.is_undone_in_doubt,
+        )
+
+    def stays_after_failure(self, role_of_response: str) -> bool:
+        """Return whether a written policy stays if the request fails after the write.
+
+        In a rollback it stays if the timer has already told CloudFormation that the planned role has the policy.
+        """
+        return self.direction is Direction.ROLLBACK and role_of_response == self.planned_role
+
+    def role_to_clean_up(self) -> str:
+        """Return the role from which the policy is deleted after the write; empty if there is none.
+
+        A function can get another role during an update. If the rollback then puts the policy on a third role,
+        CloudFormation deletes only the policy of the current role.
+        """
+        if self.direction is not Direction.ROLLBACK or self.planned_role == self.current_role:
+            return ""
+        previous_role = self.find_previous_role()
+        return previous_role if previous_role != self.planned_role else ""

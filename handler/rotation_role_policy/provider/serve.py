@@ -1,0 +1,346 @@
+"""Serve one request: Create, Update or Delete of `Custom::RotationRolePolicy`.
+
+A Create or Update inspects AWS, makes a plan, applies it, and waits until IAM is consistent. Each delivery of a request
+gives the same result. Source: docs/guarantees.md.
+"""
+
+import logging
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+from rotation_role_policy import __version__, arn
+from rotation_role_policy.aws.client import Aws
+from rotation_role_policy.errors import AccessDeniedError, RequestError
+from rotation_role_policy.iam.document import JsonDocument
+from rotation_role_policy.lookup import resource, stacks
+from rotation_role_policy.lookup.stacks import StackStatus
+from rotation_role_policy.provider import existing_policy, metrics
+from rotation_role_policy.provider.messages import key_warning
+from rotation_role_policy.provider.operation import Direction, Operation, Recovery, Timeout, after_failure, at_timeout
+from rotation_role_policy.provider.request import Request
+from rotation_role_policy.provider.response import Success, check_response_size
+from rotation_role_policy.provider.schedule import Schedule
+from rotation_role_policy.provider.single_response import SingleResponse
+from rotation_role_policy.provider.superseded import (
+    RequestSupersededError,
+    is_policy_in_use,
+    is_policy_of_later_create,
+    raise_if_superseded,
+)
+from rotation_role_policy.rules import identity
+from rotation_role_policy.rules.attributes import attributes
+from rotation_role_policy.rules.plan import Plan, make_plan
+from rotation_role_policy.rules.properties import parse_properties
+from rotation_role_policy.rules.state import State, key_warnings
+from rotation_role_policy.write import access_check, inline_policy
+from rotation_role_policy.write.apply import Change, Undo, apply, undo, wait
+
+logger = logging.getLogger(__name__)
+
+
+def serve(aws: Aws, response: SingleResponse, schedule: Schedule, provider_arn: str) -> Success:
+    """Serve a request, and return what a response with SUCCESS says.
+
+    Args:
+        aws: makes the calls.
+        response: the one response to the request. The timer can send it earlier.
+        schedule: of the request.
+        provider_arn: ARN of the provider function. The provider serves only roles of its account.
+
+    Raises:
+        Exception: the request cannot be served. A `RequestError` says why.
+    """
+    request = response.request
+    metrics.configure(
+        provider_version=__version__, request=request.type, stack=request.stack_id, resource=request.logical_id
+    )
+    aws.begin_request(schedule.calls_until)
+    aws.waits_for_new_roles = request.type != "Delete"
+    logger.info("request received", extra={"physical_id": request.physical_id or None})
+    invocation = Invocation(aws, request, response, schedule, provider_arn)
+    return {"Create": invocation.create, "Update": invocation.update, "Delete": invocation.delete}[request.type]()
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One invocation of the provider function, which serves one request. The attributes are those of `serve`."""
+
+    aws: Aws
+    request: Request
+    response: SingleResponse
+    schedule: Schedule
+    provider_arn: str
+
+    def create(self) -> Success:
+        """Put the policy. A repeated delivery gives the same response."""
+        try:
+            return self._put_policy(None)
+        except AccessDeniedError as error:
+            # The provider may not change this role, so nothing was written. With the role's physical ID, the Delete
+            # that follows would be denied too, and the stack would be stuck.
+            if not error.in_doubt:
+                self.response.failed_create_id = ""
+            raise
+
+    def update(self) -> Success:
+        """Put the policy on the role of the new properties.
+
+        If the role changes, CloudFormation replaces the resource: the response has a new physical ID, and
+        CloudFormation later sends a Delete for the old one. A failed Update responds with the physical ID of the
+        request. An Update of a rollback does not fail: if it cannot be served, the existing policy stays.
+        """
+        self._prepare_for_timeout(Direction.UNKNOWN)
+        return self._serve_update(self._look_up_status())
+
+    def delete(self) -> Success:
+        """Delete the resource's own policy. If the physical ID names the policy, no other property is used."""
+        if self.request.role_name:
+            self._delete_policy(self.request.role_name)
+        else:
+            self._find_and_delete_policy()
+        return Success(self.request.physical_id, {})
+
+    # --- Create and Update ---
+
+    def _serve_update(self, status: StackStatus) -> Success:
+        """Serve an Update of a stack with this status."""
+        try:
+            return self._put_policy(status)
+        except Exception as error:
+            is_superseded = isinstance(error, RequestSupersededError)
+            match after_failure(_direction(status), is_superseded=is_superseded):
+                case Recovery.FAIL:
+                    raise
+                case Recovery.KEEP_EXISTING:
+                    return self._keep_existing_policy(error)
+                case Recovery.LOOK_UP_STATUS:
+                    status = stacks.get_status(self.aws, self.request.stack_id)
+                case Recovery.RETRY_STATUS:
+                    status = self._retry_status()
+            if not status.is_rollback:
+                raise
+            self._prepare_for_timeout(Direction.ROLLBACK)
+            return self._serve_update(status)
+
+    def _put_policy(self, status: StackStatus | None) -> Success:
+        """Put the policy of the properties on their role, if it differs, and wait until IAM is consistent.
+
+        `status` is the stack's status when the Update began; None for a Create.
+        """
+        request = self.request
+        properties = parse_properties(request.properties)
+        state = resource.inspect(self.aws, properties, self._account)
+        _log_state(state)
+        role_name = state.role.name
+        planned = Success(identity.physical_id(role_name, request.policy_name), attributes(request.policy_name, state))
+        check_response_size(request.ids, properties.secret_property, len(state.secrets), *planned)
+        if _direction(status) is Direction.UNKNOWN:
+            status = self._look_up_status()
+        direction = _direction(status)
+        existing = inline_policy.read(self.aws, role_name, request.policy_name)
+        plan = make_plan(properties, state, existing)
+        if request.type == "Create":
+            # From now on, a failure responds with this physical ID, by which the Delete that follows finds the policy.
+            self.response.failed_create_id = planned.physical_id
+        change = self._change(role_name, plan, properties.policy_profile)
+        operation = Operation(direction, request.role_name, role_name, self._previous_role)
+        steps = operation.before_write(plan)
+        if steps.check_superseded:
+            self._raise_if_superseded(status, planned, change)
+        self._prepare_for_timeout(direction, planned if existing is not None else None)
+        # Time that is left to look up whether the request is superseded.
+        wait_until = self.aws.deadline - stacks.LOOKUP_SECONDS
+        if steps.check_access:
+            self._check_access(state, plan.document)
+        if steps.write:
+            apply(
+                self.aws,
+                change,
+                delay=properties.propagation_delay,
+                wait_until=wait_until,
+                check=lambda: self._check_written(planned),
+                undo_after=lambda error: self._undo_after(error, operation, change),
+                undo_in_doubt=steps.undo_in_doubt,
+            )
+        else:
+            logger.info("policy unchanged", extra=change.log_fields)
+            # Another delivery of the request may have written the policy just now.
+            wait(properties.propagation_delay, wait_until)
+        self._clean_up(operation.role_to_clean_up())
+        return planned
+
+    def _change(self, role_name: str, plan: Plan, profile: str) -> Change:
+        return Change(
+            role_name,
+            self.request.policy_name,
+            previous=plan.existing_document,
+            document=plan.document,
+            profile=profile,
+            undo_until=self.schedule.undo_until,
+            # CloudFormation deletes what a failed Create has written. It deletes nothing on the new role of a failed
+            # Update.
+            must_be_undone=self.request.type == "Update",
+        )
+
+    def _check_access(self, state: State, document: JsonDocument) -> None:
+        for warning in access_check.check_access(self.aws, state, document):
+            logger.warning(
+                "access check undecided",
+                extra={"actions": warning.actions, "resources": warning.resources, "reason": warning.doubt},
+            )
+            self.response.warnings["AccessCheckWarnings"] += 1
+
+    def _raise_if_superseded(self, status: StackStatus | None, planned: Success, change: Change) -> None:
+        """Raise `RequestSupersededError` before anything is written. A policy of an earlier delivery is removed."""
+        try:
+            raise_if_superseded(self.aws, self.request, planned.physical_id, status)
+        except RequestSupersededError as superseded:
+            if change.previous is not None and not self._is_in_use(change, superseded):
+                undo(self.aws, change, Undo.REMOVE)
+            raise
+
+    def _check_written(self, planned: Success) -> None:
+        """Raise an exception if CloudFormation no longer waits for the policy that was just written."""
+        raise_if_superseded(self.aws, self.request, planned.physical_id)
+        self.response.raise_if_timed_out()
+
+    def _undo_after(self, error: Exception, operation: Operation, change: Change) -> Undo:
+        """Return how to undo a write after an error of `_check_written`. A policy that is in use stays."""
+        if isinstance(error, RequestSupersededError):
+            if not self._is_in_use(change, error):
+                return Undo.REMOVE
+            return Undo.RESTORE_OWN if error.is_abandoned and change.previous is not None else Undo.KEEP
+        role_of_response = identity.role_name_of(self.response.physical_id, self.request.policy_name)
+        return Undo.KEEP if operation.stays_after_failure(role_of_response) else Undo.RESTORE
+
+    def _is_in_use(self, change: Change, superseded: RequestSupersededError) -> bool:
+        return is_policy_in_use(self.aws, self.request, change, superseded, self._account)
+
+    # --- an Update of a rollback ---
+
+    def _look_up_status(self) -> StackStatus:
+        """Return the status of an Update's stack, and prepare for a timeout accordingly."""
+        status = stacks.get_status(self.aws, self.request.stack_id)
+        self._prepare_for_timeout(_direction(status))
+        return status
+
+    def _retry_status(self) -> StackStatus:
+        """Look up the status of the stack of an Update that cannot be served, for as long as there is time.
+
+        If CloudFormation does not respond, a rollback is assumed, because a failed Update would leave the stack in
+        UPDATE_ROLLBACK_FAILED. If CloudFormation denies the look-up, nothing is assumed, because every look-up would be
+        denied.
+        """
+        self.aws.deadline = self.schedule.stack_status_until
+        status = stacks.get_status(self.aws, self.request.stack_id, seconds=math.inf)
+        self.aws.deadline = self.schedule.second_attempt_until
+        return stacks.ASSUMED_ROLLBACK if status.can_retry else status
+
+    def _prepare_for_timeout(self, direction: Direction, planned: Success | None = None) -> None:
+        """Decide what the timer responds. `planned` is the response with the planned role, if that has the policy."""
+        self.response.on_timeout = {
+            Timeout.FAIL: None,
+            Timeout.KEEP_EXISTING: self._existing_policy,
+            Timeout.NAME_PLANNED: planned,
+        }[at_timeout(direction, is_policy_on_planned_role=planned is not None)]
+
+    def _clean_up(self, role_name: str) -> None:
+        """Delete the policy from this role, if it is not empty. A failure does not fail the rollback."""
+        if role_name:
+            try:
+                inline_policy.delete(self.aws, role_name, self.request.policy_name)
+            except RequestError as error:
+                logger.warning("previous policy not deleted", extra={"role": role_name, "reason": str(error)})
+
+    def _previous_role(self) -> str:
+        """Return the role that had the policy before the update; empty if the update has not moved the policy."""
+        request = self.request
+        previous_id = stacks.previous_physical_id(self.aws, request.stack_id, request.logical_id, request.physical_id)
+        return identity.role_name_of(previous_id, request.policy_name)
+
+    def _keep_existing_policy(self, error: Exception) -> Success:
+        """Respond to an Update of a rollback with the existing policy."""
+        self.aws.deadline = self.schedule.existing_policy_until
+        logger.warning(
+            "rollback kept the existing policy",
+            extra={"reason": str(error)},
+            exc_info=None if isinstance(error, RequestError) else error,
+        )
+        self.response.warnings["RollbackWarnings"] += 1
+        try:
+            return existing_policy.find(self.aws, self.request, self._previous_role(), self.provider_arn)
+        except Exception:
+            logger.exception("existing policy unknown")
+            return self._existing_policy
+
+    # --- Delete ---
+
+    def _find_and_delete_policy(self) -> None:
+        """Find and delete the policy of a Create that was cancelled or failed, whose physical ID does not name it.
+
+        A failed look-up does not fail the Delete. Mostly there is nothing to delete, and the stack must not be stuck.
+        """
+        try:
+            properties = parse_properties(self.request.properties)
+            role_name = resource.find_role_name(self.aws, properties, self._account)
+        except Exception as error:
+            logger.info(
+                "nothing to delete: the role is unknown",
+                extra={"reason": str(error)},
+                exc_info=None if isinstance(error, RequestError) else error,
+            )
+            return
+        name = self.request.policy_name
+        if is_policy_of_later_create(self.aws, self.request, identity.physical_id(role_name, name)):
+            logger.info("nothing to delete: the policy is in use", extra={"role": role_name, "policy": name})
+            return
+        try:
+            self._delete_policy(role_name)
+        except AccessDeniedError as error:
+            # The provider cannot have put a policy on a role from which it may not delete one.
+            logger.warning("policy not deleted", extra={"role": role_name, "policy": name, "reason": str(error)})
+
+    def _delete_policy(self, role_name: str) -> None:
+        is_deleted = inline_policy.delete(self.aws, role_name, self.request.policy_name)
+        message = "policy deleted" if is_deleted else "nothing to delete"
+        logger.info(message, extra={"role": role_name, "policy": self.request.policy_name})
+
+    @cached_property
+    def _existing_policy(self) -> Success:
+        """The response with the existing policy, as far as the request alone tells."""
+        return existing_policy.without_lookup(self.request, self.provider_arn)
+
+    @cached_property
+    def _account(self) -> str:
+        """The provider's own account (12 digits)."""
+        return arn.parse(self.provider_arn).account
+
+
+def _direction(status: StackStatus | None) -> Direction:
+    """Return where a stack with this status is going; None for a Create."""
+    if status is None:
+        return Direction.CREATE
+    if status.is_rollback:
+        return Direction.ROLLBACK
+    if status.can_retry:
+        return Direction.UNKNOWN
+    return Direction.FORWARD if status.value else Direction.UNTOLD
+
+
+def _log_state(state: State) -> None:
+    for warning in key_warnings(state):
+        key = warning.key
+        logger.warning(key_warning(warning), extra={"key": key.key_id, "key_state": key.key_state, "aws": key.denied})
+    superuser = state.superuser_secret
+    logger.info(
+        "inspected",
+        extra={
+            "customer_managed_keys": {secret.arn: secret.key_arn for secret in state.secrets},
+            "earlier_keys": {secret.arn: secret.earlier_key_arns for secret in state.all_secrets},
+            "superuser_secret": {superuser.arn: superuser.key_arn} if superuser else None,
+            "role": state.role.arn,
+            "function": state.function_arn or "declared",
+            "in_vpc": state.in_vpc,
+        },
+    )

@@ -1,0 +1,106 @@
+"""The table of what a Create or Update does, by where its stack is going, and by the roles that can have the policy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from rotation_role_policy.iam.document import JsonDocument
+from rotation_role_policy.provider.operation import (
+    Direction,
+    Operation,
+    Recovery,
+    Steps,
+    Timeout,
+    after_failure,
+    at_timeout,
+)
+from rotation_role_policy.rules.plan import Plan
+
+WANTED: JsonDocument = {"Version": "2012-10-17", "Statement": []}
+OTHER: JsonDocument = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+
+NEW = Plan(WANTED, None, is_changed=True, needs_access_check=True)
+CHANGED = Plan(WANTED, OTHER, is_changed=True, needs_access_check=True)
+UNCHECKED = Plan(WANTED, OTHER, is_changed=True, needs_access_check=False)
+SAME = Plan(WANTED, WANTED, is_changed=False, needs_access_check=False)
+
+
+@dataclass
+class Expected:
+    """What a request does if its stack goes in one direction."""
+
+    steps: dict[str, Steps]
+    """Before a write, by plan."""
+    failure: Recovery
+    timeout: Timeout
+    timeout_with_policy: Timeout
+    """The same, if the planned role has the policy already."""
+    stays: bool = False
+    """Whether a write stays after a failure if the timer has named the planned role."""
+    cleans_up: bool = False
+    """Whether the policy is deleted from a previous role that is neither the current nor the planned one."""
+
+
+#                       superseded, access, write, undo in doubt
+FORWARD_STEPS = {
+    "new":       Steps(True,       True,   True,  True),
+    "changed":   Steps(True,       True,   True,  True),
+    "unchecked": Steps(True,       False,  True,  True),
+    "same":      Steps(True,       False,  False, True),
+}  # fmt: skip
+TABLE = {
+    Direction.CREATE: Expected(
+        FORWARD_STEPS | {"new": Steps(False, True, True, True), "same": Steps(False, False, False, True)},
+        Recovery.FAIL, Timeout.FAIL, Timeout.FAIL,
+    ),
+    Direction.FORWARD: Expected(FORWARD_STEPS, Recovery.LOOK_UP_STATUS, Timeout.FAIL, Timeout.FAIL),
+    Direction.UNTOLD: Expected(FORWARD_STEPS, Recovery.RETRY_STATUS, Timeout.FAIL, Timeout.FAIL),
+    Direction.UNKNOWN: Expected(
+        FORWARD_STEPS, Recovery.RETRY_STATUS, Timeout.KEEP_EXISTING, Timeout.KEEP_EXISTING
+    ),
+    Direction.ROLLBACK: Expected(
+        dict.fromkeys(FORWARD_STEPS, Steps(True, False, True, False)),
+        Recovery.KEEP_EXISTING, Timeout.KEEP_EXISTING, Timeout.NAME_PLANNED, stays=True, cleans_up=True,
+    ),
+}  # fmt: skip
+
+
+def never_called() -> str:
+    raise AssertionError("the previous role was looked up")
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_the_direction_of_the_stack_decides_what_a_request_does(direction: Direction) -> None:
+    expected = TABLE[direction]
+
+    def operation(current: str, planned: str, find_previous: Callable[[], str] = never_called) -> Operation:
+        return Operation(direction, current, planned, find_previous)
+
+    for current in ("", "role", "other"):
+        plans = {"new": NEW, "changed": CHANGED, "unchecked": UNCHECKED, "same": SAME}
+        steps = {name: operation(current, "role").before_write(plan) for name, plan in plans.items()}
+        assert steps == expected.steps
+
+    assert after_failure(direction, is_superseded=False) is expected.failure
+    assert after_failure(direction, is_superseded=True) is Recovery.FAIL
+    assert at_timeout(direction, is_policy_on_planned_role=False) is expected.timeout
+    assert at_timeout(direction, is_policy_on_planned_role=True) is expected.timeout_with_policy
+
+    assert operation("current", "planned").stays_after_failure("planned") is expected.stays
+    for role_of_response in ("current", ""):
+        assert operation("current", "planned").stays_after_failure(role_of_response) is False
+
+    for current, planned, previous, cleaned in [
+        ("second", "third", "first", "first"),
+        # The rollback returns to the previous role.
+        ("second", "first", "first", ""),
+        # The physical ID has not changed, or the previous one is unknown.
+        ("second", "third", "", ""),
+    ]:
+        found = operation(current, planned, lambda: previous).role_to_clean_up()  # noqa: B023  # called at once
+        assert found == (cleaned if expected.cleans_up else "")
+    # Nothing is looked up if the role does not change, or if there is no rollback.
+    assert operation("role", "role").role_to_clean_up() == ""
+    if not expected.cleans_up:
+        assert operation("current", "planned").role_to_clean_up() == ""

@@ -94,7 +94,7 @@ def show_documents(console: Console, outcome: PreviewResult, *, is_single: bool)
 
     With `is_single`, print the only document without a key, or nothing if there was an error.
     """
-    documents: dict[str, Any] = {name or "": result.document for name, result in outcome.previews.items()}
+    documents: dict[str, Any] = {name or "": result.plan.document for name, result in outcome.previews.items()}
     documents |= dict.fromkeys(outcome.removed)
     if not is_single:
         show_json(console, documents)

@@ -39,7 +39,7 @@ def _head(preview: Preview) -> Iterator[RenderableType]:
     yield from _labelled(2, "function", f"{state.function_arn or 'declared, not inspected'}, {place}")
     yield from _labelled(2, "role", state.role.arn)
     name = preview.policy_name or "unknown without --stack"
-    yield from _labelled(2, "policy", name if preview.current else f"{name} (does not exist yet)")
+    yield from _labelled(2, "policy", name if preview.plan.existing_document else f"{name} (does not exist yet)")
 
 
 def _secret(label: str, secret: Secret) -> Iterator[RenderableType]:
@@ -100,10 +100,10 @@ def _difference(preview: Preview) -> Iterator[RenderableType]:
             " stack's update has succeeded.",
             "  ",
         )
-    if preview.current is None:
+    if preview.plan.existing_document is None:
         yield "  The role does not have this policy yet. All of it is new."
-    elif preview.document != preview.current:
-        yield difference(policy_difference(preview.current, preview.document), "  ")
+    elif preview.plan.is_changed:
+        yield difference(policy_difference(preview.plan.existing_document, preview.plan.document), "  ")
 
 
 def _excess(preview: Preview) -> Iterator[RenderableType]:
@@ -129,7 +129,7 @@ def _verdict(preview: Preview) -> Iterator[RenderableType]:
         yield Paragraph(Text.assemble(("Refused:", "bold red"), f" {preview.refusal}"))
     elif not preview.has_changes:
         yield _bold("Unchanged: the role has this policy.")
-    elif preview.current is None:
+    elif preview.plan.existing_document is None:
         yield _bold("The policy would be created.")
     else:
         yield _bold("The policy would change.")

@@ -1,7 +1,7 @@
 """Preview one resource: the policy, the difference from the existing policy, and whether the provider would refuse.
 
-The preview makes only read calls. It runs the provider's own modules in the provider's order: properties, inspection,
-policy, access check, write. Instead of the write it checks what IAM would refuse.
+The preview makes only read calls. It runs the provider's own modules in the provider's order: properties, look-ups,
+plan, access check, write. Instead of the write it checks what IAM would refuse.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ from rotation_role_policy.rules.attributes import attributes
 from rotation_role_policy.rules.excess import Excess, find_excess, needed_by
 from rotation_role_policy.rules.identity import is_possible_policy_name, policy_name
 from rotation_role_policy.rules.own_policies import other_policies, own_policies
+from rotation_role_policy.rules.plan import Plan, make_plan
 from rotation_role_policy.rules.properties import Properties, parse_properties
 from rotation_role_policy.rules.state import Role, RolePolicies, State, key_warnings
 from rotation_role_policy.write import access_check, inline_policy
@@ -37,15 +38,13 @@ class Preview:
     resource: Resource
     properties: Properties
     state: State
-    document: JsonDocument
+    plan: Plan
     policy_name: str | None
-    """The inline policy that `document` is compared with.
+    """The inline policy with which the plan compares.
 
     The name follows from the stack, or the user gives it. Otherwise the name is guessed, and `notes` say so; None if
     there is no likely policy on the role.
     """
-    current: JsonDocument | None
-    """The document that the role has under `policy_name`."""
     refusal: str | None = None
     """Why the provider would refuse to write the policy."""
     excess: list[Excess] = field(default_factory=list)
@@ -56,7 +55,7 @@ class Preview:
     @property
     def has_changes(self) -> bool:
         """Whether the role would get another document than it has, or another role would lose its policy."""
-        return self.document != self.current or self.previous_role is not None
+        return self.plan.is_changed or self.previous_role is not None
 
     @property
     def previous_role(self) -> str | None:
@@ -88,8 +87,8 @@ def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = Non
         name: str | None = policy_name(resource.stack_id, resource.logical_id)
     else:
         name = resource.policy_name or _guess_policy_name(inline, resource, state, document, notes)
-    current = inline.pop(name, None) if name else None
-    result = Preview(resource, properties, state, document, name, current, notes=notes)
+    plan = make_plan(properties, state, inline.pop(name, None) if name else None)
+    result = Preview(resource, properties, state, plan, name, notes=notes)
 
     result.excess = _excess(_role_policies(aws, state.role, inline, notes), state, document)
     notes += _cross_account_notes(aws, state)
@@ -113,16 +112,16 @@ def _raise_if_refused(aws: Aws, result: Preview, others: Mapping[str, JsonDocume
         f"{result.state.role.name}/{result.policy_name or ''}",
         attributes(result.policy_name or "", result.state),
     )
-    if result.document != result.current:
-        if result.properties.access_check == "Enforce":
-            _check_access(aws, result)
-        inline_policy.check_size(result.state.role.name, result.document, others.values())
+    if result.plan.needs_access_check:
+        _check_access(aws, result)
+    if result.plan.is_changed:
+        inline_policy.check_size(result.state.role.name, result.plan.document, others.values())
 
 
 def _check_access(aws: Aws, result: Preview) -> None:
     """Raise `RequestError` if a grant would be blocked, and note what the policy simulator leaves open."""
     try:
-        warnings = access_check.check_access(aws, result.state, result.document)
+        warnings = access_check.check_access(aws, result.state, result.plan.document)
     except (AccessDeniedError, AwsApiError) as failure:
         result.notes.append(f"The access check could not run: {_cause(failure)}. The provider will run it.")
     else:

@@ -7,7 +7,6 @@ from rotation_role_policy.errors import (
     AccessDeniedError,
     CallError,
     DeadlineExceededError,
-    RequestError,
     SecretDeniedError,
     UndoFailedError,
     quoted,
@@ -29,8 +28,8 @@ DEADLINE_EXCEEDED = (
 )
 
 
-def reason(error: RequestError) -> str:
-    """Return the reason in the stack's events for an error."""
+def reason(error: Exception) -> str:
+    """Return the reason in the stack's events for an error, or for the log if the request succeeds."""
     match error:
         case SecretDeniedError():
             return (

@@ -16,7 +16,7 @@ from rotation_role_policy.iam.document import JsonDocument
 from rotation_role_policy.lookup import resource, stacks
 from rotation_role_policy.lookup.stacks import StackStatus
 from rotation_role_policy.provider import existing_policy, metrics
-from rotation_role_policy.provider.messages import key_warning
+from rotation_role_policy.provider.messages import key_warning, reason
 from rotation_role_policy.provider.operation import Direction, Operation, Recovery, Timeout, after_failure, at_timeout
 from rotation_role_policy.provider.request import Request
 from rotation_role_policy.provider.response import Success, check_response_size
@@ -251,7 +251,7 @@ class Invocation:
             try:
                 inline_policy.delete(self.aws, role_name, self.request.policy_name)
             except RequestError as error:
-                logger.warning("previous policy not deleted", extra={"role": role_name, "reason": str(error)})
+                logger.warning("previous policy not deleted", extra={"role": role_name, "reason": reason(error)})
 
     def _previous_role(self) -> str:
         """Return the role that had the policy before the update; empty if the update has not moved the policy."""
@@ -264,7 +264,7 @@ class Invocation:
         self.aws.deadline = self.schedule.existing_policy_until
         logger.warning(
             "rollback kept the existing policy",
-            extra={"reason": str(error)},
+            extra={"reason": reason(error)},
             exc_info=None if isinstance(error, RequestError) else error,
         )
         self.response.warnings["RollbackWarnings"] += 1
@@ -287,7 +287,7 @@ class Invocation:
         except Exception as error:
             logger.info(
                 "nothing to delete: the role is unknown",
-                extra={"reason": str(error)},
+                extra={"reason": reason(error)},
                 exc_info=None if isinstance(error, RequestError) else error,
             )
             return
@@ -299,7 +299,7 @@ class Invocation:
             self._delete_policy(role_name)
         except AccessDeniedError as error:
             # The provider cannot have put a policy on a role from which it may not delete one.
-            logger.warning("policy not deleted", extra={"role": role_name, "policy": name, "reason": str(error)})
+            logger.warning("policy not deleted", extra={"role": role_name, "policy": name, "reason": reason(error)})
 
     def _delete_policy(self, role_name: str) -> None:
         is_deleted = inline_policy.delete(self.aws, role_name, self.request.policy_name)

@@ -145,7 +145,7 @@ def test_a_change_that_cannot_be_undone_is_an_error_only_if_it_must_be_undone(
     aws: WatchedAws, account: Account
 ) -> None:
     account.faults["iam:PutRolePolicy"] = [error("AccessDenied")] * 2
-    with pytest.raises(UndoFailedError, match='the policy "own" on the role "rotation-role"'):
+    with pytest.raises(UndoFailedError, match='The policy "own" on the role "rotation-role"'):
         undo(aws, CHANGE, Undo.RESTORE)
     undo(aws, replace(CHANGE, must_be_undone=False), Undo.RESTORE)
     assert account.actions() == ["iam:PutRolePolicy"] * 2
@@ -178,4 +178,4 @@ def test_the_log_has_each_write_and_undo_with_its_document(
         own | {"message": "roll back failed", "level": "WARNING"},
     ]
     assert [{name: line[name] for name in row} for line, row in zip(lines, expected, strict=True)] == expected
-    assert "AWS denies the provider iam:PutRolePolicy" in lines[-1]["reason"]
+    assert "iam:PutRolePolicy failed with AccessDenied" in lines[-1]["reason"]

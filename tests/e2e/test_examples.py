@@ -12,6 +12,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,6 +25,8 @@ from cfnlint.decode import cfn_yaml
 from emulator.server import ACCOUNT_ID, REGION
 from emulator.stack import Stack
 from rotation_role_policy.provider import handler
+from rotation_role_policy.provider.crhelper_adapter import CustomResource
+from rotation_role_policy.provider.serve import serve
 from rotation_role_policy_cli import main
 from tests import ROOT
 from tests.e2e.account import EmulatedAccount, deployed_account, zip_code
@@ -281,7 +284,8 @@ def test_a_superuser_secret_that_rds_manages_adds_two_statements(responses: Resp
             template("rds-managed-superuser")["Resources"]["RotationPolicy"]["Properties"].keys() == properties.keys()
         )
         tags = [{"Key": "aws:rds:primaryDBInstanceArn", "Value": database}]
-        with mock.patch.object(handler, "aws", managed_secret(account, OwningService="rds", Tags=tags)):
+        aws = managed_secret(account, OwningService="rds", Tags=tags)
+        with mock.patch.object(handler, "resource", CustomResource(partial(serve, aws))):
             assert account.create(**properties)["Status"] == "SUCCESS"
         [document] = account.policies().values()
         resources_by_sid = {statement["Sid"]: statement["Resource"] for statement in document["Statement"]}

@@ -132,10 +132,10 @@ class Operation:
     def role_to_clean_up(self) -> str:
         """Return the role from which the policy is deleted after the write; empty if there is none.
 
-        A function can get another role during an update. If the rollback then puts the policy on a third role,
-        CloudFormation deletes only the policy of the current role.
+        A function can get another role during an update. If the rollback then puts the policy on a third role, or on
+        the new one, CloudFormation never deletes the policy of the role from before the update.
         """
-        if self.direction is not Direction.ROLLBACK or self.planned_role == self.current_role:
+        if self.direction is not Direction.ROLLBACK:
             return ""
         previous_role = self.find_previous_role()
         return previous_role if previous_role != self.planned_role else ""

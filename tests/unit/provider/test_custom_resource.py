@@ -922,6 +922,22 @@ def test_a_rollback_to_a_third_role_removes_the_policy_from_the_first_role(
     assert list(account.policies("successor")) == [OWN_POLICY]
 
 
+def test_a_rollback_to_the_role_of_the_failed_update_removes_the_policy_from_the_first_role(
+    account: Account, secret: str, successor: None
+) -> None:
+    """The function was given the new role outside CloudFormation, so the old properties lead to the new role too."""
+    account.create(**PROPERTIES)
+    new_id = account.update(OWN_ID, **SUCCESSOR)["PhysicalResourceId"]
+    fail_update(account, SUCCESSOR)
+    successor_role = f"arn:aws:iam::{ACCOUNT}:role/successor"
+    account.client("lambda").update_function_configuration(FunctionName="rotate-db", Role=successor_role)
+    response = account.send(roll_back(account, new_id))
+    assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", new_id)
+    assert list(account.policies("successor")) == [OWN_POLICY]
+    # The physical ID stays, so CloudFormation would never delete the first policy.
+    assert account.policies() == {}
+
+
 def test_a_rollback_makes_no_access_check(account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     account.update(OWN_ID, **DOCUMENTED)

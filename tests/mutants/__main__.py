@@ -32,7 +32,29 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "handler/rotation_role_policy"
 EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 _PAGE = "project/test_docs.py::test_the_generated_parts_of_a_page_are_up_to_date"
+_AUDIT = ["unit/audit/test_role.py", "unit/audit/test_needs.py", "unit/audit/test_invocation.py"]
 TESTS = {
+    "iam/difference": ["unit/audit/test_role.py", "unit/cli/test_render.py"],
+    "iam/document": ["unit/iam", "unit/rules/test_excess.py"],
+    "iam/evaluation": ["unit/iam/test_evaluation.py"],
+    "iam/principals": ["unit/iam/test_principals.py"],
+    "iam/simulation": ["unit/write/test_access_check.py"],
+    "iam/wildcard": ["unit/iam/test_wildcard.py"],
+    "rules/attributes": ["unit/rules/test_policy_summary.py", f"{_PAGE}[properties.md]"],
+    "rules/calls": ["unit/write/test_access_check.py"],
+    "rules/excess": ["unit/rules/test_excess.py"],
+    "rules/own_policies": ["unit/audit/test_needs.py"],
+    "audit/access": _AUDIT,
+    "audit/checks/access": _AUDIT,
+    "audit/checks/excess": _AUDIT,
+    "audit/checks/functions": _AUDIT,
+    "audit/checks/roles": _AUDIT,
+    "audit/checks/secrets": _AUDIT,
+    "audit/checks/superusers": _AUDIT,
+    "audit/facts": _AUDIT,
+    "audit/invocation": _AUDIT,
+    "audit/needs": _AUDIT,
+    "audit/role": _AUDIT,
     "rules/properties": ["unit/rules/test_properties.py", "unit/cli/test_options.py", f"{_PAGE}[properties.md]"],
     "rules/policy": [
         "unit/rules/test_policy.py",

@@ -1,0 +1,479 @@
+"""From facts about a role to findings, as tables: no call, no account."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rotation_role_policy.audit import access
+from rotation_role_policy.audit.access import PolicyQuestion
+from rotation_role_policy.audit.facts import (
+    FailedCall,
+    FunctionFacts,
+    Known,
+    RoleFacts,
+    SecretFacts,
+    Simulated,
+    Simulation,
+    Stopped,
+    Unknown,
+    Unusable,
+    UnusableKey,
+    to_json,
+)
+from rotation_role_policy.audit.findings import Finding, FindingType
+from rotation_role_policy.audit.needs import coverages
+from rotation_role_policy.audit.role import RoleResult, audit_function, audit_role, failed
+from rotation_role_policy.iam.document import PolicyKind, PolicyName
+from rotation_role_policy.iam.evaluation import BlockedBy, Blocker
+from rotation_role_policy.iam.simulation import Denial
+from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.state import KeyProblem, Secret
+from tests.support import audit_facts
+from tests.support.audit_facts import (
+    ACCOUNT,
+    DENIED,
+    FUNCTION,
+    GUIDE,
+    KEY,
+    NOW,
+    REGION,
+    ROLE,
+    ROOT,
+    ROTATE,
+    SECRET,
+    SUPERUSER,
+    allow,
+    document,
+    function,
+    policies,
+    secret,
+)
+
+GET, PUT = "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"
+STOPPED = Unknown(Stopped())
+GUARD = PolicyName(PolicyKind.ROLE, "guard")
+OWN = "DatabaseRotationPolicy-697baaecb2ba"
+USE_KEY = allow(
+    ["kms:Decrypt", "kms:GenerateDataKey"],
+    KEY,
+    Condition={"StringEquals": {"kms:EncryptionContext:SecretARN": SECRET}},
+)
+MISSING = FailedCall("lambda:GetFunctionConfiguration", "ResourceNotFoundException", "gone", is_denied=False)
+
+
+def findings(result: RoleResult) -> list[Finding]:
+    return [*result.findings, *result.excess]
+
+
+def found(facts: RoleFacts) -> list[Finding]:
+    """Return the findings about a role, without NoPolicy."""
+    return [each for each in findings(audit_role(facts, NOW)) if each.type is not FindingType.NO_POLICY]
+
+
+def codes(facts: RoleFacts) -> list[str]:
+    return [each.type.code for each in found(facts)]
+
+
+def the(facts: RoleFacts) -> Finding:
+    [finding] = found(facts)
+    return finding
+
+
+def with_secret(**members: Any) -> RoleFacts:
+    return audit_facts.role(function(replace(secret(), **members)))
+
+
+def listed(**members: Any) -> RoleFacts:
+    return audit_facts.role(function(secret(**members)))
+
+
+def with_policy(*statements: Any, key: str | None = None, **members: Any) -> RoleFacts:
+    """Return a role with this policy in addition to the user guide's, whose secret is under a key."""
+    answers = {"resource_policies": {KEY: Known(document(ROOT))}} if key else {}
+    return audit_facts.role(function(secret(key=key)), role=policies(*GUIDE, *statements), **(answers | members))
+
+
+def test_a_sound_role_has_no_finding_but_that_no_resource_covers_its_secret() -> None:
+    result = audit_role(audit_facts.role(), NOW)
+    [note] = findings(result)
+    assert (note.type, note.subject.secret_arn, note.subject.function_arn, note.subject.role_arn) == (
+        FindingType.NO_POLICY,
+        SECRET,
+        FUNCTION,
+        ROLE,
+    )
+    [rotation] = result.rotations
+    assert (rotation.secret_arn, rotation.secret_name, rotation.function_arn) == (SECRET, "prod/db", FUNCTION)
+    assert (rotation.role_arn, rotation.policy_name, rotation.last_rotated) == (ROLE, "", NOW - timedelta(days=2))
+    assert rotation.state
+    assert rotation.state.secrets == (Secret(SECRET, None),)
+    assert rotation.unknowns == ("The role may read no other secret, so no superuser secret is assumed.",)
+
+
+# --- secrets ---
+
+
+@pytest.mark.parametrize(
+    ("members", "is_overdue"),
+    [
+        ({"next_rotation": NOW}, False),
+        ({"next_rotation": NOW - timedelta(seconds=1)}, True),
+        ({"next_rotation": NOW - timedelta(seconds=1), "is_enabled": False}, False),
+        # Without the date: the days since the last rotation, and one more.
+        ({"next_rotation": None, "last_rotated": NOW - timedelta(days=31)}, False),
+        ({"next_rotation": None, "last_rotated": NOW - timedelta(days=31, seconds=1)}, True),
+        ({"next_rotation": None, "last_rotated": None}, True),
+        ({"next_rotation": None, "last_rotated": None, "created": NOW}, False),
+        ({"next_rotation": None, "last_rotated": None, "created": None}, False),
+        ({"next_rotation": None, "days": None}, False),
+    ],
+)
+def test_a_rotation_is_overdue_after_its_date(members: dict[str, Any], is_overdue: bool) -> None:
+    assert codes(listed(**members)) == (["RotationOverdue"] if is_overdue else [])
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "resource", "words"),
+    [
+        (DENIED, "NotInspected", SECRET, ["AWS denies iam:GetRole: not authorized.", "Allow iam:GetRole to"]),
+        (replace(DENIED, is_denied=False), "NotInspected", SECRET, ["iam:GetRole failed with AccessDenied", "again"]),
+        (Unusable("The tag is wrong."), "NotInspected", SECRET, ["The tag is wrong.", "again"]),
+        (
+            UnusableKey("prod/db", KeyProblem(KEY, "Disabled"), ()),
+            "KeyUnusable",
+            SECRET,
+            [f'the secret\'s KMS key "{KEY}" is Disabled, not Enabled.', "encrypt the secret with another key"],
+        ),
+        (
+            UnusableKey("prod/db", KeyProblem(KEY), ("AWSCURRENT", "AWSPENDING")),
+            "KeyUnusable",
+            SECRET,
+            ["AWSCURRENT and AWSPENDING", "does not exist.", "--version-stages AWSCURRENT AWSPENDING"],
+        ),
+    ],
+)
+def test_why_a_secret_is_not_known_decides_the_finding(
+    problem: Any, code: str, resource: str, words: list[str]
+) -> None:
+    finding = the(with_secret(state=Unknown(problem)))
+    assert (finding.type.code, finding.resource) == (code, resource)
+    assert (finding.subject.secret_arn, finding.subject.function_arn) == (SECRET, FUNCTION)
+    text = f"{finding.message} {finding.remediation}"
+    assert [part for part in words if part not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (Secret(SECRET, KEY, keys_not_described=(KeyProblem(KEY, denied="no"),)), ["NotInspected"]),
+        (
+            Secret(SECRET, None, keys_not_described=(KeyProblem(KEY.replace(ACCOUNT, "999999999999"), denied="no"),)),
+            ["AccessUndecided"],
+        ),
+        (Secret(SECRET, None, unreadable_previous=KeyProblem(KEY, "Disabled")), ["PreviousVersionUnreadable"]),
+    ],
+)
+def test_a_warning_about_a_key_is_a_finding(state: Secret, expected: list[str]) -> None:
+    answers = {KEY: Known(document(ROOT))}
+    facts = audit_facts.role(
+        function(replace(secret(), state=Known(state))), role=policies(*GUIDE, USE_KEY), resource_policies=answers
+    )
+    assert codes(facts) == (expected if state.key_arn else [*expected, "UnneededGrant"])
+    assert found(facts)[0].subject.secret_arn == SECRET
+
+
+def test_a_secret_that_is_not_selected_has_no_finding_but_counts_as_needed() -> None:
+    other = SECRET.replace("prod/db", "other")
+    overdue = replace(secret(other, next_rotation=NOW - timedelta(1)), is_selected=False)
+    facts = audit_facts.role(function(secret(), overdue), role=policies(*GUIDE, allow(ROTATE, other)))
+    assert codes(facts) == []
+    assert [rotation.secret_arn for rotation in audit_role(facts, NOW).rotations] == [SECRET]
+
+
+# --- functions ---
+
+
+def test_a_function_whose_role_is_not_known_is_audited_alone() -> None:
+    facts = function(details=Unknown(MISSING), invoke_policy=Known({}))
+    result = audit_function(facts, NOW)
+    [finding] = findings(result)
+    assert (finding.type.code, finding.subject, finding.resource) == (
+        "FunctionMissing",
+        ("", FUNCTION, "", ""),
+        FUNCTION,
+    )
+    [rotation] = result.rotations
+    assert (rotation.role_arn, rotation.state) == ("", None)
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"invoke_policy": Known({})}, ["InvokeNotAllowed"]),
+        ({"invoke_policy": Unknown(MISSING)}, ["FunctionMissing"]),
+        ({"invoke_policy": Unknown(DENIED)}, ["NotInspected"]),
+        ({"invoke_policy": STOPPED}, []),
+        ({"details": STOPPED, "invoke_policy": Known({})}, []),
+        ({"details": Unknown(DENIED), "invoke_policy": Known({})}, ["NotInspected"]),
+    ],
+)
+def test_what_is_known_of_a_function_decides_the_finding(members: dict[str, Any], expected: list[str]) -> None:
+    result = audit_function(function(**members), NOW)
+    assert [each.type.code for each in findings(result)] == expected
+    assert all(each.subject.function_arn == FUNCTION for each in findings(result))
+
+
+@pytest.mark.parametrize(("state", "is_found"), [("Active", False), ("Pending", False), ("Inactive", True)])
+def test_a_function_that_is_not_active_is_a_finding_with_lambda_s_reason(state: str, is_found: bool) -> None:
+    sound = function()
+    assert isinstance(sound.details, Known)
+    details = replace(sound.details.value, lambda_state=state, state_reason="It is idle.")
+    facts = audit_facts.role(replace(sound, details=Known(details)))
+    assert codes(facts) == (["FunctionNotActive"] if is_found else [])
+    if is_found:
+        assert "Lambda's reason: It is idle." in the(facts).message
+        assert the(facts).subject == ("", FUNCTION, ROLE, "")
+
+
+# --- the role itself ---
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [
+        (Known(None), ["RoleNotAssumable"]),
+        (Unknown(DENIED), ["NotInspected"]),
+        (STOPPED, []),
+        (replace(policies(), trust_policy=document()), ["RoleNotAssumable"]),
+    ],
+)
+def test_what_is_known_of_a_role_decides_the_finding(role: Any, expected: list[str]) -> None:
+    facts = audit_facts.role(role=role)
+    assert codes(facts) == expected
+    assert all(each.subject == ("", "", ROLE, "") for each in found(facts))
+    assert [rotation.role_arn for rotation in audit_role(facts, NOW).rotations] == [ROLE]
+
+
+def test_functions_of_the_listing_and_versions_share_a_role() -> None:
+    assert codes(audit_facts.role(sharing=frozenset({FUNCTION}))) == []
+    qualified = function(function_id=f"{FUNCTION}:live", invoke_policy=STOPPED)
+    assert codes(audit_facts.role(function(), qualified)) == []
+    facts = audit_facts.role(sharing=frozenset(f"{FUNCTION}-{number}" for number in range(11)))
+    assert codes(facts) == ["SharedRole"]
+    assert "12 functions" in the(facts).message
+    assert "and 2 more" in the(facts).message
+
+
+def test_an_internal_error_is_a_finding_about_the_role() -> None:
+    result = failed(ROLE, [function()], ZeroDivisionError("by zero"))
+    [finding] = findings(result)
+    assert (finding.type.code, finding.subject.role_arn) == ("NotInspected", ROLE)
+    assert "Internal error (ZeroDivisionError): by zero." in finding.message
+    assert [rotation.secret_arn for rotation in result.rotations] == [SECRET]
+
+
+# --- the superuser secret ---
+
+
+@pytest.mark.parametrize(
+    ("superuser", "is_covered", "expected"),
+    [
+        # The provider's policy has Sids.
+        (Known(Secret(SUPERUSER, None)), True, ["PolicyDrift"]),
+        (Known(Secret(SUPERUSER, None)), False, []),
+        (Known(None), True, ["SuperuserMissing"]),
+        (Known(None), False, ["UnneededGrant"]),
+        (Unknown(UnusableKey("superuser", KeyProblem(KEY, "Disabled"), ())), True, ["KeyUnusable"]),
+        (Unknown(DENIED), False, ["NotInspected"]),
+        (STOPPED, False, []),
+    ],
+)
+def test_the_superuser_secret_that_the_policies_show_is_audited(
+    superuser: Any, is_covered: bool, expected: list[str]
+) -> None:
+    read = allow(GET, SUPERUSER)
+    covered = {OWN: document(*GUIDE, read)}
+    role = replace(policies(), inline=covered) if is_covered else policies(*GUIDE, read)
+    facts = audit_facts.role(role=role, superusers={SUPERUSER: superuser})
+    assert codes(facts) == expected
+    for finding in found(facts):
+        assert SUPERUSER in f"{finding.resource} {finding.message} {finding.difference}"
+
+
+# --- access ---
+
+
+def questions(facts: RoleFacts) -> list[Any]:
+    return access.questions(facts, coverages(facts))
+
+
+def test_plain_policies_lead_to_no_question() -> None:
+    assert questions(audit_facts.role()) == []
+    assert questions(audit_facts.role(role=STOPPED)) == []
+
+
+def test_what_no_policy_of_the_role_allows_is_a_question_for_the_policy_of_the_secret() -> None:
+    role = policies(allow(ROTATE[:2], SECRET), GUIDE[1])
+    facts = audit_facts.role(role=role)
+    assert questions(facts) == [PolicyQuestion(SECRET, REGION)]
+    of_role = {"Principal": {"AWS": ROLE}}
+    for answer, lacking in (
+        (Known({}), ROTATE[2:]),
+        (Known(document(allow(PUT, "*", **of_role))), ROTATE[3:]),
+        (Known(document(allow("secretsmanager:*", "*", **of_role))), []),
+    ):
+        answered = replace(facts, resource_policies={SECRET: answer})
+        assert questions(answered) == []
+        assert codes(answered) == (["ActionNotGranted"] if lacking else [])
+        for finding in found(answered):
+            assert [action for action in ROTATE if action in finding.message] == lacking
+            assert finding.subject == (SECRET, FUNCTION, ROLE, "")
+            assert "--adopt FILE" in finding.remediation
+    assert codes(replace(facts, resource_policies={SECRET: Unknown(DENIED)})) == ["NotInspected"]
+    assert codes(replace(facts, resource_policies={SECRET: STOPPED})) == []
+
+
+def test_the_policy_of_each_key_is_a_question() -> None:
+    facts = with_policy(USE_KEY, key=KEY, resource_policies={})
+    assert questions(facts) == [PolicyQuestion(KEY, REGION)]
+    assert codes(with_policy(USE_KEY, key=KEY)) == []
+    nobody = replace(facts, resource_policies={KEY: Known(document())})
+    assert (the(nobody).type.code, "neither allows the role nor delegates" in the(nobody).message) == (
+        "ActionBlocked",
+        True,
+    )
+    assert codes(replace(facts, resource_policies={KEY: Unknown(DENIED)})) == ["NotInspected"]
+    decrypt_only = document(allow("kms:Decrypt", "*", Principal={"AWS": ROLE}))
+    blocked = the(replace(facts, resource_policies={KEY: Known(decrypt_only)}))
+    assert ("kms:GenerateDataKey" in blocked.message, "kms:Decrypt" in blocked.message) == (True, False)
+    assert "is blocked" in blocked.message
+
+
+@pytest.mark.parametrize(
+    ("denial", "expected", "words"),
+    [
+        (
+            {"blocker": Blocker(BlockedBy.DENY, PolicyName(PolicyKind.ROLE, "guard"))},
+            "ActionBlocked",
+            'deny in "guard"',
+        ),
+        ({"blocker": Blocker(BlockedBy.DENY)}, "ActionBlocked", "deny in a policy of the role"),
+        ({"blocker": Blocker(BlockedBy.BOUNDARY)}, "ActionBlocked", "the role's permissions boundary"),
+        ({"blocker": Blocker(BlockedBy.BOUNDARY), "missing_keys": ("aws:x",)}, "AccessUndecided", "aws:x were missing"),
+        ({"is_by_organization": True}, "AccessUndecided", "service control policy"),
+        ({"failure": "InvalidInput"}, "AccessUndecided", "the policy simulator failed (InvalidInput)"),
+        ({}, "ActionNotGranted", f"is not allowed {PUT}"),
+    ],
+)
+def test_the_simulator_decides_what_a_condition_leaves_open(denial: dict[str, Any], expected: str, words: str) -> None:
+    deny = allow(PUT, "*") | {"Effect": "Deny", "Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}}
+    facts = with_policy(deny)
+    [simulation] = questions(facts)
+    assert isinstance(simulation, Simulation)
+    assert (simulation.role_arn, simulation.actions, simulation.resources) == (ROLE, (PUT,), (SECRET,))
+    assert simulation.calls.context["lambda:SourceFunctionArn"] == FUNCTION
+    assert codes(replace(facts, simulations=(Simulated(simulation, Known(())),))) == []
+    assert codes(replace(facts, simulations=(Simulated(simulation, STOPPED),))) == []
+    assert codes(replace(facts, simulations=(Simulated(simulation, Unknown(DENIED)),))) == ["NotInspected"]
+    answered = Simulated(simulation, Known((Denial((PUT,), (SECRET,), **denial),)))
+    decided = replace(facts, simulations=(answered,), resource_policies={SECRET: Known({})})
+    assert (the(decided).type.code, words in the(decided).message) == (expected, True)
+
+
+def test_network_interfaces_belong_to_no_secret() -> None:
+    facts = audit_facts.role(function(in_vpc=True))
+    finding = the(facts)
+    assert (finding.type.code, finding.subject) == ("ActionNotGranted", ("", FUNCTION, ROLE, ""))
+    assert "DetachNetworkInterface" not in finding.message
+
+
+# --- excess and drift ---
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({}, ["UnneededGrant"]),
+        # Another function needs the key perhaps.
+        ({"other_secrets": (secret(SECRET.replace("db", "other")).listed,)}, []),
+        ({"regions": frozenset({"us-east-1"})}, []),
+    ],
+)
+def test_a_key_is_not_needed_only_if_all_secrets_are_known(members: dict[str, Any], expected: list[str]) -> None:
+    assert codes(with_policy(USE_KEY, **members)) == expected
+
+
+def test_a_key_is_perhaps_needed_by_a_secret_that_was_not_inspected() -> None:
+    unknown = replace(secret(), state=Unknown(DENIED))
+    facts = audit_facts.role(function(unknown), role=policies(*GUIDE, USE_KEY))
+    assert codes(facts) == ["NotInspected"]
+
+
+@pytest.mark.parametrize(
+    ("sharing", "in_vpc", "expected"),
+    [
+        ({FUNCTION}, False, ["UnneededGrant"]),
+        ({FUNCTION}, True, ["NetworkInterfacesOpenToCode"]),
+        # Whether the other function is in a VPC is not known.
+        ({FUNCTION, f"{FUNCTION}-2"}, False, ["SharedRole", "NetworkInterfacesOpenToCode"]),
+    ],
+)
+def test_network_interfaces_are_needed_if_a_function_of_the_role_is_in_a_vpc(
+    sharing: set[str], in_vpc: bool, expected: list[str]
+) -> None:
+    facts = audit_facts.role(
+        function(in_vpc=in_vpc), role=policies(*GUIDE, allow("ec2:*", "*")), sharing=frozenset(sharing)
+    )
+    assert codes(facts) == expected
+
+
+def test_the_key_of_the_environment_is_needed() -> None:
+    sound = function()
+    assert isinstance(sound.details, Known)
+    with_key = replace(sound.details.value.function, environment_key_arn=KEY)
+    details = Known(replace(sound.details.value, function=with_key))
+    facts = audit_facts.role(replace(sound, details=details), role=policies(*GUIDE, allow("kms:Decrypt", KEY)))
+    assert codes(facts) == []
+
+
+@pytest.mark.parametrize("profile", ["Strict", "Documented"])
+def test_a_policy_of_the_provider_is_outdated_if_it_would_be_written_differently(profile: str) -> None:
+    [state] = [coverage.state(audit_facts.role()) for coverage in coverages(audit_facts.role())]
+    assert state
+    written = policy.document(state, profile)
+    current = audit_facts.role(role=replace(policies(), inline={OWN: written}))
+    assert findings(audit_role(current, NOW)) == []
+    assert [rotation.policy_name for rotation in audit_role(current, NOW).rotations] == [OWN]
+    edited = written | {"Statement": [*written["Statement"], allow("s3:*", "*")]}
+    drift = the(audit_facts.role(role=replace(policies(), inline={OWN: edited})))
+    assert (drift.type.code, drift.subject.role_arn) == ("PolicyDrift", ROLE)
+    assert any("s3:*" in line for line in drift.difference if line.startswith("-"))
+    # Without the state of all of its secrets, nothing is compared.
+    unknown = function(replace(secret(), state=STOPPED))
+    assert codes(audit_facts.role(unknown, role=replace(policies(), inline={OWN: edited}))) == []
+
+
+# --- facts ---
+
+
+def test_facts_are_written_as_json() -> None:
+    facts: RoleFacts | FunctionFacts
+    simulation = Simulation(ROLE, (PUT,), (SECRET,), (("aws:SecureTransport", True),), frozenset({"b", "a"}))
+    blocker = Blocker(BlockedBy.DENY, PolicyName(PolicyKind.INLINE, "x"))
+    denials = (Denial((PUT,), (SECRET,), blocker),)
+    facts = audit_facts.role(
+        simulations=(Simulated(simulation, Known(denials)),), superusers={SUPERUSER: STOPPED, SECRET: Unknown(DENIED)}
+    )
+    data = to_json(facts)
+    assert data["functions"][0]["secrets"][0]["listed"]["last_rotated"] == "2026-03-12T09:26:53+00:00"
+    assert data["simulations"][0]["simulation"]["absent_keys"] == ["a", "b"]
+    assert data["simulations"][0]["denials"]["value"][0]["blocker"][0] == "DENY"
+    assert data["superusers"][SECRET]["problem"]["action"] == "iam:GetRole"
+    assert to_json(function())["function_id"] == FUNCTION
+
+
+def test_secret_facts_have_the_arn_of_the_secret() -> None:
+    facts: SecretFacts = secret()
+    assert facts.arn == SECRET

@@ -19,18 +19,10 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
-class _Row(NamedTuple):
-    code: str
-    severity: Severity
-    title: str
-    description: str
-    remediation: str
-
-
 class FindingType(Enum):
     """The table of findings (docs/audit.md). Its order is the order of a report, worst first."""
 
-    ACTION_NOT_GRANTED = _Row(
+    ACTION_NOT_GRANTED = (
         "ActionNotGranted",
         Severity.ERROR,
         "The role lacks an action",
@@ -38,7 +30,7 @@ class FindingType(Enum):
         " or the key's policy.",
         "Put a `Custom::RotationRolePolicy` on the role (`--adopt`), or allow the action.",
     )
-    ACTION_BLOCKED = _Row(
+    ACTION_BLOCKED = (
         "ActionBlocked",
         Severity.ERROR,
         "An action is blocked",
@@ -47,7 +39,7 @@ class FindingType(Enum):
         " needs.",
         "Narrow the deny, or allow the action in the permissions boundary or in the key's policy.",
     )
-    KEY_UNUSABLE = _Row(
+    KEY_UNUSABLE = (
         "KeyUnusable",
         Severity.ERROR,
         "A key cannot be used",
@@ -55,7 +47,7 @@ class FindingType(Enum):
         " `AWSPENDING` is encrypted only with an earlier key that does not exist or is disabled.",
         "Enable or restore the key, or store the secret's value again under another key.",
     )
-    SUPERUSER_MISSING = _Row(
+    SUPERUSER_MISSING = (
         "SuperuserMissing",
         Severity.ERROR,
         "The superuser secret does not exist",
@@ -63,14 +55,14 @@ class FindingType(Enum):
         " scheduled for deletion.",
         "Restore the secret, or change `SuperuserSecretId`.",
     )
-    FUNCTION_MISSING = _Row(
+    FUNCTION_MISSING = (
         "FunctionMissing",
         Severity.ERROR,
         "The rotation function does not exist",
         "The rotation function that the secret names, or this version or alias of it, does not exist.",
         "Configure the rotation with an existing function (`aws secretsmanager rotate-secret --rotation-lambda-arn`).",
     )
-    FUNCTION_NOT_ACTIVE = _Row(
+    FUNCTION_NOT_ACTIVE = (
         "FunctionNotActive",
         Severity.ERROR,
         "The rotation function is not active",
@@ -78,7 +70,7 @@ class FindingType(Enum):
         " function fails while Lambda prepares the function again.",
         "Invoke an inactive function once. For another state, the message has Lambda's reason.",
     )
-    INVOKE_NOT_ALLOWED = _Row(
+    INVOKE_NOT_ALLOWED = (
         "InvokeNotAllowed",
         Severity.ERROR,
         "Secrets Manager may not invoke the function",
@@ -86,14 +78,14 @@ class FindingType(Enum):
         " `secretsmanager.amazonaws.com` invoke it for this secret.",
         "Add an `AWS::Lambda::Permission` with the secret as `SourceArn` (`aws lambda add-permission`).",
     )
-    ROLE_NOT_ASSUMABLE = _Row(
+    ROLE_NOT_ASSUMABLE = (
         "RoleNotAssumable",
         Severity.ERROR,
         "Lambda cannot assume the role",
         "The execution role does not exist, or its trust policy does not let `lambda.amazonaws.com` assume it.",
         "Create the role, or allow `sts:AssumeRole` to `lambda.amazonaws.com` in its trust policy.",
     )
-    ROTATION_OVERDUE = _Row(
+    ROTATION_OVERDUE = (
         "RotationOverdue",
         Severity.ERROR,
         "The rotation is overdue",
@@ -102,7 +94,7 @@ class FindingType(Enum):
         "Read the log of the rotation function. Correct the other findings of this secret, then rotate it"
         " (`aws secretsmanager rotate-secret`).",
     )
-    OTHER_SECRETS = _Row(
+    OTHER_SECRETS = (
         "OtherSecrets",
         Severity.WARNING,
         "The role can use other secrets",
@@ -112,7 +104,7 @@ class FindingType(Enum):
         "Adopt the rotation, with the superuser secret if the function reads one. Rotate the secret, then remove the"
         " grant.",
     )
-    KMS_ALL_KEYS = _Row(
+    KMS_ALL_KEYS = (
         "KmsAllKeys",
         Severity.WARNING,
         "The role can use other keys",
@@ -120,7 +112,7 @@ class FindingType(Enum):
         " condition on `kms:EncryptionContext:SecretARN`.",
         "Adopt the rotation. Rotate the secret, then remove the grant.",
     )
-    KMS_WITHOUT_CONTEXT = _Row(
+    KMS_WITHOUT_CONTEXT = (
         "KmsWithoutEncryptionContext",
         Severity.WARNING,
         "The role can decrypt more than its secrets",
@@ -128,7 +120,7 @@ class FindingType(Enum):
         " can decrypt everything under this key.",
         "Adopt the rotation. Rotate the secret, then remove the grant.",
     )
-    NETWORK_INTERFACES_OPEN = _Row(
+    NETWORK_INTERFACES_OPEN = (
         "NetworkInterfacesOpenToCode",
         Severity.WARNING,
         "Function code can manage network interfaces",
@@ -136,7 +128,7 @@ class FindingType(Enum):
         "Adopt the rotation: the Deny of the profile `Strict` leaves these actions to Lambda alone. The grant can"
         " stay.",
     )
-    UNNEEDED_GRANT = _Row(
+    UNNEEDED_GRANT = (
         "UnneededGrant",
         Severity.WARNING,
         "A grant is not needed",
@@ -144,7 +136,7 @@ class FindingType(Enum):
         " the function only uses, or allows network interfaces although no function of the role is in a VPC.",
         "Check that the function's code does not use the grant, then remove it.",
     )
-    INVOKE_WITHOUT_SOURCE = _Row(
+    INVOKE_WITHOUT_SOURCE = (
         "InvokeWithoutSource",
         Severity.WARNING,
         "Secrets of other accounts can invoke the function",
@@ -152,14 +144,14 @@ class FindingType(Enum):
         " `aws:SourceAccount`.",
         "Replace the permission by one with the account as `SourceAccount`, or one for each secret as `SourceArn`.",
     )
-    SHARED_ROLE = _Row(
+    SHARED_ROLE = (
         "SharedRole",
         Severity.WARNING,
         "Several functions share the role",
         "Other functions than the rotation function have the same execution role, so they can use its secrets too.",
         "Give each function a role of its own.",
     )
-    PREVIOUS_VERSION_UNREADABLE = _Row(
+    PREVIOUS_VERSION_UNREADABLE = (
         "PreviousVersionUnreadable",
         Severity.WARNING,
         "AWSPREVIOUS cannot be decrypted",
@@ -167,14 +159,14 @@ class FindingType(Enum):
         " version and fail; functions for alternating users do not.",
         "Restore the key, or remove the label (`aws secretsmanager update-secret-version-stage`).",
     )
-    NOT_INSPECTED = _Row(
+    NOT_INSPECTED = (
         "NotInspected",
         Severity.WARNING,
         "Something could not be inspected",
         "AWS denied or failed a call of the audit. The audit is then incomplete.",
         "Give yourself the permission that the message names, or run the audit again.",
     )
-    POLICY_DRIFT = _Row(
+    POLICY_DRIFT = (
         "PolicyDrift",
         Severity.NOTE,
         "The policy is outdated",
@@ -182,7 +174,7 @@ class FindingType(Enum):
         " finding has the difference.",
         "Send an Update: change `Triggers` of the resource, and deploy its stack.",
     )
-    NO_POLICY = _Row(
+    NO_POLICY = (
         "NoPolicy",
         Severity.NOTE,
         "No Custom::RotationRolePolicy",
@@ -190,7 +182,7 @@ class FindingType(Enum):
         " superuser secret or calls targets is then taken from the role's other policies.",
         "Adopt the rotation (`--adopt`).",
     )
-    ACCESS_UNDECIDED = _Row(
+    ACCESS_UNDECIDED = (
         "AccessUndecided",
         Severity.NOTE,
         "The access check could not decide",
@@ -199,38 +191,18 @@ class FindingType(Enum):
         "Rotate the secret when somebody watches, or read the policy that the message names.",
     )
 
-    @property
-    def code(self) -> str:
+    def __init__(self, code: str, severity: Severity, title: str, description: str, remediation: str) -> None:
+        self.code = code
         """Stable: a new version never gives a code another meaning."""
-        return self.value.code
-
-    @property
-    def severity(self) -> Severity:
-        """How urgent findings of this type are."""
-        return self.value.severity
-
-    @property
-    def title(self) -> str:
+        self.severity = severity
+        self.title = title
         """What is wrong, in a few words."""
-        return self.value.title
-
-    @property
-    def description(self) -> str:
+        self.description = description
         """Markdown, for the documentation: when the audit reports this."""
-        return self.value.description
-
-    @property
-    def remediation(self) -> str:
+        self.remediation = remediation
         """Markdown, for the documentation: what to do."""
-        return self.value.remediation
-
-    @property
-    def rank(self) -> int:
+        self.rank = len(type(self).__members__)
         """The place in the table, from 0."""
-        return _RANKS[self]
-
-
-_RANKS = {finding_type: rank for rank, finding_type in enumerate(FindingType)}
 
 
 class Subject(NamedTuple):

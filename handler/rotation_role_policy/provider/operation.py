@@ -1,10 +1,11 @@
-"""What a Create or Update does: before a write, after it, after a failure, and at a timeout. One table, no calls.
+"""What a Create, an Update or an Update of a rollback does: before a write, after it, after a failure, at a timeout.
+
+One table, no calls.
 
 In a rollback, an Update must not fail, because the stack would be left in UPDATE_ROLLBACK_FAILED. Whether it belongs to
 a rollback, only CloudFormation tells. Source: docs/guarantees.md, "Rollbacks".
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import NamedTuple
@@ -23,8 +24,9 @@ class Direction(StrEnum):
     """The stack is rolling back, or is assumed to be."""
     UNKNOWN = auto()
     """CloudFormation did not respond in time. A later look-up can succeed."""
-    UNTOLD = auto()
-    """CloudFormation denies the look-up, or does not know the stack. Served as if the stack went forward."""
+    NOT_REPORTED = auto()
+    """CloudFormation denies the look-up, or does not know the stack. Served as if the stack went forward, but after a
+    failure its status is looked up for longer."""
 
 
 class Timeout(StrEnum):
@@ -60,24 +62,32 @@ class _Row(NamedTuple):
     """Whether the document is written even if the role seems to have it."""
     is_undone_in_doubt: bool
     """Whether a write with unknown outcome is undone."""
+    cleans_up: bool
+    """Whether the policy of the role from before the stack's operation is deleted after the write."""
 
 
 _TABLE = {
-    #                        at a timeout           after a failure          access   always   undo in
-    #                                                                        check    write    doubt
-    Direction.CREATE:   _Row(Timeout.FAIL,          Recovery.FAIL,           True,    False,   True),
-    Direction.FORWARD:  _Row(Timeout.FAIL,          Recovery.LOOK_UP_STATUS, True,    False,   True),
-    Direction.UNTOLD:   _Row(Timeout.FAIL,          Recovery.RETRY_STATUS,   True,    False,   True),
-    Direction.UNKNOWN:  _Row(Timeout.KEEP_EXISTING, Recovery.RETRY_STATUS,   True,    False,   True),
+    #                            at a timeout           after a failure          access  always  undo in  clean
+    #                                                                            check   write   doubt    up
+    Direction.CREATE:       _Row(Timeout.FAIL,          Recovery.FAIL,           True,   False,  True,    False),
+    Direction.FORWARD:      _Row(Timeout.FAIL,          Recovery.LOOK_UP_STATUS, True,   False,  True,    False),
+    Direction.NOT_REPORTED: _Row(Timeout.FAIL,          Recovery.RETRY_STATUS,   True,   False,  True,    False),
+    Direction.UNKNOWN:      _Row(Timeout.KEEP_EXISTING, Recovery.RETRY_STATUS,   True,   False,  True,    False),
     # IAM may still return the document from before the update, so the policy is always written. Whatever the outcome of
     # the write is, both documents are valid.
-    Direction.ROLLBACK: _Row(Timeout.KEEP_EXISTING, Recovery.KEEP_EXISTING,  False,   True,    False),
+    Direction.ROLLBACK:     _Row(Timeout.KEEP_EXISTING, Recovery.KEEP_EXISTING,  False,  True,   False,   True),
 }  # fmt: skip
 
 
-def after_failure(direction: Direction, *, is_superseded: bool) -> Recovery:
-    """Return what follows a failure. CloudFormation ignores the response to a request that is superseded."""
-    return Recovery.FAIL if is_superseded else _TABLE[direction].after_failure
+def after_failure(direction: Direction, *, is_superseded: bool, has_responded: bool) -> Recovery:
+    """Return what follows a failure.
+
+    Args:
+        direction: of the stack.
+        is_superseded: whether CloudFormation no longer waits for the request, and ignores the response.
+        has_responded: whether the timer has responded. The rollback that follows is not this request's.
+    """
+    return Recovery.FAIL if is_superseded or has_responded else _TABLE[direction].after_failure
 
 
 def at_timeout(direction: Direction, *, is_policy_on_planned_role: bool) -> Timeout:
@@ -96,6 +106,8 @@ class Steps(NamedTuple):
     write: bool
     undo_in_doubt: bool
     """Undo a write with unknown outcome."""
+    clean_up: bool
+    """Look up the role from before the stack's operation after the write (`Operation.role_to_clean_up`)."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +119,6 @@ class Operation:
     """The role that the physical ID of the request names; empty if it names none."""
     planned_role: str
     """The role that the properties lead to."""
-    find_previous_role: Callable[[], str]
-    """Looks up the role before the stack's current operation; empty if it is unknown or the current role."""
 
     def before_write(self, plan: Plan) -> Steps:
         """Return what to do to the policy on the planned role."""
@@ -120,6 +130,7 @@ class Operation:
             check_access=plan.needs_access_check and row.is_access_checked,
             write=plan.is_changed or row.is_always_written,
             undo_in_doubt=row.is_undone_in_doubt,
+            clean_up=row.cleans_up,
         )
 
     def stays_after_failure(self, role_of_response: str) -> bool:
@@ -129,13 +140,13 @@ class Operation:
         """
         return self.direction is Direction.ROLLBACK and role_of_response == self.planned_role
 
-    def role_to_clean_up(self) -> str:
+    def role_to_clean_up(self, previous_role: str) -> str:
         """Return the role from which the policy is deleted after the write; empty if there is none.
 
         A function can get another role during an update. If the rollback then puts the policy on a third role, or on
         the new one, CloudFormation never deletes the policy of the role from before the update.
+
+        Args:
+            previous_role: the role before the stack's current operation; empty if it is unknown or the current role.
         """
-        if self.direction is not Direction.ROLLBACK:
-            return ""
-        previous_role = self.find_previous_role()
         return previous_role if previous_role != self.planned_role else ""

@@ -62,7 +62,7 @@ def serve(aws: Aws, response: SingleResponse, schedule: Schedule, provider_arn: 
     return {"Create": invocation.create, "Update": invocation.update, "Delete": invocation.delete}[request.type]()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Invocation:
     """One invocation of the provider function, which serves one request. The attributes are those of `serve`."""
 
@@ -71,11 +71,13 @@ class Invocation:
     response: SingleResponse
     schedule: Schedule
     provider_arn: str
+    status: StackStatus | None = None
+    """The newest known status of the stack; None for a Create and a Delete."""
 
     def create(self) -> Success:
         """Put the policy. A repeated delivery gives the same response."""
         try:
-            return self._put_policy(None)
+            return self._put_policy()
         except AccessDeniedError as error:
             # The provider may not change this role, so nothing was written. With the role's physical ID, the Delete
             # that follows would be denied too, and the stack would be stuck.
@@ -91,7 +93,8 @@ class Invocation:
         request. An Update of a rollback does not fail: if it cannot be served, the existing policy stays.
         """
         self._prepare_for_timeout(Direction.UNKNOWN)
-        return self._serve_update(self._look_up_status())
+        self._look_up_status()
+        return self._serve_update()
 
     def delete(self) -> Success:
         """Delete the resource's own policy. If the physical ID names the policy, no other property is used."""
@@ -103,31 +106,31 @@ class Invocation:
 
     # --- Create and Update ---
 
-    def _serve_update(self, status: StackStatus) -> Success:
-        """Serve an Update of a stack with this status."""
+    def _serve_update(self) -> Success:
+        """Serve an Update of a stack with the known status."""
         try:
-            return self._put_policy(status)
+            return self._put_policy()
         except Exception as error:
-            is_superseded = isinstance(error, RequestSupersededError)
-            match after_failure(_direction(status), is_superseded=is_superseded):
+            match after_failure(
+                _direction(self.status),
+                is_superseded=isinstance(error, RequestSupersededError),
+                has_responded=bool(self.response.physical_id),
+            ):
                 case Recovery.FAIL:
                     raise
                 case Recovery.KEEP_EXISTING:
                     return self._keep_existing_policy(error)
                 case Recovery.LOOK_UP_STATUS:
-                    status = stacks.get_status(self.aws, self.request.stack_id)
+                    self.status = stacks.get_status(self.aws, self.request.stack_id)
                 case Recovery.RETRY_STATUS:
-                    status = self._retry_status()
-            if not status.is_rollback:
+                    self.status = self._retry_status()
+            if _direction(self.status) is not Direction.ROLLBACK:
                 raise
             self._prepare_for_timeout(Direction.ROLLBACK)
-            return self._serve_update(status)
+            return self._serve_update()
 
-    def _put_policy(self, status: StackStatus | None) -> Success:
-        """Put the policy of the properties on their role, if it differs, and wait until IAM is consistent.
-
-        `status` is the stack's status when the Update began; None for a Create.
-        """
+    def _put_policy(self) -> Success:
+        """Put the policy of the properties on their role, if it differs, and wait until IAM is consistent."""
         request = self.request
         properties = parse_properties(request.properties)
         state = resource.inspect(self.aws, properties, self._account)
@@ -135,19 +138,19 @@ class Invocation:
         role_name = state.role.name
         planned = Success(identity.physical_id(role_name, request.policy_name), attributes(request.policy_name, state))
         check_response_size(request.ids, properties.secret_property, len(state.secrets), *planned)
-        if _direction(status) is Direction.UNKNOWN:
-            status = self._look_up_status()
-        direction = _direction(status)
+        if _direction(self.status) is Direction.UNKNOWN:
+            self._look_up_status()
+        direction = _direction(self.status)
         existing = inline_policy.read(self.aws, role_name, request.policy_name)
         plan = make_plan(properties, state, existing)
         if request.type == "Create":
             # From now on, a failure responds with this physical ID, by which the Delete that follows finds the policy.
             self.response.failed_create_id = planned.physical_id
         change = self._change(role_name, plan, properties.policy_profile)
-        operation = Operation(direction, request.role_name, role_name, self._previous_role)
+        operation = Operation(direction, request.role_name, role_name)
         steps = operation.before_write(plan)
         if steps.check_superseded:
-            self._raise_if_superseded(status, planned, change)
+            self._raise_if_superseded(planned, change)
         self._prepare_for_timeout(direction, planned if existing is not None else None)
         # Time that is left to look up whether the request is superseded.
         wait_until = self.aws.deadline - stacks.LOOKUP_SECONDS
@@ -167,7 +170,8 @@ class Invocation:
             logger.info("policy unchanged", extra=change.log_fields)
             # Another delivery of the request may have written the policy just now.
             wait(properties.propagation_delay, wait_until)
-        self._clean_up(operation.role_to_clean_up())
+        if steps.clean_up:
+            self._clean_up(operation.role_to_clean_up(self._previous_role()))
         return planned
 
     def _change(self, role_name: str, plan: Plan, profile: str) -> Change:
@@ -191,10 +195,10 @@ class Invocation:
             )
             self.response.warnings["AccessCheckWarnings"] += 1
 
-    def _raise_if_superseded(self, status: StackStatus | None, planned: Success, change: Change) -> None:
+    def _raise_if_superseded(self, planned: Success, change: Change) -> None:
         """Raise `RequestSupersededError` before anything is written. A policy of an earlier delivery is removed."""
         try:
-            raise_if_superseded(self.aws, self.request, planned.physical_id, status)
+            raise_if_superseded(self.aws, self.request, planned.physical_id, self.status)
         except RequestSupersededError as superseded:
             if change.previous is not None and not self._is_in_use(change, superseded):
                 undo(self.aws, change, Undo.REMOVE)
@@ -219,11 +223,10 @@ class Invocation:
 
     # --- an Update of a rollback ---
 
-    def _look_up_status(self) -> StackStatus:
-        """Return the status of an Update's stack, and prepare for a timeout accordingly."""
-        status = stacks.get_status(self.aws, self.request.stack_id)
-        self._prepare_for_timeout(_direction(status))
-        return status
+    def _look_up_status(self) -> None:
+        """Look up the status of an Update's stack, and prepare for a timeout accordingly."""
+        self.status = stacks.get_status(self.aws, self.request.stack_id)
+        self._prepare_for_timeout(_direction(self.status))
 
     def _retry_status(self) -> StackStatus:
         """Look up the status of the stack of an Update that cannot be served, for as long as there is time.
@@ -325,7 +328,7 @@ def _direction(status: StackStatus | None) -> Direction:
         return Direction.ROLLBACK
     if status.can_retry:
         return Direction.UNKNOWN
-    return Direction.FORWARD if status.value else Direction.UNTOLD
+    return Direction.FORWARD if status.value else Direction.NOT_REPORTED
 
 
 def _log_state(state: State) -> None:

@@ -938,6 +938,47 @@ def test_a_rollback_to_the_role_of_the_failed_update_removes_the_policy_from_the
     assert account.policies() == {}
 
 
+def test_an_update_of_a_stack_that_goes_forward_fails_although_its_status_was_unknown_first(
+    account: Account, secret: str
+) -> None:
+    """The second look-up shows that the stack goes forward, so the failure is not assumed to be in a rollback."""
+    account.create(**PROPERTIES)
+    responds = [False]
+
+    def look_up() -> None:
+        if not responds[0]:
+            raise ReadTimeoutError(endpoint_url="https://cloudformation")
+
+    def moment(_when: str, action: str) -> None:
+        if action in ("secretsmanager:DescribeSecret", "iam:PutRolePolicy"):
+            # CloudFormation responds between these two calls.
+            responds[0] = action != "iam:PutRolePolicy"
+
+    account.moment = moment
+    account.faults = {action: [look_up] * 1000 for action in LOOKUPS}
+    account.faults["iam:PutRolePolicy"] = [error("AccessDenied")]
+    response = account.update(OWN_ID, **DOCUMENTED)
+    assert (response["Status"], "AWS denies the provider iam:PutRolePolicy" in response["Reason"]) == ("FAILED", True)
+
+
+def test_a_request_whose_timer_has_responded_is_not_served_again_as_a_rollback(account: Account, secret: str) -> None:
+    """CloudFormation rolls back because of this response. The rollback sends an Update of its own."""
+    account.create(**PROPERTIES)
+    before = account.policies()
+
+    def time_out(_when: str, action: str) -> None:
+        if (_when, action) == ("after", "iam:PutRolePolicy") and not handler.resource.response.physical_id:
+            handler.resource.response.time_out()
+            account.cloudformation.set_status(STACK_ID, "UPDATE_ROLLBACK_IN_PROGRESS")
+
+    account.moment = time_out
+    account.faults["cloudformation:DescribeStackEvents"] = [error("AccessDenied")] * 1000
+    response = account.update(OWN_ID, **DOCUMENTED)
+    assert (response["Status"], response["PhysicalResourceId"]) == ("FAILED", OWN_ID)
+    assert account.policies() == before
+    assert account.actions().count("iam:PutRolePolicy") == 2, "the write, and its undo"
+
+
 def test_a_rollback_makes_no_access_check(account: Account, secret: str) -> None:
     account.create(**PROPERTIES)
     account.update(OWN_ID, **DOCUMENTED)

@@ -1,6 +1,5 @@
 """The table of what a Create or Update does, by where its stack is going, and by the roles that can have the policy."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -38,52 +37,47 @@ class Expected:
     """The same, if the planned role has the policy already."""
     stays: bool = False
     """Whether a write stays after a failure if the timer has named the planned role."""
-    cleans_up: bool = False
-    """Whether the policy is deleted from a previous role that is not the planned one."""
 
 
-#                       superseded, access, write, undo in doubt
+#                       superseded, access, write, undo in doubt, clean up
 FORWARD_STEPS = {
-    "new":       Steps(True,       True,   True,  True),
-    "changed":   Steps(True,       True,   True,  True),
-    "unchecked": Steps(True,       False,  True,  True),
-    "same":      Steps(True,       False,  False, True),
+    "new":       Steps(True,       True,   True,  True,  False),
+    "changed":   Steps(True,       True,   True,  True,  False),
+    "unchecked": Steps(True,       False,  True,  True,  False),
+    "same":      Steps(True,       False,  False, True,  False),
 }  # fmt: skip
 TABLE = {
     Direction.CREATE: Expected(
-        FORWARD_STEPS | {"new": Steps(False, True, True, True), "same": Steps(False, False, False, True)},
+        FORWARD_STEPS | {"new": Steps(False, True, True, True, False), "same": Steps(False, False, False, True, False)},
         Recovery.FAIL, Timeout.FAIL, Timeout.FAIL,
     ),
     Direction.FORWARD: Expected(FORWARD_STEPS, Recovery.LOOK_UP_STATUS, Timeout.FAIL, Timeout.FAIL),
-    Direction.UNTOLD: Expected(FORWARD_STEPS, Recovery.RETRY_STATUS, Timeout.FAIL, Timeout.FAIL),
+    Direction.NOT_REPORTED: Expected(FORWARD_STEPS, Recovery.RETRY_STATUS, Timeout.FAIL, Timeout.FAIL),
     Direction.UNKNOWN: Expected(
         FORWARD_STEPS, Recovery.RETRY_STATUS, Timeout.KEEP_EXISTING, Timeout.KEEP_EXISTING
     ),
     Direction.ROLLBACK: Expected(
-        dict.fromkeys(FORWARD_STEPS, Steps(True, False, True, False)),
-        Recovery.KEEP_EXISTING, Timeout.KEEP_EXISTING, Timeout.NAME_PLANNED, stays=True, cleans_up=True,
+        dict.fromkeys(FORWARD_STEPS, Steps(True, False, True, False, True)),
+        Recovery.KEEP_EXISTING, Timeout.KEEP_EXISTING, Timeout.NAME_PLANNED, stays=True,
     ),
 }  # fmt: skip
-
-
-def never_called() -> str:
-    raise AssertionError("the previous role was looked up")
 
 
 @pytest.mark.parametrize("direction", Direction)
 def test_the_direction_of_the_stack_decides_what_a_request_does(direction: Direction) -> None:
     expected = TABLE[direction]
 
-    def operation(current: str, planned: str, find_previous: Callable[[], str] = never_called) -> Operation:
-        return Operation(direction, current, planned, find_previous)
+    def operation(current: str, planned: str) -> Operation:
+        return Operation(direction, current, planned)
 
     for current in ("", "role", "other"):
         plans = {"new": NEW, "changed": CHANGED, "unchecked": UNCHECKED, "same": SAME}
         steps = {name: operation(current, "role").before_write(plan) for name, plan in plans.items()}
         assert steps == expected.steps
 
-    assert after_failure(direction, is_superseded=False) is expected.failure
-    assert after_failure(direction, is_superseded=True) is Recovery.FAIL
+    assert after_failure(direction, is_superseded=False, has_responded=False) is expected.failure
+    for superseded, responded in ((True, False), (False, True), (True, True)):
+        assert after_failure(direction, is_superseded=superseded, has_responded=responded) is Recovery.FAIL
     assert at_timeout(direction, is_policy_on_planned_role=False) is expected.timeout
     assert at_timeout(direction, is_policy_on_planned_role=True) is expected.timeout_with_policy
 
@@ -100,7 +94,4 @@ def test_the_direction_of_the_stack_decides_what_a_request_does(direction: Direc
         # The physical ID has not changed, or the previous one is unknown.
         ("second", "third", "", ""),
     ]:
-        found = operation(current, planned, lambda: previous).role_to_clean_up()  # noqa: B023  # called at once
-        assert found == (cleaned if expected.cleans_up else "")
-    if not expected.cleans_up:
-        assert operation("current", "planned").role_to_clean_up() == ""
+        assert operation(current, planned).role_to_clean_up(previous) == cleaned

@@ -6,12 +6,14 @@ Source: https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-sec
 from collections.abc import Iterator
 
 from rotation_role_policy import arn
-from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName, Statement, parse
-from rotation_role_policy.iam.evaluation import Calls, Outcome, evaluate
+from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName, Statement
+from rotation_role_policy.iam.evaluation import Calls, Outcome, applies, evaluate
 from rotation_role_policy.iam.principals import is_about_service
 
 _SERVICE = "secretsmanager.amazonaws.com"
 _ACTION = "lambda:InvokeFunction"
+_ANY_ACCOUNT = "000000000000"
+"""An account that no policy names."""
 _SOURCE_KEYS = {"aws:sourcearn", "aws:sourceaccount", "aws:sourceorgid", "aws:sourceorgpaths"}
 """In lower case. The last two limit the accounts to those of an organization."""
 _FUNCTION_URL_KEYS = {"lambda:functionurlauthtype", "lambda:invokedviafunctionurl"}
@@ -26,22 +28,43 @@ def may_invoke(document: JsonDocument, function_id: str, secret_arn: str) -> boo
         function_id: `RotationLambdaARN` of the secret.
         secret_arn: full ARN.
     """
-    account = arn.parse(secret_arn).account
-    name, qualifier = arn.split_qualifier(function_id)
-    # The unpublished version has the policy of the function itself.
-    invoked = name if qualifier and qualifier.startswith("$LATEST") else function_id
-    calls = Calls((_ACTION,), (invoked,), {"aws:SourceArn": secret_arn, "aws:SourceAccount": account})
-    policy = Policy(PolicyName(PolicyKind.FUNCTION, invoked), document)
-    [decision] = evaluate([policy], None, calls, _concerns)
+    policy = Policy(PolicyName(PolicyKind.FUNCTION, function_id), document)
+    [decision] = evaluate([policy], None, _calls(function_id, secret_arn), _concerns)
     return decision.outcome in (Outcome.ALLOWED, Outcome.OPEN)
 
 
-def statements_without_source(document: JsonDocument) -> Iterator[str]:
-    """Yield the `Sid` of each statement that allows the invocation for secrets of any account."""
-    for statement in parse(document):
-        is_for_invocation = statement.allows and _concerns(statement) and statement.includes_action(_ACTION)
-        if is_for_invocation and _keys(statement).isdisjoint(_SOURCE_KEYS):
-            yield statement.sid
+def statements_without_source(document: JsonDocument, function_id: str) -> Iterator[str]:
+    """Yield the `Sid` of each statement that allows the invocation for secrets of any account.
+
+    Args:
+        document: the policy of the function, or of the version or alias that a secret names.
+        function_id: `RotationLambdaARN` of the secret.
+    """
+    function = arn.parse(function_id)
+    foreign_secret = f"arn:{function.partition}:secretsmanager:{function.region}:{_ANY_ACCOUNT}:secret:x-aaaaaa"
+    calls = _calls(function_id, foreign_secret)
+    policy = Policy(PolicyName(PolicyKind.FUNCTION, function_id), document)
+    if any(decision.outcome is Outcome.BLOCKED for decision in evaluate([policy], None, calls, _concerns)):
+        return
+    for statement in policy.statements:
+        if statement.allows:
+            is_open = applies(statement, calls, _concerns)
+            # A condition on the organization limits the accounts, and which of them are in it is not known.
+            if is_open or (is_open is None and not _is_limited(statement)):
+                yield statement.sid
+
+
+def _calls(function_id: str, secret_arn: str) -> Calls:
+    """Return the invocation for a secret."""
+    name, qualifier = arn.split_qualifier(function_id)
+    # The unpublished version has the policy of the function itself.
+    invoked = name if qualifier and qualifier.startswith("$LATEST") else function_id
+    context = {"aws:SourceArn": secret_arn, "aws:SourceAccount": arn.parse(secret_arn).account}
+    return Calls((_ACTION,), (invoked,), context)
+
+
+def _is_limited(statement: Statement) -> bool:
+    return any(condition.is_limit and condition.key.lower() in _SOURCE_KEYS for condition in statement.conditions)
 
 
 def _concerns(statement: Statement) -> bool:

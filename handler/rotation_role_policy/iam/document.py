@@ -5,13 +5,17 @@ Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_gram
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, auto
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from rotation_role_policy.iam.wildcard import matches
+
+_LIMITING_OPERATORS = re.compile(r"(ForAnyValue:)?(String|Arn)(Equals|EqualsIgnoreCase|Like)", re.IGNORECASE)
+"""Not the negated ones, and not those that a missing context key satisfies (IfExists, ForAllValues)."""
 
 JsonDocument = dict[str, Any]
 """A policy document as boto3 takes and returns it."""
@@ -22,14 +26,15 @@ JsonStatement = dict[str, Any]
 class PolicyKind(Enum):
     """The kind of a policy, which says where the policy is."""
 
-    INLINE = "inline policy"
-    MANAGED = "managed policy"
-    ROLE = "policy of the role"
+    INLINE = auto()
+    MANAGED = auto()
+    ROLE = auto()
     """Inline or managed: it is not known which."""
-    BOUNDARY = "permissions boundary"
-    SECRET = "policy of the secret"  # noqa: S105  # a kind of policy
-    KEY = "policy of the key"
-    FUNCTION = "policy of the function"
+    BOUNDARY = auto()
+    SECRET = auto()
+    """Resource-based, as the next two."""
+    KEY = auto()
+    FUNCTION = auto()
 
 
 class PolicyName(NamedTuple):
@@ -60,6 +65,12 @@ class Condition(NamedTuple):
     operator: str
     key: str
     values: tuple[str, ...]
+
+    @property
+    def is_limit(self) -> bool:
+        """Whether it needs the context key, and allows only some of its values. A pattern of stars allows all."""
+        is_limiting = _LIMITING_OPERATORS.fullmatch(self.operator) is not None
+        return is_limiting and bool(self.values) and all(value.strip("*") for value in self.values)
 
 
 @dataclass(frozen=True)
@@ -116,11 +127,6 @@ def parse(document: JsonDocument) -> tuple[Statement, ...]:
 def _statement(number: int, statement: Any) -> Statement:
     if not isinstance(statement, Mapping):
         raise ValueError(f"statement {number} of the policy is not an object: {statement!r}")  # noqa: TRY004  # one error
-    conditions = [
-        Condition(operator, key, tuple(_text(value) for value in as_list(values)))
-        for operator, keys in statement.get("Condition", {}).items()
-        for key, values in keys.items()
-    ]
     return Statement(
         number,
         str(statement.get("Sid", "")),
@@ -128,8 +134,16 @@ def _statement(number: int, statement: Any) -> Statement:
         _element(statement, "Action"),
         _element(statement, "Resource"),
         _principals(statement),
-        tuple(conditions),
+        tuple(_conditions(number, statement.get("Condition", {}))),
     )
+
+
+def _conditions(number: int, conditions: Any) -> Iterator[Condition]:
+    if not isinstance(conditions, Mapping) or not all(isinstance(keys, Mapping) for keys in conditions.values()):
+        raise ValueError(f"a condition in statement {number} of the policy is not an object: {conditions!r}")
+    for operator, keys in conditions.items():
+        for key, values in keys.items():
+            yield Condition(operator, key, tuple(_text(value) for value in as_list(values)))
 
 
 def _element(statement: Mapping[str, Any], name: str) -> Element:

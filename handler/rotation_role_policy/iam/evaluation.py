@@ -90,13 +90,24 @@ def evaluate(
         calls: the calls, and what is known about their context.
         is_about_caller: whether the principals of a statement include the caller; None if that is not known.
     """
+    for call in _each(calls, is_about_caller):
+        yield Decision(call.action, call.resource, *_outcome(policies, boundary, call))
+
+
+def applies(
+    statement: Statement, calls: Calls, is_about_caller: Callable[[Statement], bool | None] = lambda _: True
+) -> bool | None:
+    """Return whether a statement applies to each of some calls; None if that is not known. Arguments as above."""
+    return _all(_statement_applies(statement, call) for call in _each(calls, is_about_caller))
+
+
+def _each(calls: Calls, is_about_caller: Callable[[Statement], bool | None]) -> Iterator[_Call]:
     context = {
         key.lower(): str(value).lower() if isinstance(value, bool) else value for key, value in calls.context.items()
     }
     for resource in calls.resources:
         for action in calls.actions:
-            call = _Call(action, resource, context, calls.absent_keys, is_about_caller)
-            yield Decision(action, resource, *_outcome(policies, boundary, call))
+            yield _Call(action, resource, context, calls.absent_keys, is_about_caller)
 
 
 def _outcome(policies: Sequence[Policy], boundary: Policy | None, call: _Call) -> tuple[Outcome, Blocker | None]:

@@ -33,7 +33,7 @@ def is_about_role(statement: Statement, role_arn: str, *, has_boundary: bool = F
     if principals is None:
         return False
     if not principals.is_negated:
-        if {"*", role_arn} & set(principals.names.get("AWS", ())):
+        if _names(principals, role_arn):
             return True
         return None if _names_session(principals, role_arn) else False
     if not (

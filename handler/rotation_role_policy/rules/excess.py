@@ -1,6 +1,7 @@
 """What the policies of a role grant beyond what the functions of the role need.
 
-The check covers Secrets Manager, KMS and network interfaces. Other services are the business of the function's owner.
+The check covers Secrets Manager, KMS and network interfaces. Of other services, only the owner of a function knows what
+it needs.
 The audit and the preview use it, so that they call the same grants too much.
 """
 
@@ -10,11 +11,10 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.iam.document import Element, Policy, PolicyName, Statement
+from rotation_role_policy.iam.document import Condition, Element, Policy, PolicyName, Statement
 from rotation_role_policy.iam.evaluation import Calls, Outcome, evaluate
 from rotation_role_policy.iam.wildcard import has_wildcard, matches, matches_any
 from rotation_role_policy.rules.calls import SOURCE_FUNCTION
-from rotation_role_policy.rules.policy import NETWORK_INTERFACE_ACTIONS
 from rotation_role_policy.rules.state import State
 
 _SECRET_ACTIONS = (
@@ -27,8 +27,9 @@ _SECRET_ACTIONS = (
 """The actions that read or change a secret."""
 _SECRET_MANAGEMENT = ("secretsmanager:DeleteSecret",)
 """No rotation needs this action. A pattern that matches it grants the management of the secret."""
-_KEY_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey", "kms:Encrypt", "kms:ReEncryptFrom")
+_KEY_USE = ("kms:Decrypt", "kms:GenerateDataKey", "kms:Encrypt", "kms:ReEncryptFrom")
 _KEY_MANAGEMENT = ("kms:ScheduleKeyDeletion",)
+_KEY_ACTIONS = (*_KEY_USE, *_KEY_MANAGEMENT)
 _INTERFACE_ACTIONS = ("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface")
 
 _PROBES = {"secretsmanager": "secret:x-aaaaaa", "kms": "key/x", "ec2": "network-interface/x"}
@@ -39,8 +40,6 @@ _ANY_REGION = "xx-any-1"
 _LIMITING_KEYS = re.compile(r"secretsmanager:(resource/|ResourceTag/|SecretId|Name)|aws:ResourceTag/", re.IGNORECASE)
 """Context keys by which a condition limits a statement to some secrets.
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html"""
-_LIMITING_OPERATORS = re.compile(r"(ForAnyValue:)?(String|Arn)(Equals|EqualsIgnoreCase|Like)", re.IGNORECASE)
-"""Not the negated ones, and not those that a missing context key satisfies (IfExists, ForAllValues)."""
 _CONTEXT_KEY = re.compile(r"kms:EncryptionContext:SecretARN$", re.IGNORECASE)
 _VIA_SERVICE_KEY = re.compile(r"kms:ViaService$", re.IGNORECASE)
 
@@ -224,8 +223,9 @@ def _of_keys(statement: Statement, needed: Needed) -> Iterator[_Grant]:
         elif key_arn not in (*needed.key_arns, *needed.other_key_arns):
             yield ExcessKind.KEY_NOT_NEEDED, actions, resource
         elif key_arn in needed.key_arns and not has_context:
-            is_limited = _is_limited(statement, _VIA_SERVICE_KEY)
-            yield ExcessKind.KEY_FOR_EVERY_SECRET if is_limited else ExcessKind.KEY_FOR_EVERYTHING, actions, resource
+            if use := _granted(statement, _KEY_USE):
+                is_limited = _is_limited(statement, _VIA_SERVICE_KEY)
+                yield ExcessKind.KEY_FOR_EVERY_SECRET if is_limited else ExcessKind.KEY_FOR_EVERYTHING, use, resource
             # With the condition, the management is not allowed: these calls have no encryption context.
             if management := _granted(statement, _KEY_MANAGEMENT):
                 yield ExcessKind.KEY_MANAGEMENT, management, resource
@@ -233,8 +233,16 @@ def _of_keys(statement: Statement, needed: Needed) -> Iterator[_Grant]:
 
 def _is_for_another_service(statement: Statement) -> bool:
     """Return whether a condition limits the use of keys to another service than Secrets Manager, such as SQS."""
-    services = _values(statement, _VIA_SERVICE_KEY)
-    return bool(services) and not any(service.startswith(("secretsmanager.", "*")) for service in services)
+    return any(
+        not any(_can_be_secrets_manager(service) for service in condition.values)
+        for condition in _limits(statement, _VIA_SERVICE_KEY)
+    )
+
+
+def _can_be_secrets_manager(service: str) -> bool:
+    """Return whether a value of ``kms:ViaService``, or a pattern, can be Secrets Manager in some region."""
+    name, *_ = re.split(r"[*?]", service.partition(".")[0])
+    return name == "secretsmanager" or (has_wildcard(service) and "secretsmanager".startswith(name))
 
 
 # --- network interfaces -----------------------------------------------------------------------------------------------
@@ -250,8 +258,9 @@ def _of_interfaces(
     if not needed.in_vpc:
         yield ExcessKind.INTERFACES_OUTSIDE_VPC, actions, resources[0]
         return
+    granted = tuple(action for action in _INTERFACE_ACTIONS if statement.includes_action(action))
     for function_arn in needed.function_arns:
-        calls = Calls((NETWORK_INTERFACE_ACTIONS[0],), ("*",), {SOURCE_FUNCTION: function_arn})
+        calls = Calls(granted, ("*",), {SOURCE_FUNCTION: function_arn})
         if any(decision.outcome is Outcome.ALLOWED for decision in evaluate(all_policies, boundary, calls)):
             yield ExcessKind.INTERFACES_OPEN_TO_CODE, actions, resources[0]
             return
@@ -305,15 +314,9 @@ def _can_be_of(pattern: str, service: str) -> bool:
 
 def _is_limited(statement: Statement, keys: re.Pattern[str]) -> bool:
     """Return whether the statement has a condition that allows only some values of a context key."""
-    values = _values(statement, keys)
-    return bool(values) and "*" not in values
+    return any(_limits(statement, keys))
 
 
-def _values(statement: Statement, keys: re.Pattern[str]) -> list[str]:
-    """Return the values, or patterns, to which a condition limits a context key."""
-    return [
-        value
-        for condition in statement.conditions
-        if _LIMITING_OPERATORS.fullmatch(condition.operator) and keys.match(condition.key)
-        for value in condition.values
-    ]
+def _limits(statement: Statement, keys: re.Pattern[str]) -> Iterator[Condition]:
+    """Yield the conditions that allow only some values of a context key. All of them have to hold."""
+    return (condition for condition in statement.conditions if condition.is_limit and keys.match(condition.key))

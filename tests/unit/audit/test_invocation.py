@@ -122,15 +122,43 @@ def test_the_service_has_the_same_name_in_china() -> None:
     ],
 )
 def test_a_statement_without_a_source_is_open_to_other_accounts(statement: dict[str, Any], is_open: bool) -> None:
-    assert list(statements_without_source({"Statement": [statement]})) == (["SecretsManagerAccess"] if is_open else [])
+    assert list(statements_without_source({"Statement": [statement]}, FUNCTION)) == (
+        ["SecretsManagerAccess"] if is_open else []
+    )
 
 
 def test_a_statement_without_a_sid_is_reported_too() -> None:
     statement = {name: value for name, value in permission().items() if name != "Sid"}
-    assert list(statements_without_source({"Statement": statement})) == [""]
+    assert list(statements_without_source({"Statement": statement}, FUNCTION)) == [""]
 
 
 def test_a_statement_for_the_url_of_the_function_concerns_nobody_here() -> None:
     url = permission(Principal="*", Condition={"Bool": {"lambda:InvokedViaFunctionUrl": "true"}})
     assert not may_invoke(url)
-    assert list(statements_without_source({"Statement": [url, permission(**FOR_ACCOUNT)]})) == []
+    assert list(statements_without_source({"Statement": [url, permission(**FOR_ACCOUNT)]}, FUNCTION)) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_open"),
+    [
+        ({"StringNotEquals": {"aws:SourceAccount": "999999999999"}}, True),
+        ({"Null": {"aws:SourceAccount": "false"}}, True),
+        ({"StringLike": {"aws:SourceAccount": "*"}}, True),
+        ({"ArnLike": {"aws:SourceArn": "arn:aws:secretsmanager:*:*:secret:*"}}, True),
+        ({"StringLikeIfExists": {"aws:SourceOrgID": "o-1"}}, True),
+        ({"StringLike": {"aws:SourceOrgID": "*"}}, True),
+        # Secrets Manager always names the secret and its account.
+        ({"StringEqualsIfExists": {"aws:SourceAccount": ACCOUNT}}, False),
+        ({"ArnLike": {"aws:SourceArn": f"arn:aws:secretsmanager:*:{ACCOUNT}:*"}}, False),
+    ],
+)
+def test_only_a_condition_that_excludes_other_accounts_is_a_source(condition: dict[str, Any], is_open: bool) -> None:
+    statement = permission(Condition=condition)
+    assert list(statements_without_source({"Statement": statement}, FUNCTION)) == (
+        ["SecretsManagerAccess"] if is_open else []
+    )
+
+
+def test_a_deny_for_other_accounts_is_a_source_too() -> None:
+    deny = permission(Effect="Deny", Condition={"StringNotEquals": {"aws:SourceAccount": ACCOUNT}})
+    assert list(statements_without_source({"Statement": [permission(), deny]}, FUNCTION)) == []

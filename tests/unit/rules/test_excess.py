@@ -197,6 +197,8 @@ def test_a_grant_on_secrets_is_compared_with_those_of_the_functions(
         {"StringEquals": {"aws:ResourceTag/rotated-by": "rotate-db"}},
         {"StringEquals": {"secretsmanager:ResourceTag/rotated-by": "rotate-db"}},
         {"ArnEquals": {"secretsmanager:SecretId": SECRET}},
+        # All conditions have to hold, so one of them is enough.
+        {"StringLike": {"aws:ResourceTag/team": "*"}, **FOR_FUNCTION},
     ],
 )
 def test_a_condition_on_the_secret_limits_a_wildcard(condition: dict[str, Any]) -> None:
@@ -268,6 +270,32 @@ def test_the_china_partition_is_judged_alike() -> None:
         # deletion has none, so the condition does not hold.
         (allow("kms:*", KEY), [FindingType.KMS_WITHOUT_CONTEXT, FindingType.UNNEEDED_GRANT]),
         (allow("kms:*", KEY, Condition=FOR_SECRET), []),
+        (allow("kms:ScheduleKeyDeletion", KEY), [FindingType.UNNEEDED_GRANT]),
+        (allow("kms:ScheduleKeyDeletion", "*"), [FindingType.KMS_ALL_KEYS]),
+        (
+            allow(USE_KEY, "*", Condition={"StringLike": {"kms:EncryptionContext:SecretARN": ["**", SECRET]}}),
+            [FindingType.KMS_ALL_KEYS],
+        ),
+        (
+            allow(USE_KEY, "*", Condition={"StringLike": {"kms:ViaService": "*"}} | FOR_SECRET),
+            [],
+        ),
+        (
+            allow(USE_KEY, "*", Condition={"StringLike": {"kms:ViaService": "s*.amazonaws.com"}}),
+            [FindingType.KMS_ALL_KEYS],
+        ),
+        (allow(USE_KEY, "*", Condition={"StringLike": {"kms:ViaService": "sq*.amazonaws.com"}}), []),
+        (
+            allow(
+                USE_KEY,
+                "*",
+                Condition={
+                    "StringLike": {"kms:ViaService": "*"},
+                    "StringEquals": {"kms:ViaService": "sqs.eu-central-1.amazonaws.com"},
+                },
+            ),
+            [],
+        ),
     ],
 )
 def test_a_grant_on_keys_is_compared_with_those_of_the_secrets(
@@ -301,6 +329,14 @@ def test_a_grant_on_keys_is_compared_with_those_of_the_secrets(
         ),
         ([INTERFACES | {"Condition": {"Null": {"lambda:SourceFunctionArn": "true"}}}], []),
         ([allow("ec2:Describe*", "*")], []),
+        ([allow("ec2:DeleteNetworkInterface", "*")], [FindingType.NETWORK_INTERFACES_OPEN]),
+        (
+            [
+                INTERFACES,
+                {"Effect": "Deny", "Action": "ec2:CreateNetworkInterface", "Resource": "*"},
+            ],
+            [FindingType.NETWORK_INTERFACES_OPEN],
+        ),
         ([allow("ec2:*", "arn:aws:ec2:*:*:instance/*")], []),
     ],
 )
@@ -393,6 +429,7 @@ def test_not_resource_is_compared_with_the_partition_the_account_and_the_regions
         {"StringEqualsIfExists": {"aws:ResourceTag/team": "data"}},
         {"Null": {"aws:ResourceTag/team": "false"}},
         {"StringLike": {"secretsmanager:resource/AllowRotationLambdaArn": "*"}},
+        {"StringLike": {"secretsmanager:resource/AllowRotationLambdaArn": ["**", FUNCTION]}},
     ],
 )
 def test_a_condition_that_most_secrets_satisfy_does_not_limit_a_wildcard(condition: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ def check(function: FunctionFacts) -> Iterator[Finding]:
         words = messages.function_not_active(function_id, details.lambda_state, details.state_reason)
         yield Finding(FindingType.FUNCTION_NOT_ACTIVE, subject, function_id, words)
     if isinstance(function.invoke_policy, Known):
-        for sid in statements_without_source(function.invoke_policy.value):
+        for sid in statements_without_source(function.invoke_policy.value, function_id):
             words = messages.invoke_without_source(function_id, sid)
             yield Finding(FindingType.INVOKE_WITHOUT_SOURCE, subject, function_id, words)
 

@@ -59,10 +59,14 @@ def key_warning(warning: KeyWarning) -> str:
             return f"key not inspected: kms:DescribeKey is denied ({key.key_id})."
         case KeyWarningKind.PREVIOUS_UNREADABLE:
             problem = f"is {key.key_state}, not Enabled" if key.key_state else "does not exist"
-            problem = "cannot be described" if key.denied else problem
             return (
                 "AWSPREVIOUS cannot be decrypted, so AWS's single-user rotation functions fail. Remove this label (aws"
                 f" secretsmanager update-secret-version-stage), or restore the key ({key.key_id}: the key {problem})."
+            )
+        case KeyWarningKind.PREVIOUS_NOT_DESCRIBED:
+            return (
+                "It is not known whether AWSPREVIOUS can be decrypted, which AWS's single-user rotation functions read:"
+                f" kms:DescribeKey is denied ({key.key_id})."
             )
 
 

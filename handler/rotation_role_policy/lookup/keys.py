@@ -190,17 +190,17 @@ class Keys:
             return _VersionKeys()
         keys: list[_Key] = []
         denied: AccessDeniedError | None = None
+        problem: KeyProblem | None = None
         for key_id in key_ids:
             try:
                 keys.append(self._resolve(secret["ARN"], key_id))
             except AccessDeniedError as error:
-                denied = error
+                denied, problem = error, KeyProblem(key_id, denied=error.message or error.code)
         if any((own_key and key.arn == own_key.arn) or not key.is_customer_managed for key in keys):
             return _VersionKeys()
         if usable := [key for key in keys if key.is_usable]:
             return _VersionKeys(usable)
-        problem = KeyProblem(key_ids[0], denied=denied.message if denied else "")
-        return _VersionKeys((), KeyProblem(keys[0].arn, keys[0].state) if keys else problem, denied)
+        return _VersionKeys((), problem or KeyProblem(keys[0].arn, keys[0].state), denied)
 
     def _resolve(self, secret_arn: str, key_id: str) -> _Key:
         """Look a key up by its ID, its ARN, or an alias. Raises `AccessDeniedError` unless the ID is the key's ARN."""

@@ -73,3 +73,8 @@ def key_warning(warning: KeyWarning) -> str:
                 "AWSPREVIOUS cannot be decrypted, so AWS's single-user rotation functions fail. Remove this label (aws"
                 " secretsmanager update-secret-version-stage), or restore the key"
             )
+        case KeyWarningKind.PREVIOUS_NOT_DESCRIBED:
+            return (
+                "it is not known whether AWSPREVIOUS can be decrypted, which AWS's single-user rotation functions read:"
+                " kms:DescribeKey is denied"
+            )

@@ -41,7 +41,8 @@ class Secret:
     earlier_key_arns: tuple[str, ...] = ()
     """Full ARNs of other customer managed keys that still encrypt versions which the rotation function reads."""
     unreadable_previous: KeyProblem | None = None
-    """The key that alone encrypts the version AWSPREVIOUS, and cannot decrypt it. AWS's single-user functions fail."""
+    """The key that alone encrypts the version AWSPREVIOUS, and cannot decrypt it. AWS's single-user functions fail. If
+    AWS denied to describe it, or another key of the version, it is not known whether the version can be decrypted."""
     keys_not_described: tuple[KeyProblem, ...] = ()
     """The keys whose full ARN is known, and that are taken for usable, because AWS denied to describe them."""
 
@@ -136,6 +137,8 @@ class KeyWarningKind(Enum):
     """AWS denied to describe the key. It is taken for usable."""
     PREVIOUS_UNREADABLE = auto()
     """The key cannot decrypt the version AWSPREVIOUS."""
+    PREVIOUS_NOT_DESCRIBED = auto()
+    """AWS denied to describe a key of the version AWSPREVIOUS, and no other key is known to decrypt it."""
 
 
 class KeyWarning(NamedTuple):
@@ -150,6 +153,7 @@ def key_warnings(state: State) -> list[KeyWarning]:
     warnings = []
     for secret in state.all_secrets:
         warnings += [KeyWarning(KeyWarningKind.NOT_DESCRIBED, key) for key in secret.keys_not_described]
-        if secret.unreadable_previous:
-            warnings.append(KeyWarning(KeyWarningKind.PREVIOUS_UNREADABLE, secret.unreadable_previous))
+        if previous := secret.unreadable_previous:
+            kind = KeyWarningKind.PREVIOUS_NOT_DESCRIBED if previous.denied else KeyWarningKind.PREVIOUS_UNREADABLE
+            warnings.append(KeyWarning(kind, previous))
     return warnings

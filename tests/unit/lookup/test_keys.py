@@ -8,8 +8,10 @@ import pytest
 
 from rotation_role_policy.errors import ErrorCode, RequestError
 from rotation_role_policy.lookup.resource import inspect
+from rotation_role_policy.provider import messages as provider_messages
 from rotation_role_policy.rules.properties import parse_properties
-from rotation_role_policy.rules.state import KeyProblem, Secret
+from rotation_role_policy.rules.state import KeyProblem, KeyWarningKind, Role, Secret, State, key_warnings
+from rotation_role_policy_cli import messages as cli_messages
 from tests.support.account import ACCOUNT, REGION, Account, AlteredAws, WatchedAws, error
 
 DEFAULT = "DefaultEncryptionKey"
@@ -172,6 +174,20 @@ def test_the_state_says_that_awsprevious_cannot_be_decrypted(
     secret = inspected(account, None, [version(("AWSPREVIOUS",), key_id)], {OLD: state})
     assert secret.unreadable_previous == problem
     assert not caplog.records
+
+
+@pytest.mark.parametrize("key_ids", [(OLD, "1111-2222"), ("1111-2222", OLD)])
+def test_awsprevious_is_perhaps_readable_if_one_of_its_keys_cannot_be_described(
+    account: Account, key_ids: tuple[str, str]
+) -> None:
+    states = {OLD: "Disabled", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1111-2222": "denied"}
+    secret = inspected(account, None, [version(("AWSPREVIOUS",), *key_ids)], states)
+    assert secret.unreadable_previous == KeyProblem("1111-2222", denied="no")
+    [warning] = key_warnings(State((secret,), None, Role("r", "arn:aws:iam::1:role/r"), "", False, ""))
+    assert warning.kind is KeyWarningKind.PREVIOUS_NOT_DESCRIBED
+    for words in (provider_messages.key_warning(warning), cli_messages.key_warning(warning)):
+        assert "known whether AWSPREVIOUS can be decrypted" in words
+        assert "emove" not in words
 
 
 @pytest.mark.parametrize(

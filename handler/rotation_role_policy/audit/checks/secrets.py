@@ -16,6 +16,7 @@ from rotation_role_policy.audit.facts import (
 )
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.invocation import may_invoke
+from rotation_role_policy.rules.state import KeyProblem
 
 _GRACE = timedelta(days=1)
 """A rotation can happen at any time of the day on which it is due."""
@@ -51,16 +52,22 @@ def _of_keys(secret: SecretFacts, subject: Subject) -> Iterator[Finding]:
     for not_described in state.keys_not_described:
         key_arn = not_described.key_id
         if arn.parse(key_arn).account == arn.parse(secret.arn).account:
-            denied = FailedCall("kms:DescribeKey", "AccessDeniedException", not_described.denied, is_denied=True)
-            words = messages.not_inspected(key_arn, denied)
-            yield Finding(FindingType.NOT_INSPECTED, subject, key_arn, words)
+            yield _not_described(subject, not_described)
         else:
             # The policy of a key of another account need not allow anybody here to describe it.
             words = messages.key_of_other_account(secret.arn, key_arn)
             yield Finding(FindingType.ACCESS_UNDECIDED, subject, key_arn, words)
-    if state.unreadable_previous:
-        words = messages.previous_version_unreadable(secret.arn, state.unreadable_previous)
-        yield Finding(FindingType.PREVIOUS_VERSION_UNREADABLE, subject, secret.arn, words)
+    if previous := state.unreadable_previous:
+        if previous.denied:
+            yield _not_described(subject, previous)
+        else:
+            words = messages.previous_version_unreadable(secret.arn, previous)
+            yield Finding(FindingType.PREVIOUS_VERSION_UNREADABLE, subject, secret.arn, words)
+
+
+def _not_described(subject: Subject, key: KeyProblem) -> Finding:
+    denied = FailedCall("kms:DescribeKey", "AccessDeniedException", key.denied, is_denied=True)
+    return Finding(FindingType.NOT_INSPECTED, subject, key.key_id, messages.not_inspected(key.key_id, denied))
 
 
 def _of_schedule(secret: SecretFacts, subject: Subject, now: datetime) -> Iterator[Finding]:

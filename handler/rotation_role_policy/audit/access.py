@@ -21,6 +21,7 @@ from rotation_role_policy.audit.needs import Coverage
 from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName, Statement
 from rotation_role_policy.iam.evaluation import BlockedBy, Blocker, Calls, Outcome, evaluate
 from rotation_role_policy.iam.principals import is_about_account, is_about_role
+from rotation_role_policy.iam.simulation import Denial
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.calls import calls_of
 from rotation_role_policy.rules.policy import SECRET_ARN_KEY
@@ -48,7 +49,7 @@ class PolicyQuestion(NamedTuple):
 class AccessProblem:
     """Calls that a role may not make, or about which nothing is known.
 
-    If `blocker`, `doubt` and `problem` are absent, no policy allows the calls.
+    If `blocker`, `undecided` and `problem` are absent, no policy allows the calls.
     """
 
     coverage: Coverage
@@ -60,8 +61,8 @@ class AccessProblem:
     """The secret that the calls are for; empty if they are for all secrets of the function."""
     blocker: Blocker | None = None
     """What certainly blocks the calls."""
-    doubt: str = ""
-    """Why the simulator could not decide, to complete a sentence."""
+    undecided: Denial | None = None
+    """The result of the simulator, if it proves nothing."""
     problem: Problem | None = None
     """Why nothing is known."""
 
@@ -133,7 +134,12 @@ class _Examination(NamedTuple):
                     yield from self._of_allowed_on_key(some)
 
     def _problem(
-        self, calls: Calls, *, blocker: Blocker | None = None, doubt: str = "", problem: Problem | None = None
+        self,
+        calls: Calls,
+        *,
+        blocker: Blocker | None = None,
+        undecided: Denial | None = None,
+        problem: Problem | None = None,
     ) -> AccessProblem:
         [resource] = calls.resources
         secret = calls.context.get(SECRET_ARN_KEY) or resource
@@ -146,7 +152,7 @@ class _Examination(NamedTuple):
             resource,
             str(secret) if is_own else "",
             blocker,
-            doubt,
+            undecided,
             problem,
         )
 
@@ -174,7 +180,7 @@ class _Examination(NamedTuple):
             elif denial.is_certain:
                 yield self._problem(denied, blocker=denial.blocker)
             else:
-                yield self._problem(denied, doubt=denial.doubt)
+                yield self._problem(denied, undecided=denial)
 
     def _of_not_allowed(self, calls: Calls) -> Iterator[AccessProblem | PolicyQuestion]:
         """Yield the calls as a problem, without those that the policy of the secret or key allows."""
@@ -209,7 +215,7 @@ class _Examination(NamedTuple):
         if found is None:
             yield PolicyQuestion(key_arn, self.coverage.function.region)
         elif isinstance(found, Unknown):
-            # The policy of a key of another account is the business of its owner.
+            # The owner of another account's key need not let anybody here read its policy.
             if arn.parse(key_arn).account == arn.parse(self.role.role.arn).account:
                 yield from self._of_unknown(calls, found)
         else:

@@ -1,4 +1,4 @@
-"""Run an audit: list, collect the facts of each role, audit each role."""
+"""Run an audit: list, collect the facts of each role, audit each role. `audit_one` audits one role."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ROLE_THREADS = 16
 CONTAINED_ERRORS: tuple[type[Exception], ...] = (Exception,)
 """Errors of the audit itself that become a finding about the role. Tests let them fail the test."""
 
-_Functions = dict[str, Region]
+Functions = dict[str, Region]
 """Rotation functions by `RotationLambdaARN`, with their regions."""
 
 
@@ -77,12 +77,32 @@ def _list(region: Region, selection: Selection, workers: Workers) -> list[Findin
             workers.stop(f"The credentials have expired ({messages.problem(problem)}).")
             return []
         what = f"The region {region.name}"
-        return [Finding(FindingType.NOT_INSPECTED, subject, what, messages.not_inspected(what, problem))]
+        return [Finding(FindingType.NOT_INSPECTED, subject, region.name, messages.not_inspected(what, problem))]
     match region.functions_by_role():
         case Unknown(problem) if not isinstance(problem, Stopped):
             what = f"Which functions share a role in {region.name}"
-            return [Finding(FindingType.NOT_INSPECTED, subject, what, messages.not_inspected(what, problem))]
+            return [Finding(FindingType.NOT_INSPECTED, subject, region.name, messages.not_inspected(what, problem))]
     return []
+
+
+def audit_one(sources: Sources, role_arn: str, role: RoleFact, functions: Functions, now: datetime) -> RoleResult:
+    """Audit one role. Whatever goes wrong with it becomes a finding about it.
+
+    Args:
+        sources: the regions, whose rotations are listed (`Region.list_rotations`).
+        role_arn: of the role.
+        role: the role with its policies (`roles.read_roles`).
+        functions: functions of these regions. Those that turn out to have another role are left out.
+        now: the time of the audit, in UTC.
+    """
+    known: list[FunctionFacts] = []
+    try:
+        known += (region.function(function_id) for function_id, region in functions.items())
+        known = [each for each in known if each.role_arn == role_arn]
+        return audit_role(collect_role(sources, role_arn, role, known), now)
+    except CONTAINED_ERRORS as error:
+        logger.exception("internal error in the audit of the role %s", role_arn)
+        return failed(role_arn, known, error)
 
 
 class _Audit:
@@ -114,9 +134,9 @@ class _Audit:
             audit_function(region.function(function_id), self._now) for function_id, region in without_role.items()
         ]
 
-    def _functions_by_listing(self) -> dict[str, _Functions]:
+    def _functions_by_listing(self) -> dict[str, Functions]:
         """Return the rotation functions by the ARN of their role, as ListFunctions has them."""
-        expected: dict[str, _Functions] = {}
+        expected: dict[str, Functions] = {}
         for region in self._sources.regions.values():
             listed = region.functions_by_role()
             by_role = listed.value if isinstance(listed, Known) else {}
@@ -126,10 +146,10 @@ class _Audit:
                     expected.setdefault(role_arn, {})[function_id] = region
         return expected
 
-    def _functions_by_configuration(self) -> tuple[dict[str, _Functions], _Functions]:
+    def _functions_by_configuration(self) -> tuple[dict[str, Functions], Functions]:
         """Return the rotation functions by the ARN of their role, and those whose role is not known."""
-        found: dict[str, _Functions] = {}
-        without_role: _Functions = {}
+        found: dict[str, Functions] = {}
+        without_role: Functions = {}
         for region in self._sources.regions.values():
             for function_id in region.functions:
                 details = region.details.get(function_id)
@@ -139,21 +159,12 @@ class _Audit:
                     without_role[function_id] = region
         return found, without_role
 
-    def _start(self, functions_by_role: Mapping[str, _Functions]) -> dict[str, Future[RoleResult]]:
+    def _start(self, functions_by_role: Mapping[str, Functions]) -> dict[str, Future[RoleResult]]:
         """Read roles, and start their audits. Returns the future results by the ARN of the role."""
         roles = read_roles(self._sources.iam, self._workers, {arn.role_name(each) for each in functions_by_role})
         return {
-            role_arn: self._executor.submit(self._audit_role, role_arn, roles[arn.role_name(role_arn)], functions)
+            role_arn: self._executor.submit(
+                audit_one, self._sources, role_arn, roles[arn.role_name(role_arn)], functions, self._now
+            )
             for role_arn, functions in functions_by_role.items()
         }
-
-    def _audit_role(self, role_arn: str, role: RoleFact, functions: _Functions) -> RoleResult:
-        """Return the result of a role. Whatever goes wrong with one role concerns only this role."""
-        known: list[FunctionFacts] = []
-        try:
-            known += (region.function(function_id) for function_id, region in functions.items())
-            known = [each for each in known if each.role_arn == role_arn]
-            return audit_role(collect_role(self._sources, role_arn, role, known), self._now)
-        except CONTAINED_ERRORS as error:
-            logger.exception("internal error in the audit of the role %s", role_arn)
-            return failed(role_arn, known, error)

@@ -1,7 +1,10 @@
 """The types of findings as one table, and a finding.
 
 The JSON Schema of the report and the documentation (docs/audit.md) are derived from the table `FindingType`. A new
-finding needs a row here, its words in `messages`, and a check in `checks/` that yields it.
+finding needs a row here, its words in `messages`, and a check in `checks/` that yields it. A new file in `checks/` is
+called by `role.audit_role`, and a new fact is collected by `collect`. What a policy grants too much is found by
+`rules.excess`, for the preview too: there a new kind needs a member of `ExcessKind`, and here a row in
+`checks.excess.FINDING_TYPES`.
 """
 
 from dataclasses import dataclass
@@ -238,7 +241,7 @@ class Finding:
     type: FindingType
     subject: Subject
     resource: str
-    """ARN of the resource that has to change, or the ID by which it is known."""
+    """ARN of the resource that has to change, or the ID by which it is known, such as the name of a region."""
     words: Words
     difference: tuple[str, ...] = ()
     """Lines of a unified difference of two policy documents."""

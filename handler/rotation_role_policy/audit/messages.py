@@ -14,6 +14,7 @@ from rotation_role_policy.audit.needs import Coverage
 from rotation_role_policy.errors import quoted
 from rotation_role_policy.iam.document import Element, PolicyKind, PolicyName
 from rotation_role_policy.iam.evaluation import BlockedBy, Blocker
+from rotation_role_policy.iam.simulation import Denial
 from rotation_role_policy.rules.excess import Excess, ExcessKind
 from rotation_role_policy.rules.state import KeyProblem
 
@@ -250,9 +251,10 @@ def unknowns(coverage: Coverage) -> tuple[str, ...]:
 # --- access -----------------------------------------------------------------------------------------------------------
 
 
-def action_not_granted(problem: AccessProblem, secret_arn: str) -> Words:
-    """Return the words for calls that no policy allows. `secret_arn` is the secret that they are for, if it is one."""
-    for_secret = f" for the secret {secret_arn}" if secret_arn and secret_arn != problem.resource else ""
+def action_not_granted(problem: AccessProblem) -> Words:
+    """Return the words for calls that no policy allows."""
+    is_for_secret = problem.secret_arn not in ("", problem.resource)
+    for_secret = f" for the secret {problem.secret_arn}" if is_for_secret else ""
     text = f"The role {problem.role_arn} is not allowed {_and(problem.actions)} on {problem.resource}{for_secret}."
     if policy_name := problem.coverage.policy_name:
         return Words(text, _update(policy_name))
@@ -276,11 +278,11 @@ def action_blocked(problem: AccessProblem, blocker: Blocker) -> Words:
             return Words(text, f"Allow the actions in {boundary}. Other roles may have the same boundary.")
 
 
-def access_undecided(problem: AccessProblem, doubt: str) -> Words:
-    """Return the words for calls about which the simulator could not decide. `doubt` completes a sentence."""
+def access_undecided(problem: AccessProblem, denial: Denial) -> Words:
+    """Return the words for calls about which the simulator could not decide. `denial` is its result."""
     return Words(
         f"It is not known whether the role {problem.role_arn} may call {_and(problem.actions)} on {problem.resource}:"
-        f" {doubt}.",
+        f" {denial.doubt}.",
         "Rotate the secret while you watch (aws secretsmanager rotate-secret).",
     )
 

@@ -97,6 +97,8 @@ class Report:
         for rotation in self.rotations:
             for subject in (rotation.function_arn, rotation.role_arn):
                 secrets.setdefault(subject, []).append(rotation.secret_arn)
+        # The scope of a finding about a region, and the role of a function that could not be inspected.
+        secrets.pop("", None)
         return secrets
 
     def findings_of(self, rotation: Rotation) -> list[Finding]:

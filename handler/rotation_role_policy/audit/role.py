@@ -1,6 +1,6 @@
 """Audit one role: from its facts to findings. Pure: no call, no clock.
 
-A second Lambda function would audit a role as `audit.audit` does: `collect.collect_role`, then `audit_role`.
+`audit.audit_one` collects the facts, and then calls `audit_role`.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ NO_RESPONSE = (HTTPClientError, NoConnection, ResponseParserError)
 """No response, or one that cannot be parsed, such as the error page of a proxy."""
 
 _ACCESS_DENIED_CODES = {"AccessDenied", "AccessDeniedException"}
+_PAGING = {"Marker", "MaxItems", "MaxResults", "NextToken"}
+"""The parameters of calls that list."""
 # In addition to the codes of throttling. ConcurrentModification occurs if CloudFormation creates two resources for the
 # same role at the same time. botocore does not retry it.
 _RETRYABLE_CODES = {
@@ -64,8 +66,7 @@ def is_retryable(error: Exception, status: int) -> bool:
 
 def to_request_error(error: Exception, action: str, parameters: Mapping[str, Any], in_doubt: bool) -> CallError:
     """Return the `CallError` for an error of botocore."""
-    # The first parameter names the secret, key, function or role of the call. Some calls have no parameter.
-    resource = str(next(iter(parameters.values()), ""))
+    resource = _resource(parameters)
     if not isinstance(error, ClientError):
         is_network = isinstance(error, NO_RESPONSE)
         error_code = ErrorCode.NETWORK_FAILURE if is_network else ErrorCode.GENERAL_SERVICE_EXCEPTION
@@ -75,6 +76,12 @@ def to_request_error(error: Exception, action: str, parameters: Mapping[str, Any
     if code in _ACCESS_DENIED_CODES:
         return AccessDeniedError(action, code, message, resource=resource, in_doubt=in_doubt)
     return AwsApiError(action, code, message, resource=resource, in_doubt=in_doubt, error_code=_error_code(error))
+
+
+def _resource(parameters: Mapping[str, Any]) -> str:
+    """Return the secret, key, function or role of a call, which its first parameter names; empty if there is none."""
+    named = (value for name, value in parameters.items() if name not in _PAGING)
+    return str(next(named, ""))
 
 
 def _error_code(error: ClientError) -> ErrorCode:

@@ -123,10 +123,10 @@ def superuser_secret_of(keys: Keys, property_name: str, secret: Description) -> 
     if owner not in _MANAGING_SERVICES:
         # Any user can set the tags of such a secret.
         return superuser_secret
-    return replace(superuser_secret, managed_by=owner, database_arns=_database_arns(secret))
+    return replace(superuser_secret, managed_by=owner, database_arns=_database_arns(property_name, secret))
 
 
-def _database_arns(secret: Description) -> tuple[str, ...]:
+def _database_arns(property_name: str, secret: Description) -> tuple[str, ...]:
     """Return the databases that the tags of a managed secret name. The case of the tags' keys varies."""
     values = {key.lower(): value for key, value in _tags(secret)}
     database_arns = []
@@ -136,7 +136,7 @@ def _database_arns(secret: Description) -> tuple[str, ...]:
             continue
         if not row.pattern.fullmatch(value):
             raise RequestError(
-                f"SuperuserSecretId {quoted(secret['Name'])}: the tag {row.superuser_tag} has the value"
+                f"{property_name} {quoted(secret['Name'])}: the tag {row.superuser_tag} has the value"
                 f" {quoted(value)}, which is not the ARN of {row.name}. Use a superuser secret that contains the"
                 f" host of the database.",
             )

@@ -11,11 +11,14 @@ from botocore.exceptions import NoCredentialsError
 
 from rotation_role_policy.audit import audit as audit_module
 from rotation_role_policy.audit import role
+from rotation_role_policy.audit.collect import Region, Sources
 from rotation_role_policy.audit.facts import RoleFacts
 from rotation_role_policy.audit.facts import to_json as to_json_facts
 from rotation_role_policy.audit.listing import Selection
-from rotation_role_policy.audit.report import to_json
+from rotation_role_policy.audit.lookups import Workers
+from rotation_role_policy.audit.report import sort_findings, to_json
 from rotation_role_policy.audit.role import RoleResult
+from rotation_role_policy.audit.roles import read_roles
 from rotation_role_policy_cli.audit import adopt
 from rotation_role_policy_cli.template.file import load
 from tests.support.account import ACCOUNT, OWN_POLICY, REGION, error
@@ -25,6 +28,7 @@ from tests.support.audit_account import (
     PUT,
     AuditAccount,
     Statement,
+    WatchedBulkAws,
     allow,
     codes,
     guide,
@@ -46,6 +50,30 @@ def test_a_sound_rotation_has_no_finding_but_that_no_resource_covers_it(audited:
     assert (report.is_complete, report.stopped) == (True, "")
     summary = to_json(report)["summary"]
     assert summary == {"secrets": 1, "functions": 1, "roles": 1, "errors": 0, "warnings": 0, "notes": 1}
+
+
+def test_one_role_is_audited_as_in_the_audit_of_the_account(audited: AuditAccount) -> None:
+    first, second = audited.rotation("first", allow(GET, "*")), audited.rotation("second")
+    report = audited.audit()
+    with Workers() as workers:
+        region = Region(WatchedBulkAws(audited, REGION, workers.stopped), workers)
+        region.list_rotations(Selection())
+        roles = read_roles(region.aws, workers, {"role-first"})
+        functions = {first.function: region, second.function: region}
+        result = audit_module.audit_one(Sources([region], workers), first.role, roles["role-first"], functions, NOW)
+    assert [rotation.secret_arn for rotation in result.rotations] == [first.secret]
+    found = [each for each in report.findings if second.secret not in report.secrets_of(each)]
+    assert sort_findings((*result.findings, *result.excess)) == tuple(found)
+    assert found
+
+
+def test_a_finding_about_a_region_concerns_no_secret(audited: AuditAccount) -> None:
+    audited.rotation()
+    audited.let_fail("lambda:ListFunctions")
+    audited.let_fail("lambda:GetFunctionConfiguration")
+    report = audited.audit()
+    [region] = [each for each in report.findings if each.subject.region]
+    assert (region.resource, report.secrets_of(region)) == (REGION, [])
 
 
 def test_findings_are_sorted_and_name_secret_function_and_role(audited: AuditAccount) -> None:

@@ -173,6 +173,7 @@ def test_why_a_secret_is_not_known_decides_the_finding(
             ["AccessUndecided"],
         ),
         (Secret(SECRET, None, unreadable_previous=KeyProblem(KEY, "Disabled")), ["PreviousVersionUnreadable"]),
+        (Secret(SECRET, None, unreadable_previous=KeyProblem(KEY, denied="no")), ["NotInspected"]),
     ],
 )
 def test_a_warning_about_a_key_is_a_finding(state: Secret, expected: list[str]) -> None:

@@ -123,6 +123,13 @@ def test_a_denied_call_is_not_retried_and_the_error_has_the_action_and_the_resou
     assert account.slept == []
 
 
+def test_the_number_of_results_is_not_the_resource_of_a_call(aws: WatchedAws, account: Account) -> None:
+    account.faults["secretsmanager:ListSecrets"] = [error("AccessDenied")]
+    with pytest.raises(AccessDeniedError) as denied:
+        list(aws.paginate(aws.secretsmanager.list_secrets, MaxResults=100))
+    assert denied.value.resource == ""
+
+
 @pytest.fixture
 def bounds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     """Record the bounds of each random pause. Each pause is the longest possible."""

@@ -15,13 +15,14 @@ def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
         subject = Subject(problem.secret_arn, problem.coverage.function.function_id, problem.role_arn)
         if problem.problem:
             what = messages.may_call(problem)
-            yield Finding(FindingType.NOT_INSPECTED, subject, what, messages.not_inspected(what, problem.problem))
+            words = messages.not_inspected(what, problem.problem)
+            yield Finding(FindingType.NOT_INSPECTED, subject, problem.resource, words)
         elif problem.blocker:
             words = messages.action_blocked(problem, problem.blocker)
             yield Finding(FindingType.ACTION_BLOCKED, subject, problem.role_arn, words)
-        elif problem.doubt:
-            words = messages.access_undecided(problem, problem.doubt)
+        elif problem.undecided:
+            words = messages.access_undecided(problem, problem.undecided)
             yield Finding(FindingType.ACCESS_UNDECIDED, subject, problem.role_arn, words)
         else:
-            words = messages.action_not_granted(problem, problem.secret_arn)
+            words = messages.action_not_granted(problem)
             yield Finding(FindingType.ACTION_NOT_GRANTED, subject, problem.role_arn, words)

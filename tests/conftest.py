@@ -9,7 +9,7 @@ from hypothesis import Phase, settings
 from moto import mock_aws
 
 from emulator.lambda_runtime import json_log
-from rotation_role_policy.audit import audit
+from rotation_role_policy.audit import lookups
 from rotation_role_policy.aws import transport
 from tests.support import response_server
 from tests.support.account import REGION, Account, connected
@@ -67,7 +67,7 @@ def _no_real_account() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _no_contained_errors() -> None:
     """Let an unexpected error of an audit fail the test, so that no bug hides behind a finding."""
-    audit.CONTAINED_ERRORS = ()
+    lookups.CONTAINED_ERRORS = ()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,6 +4,7 @@ Modules that import botocore or rich are imported only by the command that needs
 shell completion start quickly.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -42,7 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with cli.make_context(PROGRAM, words) as context:
             return int(cli.invoke(context))
 
-    return run(command, is_debug="--debug" in words)
+    is_debug = "--debug" in words
+    if not is_debug:
+        # Without a handler, Python prints the log of the shared modules on standard error.
+        logging.getLogger("rotation_role_policy").addHandler(logging.NullHandler())
+    return run(command, is_debug=is_debug)
 
 
 @click.group(no_args_is_help=False, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})

@@ -116,8 +116,8 @@ def _excess(preview: Preview) -> Iterator[RenderableType]:
         yield Paragraph(f"{messages.excess(found)}.", Text.assemble("  ", ("! ", "bold yellow")))
     yield ""
     yield Paragraph(
-        "The function can do all of this in addition to the policy above. Narrow or remove these grants. SCPs are not"
-        " considered here.",
+        "The function can do all of this in addition to the policy above. Narrow or remove these grants, unless the"
+        " code of the function, or another function with this role, needs them. SCPs are not considered here.",
         "  ",
     )
 

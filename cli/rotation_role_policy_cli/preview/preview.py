@@ -4,13 +4,13 @@ The preview makes only read calls. It runs the provider's own modules in the pro
 plan, access check, write. Instead of the write it checks what IAM would refuse.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
-from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName
+from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName, parse
 from rotation_role_policy.lookup.resource import inspect
 from rotation_role_policy.lookup.roles import attached_policies, boundary_of, managed_policy
 from rotation_role_policy.provider import response
@@ -90,9 +90,11 @@ def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = Non
     plan = make_plan(properties, state, inline.pop(name, None) if name else None)
     result = Preview(resource, properties, state, plan, name, notes=notes)
 
-    result.excess = _excess(_role_policies(aws, state.role, inline, notes), state, document)
+    role = _role_policies(aws, state.role, inline, notes)
     notes += _cross_account_notes(aws, state)
-    inline |= {other: text for (role, other), text in planned.items() if role == role_name}
+    planned_here = {other: text for (role_with, other), text in planned.items() if role_with == role_name}
+    result.excess = _excess(role, state, document, [*own_policies(inline).values(), *planned_here.values()])
+    inline |= planned_here
     planned[role_name, name or resource.logical_id or ""] = document
     try:
         _raise_if_refused(aws, result, inline)
@@ -186,13 +188,24 @@ def _role_policies(aws: Aws, role: Role, inline: Mapping[str, JsonDocument], not
     return RolePolicies(role, {}, inline, managed, boundary_arn, boundary)
 
 
-def _excess(role: RolePolicies, state: State, document: JsonDocument) -> list[Excess]:
-    """Return what the other policies of a role grant beyond what this resource and the others on the role need."""
+def _readable_secrets(document: JsonDocument) -> Iterator[str]:
+    """Yield the secrets that a policy of the provider allows to read, among them the superuser secret."""
+    for statement in parse(document):
+        if statement.allows and statement.includes_action("secretsmanager:GetSecretValue"):
+            yield from statement.resources.patterns
+
+
+def _excess(role: RolePolicies, state: State, document: JsonDocument, others: list[JsonDocument]) -> list[Excess]:
+    """Return what the other policies of a role grant beyond what this resource and the others on the role need.
+
+    `others` are the documents of the other resources, which other rotations need. Functions that have no such resource
+    are not known here.
+    """
     needed = needed_by([state])
-    # The policies of other resources are on the role because other rotations need them.
-    summaries = [policy.summarize(document) for document in own_policies(role.inline).values()]
+    summaries = [policy.summarize(other) for other in others]
     needed = needed._replace(
         rotated_arns={*needed.rotated_arns, *(each for summary in summaries for each in summary.secret_arns)},
+        superuser_arns={*needed.superuser_arns, *(each for other in others for each in _readable_secrets(other))},
         key_arns={*needed.key_arns, *(each for summary in summaries for each in summary.key_arns)},
         in_vpc=needed.in_vpc or any(summary.in_vpc for summary in summaries),
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit import messages
+from rotation_role_policy.audit import lookups, messages
 from rotation_role_policy.audit.bulk import StoppedError
 from rotation_role_policy.audit.collect import Region, Sources, collect_role
 from rotation_role_policy.audit.facts import FunctionFacts, Known, Stopped, Unknown
@@ -21,13 +20,8 @@ from rotation_role_policy.audit.roles import RoleFact, read_roles
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import RequestError
 
-logger = logging.getLogger(__name__)
-
 _ROLE_THREADS = 16
 """Roles whose facts are collected at the same time. Mostly they wait for calls (`lookups`)."""
-
-CONTAINED_ERRORS: tuple[type[Exception], ...] = (Exception,)
-"""Errors of the audit itself that become a finding about the role. Tests let them fail the test."""
 
 Functions = dict[str, Region]
 """Rotation functions by `RotationLambdaARN`, with their regions."""
@@ -51,6 +45,9 @@ def audit(
     time = now or datetime.now(UTC)
     regions = [Region(aws, workers) for aws in clients]
     findings = [finding for region in regions for finding in _list(region, selection, workers)]
+    if any(region.functions for region in regions):
+        # A function of a region without a selected secret can have the same role.
+        findings += (finding for region in regions for finding in _list_functions(region))
     results = _Audit(Sources(regions, workers), workers, time).results()
     rotations = sorted((each for result in results for each in result.rotations), key=lambda each: each.secret_arn)
     findings += (finding for result in results for finding in result.findings)
@@ -78,10 +75,22 @@ def _list(region: Region, selection: Selection, workers: Workers) -> list[Findin
             return []
         what = f"The region {region.name}"
         return [Finding(FindingType.NOT_INSPECTED, subject, region.name, messages.not_inspected(what, problem))]
+    except lookups.CONTAINED_ERRORS as error:
+        what = f"The region {region.name}"
+        words = messages.not_inspected(what, lookups.internal_error(region.name, error))
+        return [Finding(FindingType.NOT_INSPECTED, subject, region.name, words)]
+    return [
+        Finding(FindingType.NOT_INSPECTED, Subject(secret_arn), secret_arn, messages.not_inspected(secret_arn, error))
+        for secret_arn, error in region.not_listed.items()
+    ]
+
+
+def _list_functions(region: Region) -> list[Finding]:
+    """List the functions of a region, and return the finding if that is not possible."""
     match region.functions_by_role():
         case Unknown(problem) if not isinstance(problem, Stopped):
-            what = f"Which functions share a role in {region.name}"
-            return [Finding(FindingType.NOT_INSPECTED, subject, region.name, messages.not_inspected(what, problem))]
+            words = messages.not_inspected(f"Which functions share a role in {region.name}", problem)
+            return [Finding(FindingType.NOT_INSPECTED, Subject(region=region.name), region.name, words)]
     return []
 
 
@@ -100,9 +109,18 @@ def audit_one(sources: Sources, role_arn: str, role: RoleFact, functions: Functi
         known += (region.function(function_id) for function_id, region in functions.items())
         known = [each for each in known if each.role_arn == role_arn]
         return audit_role(collect_role(sources, role_arn, role, known), now)
-    except CONTAINED_ERRORS as error:
-        logger.exception("internal error in the audit of the role %s", role_arn)
-        return failed(role_arn, known, error)
+    except lookups.CONTAINED_ERRORS as error:
+        return failed(role_arn, known, lookups.internal_error(role_arn, error))
+
+
+def _audit_function(region: Region, function_id: str, now: datetime) -> RoleResult:
+    """Audit a function whose role is not known. Whatever goes wrong becomes a finding about it."""
+    try:
+        return audit_function(region.function(function_id), now)
+    except lookups.CONTAINED_ERRORS as error:
+        words = messages.not_inspected(function_id, lookups.internal_error(function_id, error))
+        subject = Subject(function_arn=function_id)
+        return RoleResult(findings=(Finding(FindingType.NOT_INSPECTED, subject, function_id, words),))
 
 
 class _Audit:
@@ -131,14 +149,14 @@ class _Audit:
         running |= self._start(more)
         results = [running[role_arn].result() for role_arn in found]
         return results + [
-            audit_function(region.function(function_id), self._now) for function_id, region in without_role.items()
+            _audit_function(region, function_id, self._now) for function_id, region in without_role.items()
         ]
 
     def _functions_by_listing(self) -> dict[str, Functions]:
         """Return the rotation functions by the ARN of their role, as ListFunctions has them."""
         expected: dict[str, Functions] = {}
         for region in self._sources.regions.values():
-            listed = region.functions_by_role()
+            listed = region.functions_by_role() if region.functions else None
             by_role = listed.value if isinstance(listed, Known) else {}
             roles = {function_arn: role_arn for role_arn, functions in by_role.items() for function_arn in functions}
             for function_id in region.functions:

@@ -9,11 +9,12 @@ from functools import partial
 from typing import cast
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit import access
+from rotation_role_policy.audit import access, lookups
 from rotation_role_policy.audit.access import PolicyQuestion
 from rotation_role_policy.audit.facts import (
     FunctionDetails,
     FunctionFacts,
+    InternalError,
     Known,
     ListedSecret,
     RoleFacts,
@@ -84,6 +85,9 @@ class Region:
         """The ARNs of the secrets that the audit reports on."""
         self.functions: dict[str, None] = {}
         """`RotationLambdaARN` of these secrets, in the order of the look-ups."""
+        self.not_listed: dict[str, InternalError] = {}
+        """Secrets that could not be listed, by their ARN."""
+        self._is_listed = False
 
     def list_rotations(self, selection: Selection) -> None:
         """List the secrets, and start the look-ups. Raises `RequestError`.
@@ -93,25 +97,43 @@ class Region:
         function, so that the first roles can be audited while the last functions are looked up.
         """
         for secret in list_secrets(self.aws):
-            self._secrets[secret.arn] = secret
-            if secret.function_id not in self._secrets_of:
-                function_arn, _ = arn.split_qualifier(secret.function_id)
-                self._ids_of_function.setdefault(function_arn, []).append(secret.function_id)
-            self._secrets_of.setdefault(secret.function_id, []).append(secret)
-            if selection.includes(secret):
-                self.selected.add(secret.arn)
-                self.functions[secret.function_id] = None
-                # Lambda's rates are the lowest.
-                self._functions_by_role.start(self.name)
-                self.details.start(secret.function_id)
-                self._invoke_policies.start(secret.function_id)
+            try:
+                self._add(secret, selection)
+            except lookups.CONTAINED_ERRORS as error:
+                self.not_listed[secret.arn] = lookups.internal_error(secret.arn, error)
         for function_id in self.functions:
             for secret in self._secrets_of[function_id]:
                 self._states.start(secret.arn)
+        self._is_listed = not self.not_listed
+
+    def _add(self, secret: ListedSecret, selection: Selection) -> None:
+        function_arn, _ = arn.split_qualifier(secret.function_id)
+        self._secrets[secret.arn] = secret
+        if secret.function_id not in self._secrets_of:
+            self._ids_of_function.setdefault(function_arn, []).append(secret.function_id)
+        self._secrets_of.setdefault(secret.function_id, []).append(secret)
+        if selection.includes(secret):
+            self.selected.add(secret.arn)
+            self.functions[secret.function_id] = None
+            # Lambda's rates are the lowest.
+            self._functions_by_role.start(self.name)
+            self.details.start(secret.function_id)
+            self._invoke_policies.start(secret.function_id)
 
     def functions_by_role(self) -> Known[Mapping[str, tuple[str, ...]]] | Unknown:
-        """Return all functions of the region by the ARN of their role; empty if no secret is selected."""
-        return self._functions_by_role.get(self.name) if self.functions else Known({})
+        """Return all functions of the region by the ARN of their role; empty if the region has no rotated secret."""
+        return self._functions_by_role.get(self.name) if self._secrets_of else Known({})
+
+    def are_roles_known(self) -> bool:
+        """Return whether it is known which role each rotation function of the region has."""
+        if not self._is_listed:
+            return False
+        if isinstance(self.functions_by_role(), Known):
+            return True
+        return all(
+            function_id in self.functions and isinstance(self.details.get(function_id), Known)
+            for function_id in self._secrets_of
+        )
 
     def function(self, function_id: str) -> FunctionFacts:
         """Return the facts about a rotation function and its secrets."""
@@ -183,6 +205,7 @@ def collect_role(sources: Sources, role_arn: str, role: RoleFact, functions: Seq
         frozenset(sharing),
         tuple(other_secrets),
         frozenset(sources.regions),
+        all(region.are_roles_known() for region in sources.regions.values()),
     )
     facts = replace(
         facts,

@@ -56,11 +56,19 @@ class Unusable:
 
 
 @dataclass(frozen=True)
+class InternalError:
+    """The audit itself failed with what AWS returned."""
+
+    error_type: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Stopped:
     """The audit was stopped before the look-up."""
 
 
-Problem = FailedCall | UnusableKey | Unusable | Stopped
+Problem = FailedCall | UnusableKey | Unusable | InternalError | Stopped
 
 
 @dataclass(frozen=True)
@@ -191,6 +199,8 @@ class RoleFacts:
     """Secrets of other functions that ListFunctions shows with the role, which a narrow selection leaves out."""
     regions: frozenset[str] = frozenset()
     """The regions that are audited. A function in another region can have the role too."""
+    are_functions_known: bool = True
+    """Whether all rotation functions of these regions are known that have the role."""
     superusers: Mapping[str, Known[Secret | None] | Unknown] = field(default_factory=dict)
     """The superuser secrets by the ARN that a policy has; None if the secret is gone or scheduled for deletion."""
     simulations: tuple[Simulated, ...] = ()

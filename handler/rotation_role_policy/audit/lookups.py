@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -11,9 +12,23 @@ from typing import Any, Generic, TypeVar
 
 from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.bulk import StoppedError
-from rotation_role_policy.audit.facts import FailedCall, Known, Problem, Stopped, Unknown, Unusable, UnusableKey
+from rotation_role_policy.audit.facts import (
+    FailedCall,
+    InternalError,
+    Known,
+    Problem,
+    Stopped,
+    Unknown,
+    Unusable,
+    UnusableKey,
+)
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, CallError, RequestError
 from rotation_role_policy.lookup.keys import KeyUnusableError
+
+logger = logging.getLogger(__name__)
+
+CONTAINED_ERRORS: tuple[type[Exception], ...] = (Exception,)
+"""Errors of the audit itself that become a finding about what they belong to. Tests let them fail the test."""
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -57,7 +72,8 @@ class Workers:
         return self
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
-        """End the threads. Look-ups that have not started are dropped."""
+        """End the threads. Look-ups that have not started are dropped, and nobody waits for them any more."""
+        self.stop(self.reason)
         for executor in self._executors:
             executor.shutdown(wait=False, cancel_futures=True)
 
@@ -164,6 +180,14 @@ class Lookups(Generic[Key, Value]):
                 self._workers.stop(f"The credentials have expired ({messages.problem(problem)}).")
                 return Unknown(Stopped())
             return Unknown(problem)
+        except CONTAINED_ERRORS as error:
+            return Unknown(internal_error(str(key), error))
+
+
+def internal_error(what: str, error: Exception) -> InternalError:
+    """Return an unexpected error as data, and log it. `what` is the ARN or name of what could not be inspected."""
+    logger.error("internal error in the audit of %s", what, exc_info=error)
+    return InternalError(type(error).__name__, str(error))
 
 
 def is_expired(error: RequestError) -> bool:

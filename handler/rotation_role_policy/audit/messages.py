@@ -8,7 +8,15 @@ from datetime import datetime
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit.access import AccessProblem
-from rotation_role_policy.audit.facts import FailedCall, ListedSecret, Problem, Stopped, Unusable, UnusableKey
+from rotation_role_policy.audit.facts import (
+    FailedCall,
+    InternalError,
+    ListedSecret,
+    Problem,
+    Stopped,
+    Unusable,
+    UnusableKey,
+)
 from rotation_role_policy.audit.findings import Words
 from rotation_role_policy.audit.needs import Coverage
 from rotation_role_policy.errors import quoted
@@ -35,24 +43,24 @@ def problem(found: Problem) -> str:
             return unusable_key_problem(found)
         case Unusable(reason):
             return reason.rstrip(".")
+        case InternalError(error_type, message):
+            return f"Internal error ({error_type}): {message}".rstrip(".")
         case Stopped():
             return "The audit was stopped"
 
 
 def not_inspected(what: str, found: Problem) -> Words:
     """Return the words for something that a call of the audit did not return. `what` is its ARN or name."""
-    remediation = "Run the audit again."
-    if isinstance(found, FailedCall) and found.is_denied:
-        remediation = f"Allow {found.action} to the identity that runs the audit."
+    match found:
+        case FailedCall(is_denied=True):
+            remediation = f"Allow {found.action} to the identity that runs the audit."
+        case InternalError():
+            remediation = (
+                "Report this error to the maintainers, with the configuration and the policies of the resource."
+            )
+        case _:
+            remediation = "Run the audit again."
     return Words(f"{what} was not inspected. {problem(found)}.", remediation)
-
-
-def internal_error(role_arn: str, error: Exception) -> Words:
-    """Return the words for a role with which the audit itself failed."""
-    return Words(
-        f"{role_arn} was not inspected. Internal error ({type(error).__name__}): {error}.",
-        "Report this error to the maintainers, with the policies of the role.",
-    )
 
 
 def may_call(problem: AccessProblem) -> str:

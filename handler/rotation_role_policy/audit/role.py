@@ -11,7 +11,7 @@ from datetime import datetime
 
 from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.checks import access, excess, functions, roles, secrets, superusers
-from rotation_role_policy.audit.facts import FunctionFacts, RoleFacts, Stopped, Unknown
+from rotation_role_policy.audit.facts import FunctionFacts, InternalError, RoleFacts, Stopped, Unknown
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.needs import Coverage, coverages
 from rotation_role_policy.audit.report import Rotation
@@ -53,9 +53,9 @@ def audit_function(facts: FunctionFacts, now: datetime) -> RoleResult:
     return RoleResult(tuple(_rotations_without_role([facts])), _selected([facts], _of_function(facts, now)))
 
 
-def failed(role_arn: str, audited: Iterable[FunctionFacts], error: Exception) -> RoleResult:
+def failed(role_arn: str, audited: Iterable[FunctionFacts], error: InternalError) -> RoleResult:
     """Return the result for a role with which the audit itself failed."""
-    words = messages.internal_error(role_arn, error)
+    words = messages.not_inspected(role_arn, error)
     finding = Finding(FindingType.NOT_INSPECTED, Subject(role_arn=role_arn), role_arn, words)
     return RoleResult(tuple(_rotations_without_role(audited)), (finding,))
 

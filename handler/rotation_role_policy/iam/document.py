@@ -134,7 +134,7 @@ def _statement(number: int, statement: Any) -> Statement:
         _element(statement, "Action"),
         _element(statement, "Resource"),
         _principals(statement),
-        tuple(_conditions(number, statement.get("Condition", {}))),
+        tuple(_conditions(number, statement.get("Condition") or {})),
     )
 
 

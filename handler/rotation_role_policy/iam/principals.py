@@ -15,14 +15,16 @@ def is_about_service(statement: Statement, service: str) -> bool:
     principals = statement.principals
     if principals is None:
         return False
-    is_named = service in principals.names.get("Service", ()) or "*" in principals.names.get("AWS", ())
+    services, accounts = principals.names.get("Service", ()), principals.names.get("AWS", ())
+    is_named = service in services or "*" in (*services, *accounts)
     return is_named != principals.is_negated
 
 
 def is_about_role(statement: Statement, role_arn: str, *, has_boundary: bool = False) -> bool | None:
     """Return whether the principals of a statement include a role; None if that depends on the session.
 
-    The role's account alone is not the role: it delegates to the policies of the role (`is_about_account`).
+    An Allow for the role's account alone is not for the role: it delegates to the policies of the role
+    (`is_about_account`). A Deny for the account is for everybody in it.
 
     Args:
         statement: of a resource-based policy.
@@ -33,7 +35,7 @@ def is_about_role(statement: Statement, role_arn: str, *, has_boundary: bool = F
     if principals is None:
         return False
     if not principals.is_negated:
-        if _names(principals, role_arn):
+        if _names(principals, role_arn) or (statement.effect == "Deny" and _names_account(principals, role_arn)):
             return True
         return None if _names_session(principals, role_arn) else False
     if not (
@@ -43,7 +45,8 @@ def is_about_role(statement: Statement, role_arn: str, *, has_boundary: bool = F
     if statement.effect == "Deny":
         # If the role is listed and its session is not, the service decides.
         return True if has_boundary else None
-    return False
+    # If only a session is excepted, the others are not.
+    return False if _names_account(principals, role_arn) or _names(principals, role_arn) else None
 
 
 def is_about_account(statement: Statement, role_arn: str) -> bool:

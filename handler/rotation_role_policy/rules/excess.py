@@ -32,10 +32,16 @@ _KEY_MANAGEMENT = ("kms:ScheduleKeyDeletion",)
 _KEY_ACTIONS = (*_KEY_USE, *_KEY_MANAGEMENT)
 _INTERFACE_ACTIONS = ("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface")
 
-_PROBES = {"secretsmanager": "secret:x-aaaaaa", "kms": "key/x", "ec2": "network-interface/x"}
+_PROBES = {
+    "secretsmanager": "secret:0.any-secret.0-aaaaaa",
+    "kms": "key/0.any-key.0",
+    "ec2": "network-interface/0.any-interface.0",
+}
 """By service: the resource of an ARN that only a pattern for all resources of the service matches."""
 _ANY_REGION = "xx-any-1"
 """A region that no policy names."""
+_ANY_FUNCTION = "arn:aws:lambda:xx-any-1:000000000000:function:any"
+"""A function that no policy names, in place of one that does not exist yet."""
 
 _LIMITING_KEYS = re.compile(r"secretsmanager:(resource/|ResourceTag/|SecretId|Name)|aws:ResourceTag/", re.IGNORECASE)
 """Context keys by which a condition limits a statement to some secrets.
@@ -71,8 +77,11 @@ class ExcessKind(Enum):
     """Only Lambda itself needs the grant, and the code of the function has it too."""
 
 
-_AS_BROAD_AS_THE_BOUNDARY = (ExcessKind.OTHER_SECRETS, ExcessKind.OTHER_KEYS)
-"""What a permissions boundary without wildcards limits to the needed resources."""
+_WITHIN_BOUNDARY = {
+    ExcessKind.OTHER_SECRETS: {ExcessKind.OTHER_SECRETS, ExcessKind.SECRET_NOT_NEEDED},
+    ExcessKind.OTHER_KEYS: {ExcessKind.OTHER_KEYS, ExcessKind.KEY_NOT_NEEDED},
+}
+"""A wildcard is only as broad as the permissions boundary. By kind: what in the boundary leaves the grant too broad."""
 
 
 class Needed(NamedTuple):
@@ -87,6 +96,10 @@ class Needed(NamedTuple):
     in_vpc: bool
     function_arns: tuple[str, ...]
     """Unqualified."""
+    regions: Collection[str]
+    """The regions whose functions are known. In another region, a function can need what is not needed here."""
+    are_all_keys_known: bool = True
+    """Whether the keys of all secrets are known."""
 
 
 class Excess(NamedTuple):
@@ -104,6 +117,10 @@ class Excess(NamedTuple):
     """As the policy has it."""
 
 
+_Grant = tuple[ExcessKind, Element, Element]
+"""Actions and resource of a grant that is too much."""
+
+
 def needed_by(states: Sequence[State]) -> Needed:
     """Return what rotations with these states need together."""
     superusers = [state.superuser_secret for state in states if state.superuser_secret]
@@ -114,6 +131,7 @@ def needed_by(states: Sequence[State]) -> Needed:
         other_key_arns={state.environment_key_arn for state in states},
         in_vpc=any(state.in_vpc for state in states),
         function_arns=tuple(dict.fromkeys(state.function_arn for state in states if state.function_arn)),
+        regions={_region(secret.arn) for state in states for secret in state.secrets},
     )
 
 
@@ -129,44 +147,40 @@ def find_excess(
         boundary: the permissions boundary of the role. A grant is only as broad as the boundary.
         needed: what the functions of the role need.
     """
-    found = _find(policies, all_policies, boundary, needed)
-    if boundary is None:
-        return found
-    in_boundary = {excess.kind for excess in _find([boundary], all_policies, None, needed)}
-    return [excess for excess in found if excess.kind not in _AS_BROAD_AS_THE_BOUNDARY or excess.kind in in_boundary]
-
-
-def _find(
-    policies: Sequence[Policy], all_policies: Sequence[Policy], boundary: Policy | None, needed: Needed
-) -> list[Excess]:
+    in_boundary = _kinds_in_boundary(boundary, needed) if boundary else frozenset(ExcessKind)
     found: dict[Excess, Excess] = {}
     for policy in policies:
         for statement in policy.statements:
-            if statement.allows:
-                for excess in _of_statement(policy.name, statement, needed, all_policies, boundary):
+            for kind, actions, resource in _of_statement(statement, needed, all_policies, boundary):
+                excess = Excess(kind, policy.name, statement.number, statement.sid, actions, resource)
+                if not in_boundary.isdisjoint(_WITHIN_BOUNDARY.get(kind, {*ExcessKind})):
                     # Two statements of a policy can grant the same.
                     found.setdefault(excess._replace(statement=0), excess)
     return list(found.values())
 
 
+def _kinds_in_boundary(boundary: Policy, needed: Needed) -> frozenset[ExcessKind]:
+    statements = [statement for statement in boundary.statements if statement.allows]
+    grants = [grant for each in statements for grant in (*_of_secrets(each, needed), *_of_keys(each, needed))]
+    return frozenset({*(kind for kind, _, _ in grants)})
+
+
 def _of_statement(
-    policy: PolicyName,
-    statement: Statement,
-    needed: Needed,
-    all_policies: Sequence[Policy],
-    boundary: Policy | None,
-) -> Iterator[Excess]:
-    grants = (
-        *_of_secrets(statement, needed),
-        *_of_keys(statement, needed),
-        *_of_interfaces(statement, needed, all_policies, boundary),
-    )
-    for kind, actions, resource in grants:
-        yield Excess(kind, policy, statement.number, statement.sid, actions, resource)
-
-
-_Grant = tuple[ExcessKind, Element, Element]
-"""Actions and resource of a grant that is too much."""
+    statement: Statement, needed: Needed, all_policies: Sequence[Policy], boundary: Policy | None
+) -> Iterator[_Grant]:
+    if not statement.allows:
+        return
+    reported: set[Element] = set()
+    for grant in _of_secrets(statement, needed):
+        kind, _, resource = grant
+        # A statement for every service is reported once, for the secrets.
+        if kind is ExcessKind.OTHER_SECRETS and (statement.actions.is_negated or "*" in statement.actions.patterns):
+            reported.add(resource)
+        yield grant
+    for grant in (*_of_keys(statement, needed), *_of_interfaces(statement, needed, all_policies, boundary)):
+        _, _, resource = grant
+        if resource not in reported:
+            yield grant
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------
@@ -182,7 +196,8 @@ def _of_secrets(statement: Statement, needed: Needed) -> Iterator[_Grant]:
             if not _is_limited(statement, _LIMITING_KEYS):
                 yield ExcessKind.OTHER_SECRETS, actions, resource
         elif not _names(pattern, needed.rotated_arns) and not _names(pattern, needed.superuser_arns):
-            yield ExcessKind.SECRET_NOT_NEEDED, actions, resource
+            if _region(pattern) in needed.regions:
+                yield ExcessKind.SECRET_NOT_NEEDED, actions, resource
         elif management := _granted(statement, _SECRET_MANAGEMENT):
             yield ExcessKind.SECRET_MANAGEMENT, management, resource
 
@@ -210,7 +225,7 @@ def _names(pattern: str, secret_arns: Collection[str]) -> bool:
 
 def _of_keys(statement: Statement, needed: Needed) -> Iterator[_Grant]:
     actions = _granted(statement, _KEY_ACTIONS)
-    if actions is None or _is_everything(statement, actions, needed) or _is_for_another_service(statement):
+    if actions is None or _is_for_another_service(statement):
         return
     has_context = _is_limited(statement, _CONTEXT_KEY)
     for resource in _resources(statement, "kms", needed):
@@ -220,15 +235,25 @@ def _of_keys(statement: Statement, needed: Needed) -> Iterator[_Grant]:
         elif has_wildcard(key_arn):
             if not has_context:
                 yield ExcessKind.OTHER_KEYS, actions, resource
-        elif key_arn not in (*needed.key_arns, *needed.other_key_arns):
-            yield ExcessKind.KEY_NOT_NEEDED, actions, resource
-        elif key_arn in needed.key_arns and not has_context:
-            if use := _granted(statement, _KEY_USE):
-                is_limited = _is_limited(statement, _VIA_SERVICE_KEY)
-                yield ExcessKind.KEY_FOR_EVERY_SECRET if is_limited else ExcessKind.KEY_FOR_EVERYTHING, use, resource
-            # With the condition, the management is not allowed: these calls have no encryption context.
-            if management := _granted(statement, _KEY_MANAGEMENT):
-                yield ExcessKind.KEY_MANAGEMENT, management, resource
+        elif key_arn not in needed.key_arns:
+            if _is_needed_nowhere(key_arn, needed):
+                yield ExcessKind.KEY_NOT_NEEDED, actions, resource
+        elif not has_context:
+            yield from _of_key_without_context(statement, resource)
+
+
+def _is_needed_nowhere(key_arn: str, needed: Needed) -> bool:
+    return needed.are_all_keys_known and _region(key_arn) in needed.regions and key_arn not in needed.other_key_arns
+
+
+def _of_key_without_context(statement: Statement, resource: Element) -> Iterator[_Grant]:
+    is_limited = _is_limited(statement, _VIA_SERVICE_KEY)
+    if use := _granted(statement, _KEY_USE):
+        yield ExcessKind.KEY_FOR_EVERY_SECRET if is_limited else ExcessKind.KEY_FOR_EVERYTHING, use, resource
+    # With an encryption context or a service, the management is not allowed: the function's own call to delete the key
+    # has neither.
+    if not is_limited and (management := _granted(statement, _KEY_MANAGEMENT)):
+        yield ExcessKind.KEY_MANAGEMENT, management, resource
 
 
 def _is_for_another_service(statement: Statement) -> bool:
@@ -253,13 +278,13 @@ def _of_interfaces(
 ) -> Iterator[_Grant]:
     actions = _granted(statement, _INTERFACE_ACTIONS)
     resources = _resources(statement, "ec2", needed)
-    if actions is None or not resources or _is_everything(statement, actions, needed):
+    if actions is None or not resources:
         return
     if not needed.in_vpc:
         yield ExcessKind.INTERFACES_OUTSIDE_VPC, actions, resources[0]
         return
     granted = tuple(action for action in _INTERFACE_ACTIONS if statement.includes_action(action))
-    for function_arn in needed.function_arns:
+    for function_arn in needed.function_arns or (_ANY_FUNCTION,):
         calls = Calls(granted, ("*",), {SOURCE_FUNCTION: function_arn})
         if any(decision.outcome is Outcome.ALLOWED for decision in evaluate(all_policies, boundary, calls)):
             yield ExcessKind.INTERFACES_OPEN_TO_CODE, actions, resources[0]
@@ -269,10 +294,8 @@ def _of_interfaces(
 # --- statements -------------------------------------------------------------------------------------------------------
 
 
-def _is_everything(statement: Statement, actions: Element, needed: Needed) -> bool:
-    """Return whether the statement grants every service, which is reported once, for the secrets."""
-    is_every_action = actions.is_negated or set(actions.patterns) == {"*"}
-    return is_every_action and bool(_resources(statement, "secretsmanager", needed))
+def _region(resource: str) -> str:
+    return "".join(resource.split(":")[3:4])
 
 
 def _granted(statement: Statement, actions: Collection[str]) -> Element | None:

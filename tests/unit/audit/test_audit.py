@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 
 from rotation_role_policy.audit import audit as audit_module
-from rotation_role_policy.audit import role
+from rotation_role_policy.audit import lookups, role
 from rotation_role_policy.audit.collect import Region, Sources
 from rotation_role_policy.audit.facts import RoleFacts
 from rotation_role_policy.audit.facts import to_json as to_json_facts
@@ -670,6 +670,12 @@ def test_a_pattern_with_many_stars_takes_no_time(audited: AuditAccount) -> None:
     assert codes(audited.audit()) == ["OtherSecrets"]
 
 
+@pytest.fixture
+def _contained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contain errors of the audit itself, as in production."""
+    monkeypatch.setattr(lookups, "CONTAINED_ERRORS", (Exception,))
+
+
 def test_an_internal_error_concerns_only_its_role(audited: AuditAccount, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = audited.rotation("bad")
     good = audited.rotation("good")
@@ -680,7 +686,7 @@ def test_an_internal_error_concerns_only_its_role(audited: AuditAccount, monkeyp
     )
     with pytest.raises(ValueError, match="not an object"):
         audited.audit()
-    monkeypatch.setattr(audit_module, "CONTAINED_ERRORS", (Exception,))
+    monkeypatch.setattr(lookups, "CONTAINED_ERRORS", (Exception,))
     report = audited.audit()
     assert codes(report) == ["ActionNotGranted", "NotInspected"]
     found = the(report, "NotInspected")
@@ -688,6 +694,87 @@ def test_an_internal_error_concerns_only_its_role(audited: AuditAccount, monkeyp
     assert "Internal error (ValueError)" in found.message
     assert not report.is_complete
     assert {rotation.secret_arn for rotation in report.rotations} == {bad.secret, good.secret}
+
+
+@pytest.mark.parametrize(
+    ("action", "alter"),
+    [
+        ("lambda:GetFunctionConfiguration", lambda response: response | {"FunctionArn": "x:y:z:w"}),
+        ("lambda:GetFunctionConfiguration", lambda response: {"FunctionArn": response["FunctionArn"]}),
+        ("lambda:ListFunctions", lambda _: {"Functions": [{"FunctionName": "x"}]}),
+        ("lambda:GetPolicy", lambda response: response | {"Policy": "no JSON"}),
+        ("iam:GetRole", lambda _: {"Role": {}}),
+        ("iam:ListRolePolicies", lambda _: {}),
+        ("secretsmanager:ListSecrets", lambda _: {"SecretList": [{"ARN": "x", "RotationLambdaARN": "x"}]}),
+        ("secretsmanager:ListSecretVersionIds", lambda _: {"Versions": [{"VersionStages": 3}]}),
+    ],
+)
+@pytest.mark.usefixtures("_contained")
+def test_a_response_that_aws_does_not_document_is_a_finding(
+    audited: AuditAccount, action: str, alter: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    audited.rotation("first", key=audited.account.key())
+    audited.rotation("second")
+    audited.alter[action] = alter
+    report = audited.audit()
+    assert {finding.type.code for finding in report.findings} & {"NotInspected", "RoleNotAssumable"}
+    found = [finding for finding in report.findings if finding.type.code == "NotInspected"]
+    assert found
+    assert all("Internal error (" in finding.message for finding in found)
+    assert not report.is_complete
+
+
+@pytest.mark.usefixtures("_contained")
+def test_a_secret_with_an_odd_function_leaves_the_others_listed(audited: AuditAccount) -> None:
+    odd, good = audited.rotation("odd"), audited.rotation("good")
+    audited.rotations[odd.secret]["RotationLambdaARN"] = "x y"
+    report = audited.audit()
+    [found] = [each for each in report.findings if each.type.code == "NotInspected"]
+    assert (found.resource, report.secrets_of(found)) == (odd.secret, [odd.secret])
+    assert [rotation.secret_arn for rotation in report.rotations] == [good.secret]
+
+
+# --- who has the role ---
+
+
+def shared(audited: AuditAccount, *regions: str) -> str:
+    """Create a function in each region, all with one role, and return the role."""
+    role = audited.account.role("role-shared")
+    for number, region in enumerate(regions):
+        audited.rotation(f"s{number}", role=role, region=region)
+    return role
+
+
+FIRST = Selection(("s0",))
+
+
+@pytest.mark.parametrize("selection", [Selection(), FIRST])
+@pytest.mark.parametrize(
+    "denied",
+    [
+        [],
+        [("lambda:ListFunctions", "")],
+        [("lambda:ListFunctions", "us-east-1")],
+        [("secretsmanager:ListSecrets", "us-east-1")],
+        [("lambda:ListFunctions", ""), ("lambda:GetFunctionConfiguration", "rotate-s1")],
+    ],
+)
+def test_a_grant_that_another_function_can_need_is_not_called_unneeded(
+    audited: AuditAccount, selection: Selection, denied: list[tuple[str, str]]
+) -> None:
+    shared(audited, REGION, REGION, "us-east-1")
+    for failure in denied:
+        audited.let_fail(*failure)
+    assert "UnneededGrant" not in codes(audited.audit(selection, regions=(REGION, "us-east-1")))
+
+
+def test_a_grant_that_no_function_needs_is_called_unneeded_if_all_are_known(audited: AuditAccount) -> None:
+    role = shared(audited, REGION, "us-east-1")
+    audited.put_policy(role, allow([GET, PUT], audited.account.secret("other")), name="other")
+    for selection in (Selection(), FIRST):
+        assert "UnneededGrant" in codes(audited.audit(selection, regions=(REGION, "us-east-1")))
+    audited.let_fail("secretsmanager:ListSecrets", "us-east-1")
+    assert "UnneededGrant" not in codes(audited.audit(FIRST, regions=(REGION, "us-east-1")))
 
 
 # --- facts ---

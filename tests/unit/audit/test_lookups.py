@@ -10,7 +10,7 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError, SSO
 
 from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.bulk import StoppedError
-from rotation_role_policy.audit.facts import FailedCall, Known, Stopped, Unknown, UnusableKey
+from rotation_role_policy.audit.facts import FailedCall, InternalError, Known, Stopped, Unknown, UnusableKey
 from rotation_role_policy.audit.lookups import Lookups, Workers, is_expired, problem_of
 from rotation_role_policy.aws.errors import to_request_error
 from rotation_role_policy.errors import ErrorCode, RequestError
@@ -190,6 +190,35 @@ def test_the_end_drops_look_ups_that_have_not_started() -> None:
         begun.wait(5)
     may_end.set()
     assert looked_up == [0]
+
+
+def test_at_the_end_nobody_waits_for_a_look_up_any_more() -> None:
+    begun, may_end = Event(), Event()
+
+    def look_up(key: int) -> int:
+        begun.set()
+        may_end.wait(30)
+        return key
+
+    with Workers() as workers:
+        lookups = Lookups(workers, "numbers", 1, look_up)
+        start(lookups, [1, 2])
+        waiting = workers.executor(1).submit(lookups.get, 2)
+        begun.wait(5)
+    assert waiting.result(5) == STOPPED
+    may_end.set()
+
+
+def test_an_error_of_the_audit_itself_becomes_data(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("rotation_role_policy.audit.lookups.CONTAINED_ERRORS", (Exception,))
+    values: dict[str, int] = {}
+    lookups: Lookups[str, int] = Lookups(workers, "numbers", 1, lambda key: values[key])
+    assert lookups.get("missing") == Unknown(InternalError("KeyError", "'missing'"))
+    assert messages.problem(InternalError("KeyError", "'missing'")) == "Internal error (KeyError): 'missing'"
+    [record] = caplog.records
+    assert (record.getMessage(), bool(record.exc_info)) == ("internal error in the audit of missing", True)
 
 
 def test_an_error_becomes_data_and_is_described_without_advice_for_the_provider() -> None:

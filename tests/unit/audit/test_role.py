@@ -11,6 +11,7 @@ from rotation_role_policy.audit.access import PolicyQuestion
 from rotation_role_policy.audit.facts import (
     FailedCall,
     FunctionFacts,
+    InternalError,
     Known,
     RoleFacts,
     SecretFacts,
@@ -268,7 +269,7 @@ def test_functions_of_the_listing_and_versions_share_a_role() -> None:
 
 
 def test_an_internal_error_is_a_finding_about_the_role() -> None:
-    result = failed(ROLE, [function()], ZeroDivisionError("by zero"))
+    result = failed(ROLE, [function()], InternalError("ZeroDivisionError", "by zero"))
     [finding] = findings(result)
     assert (finding.type.code, finding.subject.role_arn) == ("NotInspected", ROLE)
     assert "Internal error (ZeroDivisionError): by zero." in finding.message

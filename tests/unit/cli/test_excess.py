@@ -9,7 +9,7 @@ from rotation_role_policy.audit.checks.excess import FINDING_TYPES
 from rotation_role_policy.iam.document import Element, PolicyKind, PolicyName
 from rotation_role_policy.rules.excess import Excess, ExcessKind
 from rotation_role_policy_cli import messages
-from rotation_role_policy_cli.preview.preview import preview
+from rotation_role_policy_cli.preview.preview import PlannedDocuments, preview
 from rotation_role_policy_cli.resource import Resource
 from tests.support.account import ACCOUNT, OWN_POLICY, REGION, Account, watched_caller_aws
 from tests.support.audit_account import AuditAccount, allow, codes
@@ -83,6 +83,20 @@ def test_the_boundary_and_the_key_of_the_environment_count_in_both(account: Acco
     account.client("iam").put_role_permissions_boundary(RoleName="role-db", PermissionsBoundary=boundary)
     assert preview(aws, resource).excess == []
     assert EXCESS.isdisjoint(codes(audited.audit()))
+
+
+def test_another_resource_on_the_role_needs_its_own_grants(account: Account) -> None:
+    audited = AuditAccount(account)
+    first = audited.rotation("db")
+    superuser, second = account.secret("superuser"), audited.rotate("second", first.function)
+    planned: PlannedDocuments = {}
+    aws = watched_caller_aws(account)(None, None, lambda _: None)
+    audited.put_policy(first.role, allow("secretsmanager:GetSecretValue", [superuser, second]), name="other")
+    resource = Resource({"SecretId": "db", "RotationLambdaARN": first.function}, logical_id="First")
+    assert [each.kind for each in preview(aws, resource, {}).excess] == [ExcessKind.SECRET_NOT_NEEDED] * 2
+    properties = {"SecretId": "second", "RotationLambdaARN": first.function, "SuperuserSecretId": "superuser"}
+    preview(aws, Resource(properties, logical_id="Second"), planned)
+    assert preview(aws, resource, planned).excess == []
 
 
 @pytest.mark.parametrize("kind", ExcessKind)

@@ -32,8 +32,6 @@ def about_role(statement: dict[str, Any], *, has_boundary: bool = False) -> bool
         ({"AWS": ROLE.replace(ACCOUNT, ELSEWHERE)}, False),
         # Without its path it is another role.
         ({"AWS": f"arn:aws:iam::{ACCOUNT}:role/rotation"}, False),
-        ({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, False),
-        ({"AWS": ACCOUNT}, False),
         # A role that was deleted. A new role with its name is another one.
         ({"AWS": "AROAEXAMPLEEXAMPLEEX"}, False),
         ({"Service": "lambda.amazonaws.com"}, False),
@@ -47,6 +45,12 @@ def test_a_principal_includes_the_role_or_not(principal: Any, expected: bool | N
         assert about_role({"Effect": effect, "Principal": principal}) is expected
 
 
+@pytest.mark.parametrize("account", [f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT])
+def test_a_deny_for_the_account_is_for_the_role_and_an_allow_delegates(account: str) -> None:
+    assert about_role({"Effect": "Deny", "Principal": {"AWS": account}}) is True
+    assert about_role({"Effect": "Allow", "Principal": {"AWS": account}}) is False
+
+
 @pytest.mark.parametrize(
     ("excepted", "allowed", "denied", "denied_with_boundary"),
     [
@@ -56,13 +60,14 @@ def test_a_principal_includes_the_role_or_not(principal: Any, expected: bool | N
         ({"AWS": "AROAEXAMPLEEXAMPLEEX"}, True, True, True),
         ({"Service": "lambda.amazonaws.com"}, True, True, True),
         ({"AWS": ROLE}, False, None, True),
-        ({"AWS": SESSION}, False, None, True),
+        # Other sessions of the role are not excepted.
+        ({"AWS": SESSION}, None, None, True),
         ({"AWS": ACCOUNT}, False, None, True),
         ({"AWS": [f"arn:aws:iam::{ACCOUNT}:root", ROLE, SESSION]}, False, None, True),
     ],
 )
 def test_not_principal_includes_everybody_else(
-    excepted: Any, allowed: bool, denied: bool | None, denied_with_boundary: bool
+    excepted: Any, allowed: bool | None, denied: bool | None, denied_with_boundary: bool
 ) -> None:
     assert about_role({"NotPrincipal": excepted}) is allowed
     assert about_role({"Effect": "Deny", "NotPrincipal": excepted}) is denied

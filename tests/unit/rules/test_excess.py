@@ -26,7 +26,9 @@ ROTATE = [
 ]
 GET = "secretsmanager:GetSecretValue"
 USE_KEY = ["kms:Decrypt", "kms:GenerateDataKey"]
-NEEDED = Needed({SECRET}, {SUPERUSER}, {KEY}, {EARLIER_KEY}, in_vpc=False, function_arns=(FUNCTION,))
+NEEDED = Needed(
+    {SECRET}, {SUPERUSER}, {KEY}, {EARLIER_KEY}, in_vpc=False, function_arns=(FUNCTION,), regions={"eu-central-1"}
+)
 IN_VPC = NEEDED._replace(in_vpc=True)
 
 
@@ -271,6 +273,11 @@ def test_the_china_partition_is_judged_alike() -> None:
         (allow("kms:*", KEY), [FindingType.KMS_WITHOUT_CONTEXT, FindingType.UNNEEDED_GRANT]),
         (allow("kms:*", KEY, Condition=FOR_SECRET), []),
         (allow("kms:ScheduleKeyDeletion", KEY), [FindingType.UNNEEDED_GRANT]),
+        # The call to delete the key comes from no service.
+        (
+            allow("kms:*", KEY, Condition={"StringLike": {"kms:ViaService": "secretsmanager.*"}}),
+            [FindingType.KMS_WITHOUT_CONTEXT],
+        ),
         (allow("kms:ScheduleKeyDeletion", "*"), [FindingType.KMS_ALL_KEYS]),
         (
             allow(USE_KEY, "*", Condition={"StringLike": {"kms:EncryptionContext:SecretARN": ["**", SECRET]}}),
@@ -388,6 +395,70 @@ def test_a_wildcard_is_only_as_broad_as_the_permissions_boundary(
     policies = [inline({"Statement": allow(ROTATE, "*")})]
     found = find_excess(policies, policies, boundary_with({"Statement": [statement]}), NEEDED)
     assert as_types(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("boundary", "expected"),
+    [
+        (allow("*", "*"), [FindingType.KMS_ALL_KEYS]),
+        ({"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}, [FindingType.KMS_ALL_KEYS]),
+        (allow("kms:*", [KEY, KEY.replace("1111", "9999")]), [FindingType.KMS_ALL_KEYS]),
+        (allow("kms:*", KEY), []),
+    ],
+)
+def test_a_wildcard_for_keys_is_as_broad_as_the_boundary(boundary: dict[str, Any], expected: list[FindingType]) -> None:
+    policies = [inline({"Statement": allow("kms:Decrypt", "*")})]
+    assert as_types(find_excess(policies, policies, boundary_with({"Statement": [boundary]}), NEEDED)) == expected
+
+
+def test_a_boundary_that_names_another_secret_leaves_a_wildcard_too_broad() -> None:
+    policies = [inline({"Statement": allow(ROTATE, "*")})]
+    boundary = boundary_with({"Statement": [allow(ROTATE, [SECRET, SECRET.replace("prod/db", "other")])]})
+    assert as_types(find_excess(policies, policies, boundary, NEEDED)) == [FindingType.OTHER_SECRETS]
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        # A statement for all services is one excess if it is one for the secrets.
+        (allow("*", "*"), [FindingType.OTHER_SECRETS]),
+        ({"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}, [FindingType.OTHER_SECRETS]),
+        (allow("*", [ANY_SECRET, "arn:aws:kms:*:*:key/*"]), [FindingType.OTHER_SECRETS, FindingType.KMS_ALL_KEYS]),
+        (
+            {"Effect": "Allow", "NotAction": "secretsmanager:*", "Resource": "*"},
+            [FindingType.KMS_ALL_KEYS, FindingType.UNNEEDED_GRANT],
+        ),
+        (
+            {"Effect": "Allow", "NotAction": "secretsmanager:*", "NotResource": "arn:aws:s3:::*"},
+            [FindingType.KMS_ALL_KEYS, FindingType.UNNEEDED_GRANT],
+        ),
+        (allow("*", ["arn:aws:kms:*:*:key/*", SECRET]), [FindingType.UNNEEDED_GRANT, FindingType.KMS_ALL_KEYS]),
+    ],
+)
+def test_a_statement_for_all_services_is_reported_for_each_that_it_covers(
+    statement: dict[str, Any], expected: list[FindingType]
+) -> None:
+    assert types(statement) == expected
+
+
+def test_in_another_region_a_grant_can_be_needed() -> None:
+    elsewhere = [each.replace("eu-central-1", "us-east-1") for each in (SECRET, KEY.replace("1111", "9999"))]
+    statements = [allow(ROTATE, elsewhere[0]), allow(USE_KEY, elsewhere[1])]
+    assert types(*statements) == []
+    everywhere = NEEDED._replace(regions={"eu-central-1", "us-east-1"})
+    assert types(*statements, needed=everywhere) == [FindingType.UNNEEDED_GRANT] * 2
+    assert types(statements[1], needed=everywhere._replace(are_all_keys_known=False)) == []
+
+
+def test_a_function_that_does_not_exist_yet_must_be_kept_from_network_interfaces() -> None:
+    declared = IN_VPC._replace(function_arns=())
+    assert types(INTERFACES, needed=declared) == [FindingType.NETWORK_INTERFACES_OPEN]
+    assert types(INTERFACES, KEEP_FROM_CODE, needed=declared) == []
+
+
+def test_no_pattern_matches_the_probe_by_chance() -> None:
+    all_but_some = {"Effect": "Allow", "Action": "*", "NotResource": "arn:aws:secretsmanager:*:*:secret:x*"}
+    assert FindingType.OTHER_SECRETS in types(all_but_some)
 
 
 def test_what_not_resource_excludes_is_not_granted() -> None:

@@ -7,8 +7,7 @@ from rotation_role_policy.audit.facts import Known, RoleFacts
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.needs import Coverage, expected_document, is_gone
 from rotation_role_policy.iam.difference import difference
-from rotation_role_policy.iam.document import Element
-from rotation_role_policy.rules.excess import Excess, ExcessKind, Needed, find_excess, needed_by
+from rotation_role_policy.rules.excess import ExcessKind, Needed, find_excess, needed_by
 from rotation_role_policy.rules.own_policies import other_policies, own_policies
 from rotation_role_policy.rules.state import RolePolicies, State
 
@@ -41,10 +40,8 @@ def check(facts: RoleFacts, covered: Sequence[Coverage]) -> Iterator[Finding]:
     states = [state for coverage in covered if (state := coverage.state(facts))]
     needed = _needed(facts, covered, states)
     for found in find_excess(other_policies(role), role.policies, role.boundary_policy, needed):
-        finding_type = FINDING_TYPES[found.kind]
-        if finding_type is not FindingType.UNNEEDED_GRANT or _is_known(found, facts, covered, states):
-            words = messages.excess(facts.role_arn, found, covered)
-            yield Finding(finding_type, subject, facts.role_arn, words)
+        words = messages.excess(facts.role_arn, found, covered)
+        yield Finding(FINDING_TYPES[found.kind], subject, facts.role_arn, words)
     yield from _drift(facts, role, covered)
 
 
@@ -66,22 +63,14 @@ def _needed(facts: RoleFacts, covered: Sequence[Coverage], states: Sequence[Stat
         other_key_arns={coverage.details.function.environment_key_arn for coverage in covered},
         # Whether other functions with this role are in a VPC is not known.
         in_vpc=any(coverage.details.function.in_vpc for coverage in covered)
+        or not facts.are_functions_known
         or not facts.sharing <= {coverage.details.function.arn for coverage in covered},
         function_arns=tuple(dict.fromkeys(coverage.details.function.arn for coverage in covered)),
+        regions=facts.regions if facts.are_functions_known else frozenset(),
+        # If a secret was not inspected, it is not known which keys are needed.
+        are_all_keys_known=sum(len(state.secrets) for state in states) == sum(len(each.secrets) for each in covered)
+        and not other,
     )
-
-
-def _is_known(found: Excess, facts: RoleFacts, covered: Sequence[Coverage], states: Sequence[State]) -> bool:
-    """Return whether it is known that nothing needs a secret or a key."""
-    pattern = _pattern(found.resource)
-    is_key, region = ":kms:" in pattern, "".join(pattern.split(":")[3:4])
-    # If a secret was not inspected, it is not known which keys are needed.
-    are_all_known = sum(len(state.secrets) for state in states) == sum(len(each.secrets) for each in covered)
-    return (not is_key or (are_all_known and not facts.other_secrets)) and (not region or region in facts.regions)
-
-
-def _pattern(resource: Element) -> str:
-    return "*" if resource.is_negated else resource.patterns[0]
 
 
 def _drift(facts: RoleFacts, role: RolePolicies, covered: Sequence[Coverage]) -> Iterator[Finding]:

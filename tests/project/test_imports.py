@@ -8,7 +8,7 @@ import grimp
 import pytest
 
 from tests import ROOT
-from tests.project.pure_contract import PureContract
+from tests.project.pure_contract import PureContract, impure_names
 
 SETTINGS: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
 [OPTIONS] = [contract for contract in SETTINGS["contracts"] if contract["type"] == "pure"]
@@ -54,6 +54,20 @@ def test_another_import_is_found(graph: grimp.ImportGraph, module: str, imported
         graph.add_module(imported, is_squashed=True)
     graph.add_import(importer=f"rotation_role_policy.{module}", imported=imported)
     assert found(graph) == [(f"rotation_role_policy.{module}", imported)]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("datetime.now(UTC)", ["now"]),
+        ("datetime.date.today()", ["today"]),
+        ("text = open('/etc/hosts').read()", ["open"]),
+        ("def f():\n    print(1)", ["print"]),
+        ("def f(now):\n    return now.isoformat()", []),
+    ],
+)
+def test_a_clock_or_a_file_needs_no_import_and_is_found_too(code: str, expected: list[str]) -> None:
+    assert list(impure_names(code)) == expected
 
 
 def test_each_allowed_module_is_one_of_the_standard_library_and_is_imported(graph: grimp.ImportGraph) -> None:

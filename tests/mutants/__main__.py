@@ -102,10 +102,11 @@ def mutants(module: str) -> Iterator[tuple[Change, str]]:
     for mutation in mutations:
         code = deep_replace(tree, mutation.original_node, mutation.mutated_node).code  # type: ignore[union-attr]
         if code == source:
-            # mutmut also changes what is not code, such as an annotation that it leaves out again.
             continue
         old, new = source.splitlines(), code.splitlines()
-        first = next(index for index, (before, after) in enumerate(zip(old, new, strict=False)) if before != after)
+        pairs = enumerate(zip(old, new, strict=False))
+        # A mutation can also cut the end off.
+        first = next((index for index, (before, after) in pairs if before != after), min(len(old), len(new)))
         while old[-1] == new[-1] and min(len(old), len(new)) > first:
             del old[-1], new[-1]
         place = _place(statements, first + 1)

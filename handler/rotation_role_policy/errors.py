@@ -33,7 +33,7 @@ def quoted_text(value: object) -> str:
 class ErrorCode(StrEnum):
     """The category of a failed request, in the log and as a dimension of the metric ``FailedRequests``.
 
-    The values are CloudFormation's `HandlerErrorCode` where one fits; the last five are the provider's own.
+    The values are CloudFormation's `HandlerErrorCode` where one fits; the last four are the provider's own.
     Source: https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-test-contract-errors.html
     """
 

@@ -143,8 +143,8 @@ class FindingType(Enum):
         "InvokeWithoutSource",
         Severity.WARNING,
         "Secrets of other accounts can invoke the function",
-        "The function's policy lets `secretsmanager.amazonaws.com` invoke it without a condition on `aws:SourceArn` or"
-        " `aws:SourceAccount`.",
+        "The function's policy lets `secretsmanager.amazonaws.com` invoke it, and no condition on `aws:SourceArn` or"
+        " `aws:SourceAccount` excludes the secrets of other accounts.",
         "Replace the permission by one with the account as `SourceAccount`, or one for each secret as `SourceArn`.",
     )
     SHARED_ROLE = (

@@ -172,7 +172,7 @@ def invoke_without_source(function_id: str, sid: str) -> Words:
     """Return the words for a statement by which secrets of any account can invoke the function."""
     return Words(
         f"The statement {quoted(sid)} in the policy of the function {function_id} lets Secrets Manager invoke it for"
-        " secrets of any account, because it has no condition on aws:SourceArn or aws:SourceAccount.",
+        " secrets of any account, because no condition on aws:SourceArn or aws:SourceAccount excludes other accounts.",
         "Add a permission with the account as SourceAccount, or one with each secret as SourceArn. Then remove this one"
         f" (aws lambda remove-permission --function-name {function_id} --statement-id {sid}).",
     )

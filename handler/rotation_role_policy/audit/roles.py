@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -78,8 +78,8 @@ def _with_policies(
 def _describe_roles(
     aws: Aws, workers: Workers, names: Collection[str]
 ) -> dict[str, Known[_Description | None] | Unknown]:
-    if len(names) >= _BULK_FROM and (details := _bulk(aws, workers, "Role", names)) is not None:
-        return {detail["RoleName"]: Known(_from_bulk(detail)) for detail in details}
+    if len(names) >= _BULK_FROM and (read := _bulk(aws, workers, "Role", names)) is not None:
+        return {name: Known(description) for name, description in read.items()}
     roles: Lookups[str, _Description | None] = Lookups(workers, "roles", _THREADS, partial(_describe_role, aws))
     for name in sorted(names):
         roles.start(name)
@@ -115,9 +115,8 @@ def _managed_policies(aws: Aws, workers: Workers, arns: Collection[str]) -> dict
     # The ARNs of AWS's own policies have no account. The bulk read of those would return more than a thousand.
     local = [policy_arn for policy_arn in arns if ":iam::aws:" not in policy_arn]
     if len(local) >= _BULK_FROM:
-        for policy in _bulk(aws, workers, "LocalManagedPolicy", arns) or ():
-            [default] = [version for version in policy["PolicyVersionList"] if version["IsDefaultVersion"]]
-            documents[policy["Arn"]] = Known(default["Document"])
+        read = _bulk(aws, workers, "LocalManagedPolicy", arns) or {}
+        documents = {policy_arn: Known(document) for policy_arn, document in read.items()}
     single = Lookups(workers, "managed policies", _THREADS, partial(managed_policy, aws))
     remaining = sorted(policy_arn for policy_arn in arns if policy_arn not in documents)
     for policy_arn in remaining:
@@ -125,20 +124,29 @@ def _managed_policies(aws: Aws, workers: Workers, arns: Collection[str]) -> dict
     return documents | {policy_arn: single.get(policy_arn) for policy_arn in remaining}
 
 
-_BULK_MEMBERS = {"Role": ("RoleDetailList", "RoleName"), "LocalManagedPolicy": ("Policies", "Arn")}
-"""By filter: the member of the response that has the details, and the member of a detail that identifies it."""
+def _default_document(policy: Any) -> JsonDocument:
+    [default] = [version for version in policy["PolicyVersionList"] if version["IsDefaultVersion"]]
+    return cast(JsonDocument, default["Document"])
 
 
-def _bulk(aws: Aws, workers: Workers, kind: str, wanted: Collection[str]) -> list[Any] | None:
-    """Return the wanted roles or managed policies of the account; None if the caller may not read them in bulk."""
+_BULK: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
+    "Role": ("RoleDetailList", "RoleName", _from_bulk),
+    "LocalManagedPolicy": ("Policies", "Arn", _default_document),
+}
+"""By filter: the member of the response that has the details, the member of a detail that identifies it, and what is
+kept of it."""
+
+
+def _bulk(aws: Aws, workers: Workers, kind: str, wanted: Collection[str]) -> dict[str, Any] | None:
+    """Return the wanted roles or managed policies of the account; None if they cannot be read in bulk."""
     found = Lookups(workers, "roles", 1, partial(_read_bulk, aws, wanted)).get(kind)
     return found.value if isinstance(found, Known) else None
 
 
-def _read_bulk(aws: Aws, wanted: Collection[str], kind: str) -> list[Any]:
-    member, identifier = _BULK_MEMBERS[kind]
+def _read_bulk(aws: Aws, wanted: Collection[str], kind: str) -> dict[str, Any]:
+    member, identifier, keep = _BULK[kind]
     parameters: dict[str, Any] = {"Filter": [kind], "MaxItems": _PAGE_SIZE}
     pages = aws.paginate(aws.iam.get_account_authorization_details, **parameters)
     details = (detail for page in pages for detail in cast(dict[str, Any], page).get(member, ()))
     # An account can have many more. Each has some kilobytes.
-    return [detail for detail in details if detail[identifier] in wanted]
+    return {detail[identifier]: keep(detail) for detail in details if detail[identifier] in wanted}

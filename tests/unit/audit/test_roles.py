@@ -216,3 +216,17 @@ def test_all_pages_of_a_role_s_policies_are_read(audited: AuditAccount) -> None:
     audited.account.api_responses["iam:ListRolePolicies"] = page
     assert sorted(read(audited, ["one"]).policies["one"].inline) == ["inline-0", "inline-1", "inline-2"]
     assert pages == {"0": 1, "1": 1, "2": 1}
+
+
+def test_a_bulk_response_that_cannot_be_read_leads_to_role_by_role(
+    audited: AuditAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rotation_role_policy.audit.lookups.CONTAINED_ERRORS", (Exception,))
+    names = roles(audited, 8)
+    audited.alter[BULK] = lambda response: {
+        member: [{**each, "Arn": each["Arn"], "RolePolicyList": [{}]} for each in details] if details else details
+        for member, details in response.items()
+        if isinstance(details, list)
+    }
+    assert sorted(read(audited, names).policies) == sorted(names)
+    assert audited.calls()["iam:GetRole"] == 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import cast
 
 from rotation_role_policy import arn
@@ -124,8 +124,9 @@ class Region:
         """Return all functions of the region by the ARN of their role; empty if the region has no rotated secret."""
         return self._functions_by_role.get(self.name) if self._secrets_of else Known({})
 
+    @cached_property
     def are_roles_known(self) -> bool:
-        """Return whether it is known which role each rotation function of the region has."""
+        """Whether it is known which role each rotation function of the region has. Waits for the look-ups."""
         if not self._is_listed:
             return False
         if isinstance(self.functions_by_role(), Known):
@@ -205,7 +206,7 @@ def collect_role(sources: Sources, role_arn: str, role: RoleFact, functions: Seq
         frozenset(sharing),
         tuple(other_secrets),
         frozenset(sources.regions),
-        all(region.are_roles_known() for region in sources.regions.values()),
+        all(region.are_roles_known for region in sources.regions.values()),
     )
     facts = replace(
         facts,

@@ -34,7 +34,7 @@ EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 _PAGE = "project/test_docs.py::test_the_generated_parts_of_a_page_are_up_to_date"
 _AUDIT = ["unit/audit/test_role.py", "unit/audit/test_needs.py", "unit/audit/test_invocation.py"]
 TESTS = {
-    "iam/difference": ["unit/audit/test_role.py", "unit/cli/test_render.py"],
+    "iam/difference": ["unit/iam/test_difference.py"],
     "iam/document": ["unit/iam", "unit/rules/test_excess.py"],
     "iam/evaluation": ["unit/iam/test_evaluation.py"],
     "iam/principals": ["unit/iam/test_principals.py"],

@@ -112,3 +112,15 @@ def test_a_service_is_a_principal(statement: dict[str, Any], expected: bool) -> 
     assert can_assume(parse(document), "lambda.amazonaws.com") is expected
     denied = {"Statement": {"Effect": "Deny", "Action": "sts:*"} | statement}
     assert not can_assume(parse(denied), "lambda.amazonaws.com")
+
+
+def test_a_statement_without_a_principal_is_about_nobody_here() -> None:
+    [statement] = parse({"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}})
+    assert is_about_role(statement, ROLE) is False
+    assert is_about_account(statement, ROLE) is False
+    assert is_about_service(statement, "lambda.amazonaws.com") is False
+
+
+def test_by_default_a_role_has_no_permissions_boundary() -> None:
+    [statement] = parse({"Statement": {"Effect": "Deny", "NotPrincipal": {"AWS": ROLE}}})
+    assert is_about_role(statement, ROLE) is None

@@ -46,6 +46,20 @@ def test_variables_and_other_characters(pattern: str, value: str, expected: bool
     assert has_wildcard(pattern)
 
 
+@pytest.mark.parametrize(("pattern", "value"), [("iam:GetRole", "IAM:getrole"), ("iam:Get*", "IAM:getrole")])
+def test_the_case_counts_unless_it_is_ignored(pattern: str, value: str) -> None:
+    assert matches(pattern, value, ignore_case=True)
+    assert not matches(pattern, value, ignore_case=False)
+    assert not matches(pattern, value)
+    assert matches_any([pattern], value, ignore_case=True)
+    assert not matches_any([pattern], value)
+
+
+def test_a_variable_ends_at_the_first_brace() -> None:
+    assert matches("${a}x}*", "bx}c")
+    assert not matches("${a}x}*", "bc")
+
+
 @pytest.mark.parametrize(
     ("pattern", "value"),
     [

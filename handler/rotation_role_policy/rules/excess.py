@@ -6,7 +6,7 @@ The audit and the preview use it, so that they call the same grants too much.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -147,40 +147,48 @@ def find_excess(
         boundary: the permissions boundary of the role. A grant is only as broad as the boundary.
         needed: what the functions of the role need.
     """
-    in_boundary = _kinds_in_boundary(boundary, needed) if boundary else frozenset(ExcessKind)
+    kept = _kinds_within(boundary, needed)
     found: dict[Excess, Excess] = {}
     for policy in policies:
         for statement in policy.statements:
-            for kind, actions, resource in _of_statement(statement, needed, all_policies, boundary):
+            interfaces = _of_interfaces(statement, needed, all_policies, boundary) if statement.allows else ()
+            for kind, actions, resource in _once(
+                (*_of_secrets_and_keys(statement, needed, kept), *interfaces), statement
+            ):
                 excess = Excess(kind, policy.name, statement.number, statement.sid, actions, resource)
-                if not in_boundary.isdisjoint(_WITHIN_BOUNDARY.get(kind, {*ExcessKind})):
-                    # Two statements of a policy can grant the same.
-                    found.setdefault(excess._replace(statement=0), excess)
+                # Two statements of a policy can grant the same.
+                found.setdefault(excess._replace(statement=0), excess)
     return list(found.values())
 
 
-def _kinds_in_boundary(boundary: Policy, needed: Needed) -> frozenset[ExcessKind]:
-    statements = [statement for statement in boundary.statements if statement.allows]
-    grants = [grant for each in statements for grant in (*_of_secrets(each, needed), *_of_keys(each, needed))]
-    return frozenset({*(kind for kind, _, _ in grants)})
+def _kinds_within(boundary: Policy | None, needed: Needed) -> set[ExcessKind]:
+    """Return the kinds of excess that the permissions boundary does not limit to what is needed."""
+    kinds = set(ExcessKind)
+    if boundary:
+        grants = [each for statement in boundary.statements for each in _of_secrets_and_keys(statement, needed, kinds)]
+        in_boundary = {kind for kind, _, _ in grants}
+        kinds -= {kind for kind, broad in _WITHIN_BOUNDARY.items() if broad.isdisjoint(in_boundary)}
+    return kinds
 
 
-def _of_statement(
-    statement: Statement, needed: Needed, all_policies: Sequence[Policy], boundary: Policy | None
-) -> Iterator[_Grant]:
-    if not statement.allows:
-        return
+def _of_secrets_and_keys(statement: Statement, needed: Needed, kinds: Collection[ExcessKind]) -> Iterator[_Grant]:
+    if statement.allows:
+        for grant in (*_of_secrets(statement, needed), *_of_keys(statement, needed)):
+            kind, _, _ = grant
+            if kind in kinds:
+                yield grant
+
+
+def _once(grants: Iterable[_Grant], statement: Statement) -> Iterator[_Grant]:
+    """Yield the grants of a statement. One for every service is reported once, for the secrets."""
+    is_every_service = statement.actions.is_negated or "*" in statement.actions.patterns
     reported: set[Element] = set()
-    for grant in _of_secrets(statement, needed):
+    for grant in grants:
         kind, _, resource = grant
-        # A statement for every service is reported once, for the secrets.
-        if kind is ExcessKind.OTHER_SECRETS and (statement.actions.is_negated or "*" in statement.actions.patterns):
-            reported.add(resource)
-        yield grant
-    for grant in (*_of_keys(statement, needed), *_of_interfaces(statement, needed, all_policies, boundary)):
-        _, _, resource = grant
         if resource not in reported:
             yield grant
+        if kind is ExcessKind.OTHER_SECRETS and is_every_service:
+            reported.add(resource)
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------
@@ -278,17 +286,24 @@ def _of_interfaces(
 ) -> Iterator[_Grant]:
     actions = _granted(statement, _INTERFACE_ACTIONS)
     resources = _resources(statement, "ec2", needed)
-    if actions is None or not resources:
+    granted = tuple(action for action in _INTERFACE_ACTIONS if _includes(statement, action, boundary))
+    if actions is None or not resources or not granted:
         return
     if not needed.in_vpc:
         yield ExcessKind.INTERFACES_OUTSIDE_VPC, actions, resources[0]
         return
-    granted = tuple(action for action in _INTERFACE_ACTIONS if statement.includes_action(action))
     for function_arn in needed.function_arns or (_ANY_FUNCTION,):
         calls = Calls(granted, ("*",), {SOURCE_FUNCTION: function_arn})
         if any(decision.outcome is Outcome.ALLOWED for decision in evaluate(all_policies, boundary, calls)):
             yield ExcessKind.INTERFACES_OPEN_TO_CODE, actions, resources[0]
             return
+
+
+def _includes(statement: Statement, action: str, boundary: Policy | None) -> bool:
+    """Return whether a statement allows an action on something, and the permissions boundary does too."""
+    limits = boundary.statements if boundary else [statement]
+    is_in_boundary = any(limit.allows and limit.includes_action(action) for limit in limits)
+    return statement.allows and statement.includes_action(action) and is_in_boundary
 
 
 # --- statements -------------------------------------------------------------------------------------------------------

@@ -411,6 +411,25 @@ def test_a_wildcard_for_keys_is_as_broad_as_the_boundary(boundary: dict[str, Any
     assert as_types(find_excess(policies, policies, boundary_with({"Statement": [boundary]}), NEEDED)) == expected
 
 
+@pytest.mark.parametrize(
+    ("statement", "boundary", "expected"),
+    [
+        (allow("kms:Decrypt", KEY), allow(ROTATE, SECRET), [FindingType.KMS_WITHOUT_CONTEXT]),
+        (allow(ROTATE, SECRET.replace("prod/db", "other")), allow(ROTATE, SECRET), [FindingType.UNNEEDED_GRANT]),
+        # What the boundary leaves of a statement for all services is reported for the next service.
+        (allow("*", "*"), allow("kms:*", "*"), [FindingType.KMS_ALL_KEYS]),
+        (allow("*", "*"), allow(["kms:*", "ec2:*"], "*"), [FindingType.KMS_ALL_KEYS, FindingType.UNNEEDED_GRANT]),
+        (allow("*", "*"), allow(["secretsmanager:*", "kms:*", "ec2:*"], "*"), [FindingType.OTHER_SECRETS]),
+        (allow("*", "*"), allow(ROTATE, SECRET), []),
+    ],
+)
+def test_the_boundary_limits_nothing_but_wildcards(
+    statement: dict[str, Any], boundary: dict[str, Any], expected: list[FindingType]
+) -> None:
+    policies = [inline({"Statement": statement})]
+    assert as_types(find_excess(policies, policies, boundary_with({"Statement": [boundary]}), NEEDED)) == expected
+
+
 def test_a_boundary_that_names_another_secret_leaves_a_wildcard_too_broad() -> None:
     policies = [inline({"Statement": allow(ROTATE, "*")})]
     boundary = boundary_with({"Statement": [allow(ROTATE, [SECRET, SECRET.replace("prod/db", "other")])]})

@@ -65,7 +65,18 @@ MISSING = FailedCall("lambda:GetFunctionConfiguration", "ResourceNotFoundExcepti
 
 
 def findings(result: RoleResult) -> list[Finding]:
-    return [*result.findings, *result.excess]
+    """Return all findings, after a check of what is true of each: its words name what it is about."""
+    found = [*result.findings, *result.excess]
+    for each in found:
+        assert isinstance(each.type, FindingType)
+        assert each.resource
+        # A key that cannot be used is shown with the name of its secret.
+        assert each.resource in f"{each.subject} {each.message}" or each.type is FindingType.KEY_UNUSABLE
+        assert each.remediation
+        assert "None" not in f"{each.subject} {each.message} {each.remediation}"
+        assert each.subject.scope
+        assert each.subject.role_arn or each.subject.function_arn
+    return found
 
 
 def found(facts: RoleFacts) -> list[Finding]:
@@ -183,7 +194,11 @@ def test_a_warning_about_a_key_is_a_finding(state: Secret, expected: list[str]) 
         function(replace(secret(), state=Known(state))), role=policies(*GUIDE, USE_KEY), resource_policies=answers
     )
     assert codes(facts) == (expected if state.key_arn else [*expected, "UnneededGrant"])
-    assert found(facts)[0].subject.secret_arn == SECRET
+    first = found(facts)[0]
+    assert first.subject.secret_arn == SECRET
+    if first.type is FindingType.NOT_INSPECTED:
+        assert "AWS denies kms:DescribeKey: no." in first.message
+        assert first.remediation.startswith("Allow kms:DescribeKey ")
 
 
 def test_a_secret_that_is_not_selected_has_no_finding_but_counts_as_needed() -> None:
@@ -237,6 +252,21 @@ def test_a_function_that_is_not_active_is_a_finding_with_lambda_s_reason(state: 
     if is_found:
         assert "Lambda's reason: It is idle." in the(facts).message
         assert the(facts).subject == ("", FUNCTION, ROLE, "")
+
+
+def test_a_function_that_other_accounts_can_invoke_is_a_finding_with_the_statement() -> None:
+    open_to_all = {
+        "Sid": "Open",
+        "Effect": "Allow",
+        "Action": "lambda:InvokeFunction",
+        "Resource": FUNCTION,
+        "Principal": {"Service": "secretsmanager.amazonaws.com"},
+    }
+    finding = the(audit_facts.role(function(invoke_policy=Known(document(open_to_all)))))
+    assert (finding.type.code, finding.resource) == ("InvokeWithoutSource", FUNCTION)
+    assert finding.subject == ("", FUNCTION, ROLE, "")
+    assert '"Open"' in finding.message
+    assert f"--function-name {FUNCTION} --statement-id Open" in finding.remediation
 
 
 # --- the role itself ---
@@ -302,6 +332,9 @@ def test_the_superuser_secret_that_the_policies_show_is_audited(
     assert codes(facts) == expected
     for finding in found(facts):
         assert SUPERUSER in f"{finding.resource} {finding.message} {finding.difference}"
+        if finding.resource == SUPERUSER:
+            role_arn = ROLE if finding.type is FindingType.SUPERUSER_MISSING else ""
+            assert finding.subject == ("", FUNCTION, role_arn, "")
 
 
 # --- access ---

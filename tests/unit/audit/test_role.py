@@ -464,6 +464,39 @@ def test_network_interfaces_are_needed_if_a_function_of_the_role_is_in_a_vpc(
     assert codes(facts) == expected
 
 
+def test_a_key_of_another_function_s_secret_needs_the_context_too() -> None:
+    other = SECRET.replace("prod/db", "other")
+    other_secret = replace(secret(other).listed, description={"ARN": other, "Name": "other", "KmsKeyId": KEY})
+    facts = with_policy(allow("kms:Decrypt", KEY), other_secrets=(other_secret,))
+    assert codes(facts) == ["KmsWithoutEncryptionContext"]
+    without_key = replace(secret(other).listed, description={"ARN": other, "Name": "other"})
+    assert codes(with_policy(allow("kms:Decrypt", KEY), other_secrets=(without_key,))) == []
+
+
+def test_nothing_is_called_unneeded_if_not_all_functions_are_known() -> None:
+    other = allow(ROTATE, SECRET.replace("prod/db", "other"))
+    assert codes(with_policy(other, allow("ec2:*", "*"))) == ["UnneededGrant"] * 2
+    assert codes(with_policy(other, allow("ec2:Describe*", "*"), are_functions_known=False)) == []
+    assert codes(with_policy(allow("ec2:*", "*"), are_functions_known=False)) == ["NetworkInterfacesOpenToCode"]
+
+
+def test_a_wildcard_is_as_broad_as_the_boundary_of_the_role() -> None:
+    wildcard = allow(ROTATE, "*")
+    assert codes(audit_facts.role(role=policies(*GUIDE, wildcard))) == ["OtherSecrets"]
+    boundary = document(allow("secretsmanager:*", SECRET), allow("secretsmanager:GetRandomPassword", "*"))
+    assert codes(audit_facts.role(role=policies(*GUIDE, wildcard, boundary=boundary))) == []
+
+
+def test_a_function_whose_secrets_are_not_known_must_be_kept_from_network_interfaces_too() -> None:
+    deny = {"Effect": "Deny", "Action": "ec2:*", "Resource": "*"}
+    keep = deny | {"Condition": {"ArnEquals": {"lambda:SourceFunctionArn": FUNCTION}}}
+    unknown = function(replace(secret(), state=STOPPED), in_vpc=True)
+    assert codes(audit_facts.role(unknown, role=policies(*GUIDE, allow("ec2:*", "*"), keep))) == []
+    assert codes(audit_facts.role(unknown, role=policies(*GUIDE, allow("ec2:*", "*")))) == [
+        "NetworkInterfacesOpenToCode"
+    ]
+
+
 def test_the_key_of_the_environment_is_needed() -> None:
     sound = function()
     assert isinstance(sound.details, Known)

@@ -60,7 +60,6 @@ def _needed(facts: RoleFacts, covered: Sequence[Coverage], states: Sequence[Stat
             if not is_gone(facts.superusers.get(superuser))
         },
         key_arns={*needed.key_arns, *(secret.description.get("KmsKeyId", "") for secret in other)},
-        other_key_arns={coverage.details.function.environment_key_arn for coverage in covered},
         # Whether other functions with this role are in a VPC is not known.
         in_vpc=any(coverage.details.function.in_vpc for coverage in covered)
         or not facts.are_functions_known

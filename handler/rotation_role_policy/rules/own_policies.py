@@ -25,6 +25,6 @@ def _is_own(name: str, document: JsonDocument) -> bool:
     statements = as_list(document.get("Statement", []))
     if not is_possible_policy_name(name, "") or not statements:
         return False
-    return set(as_list(statements[0].get("Action", []))) == set(ROTATE_ACTIONS) and all(
+    return set(as_list(statements[0].get("Action"))) == set(ROTATE_ACTIONS) and all(
         arn.SECRET.fullmatch(secret) for secret in summarize(document).secret_arns
     )

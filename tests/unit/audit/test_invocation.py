@@ -147,6 +147,9 @@ def test_a_statement_for_the_url_of_the_function_concerns_nobody_here() -> None:
         ({"ArnLike": {"aws:SourceArn": "arn:aws:secretsmanager:*:*:secret:*"}}, True),
         ({"StringLikeIfExists": {"aws:SourceOrgID": "o-1"}}, True),
         ({"StringLike": {"aws:SourceOrgID": "*"}}, True),
+        # Whether these exclude other accounts is not known.
+        ({"ArnLike": {"aws:SourceArn": "arn:aws:secretsmanager:*"}}, False),
+        ({"StringEquals": {"aws:SourceAccount": "${aws:PrincipalAccount}"}}, False),
         # Secrets Manager always names the secret and its account.
         ({"StringEqualsIfExists": {"aws:SourceAccount": ACCOUNT}}, False),
         ({"ArnLike": {"aws:SourceArn": f"arn:aws:secretsmanager:*:{ACCOUNT}:*"}}, False),
@@ -157,6 +160,17 @@ def test_only_a_condition_that_excludes_other_accounts_is_a_source(condition: di
     assert list(statements_without_source({"Statement": statement}, FUNCTION)) == (
         ["SecretsManagerAccess"] if is_open else []
     )
+
+
+@pytest.mark.parametrize("key", ["lambda:FunctionUrlAuthType", "lambda:InvokedViaFunctionUrl"])
+def test_a_statement_for_the_url_is_known_by_its_context_key(key: str) -> None:
+    url = permission(Principal="*", Condition={"StringEquals": {key: "NONE"}})
+    assert list(statements_without_source({"Statement": url}, FUNCTION)) == []
+
+
+def test_a_deny_for_another_service_is_no_source() -> None:
+    deny = permission(Effect="Deny", Principal={"Service": "s3.amazonaws.com"})
+    assert list(statements_without_source({"Statement": [permission(), deny]}, FUNCTION)) == ["SecretsManagerAccess"]
 
 
 def test_a_deny_for_other_accounts_is_a_source_too() -> None:

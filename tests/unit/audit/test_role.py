@@ -201,6 +201,19 @@ def test_a_warning_about_a_key_is_a_finding(state: Secret, expected: list[str]) 
         assert first.remediation.startswith("Allow kms:DescribeKey ")
 
 
+def test_a_rotation_has_its_own_state_and_its_dates() -> None:
+    other = SECRET.replace("prod/db", "other")
+    facts = audit_facts.role(function(secret(), secret(other)), role=policies(*GUIDE, allow(ROTATE, other)))
+    first, second = audit_role(facts, NOW).rotations
+    assert first.state
+    assert [each.arn for each in first.state.secrets] == [SECRET]
+    assert (first.last_rotated, first.next_rotation) == (NOW - timedelta(2), NOW + timedelta(28))
+    assert (second.secret_arn, second.secret_name) == (other, "other")
+    stopped = replace(secret(), state=STOPPED)
+    assert audit_role(audit_facts.role(function(stopped)), NOW).rotations == ()
+    assert RoleResult() == RoleResult((), (), ())
+
+
 def test_a_secret_that_is_not_selected_has_no_finding_but_counts_as_needed() -> None:
     other = SECRET.replace("prod/db", "other")
     overdue = replace(secret(other, next_rotation=NOW - timedelta(1)), is_selected=False)
@@ -368,6 +381,45 @@ def test_what_no_policy_of_the_role_allows_is_a_question_for_the_policy_of_the_s
             assert "--adopt FILE" in finding.remediation
     assert codes(replace(facts, resource_policies={SECRET: Unknown(DENIED)})) == ["NotInspected"]
     assert codes(replace(facts, resource_policies={SECRET: STOPPED})) == []
+
+
+def test_a_deny_and_a_boundary_block_for_certain() -> None:
+    denied = the(with_policy({"Effect": "Deny", "Action": PUT, "Resource": SECRET}))
+    assert (denied.type.code, denied.subject) == ("ActionBlocked", (SECRET, FUNCTION, ROLE, ""))
+    assert f"{PUT} on {SECRET} is blocked" in denied.message
+    assert 'an explicit deny in the inline policy "rotation"' in denied.message
+    boundary = document(allow(ROTATE[:2], SECRET), allow("secretsmanager:GetRandomPassword", "*"))
+    limited = the(audit_facts.role(role=policies(boundary=boundary)))
+    assert f"{ROTATE[2]} and {ROTATE[3]} on {SECRET} are blocked" in limited.message
+    assert f"Allow the actions in arn:aws:iam::{ACCOUNT}:policy/boundary." in limited.remediation
+
+
+def test_the_function_of_the_secret_is_known_for_rotated_secrets_only() -> None:
+    limit = {"Condition": {"StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": FUNCTION}}}
+    limited = policies(allow(ROTATE, "*", **limit), GUIDE[1])
+    assert questions(audit_facts.role(role=limited)) == []
+    assert codes(audit_facts.role(role=limited)) == []
+    # The superuser secret can have another function, or none.
+    read = allow(GET, SUPERUSER, **limit)
+    superusers = {SUPERUSER: Known(Secret(SUPERUSER, None))}
+    facts = audit_facts.role(role=policies(*GUIDE, read), superusers=superusers)
+    [question] = questions(facts)
+    assert (question.resources, question.actions) == ((SUPERUSER,), (GET,))
+    assert not dict(question.context).keys() & {"secretsmanager:resource/AllowRotationLambdaArn"}
+
+
+def test_a_policy_of_a_resource_counts_only_for_the_role() -> None:
+    facts = audit_facts.role(role=policies(allow(ROTATE[:2], SECRET), GUIDE[1]))
+    for principal in (f"arn:aws:iam::{ACCOUNT}:role/other", f"arn:aws:iam::{ACCOUNT}:root"):
+        of_another = document(allow("secretsmanager:*", "*", Principal={"AWS": principal}))
+        assert codes(replace(facts, resource_policies={SECRET: Known(of_another)})) == ["ActionNotGranted"]
+    of_another = document(allow("kms:*", "*", Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:role/other"}))
+    blocked = the(with_policy(USE_KEY, key=KEY, resource_policies={KEY: Known(of_another)}))
+    assert "by the key's policy" in blocked.message
+    deny = document(ROOT, {"Effect": "Deny", "Principal": {"AWS": ROLE}, "Action": "kms:Decrypt", "Resource": "*"})
+    denied = the(with_policy(USE_KEY, key=KEY, resource_policies={KEY: Known(deny)}))
+    assert "kms:Decrypt on" in denied.message
+    assert "an explicit deny in the key's policy" in denied.message
 
 
 def test_the_policy_of_each_key_is_a_question() -> None:

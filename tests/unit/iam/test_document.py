@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rotation_role_policy.iam.document import Condition, parse
+from rotation_role_policy.iam.document import Condition, Element, PolicyKind, Principals, parse
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,38 @@ def test_a_condition_limits_a_context_key_to_some_values(
     operator: str, values: tuple[str, ...], expected: bool
 ) -> None:
     assert Condition(operator, "aws:SourceAccount", values).is_limit is expected
+
+
+def test_a_statement_is_parsed_into_lists() -> None:
+    [first, second] = parse(
+        {
+            "Statement": [
+                {
+                    "Sid": "First",
+                    "Effect": "Allow",
+                    "Action": "iam:Get*",
+                    "NotResource": ["a", "b"],
+                    "Condition": {"Bool": {"aws:SecureTransport": True}, "NumericLessThan": {"aws:TokenAge": [10]}},
+                },
+                {"Effect": "Deny", "NotAction": ["iam:*"], "Principal": "*"},
+            ]
+        }
+    )
+    assert (first.number, first.sid, first.effect, first.allows) == (1, "First", "Allow", True)
+    assert (first.actions, first.resources) == (Element(("iam:Get*",)), Element(("a", "b"), is_negated=True))
+    assert first.principals is None
+    assert first.conditions == (
+        Condition("Bool", "aws:SecureTransport", ("true",)),
+        Condition("NumericLessThan", "aws:TokenAge", ("10",)),
+    )
+    assert first.includes_action("IAM:getrole")
+    assert (second.number, second.sid, second.allows) == (2, "", False)
+    assert (second.resources, second.principals) == (Element(()), Principals({"AWS": ("*",)}))
+    assert not second.includes_action("IAM:getrole")
+
+
+def test_what_a_document_lacks_is_empty() -> None:
+    assert parse({}) == ()
+    [statement] = parse({"Statement": {}})
+    assert (statement.sid, statement.effect, statement.actions, statement.conditions) == ("", "", Element(()), ())
+    assert len({*PolicyKind}) == len(PolicyKind.__members__)

@@ -27,7 +27,7 @@ Value = TypeVar("Value", covariant=True)
 # --- known or unknown -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FailedCall:
     """A call of the audit that AWS denied or failed."""
 
@@ -38,7 +38,7 @@ class FailedCall:
     is_denied: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UnusableKey:
     """The key of a secret, or the only key of a version in use, that cannot be used."""
 
@@ -48,14 +48,14 @@ class UnusableKey:
     """The staging labels of the version; empty if it is the secret's own key."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unusable:
     """Another reason why the provider would refuse a secret."""
 
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class InternalError:
     """The audit itself failed with what AWS returned."""
 
@@ -63,7 +63,7 @@ class InternalError:
     message: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The audit was stopped before the look-up."""
 
@@ -71,14 +71,14 @@ class Stopped:
 Problem = FailedCall | UnusableKey | Unusable | InternalError | Stopped
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Known(Generic[Value]):
     """A fact that was looked up."""
 
     value: Value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A fact that is not known, and why."""
 
@@ -88,7 +88,7 @@ class Unknown:
 # --- secrets and functions --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedSecret:
     """A secret with a rotation function, from ListSecrets."""
 
@@ -112,7 +112,7 @@ def secret_ids(name: str, secret_arn: str) -> frozenset[str]:
     return frozenset({name, secret_arn, secret_arn.rpartition("-")[0]})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SecretFacts:
     """A rotated secret."""
 
@@ -127,7 +127,7 @@ class SecretFacts:
         return self.listed.arn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FunctionDetails:
     """A rotation function, or a version or alias of it."""
 
@@ -137,7 +137,7 @@ class FunctionDetails:
     state_reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FunctionFacts:
     """A rotation function, as secrets name it, with its secrets."""
 
@@ -160,7 +160,7 @@ class FunctionFacts:
 # --- roles ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Simulation:
     """A question for IAM's policy simulator: may a role make these calls?"""
 
@@ -176,7 +176,7 @@ class Simulation:
         return Calls(self.actions, self.resources, dict(self.context), self.absent_keys)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Simulated:
     """A simulation, and what the simulator does not allow."""
 
@@ -184,7 +184,7 @@ class Simulated:
     denials: Known[tuple[Denial, ...]] | Unknown
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RoleFacts:
     """Everything about one execution role that its rotations depend on."""
 

@@ -234,7 +234,7 @@ class Words(NamedTuple):
     """What to do about this resource."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One finding."""
 

@@ -11,7 +11,7 @@ from rotation_role_policy.audit.findings import Finding, FindingType, Severity
 from rotation_role_policy.rules.state import State
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rotation:
     """A secret with a rotation function."""
 

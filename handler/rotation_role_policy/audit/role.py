@@ -17,7 +17,7 @@ from rotation_role_policy.audit.needs import Coverage, coverages
 from rotation_role_policy.audit.report import Rotation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RoleResult:
     """The result of the audit of one role, or of a function whose role is not known."""
 

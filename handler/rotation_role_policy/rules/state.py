@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class KeyProblem:
     """A KMS key that cannot be used, or of which nothing is known."""
 
@@ -24,7 +24,7 @@ class KeyProblem:
     """AWS's message if it denied kms:DescribeKey."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Secret:
     """A secret, from DescribeSecret and DescribeKey."""
 
@@ -47,7 +47,7 @@ class Secret:
     """The keys whose full ARN is known, and that are taken for usable, because AWS denied to describe them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Role:
     """An IAM role. `arn` contains the path, `name` does not."""
 
@@ -55,7 +55,7 @@ class Role:
     arn: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Function:
     """A rotation function."""
 
@@ -95,7 +95,7 @@ class RolePolicies:
         return Policy(PolicyName(PolicyKind.BOUNDARY, self.boundary_arn), self.boundary)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class State:
     """Everything that the policy depends on."""
 

@@ -49,6 +49,16 @@ def parse(text: str) -> Arn:
     return Arn(*parts[1:])
 
 
+def service(resource: str) -> str:
+    """Return the service of an ARN or of a pattern of ARNs, such as ``kms``; empty if it names none."""
+    return "".join(resource.split(":")[2:3])
+
+
+def region(resource: str) -> str:
+    """Return the region of an ARN or of a pattern of ARNs; empty if it names none."""
+    return "".join(resource.split(":")[3:4])
+
+
 def role_name(role: str) -> str:
     """Return the name of a role, given as a name or as an ARN with or without a path."""
     return role.rpartition("/")[2]

@@ -236,11 +236,11 @@ class _Examination(NamedTuple):
 
 
 def _has_policy(resource: str) -> bool:
-    return _is_key(resource) or resource.split(":")[2:3] == ["secretsmanager"]
+    return arn.service(resource) in ("kms", "secretsmanager")
 
 
 def _is_key(resource: str) -> bool:
-    return resource.split(":")[2:3] == ["kms"]
+    return arn.service(resource) == "kms"
 
 
 def _resource_policy(resource: str, document: JsonDocument) -> Policy:

@@ -277,7 +277,7 @@ def _superuser(aws: Aws, keys: Keys, secret_id: str) -> Secret | None:
 
 def _resource_policy(aws: Aws, resource: str) -> JsonDocument:
     """Return the policy of a secret or a key; an empty document if there is none."""
-    if ":kms:" in resource:
+    if arn.service(resource) == "kms":
         text = aws.call(aws.kms.get_key_policy, KeyId=resource, PolicyName="default")["Policy"]
     else:
         text = aws.call(aws.secretsmanager.get_resource_policy, SecretId=resource).get("ResourcePolicy", "")

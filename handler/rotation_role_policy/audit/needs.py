@@ -49,7 +49,7 @@ def infer_needs(policies: Iterable[Policy], rotated_arns: Collection[str]) -> In
     wildcard = ""
     for actions, resource in (grant for each in policies for grant in _grants(each)):
         secret = arn.ANY_RANDOM_SUFFIX.sub("", resource)
-        if ":secretsmanager:" in resource and arn.SECRET.fullmatch(secret):
+        if arn.service(resource) == "secretsmanager" and arn.SECRET.fullmatch(secret):
             if _has(actions, "secretsmanager:PutSecretValue"):
                 writable.add(secret)
             if _has(actions, "secretsmanager:DescribeSecret"):
@@ -75,7 +75,7 @@ def _grants(granting: Policy) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _is_pattern_of_secrets(resource: str) -> bool:
-    return resource == "*" or (":secretsmanager:" in resource and has_wildcard(resource))
+    return resource == "*" or (arn.service(resource) == "secretsmanager" and has_wildcard(resource))
 
 
 def _has(patterns: Collection[str], action: str) -> bool:

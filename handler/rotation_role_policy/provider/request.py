@@ -39,7 +39,6 @@ class Request:
     """As CloudFormation sent them, not validated."""
     old_properties: Any
     """Likewise. None if the request has none."""
-    resource_type: Any
 
     @cached_property
     def ids(self) -> RequestIds:
@@ -105,7 +104,6 @@ def parse_request(event: Any) -> Request:
         physical_id=physical_id,
         properties=event.get("ResourceProperties", {}),
         old_properties=event.get("OldResourceProperties"),
-        resource_type=event.get("ResourceType"),
     )
     for response_id in (request.uncreated_id, physical_id):
         if len(serialize(build(request.ids, "FAILED", "", response_id, {}))) > _ENVELOPE_LIMIT:

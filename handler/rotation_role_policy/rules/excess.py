@@ -131,7 +131,7 @@ def needed_by(states: Sequence[State]) -> Needed:
         other_key_arns={state.environment_key_arn for state in states},
         in_vpc=any(state.in_vpc for state in states),
         function_arns=tuple(dict.fromkeys(state.function_arn for state in states if state.function_arn)),
-        regions={_region(secret.arn) for state in states for secret in state.secrets},
+        regions={arn.region(secret.arn) for state in states for secret in state.secrets},
     )
 
 
@@ -204,7 +204,7 @@ def _of_secrets(statement: Statement, needed: Needed) -> Iterator[_Grant]:
             if not _is_limited(statement, _LIMITING_KEYS):
                 yield ExcessKind.OTHER_SECRETS, actions, resource
         elif not _names(pattern, needed.rotated_arns) and not _names(pattern, needed.superuser_arns):
-            if _region(pattern) in needed.regions:
+            if arn.region(pattern) in needed.regions:
                 yield ExcessKind.SECRET_NOT_NEEDED, actions, resource
         elif management := _granted(statement, _SECRET_MANAGEMENT):
             yield ExcessKind.SECRET_MANAGEMENT, management, resource
@@ -251,7 +251,7 @@ def _of_keys(statement: Statement, needed: Needed) -> Iterator[_Grant]:
 
 
 def _is_needed_nowhere(key_arn: str, needed: Needed) -> bool:
-    return needed.are_all_keys_known and _region(key_arn) in needed.regions and key_arn not in needed.other_key_arns
+    return needed.are_all_keys_known and arn.region(key_arn) in needed.regions and key_arn not in needed.other_key_arns
 
 
 def _of_key_without_context(statement: Statement, resource: Element) -> Iterator[_Grant]:
@@ -307,10 +307,6 @@ def _includes(statement: Statement, action: str, boundary: Policy | None) -> boo
 
 
 # --- statements -------------------------------------------------------------------------------------------------------
-
-
-def _region(resource: str) -> str:
-    return "".join(resource.split(":")[3:4])
 
 
 def _granted(statement: Statement, actions: Collection[str]) -> Element | None:

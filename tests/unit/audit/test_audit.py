@@ -734,6 +734,20 @@ def test_a_secret_with_an_odd_function_leaves_the_others_listed(audited: AuditAc
     assert [rotation.secret_arn for rotation in report.rotations] == [good.secret]
 
 
+@pytest.mark.usefixtures("_contained")
+def test_an_internal_error_with_a_function_whose_role_is_not_known_concerns_only_the_function(
+    audited: AuditAccount,
+) -> None:
+    bad = audited.rotation("bad", NextRotationDate=None, RotationRules={"AutomaticallyAfterDays": 10**10})
+    good = audited.rotation("good")
+    audited.let_fail("lambda:GetFunctionConfiguration", "rotate-bad")
+    report = audited.audit()
+    [found] = [each for each in report.findings if each.type.code == "NotInspected"]
+    assert (found.resource, found.subject.function_arn) == (bad.function, bad.function)
+    assert "Internal error (OverflowError)" in found.message
+    assert good.secret in {rotation.secret_arn for rotation in report.rotations}
+
+
 # --- who has the role ---
 
 

@@ -62,6 +62,19 @@ sys.exit(main.main(["preview", "--template", "template.yaml"]))
     assert (closed.returncode, closed.stderr) == (141, "")
 
 
+@pytest.mark.parametrize(("option", "is_shown"), [([], False), (["--debug"], True)])
+def test_the_log_of_the_shared_modules_is_shown_only_with_debug(option: list[str], is_shown: bool) -> None:
+    program = f"""
+import logging
+from rotation_role_policy_cli import main
+main.main({[*option, "schema"]!r})
+logging.getLogger("rotation_role_policy.audit.lookups").error("a traceback")
+"""
+    result = process(program)
+    assert result.returncode == 0
+    assert ("a traceback" in result.stderr) is is_shown
+
+
 def test_an_internal_error_prints_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     def fail() -> NoReturn:
         raise ValueError("of several\nlines")

@@ -155,7 +155,6 @@ def test_the_handler_receives_only_the_members_of_a_cloudformation_request(serve
             physical_id="given",
             properties={"SecretId": "db"},
             old_properties={"SecretId": "x"},
-            resource_type="Custom::RotationRolePolicy",
         )
     ]
 

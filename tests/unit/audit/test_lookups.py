@@ -205,8 +205,12 @@ def test_at_the_end_nobody_waits_for_a_look_up_any_more() -> None:
         start(lookups, [1, 2])
         waiting = workers.executor(1).submit(lookups.get, 2)
         begun.wait(5)
-    assert waiting.result(5) == STOPPED
-    may_end.set()
+    try:
+        assert waiting.result(5) == STOPPED
+    finally:
+        # Otherwise a thread that still waits would keep the tests from ending.
+        may_end.set()
+        workers.stop("")
 
 
 def test_an_error_of_the_audit_itself_becomes_data(

@@ -111,8 +111,8 @@ class FindingType(Enum):
         "KmsAllKeys",
         Severity.WARNING,
         "The role can use other keys",
-        "A policy allows `kms:Decrypt` or `kms:GenerateDataKey` by a wildcard, such as `*` or `key/*`, without a"
-        " condition on `kms:EncryptionContext:SecretARN`.",
+        "A policy allows to use or to delete keys by a wildcard, such as `*` or `key/*`, without a condition on"
+        " `kms:EncryptionContext:SecretARN`.",
         "Adopt the rotation. Rotate the secret, then remove the grant.",
     )
     KMS_WITHOUT_CONTEXT = (
@@ -166,8 +166,10 @@ class FindingType(Enum):
         "NotInspected",
         Severity.WARNING,
         "Something could not be inspected",
-        "AWS denied or failed a call of the audit. The audit is then incomplete.",
-        "Give yourself the permission that the message names, or run the audit again.",
+        "AWS denied or failed a call of the audit, or returned something that the audit cannot read. The audit is then"
+        " incomplete.",
+        "Give yourself the permission that the message names, or run the audit again. Report an internal error to the"
+        " maintainers.",
     )
     POLICY_DRIFT = (
         "PolicyDrift",

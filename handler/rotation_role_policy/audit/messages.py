@@ -103,8 +103,7 @@ def previous_version_unreadable(secret_arn: str, key: KeyProblem) -> Words:
     """Return the words for a secret whose version AWSPREVIOUS cannot be decrypted."""
     return Words(
         f"The version AWSPREVIOUS of {secret_arn} is encrypted only with the KMS key {key.key_id}, which cannot be"
-        f" used."
-        " AWS's single-user rotation functions read this version, and fail.",
+        " used. AWS's single-user rotation functions read this version, and fail.",
         "Restore the key, or remove the label AWSPREVIOUS (aws secretsmanager update-secret-version-stage).",
     )
 

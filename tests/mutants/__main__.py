@@ -32,6 +32,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "handler/rotation_role_policy"
 EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 _PAGE = "project/test_docs.py::test_the_generated_parts_of_a_page_are_up_to_date"
+_POLICY = [
+    "unit/rules/test_policy.py",
+    "unit/rules/test_policy_meaning.py",
+    "unit/rules/test_policy_summary.py",
+    "unit/write/test_access_check.py",
+    f"{_PAGE}[policy.md]",
+]
 _AUDIT = ["unit/audit/test_role.py", "unit/audit/test_needs.py", "unit/audit/test_invocation.py"]
 TESTS = {
     "iam/difference": ["unit/iam/test_difference.py"],
@@ -44,13 +51,8 @@ TESTS = {
     "audit/checks/secrets": _AUDIT,
     "audit/checks/superusers": _AUDIT,
     "rules/properties": ["unit/rules/test_properties.py", "unit/cli/test_options.py", f"{_PAGE}[properties.md]"],
-    "rules/policy": [
-        "unit/rules/test_policy.py",
-        "unit/rules/test_policy_meaning.py",
-        "unit/rules/test_policy_summary.py",
-        "unit/write/test_access_check.py",
-        f"{_PAGE}[policy.md]",
-    ],
+    "rules/policy": _POLICY,
+    "rules/statements": _POLICY,
     "rules/plan": ["unit/rules/test_plan.py"],
     "write/inline_policy": ["unit/write/test_inline_policy.py"],
     "write/apply": ["unit/write/test_apply.py"],

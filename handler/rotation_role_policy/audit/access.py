@@ -24,8 +24,8 @@ from rotation_role_policy.iam.principals import is_about_account, is_about_role
 from rotation_role_policy.iam.simulation import Denial
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.calls import calls_of
-from rotation_role_policy.rules.policy import SECRET_ARN_KEY
 from rotation_role_policy.rules.state import RolePolicies
+from rotation_role_policy.rules.statements import SECRET_ARN_KEY
 
 DISPENSABLE_ACTIONS = {"ec2:DetachNetworkInterface"}
 """Needed actions whose absence does not fail a rotation. AWS's own AWSLambdaVPCAccessExecutionRole lacks them.

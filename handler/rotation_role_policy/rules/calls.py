@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from rotation_role_policy import arn
 from rotation_role_policy.iam.document import as_list
 from rotation_role_policy.iam.evaluation import Calls, Context
-from rotation_role_policy.rules.policy import SECRET_ARN_KEY, Caller, Grant, via_service
 from rotation_role_policy.rules.state import Secret, State
+from rotation_role_policy.rules.statements import SECRET_ARN_KEY, Caller, Grant, via_service
 
 SOURCE_FUNCTION = "lambda:SourceFunctionArn"
 """Context key of calls that the code of a Lambda function makes.

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from rotation_role_policy import arn
 from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, as_list
 from rotation_role_policy.rules.identity import is_possible_policy_name
-from rotation_role_policy.rules.policy import ROTATE_ACTIONS, summarize
+from rotation_role_policy.rules.policy import summarize
 from rotation_role_policy.rules.state import RolePolicies
+from rotation_role_policy.rules.statements import ROTATE_ACTIONS
 
 
 def own_policies(inline: Mapping[str, JsonDocument]) -> dict[str, JsonDocument]:

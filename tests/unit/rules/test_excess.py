@@ -12,7 +12,7 @@ from rotation_role_policy.audit.checks.excess import FINDING_TYPES
 from rotation_role_policy.audit.findings import FindingType
 from rotation_role_policy.iam.document import Element, PolicyKind, PolicyName
 from rotation_role_policy.rules.excess import Excess, Needed, find_excess
-from rotation_role_policy.rules.policy import NETWORK_INTERFACE_ACTIONS
+from rotation_role_policy.rules.statements import NETWORK_INTERFACE_ACTIONS
 from tests.support.iam import boundary_with, inline
 from tests.unit.rules.test_policy import EARLIER_KEY, KEY, SECOND, SECRET, SUPERUSER
 

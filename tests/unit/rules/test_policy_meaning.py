@@ -10,6 +10,7 @@ import pytest
 
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.state import Secret, State
+from rotation_role_policy.rules.statements import NETWORK_INTERFACE_ACTIONS
 from tests.support import iam
 from tests.unit.rules.test_policy import (
     CACHE_USER,
@@ -167,14 +168,14 @@ def test_a_strict_policy_separates_the_secrets_that_share_a_key() -> None:
     )
 
 
-@pytest.mark.parametrize("action", policy.NETWORK_INTERFACE_ACTIONS)
+@pytest.mark.parametrize("action", NETWORK_INTERFACE_ACTIONS)
 def test_a_strict_policy_denies_network_interface_actions_to_the_function_code(action: str) -> None:
     assert decision(ALL, "Strict", action, INTERFACE, **BY_FUNCTION_CODE) == "Deny"
     assert decision(ALL, "Documented", action, INTERFACE, **BY_FUNCTION_CODE) == "Allow", "the guide has no Deny"
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("action", policy.NETWORK_INTERFACE_ACTIONS)
+@pytest.mark.parametrize("action", NETWORK_INTERFACE_ACTIONS)
 def test_outside_a_vpc_no_network_interface_action_is_allowed(profile: str, action: str) -> None:
     outside = dataclasses.replace(ALL, in_vpc=False)
     assert decision(outside, profile, action, INTERFACE) == "ImplicitDeny"

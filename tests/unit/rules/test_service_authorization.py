@@ -14,6 +14,7 @@ from policy_sentry.querying.actions import get_action_data
 from rotation_role_policy.iam.document import as_list
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.state import Secret
+from rotation_role_policy.rules.statements import NETWORK_INTERFACE_ACTIONS
 from rotation_role_policy.rules.targets import ACTIONS_WITHOUT_RESOURCE, TARGET_TYPES, target_type
 from tests.unit.rules.test_policy import (
     CACHE_USER,
@@ -45,7 +46,7 @@ EVERYTHING = [
 ]
 """States whose policies have each action on each type of resource."""
 
-ON_ALL_RESOURCES = set(policy.NETWORK_INTERFACE_ACTIONS)
+ON_ALL_RESOURCES = set(NETWORK_INTERFACE_ACTIONS)
 """The actions on ``*`` that support resources. `manage_network_interfaces` in policy.py says why."""
 
 

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ProfileNotFound
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError, quoted
 from rotation_role_policy.iam.document import Element, PolicyKind
 from rotation_role_policy.rules.excess import Excess, ExcessKind
-from rotation_role_policy.rules.state import KeyWarning, KeyWarningKind
+from rotation_role_policy.rules.warnings import StateWarning
 from rotation_role_policy_cli.template.file import TemplateError
 
 EXPECTED_ERRORS = (RequestError, TemplateError, BotoCoreError)
@@ -51,23 +51,11 @@ def message(error: Exception) -> str:
     return " ".join(text.split())
 
 
-def key_warning(warning: KeyWarning) -> str:
-    """Return a warning about a key as a sentence."""
-    key = warning.key
-    match warning.kind:
-        case KeyWarningKind.NOT_DESCRIBED:
-            return f"key not inspected: kms:DescribeKey is denied ({key.key_id})."
-        case KeyWarningKind.PREVIOUS_UNREADABLE:
-            problem = f"is {key.key_state}, not Enabled" if key.key_state else "does not exist"
-            return (
-                "AWSPREVIOUS cannot be decrypted, so AWS's single-user rotation functions fail. Remove this label (aws"
-                f" secretsmanager update-secret-version-stage), or restore the key ({key.key_id}: the key {problem})."
-            )
-        case KeyWarningKind.PREVIOUS_NOT_DESCRIBED:
-            return (
-                "It is not known whether AWSPREVIOUS can be decrypted, which AWS's single-user rotation functions read:"
-                f" kms:DescribeKey is denied ({key.key_id})."
-            )
+def warning(found: StateWarning) -> str:
+    """Return a warning as a sentence."""
+    text = found.kind.value
+    detail = f": {found.detail}" if found.detail else ""
+    return f"{text[0].upper()}{text[1:]} ({found.resource}{detail})."
 
 
 _EXCESS = {

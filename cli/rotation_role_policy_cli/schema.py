@@ -10,7 +10,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rotation_role_policy.rules.properties import EXACTLY_ONE_OF, MUTUALLY_EXCLUSIVE, PROPERTIES, REQUIRES, Property
+from rotation_role_policy.rules.properties import (
+    EXACTLY_ONE_OF,
+    EXCLUSIVE_VALUES,
+    MUTUALLY_EXCLUSIVE,
+    PROPERTIES,
+    REQUIRES,
+    Property,
+)
 
 FILE = Path(__file__).with_name("properties.schema.json")
 """The file in the repository that has `text()`."""
@@ -31,6 +38,7 @@ def schema() -> dict[str, Any]:
         "allOf": [
             *({"not": {"required": list(pair)}} for pair in MUTUALLY_EXCLUSIVE),
             *({"if": {"required": [name]}, "then": {"required": [other]}} for name, other in REQUIRES),
+            *({"not": _values(dict(pair))} for pair in EXCLUSIVE_VALUES),
         ],
     }
 
@@ -64,7 +72,8 @@ def _value(row: Property) -> dict[str, Any]:
         case "String":
             return _string(row)
         case "List of String":
-            return {"type": "array", "items": _string(row), "minItems": row.minimum}
+            limit = {"maxItems": row.maximum} if row.maximum else {}
+            return {"type": "array", "items": _string(row), "minItems": row.minimum, **limit}
         case "Integer":
             return {"anyOf": [{"type": "integer", "minimum": row.minimum, "maximum": row.maximum}, _digits(row)]}
         case "Boolean":
@@ -75,6 +84,11 @@ def _value(row: Property) -> dict[str, Any]:
             # CloudFormation validates its own properties.
             return {}
     raise NotImplementedError(f"no schema for the type {row.type} of {row.name}")
+
+
+def _values(values: dict[str, str]) -> dict[str, Any]:
+    """Return the schema of an object that has properties with these values."""
+    return {"properties": {name: {"const": value} for name, value in values.items()}, "required": list(values)}
 
 
 def _string(row: Property) -> dict[str, Any]:

@@ -31,6 +31,7 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
         "targets": tables.targets,
     },
     DOCS / "policy.md": {"statements": tables.statements},
+    DOCS / "guarantees.md": {"resources": tables.resources_of_a_role},
     DOCS / "errors.md": {"errors": tables.errors},
     DOCS / "operations.md": {"parameters": tables.parameters},
     DOCS / "command-line.md": {"help": help_text},

@@ -42,6 +42,37 @@ REMEDIATIONS = (
         "Correct the combination of properties.",
     ),
     Remediation(
+        (ErrorCode.INVALID_REQUEST,),
+        ("has ... values, more than",),
+        "A list has at most 100 values. A policy or a response with more would be too large. Distribute the values over"
+        " several resources.",
+    ),
+    Remediation(
+        (ErrorCode.INVALID_REQUEST,),
+        ("The resource type ... is not",),
+        "The provider serves only the type `Custom::RotationRolePolicy`. CloudFormation cannot change the type of a"
+        " resource: give the resource a new logical ID. In the CDK, set `resourceType`.",
+    ),
+    Remediation(
+        (ErrorCode.INVALID_REQUEST,),
+        ("The stack ... is not in region",),
+        "The stack is in another account or region than the provider. Deploy a provider in the stack's account and"
+        " region, and use its ServiceToken.",
+    ),
+    Remediation(
+        (ErrorCode.INVALID_REQUEST,),
+        ("is in ..., but the provider serves",),
+        "The provider serves only secrets, functions and roles of its own account and region. Correct the ARN, or move"
+        " the resource to a stack with a provider there. If the secret reports a function of another account, the"
+        " secret has the wrong rotation function, or the provider belongs into the account of the function.",
+    ),
+    Remediation(
+        (ErrorCode.INVALID_REQUEST,),
+        ("PolicyProfile Documented is not allowed",),
+        "The profile grants `kms:Decrypt` without a condition. Use `Strict`, or let the administrator of the provider"
+        " set the parameter `AllowDocumentedProfile` of its stack to `true`.",
+    ),
+    Remediation(
         (ErrorCode.NOT_FOUND,),
         ("the secret does not exist",),
         "Correct the ID of the secret. If the template creates the secret, use `!Ref` or `DependsOn`.",
@@ -97,8 +128,15 @@ REMEDIATIONS = (
     ),
     Remediation(
         (ErrorCode.INVALID_REQUEST,),
-        ("is not the ARN of the role with this name", "is not the execution role of the function"),
+        ("is not the ARN of the role with this name", "..., which is .... Use this name"),
         "Use the role that the message contains, or omit `RoleName`.",
+    ),
+    Remediation(
+        (ErrorCode.RESOURCE_CONFLICT,),
+        ("reports the rotation function ... with the role", "that the secret reports, which has the role"),
+        "The secret now names another rotation function, or the function has another role. The configuration of a"
+        " rotation does not decide which role gets the policy. If you made this change, give `RotationLambdaARN`."
+        " Otherwise somebody else has changed the rotation of the secret: correct it before the next rotation.",
     ),
     Remediation(
         (ErrorCode.INVALID_REQUEST,),
@@ -131,7 +169,9 @@ REMEDIATIONS = (
     Remediation(
         (ErrorCode.SERVICE_LIMIT_EXCEEDED,),
         ("and IAM allows ...",),
-        "A role has at most 10,240 characters of inline policies. Move other inline policies to a managed policy.",
+        "A role has at most 10,240 characters of inline policies. List all secrets of the function in `SecretIds` of"
+        " one resource, give each function a role of its own, or move other inline policies to a managed policy. See"
+        " [How many resources fit a role](guarantees.md#how-many-resources-fit-a-role).",
     ),
     Remediation(
         (ErrorCode.SERVICE_LIMIT_EXCEEDED,),

@@ -11,7 +11,8 @@ from rotation_role_policy.iam.document import JsonStatement, as_list
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.attributes import ATTRIBUTES
 from rotation_role_policy.rules.properties import PROPERTIES, Property
-from rotation_role_policy.rules.state import Role, Secret, State
+from rotation_role_policy.rules.size import ROLE_LIMIT, size
+from rotation_role_policy.rules.state import EnvironmentKey, Role, Secret, State
 from rotation_role_policy.rules.targets import ACTIONS_WITHOUT_RESOURCE, TARGET_TYPES
 from rotation_role_policy_cli import lint, permissions
 from rotation_role_policy_cli.template.file import load
@@ -42,6 +43,7 @@ _HAS_IT_ALL = State(
     function_arn=_ARN.format("lambda", "function:rotate"),
     in_vpc=True,
     dns_suffix="amazonaws.com",
+    environment_key=EnvironmentKey(_ARN.format("kms", "key/3")),
     target_arns=(
         _ARN.format("rds", "db:replica"),
         _ARN.format("rds", "cluster:readers"),
@@ -97,6 +99,26 @@ def _actions(statement: JsonStatement) -> str:
         return f"`{services[0]}:{names[0]}`"
     [service] = set(services)
     return f"`{service}:` {', '.join(names)}"
+
+
+def resources_of_a_role() -> str:
+    """Return the table of how many resources fit a role, with and without a key and a VPC."""
+    secret_arn = _ARN.format("secretsmanager", "secret:")
+    secret_arn += "s" * (80 - len(secret_arn))
+    rows = []
+    for key_arn in (None, _ARN.format("kms", "key/11111111-2222-3333-4444-555555555555")):
+        for in_vpc in (False, True):
+            state = State((Secret(secret_arn, key_arn),), None, _HAS_IT_ALL.role, "", in_vpc, "amazonaws.com")
+            characters = size(policy.document(state))
+            rows.append(
+                [
+                    "customer managed" if key_arn else "AWS managed",
+                    "yes" if in_vpc else "no",
+                    f"{characters:,}",
+                    str(ROLE_LIMIT // characters),
+                ]
+            )
+    return _table(["key", "in a VPC", "characters of the policy", "resources that fit"], rows)
 
 
 def errors() -> str:

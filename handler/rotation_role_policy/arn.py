@@ -23,6 +23,7 @@ FUNCTION = re.compile(
     r"(:(?P<qualifier>\$LATEST(\.PUBLISHED)?|[A-Za-z0-9_-]{1,128}))?"
 )
 KEY = re.compile(rf"{_PREFIX}:kms:{_REGION}:{_ACCOUNT}:key/[A-Za-z0-9-]{{1,256}}")
+KEY_OR_ALIAS = re.compile(rf"{KEY.pattern}|{_PREFIX}:kms:{_REGION}:{_ACCOUNT}:alias/[A-Za-z0-9/_-]{{1,250}}")
 # At the end of a pattern in a policy, it stands for the six random characters that Secrets Manager adds to the ARN of a
 # secret: such a pattern matches one secret.
 ANY_RANDOM_SUFFIX = re.compile(r"-\?{6}$")
@@ -57,6 +58,20 @@ def service(resource: str) -> str:
 def region(resource: str) -> str:
     """Return the region of an ARN or of a pattern of ARNs; empty if it names none."""
     return "".join(resource.split(":")[3:4])
+
+
+def name_in_partial_arn(secret_id: str) -> str:
+    """Return the name of a secret if `secret_id` can be a partial ARN that AWS takes for a full one; else empty.
+
+    The ARN then ends in a hyphen and six characters, and the name of the secret does so too.
+    """
+    name = secret_id.split(":", 6)[-1]
+    return name if secret_id.startswith("arn:") and name[-7:-6] == "-" else ""
+
+
+def is_partial(partial_arn: str, secret_arn: str) -> bool:
+    """Return whether the full ARN of a secret is `partial_arn`, a hyphen and six random characters."""
+    return len(secret_arn) == len(partial_arn) + 7 and secret_arn.startswith(f"{partial_arn}-")
 
 
 def role_name(role: str) -> str:

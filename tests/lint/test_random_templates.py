@@ -16,7 +16,7 @@ from rotation_role_policy.rules.properties import EXACTLY_ONE_OF, PROPERTIES, pa
 from rotation_role_policy_cli import lint
 from tests import ROOT
 from tests.lint.findings import findings
-from tests.unit.cli.test_schema import well_formed
+from tests.unit.cli.test_schema import make_valid, well_formed
 
 MANY = settings(max_examples=2 * settings().max_examples)
 
@@ -73,7 +73,8 @@ def as_sent(value: Any) -> Any:
 @pytest.mark.parametrize("function", FUNCTIONS, ids=json.dumps)
 def test_an_intrinsic_function_as_the_value_of_a_property_has_no_findings(function: Any) -> None:
     for row in PROPERTIES:
-        other_properties = {"RoleName": "r"} if row.name == "VpcConfig" else {}
+        other_properties: dict[str, Any] = {"RoleName": "r"} if row.name in ("VpcConfig", "KmsKeyArn") else {}
+        other_properties |= {"VpcConfig": {}} if row.name == "KmsKeyArn" else {}
         other_properties |= {} if row.name in EXACTLY_ONE_OF else {"SecretId": "db"}
         values = [function, *([[row.example, function]] if row.type == "List of String" else [])]
         values += [{member.name: function} for member in row.members]
@@ -87,7 +88,7 @@ def properties_with_functions(draw: st.DrawFn) -> dict[str, Any]:
     secret = draw(st.sampled_from(EXACTLY_ONE_OF))
     optional = {row.name: well_formed(row) for row in PROPERTIES if row.name not in EXACTLY_ONE_OF}
     properties: dict[str, Any] = draw(st.fixed_dictionaries({secret: well_formed(by_name(secret))}, optional=optional))
-    properties.pop("VpcConfig" if "RoleName" not in properties else "RotationLambdaARN", None)
+    make_valid(properties)
     for name, value in sorted(properties.items()):
         function = draw(st.sampled_from(FUNCTIONS))
         nested = {"Fn::If": ["IsProd", {"Fn::If": ["IsNot", function, value]}, value]}

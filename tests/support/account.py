@@ -29,12 +29,16 @@ from rotation_role_policy.aws.session import CLIENT_CONFIG, Session
 from rotation_role_policy.provider import handler
 from rotation_role_policy.provider.crhelper_adapter import CustomResource
 from rotation_role_policy.provider.serve import serve
+from rotation_role_policy.provider.settings import Settings
+from rotation_role_policy.rules.place import Place
 from rotation_role_policy_cli.caller_aws import WithProgress, user_session
 from tests.support.fake_cloudformation import FakeCloudFormation
 from tests.support.response_server import ResponseServer
 
 ACCOUNT = "123456789012"
 REGION = "eu-central-1"
+PLACE = Place("aws", REGION, ACCOUNT)
+"""Where the provider works."""
 STACK_ID = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/database/6b1e1c50-0000-11ef-8e9a-0a1b2c3d4e5f"
 LOGICAL_ID = "DatabaseRotationPolicy"
 OWN_POLICY = "DatabaseRotationPolicy-697baaecb2ba"
@@ -98,6 +102,8 @@ class Account:
     api_responses: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
     """By action: returns the response for the parameters, in place of moto."""
     slept: list[float] = field(default_factory=list)
+    settings: Settings = field(default_factory=lambda: Settings(allow_documented_profile=True))
+    """Of the provider."""
 
     def client(self, service: str) -> Any:
         """Return a client for the test itself. Its calls are not recorded."""
@@ -239,7 +245,7 @@ def connected(responses: ResponseServer) -> Iterator[Account]:
 
 def custom_resource(account: Account) -> CustomResource:
     """Return the provider in a new execution environment, connected to an account."""
-    return CustomResource(partial(serve, WatchedAws(account)))
+    return CustomResource(lambda *request: serve(WatchedAws(account), account.settings, *request))
 
 
 def error(code: str, message: str = "no", operation: str = "Operation") -> ClientError:

@@ -51,7 +51,7 @@ def _secret(label: str, secret: Secret) -> Iterator[RenderableType]:
 
 def _statements(preview: Preview) -> Iterator[RenderableType]:
     yield _bold("Granted")
-    for statement_type, statements in policy.statements_by_type(preview.state, preview.properties.policy_profile):
+    for statement_type, statements in policy.statements_by_type(preview.state, *preview.properties.form):
         for statement in statements:
             yield ""
             yield Paragraph(
@@ -72,7 +72,7 @@ def _statement(statement: JsonStatement) -> Iterator[RenderableType]:
 
 
 def _left_out(preview: Preview) -> Iterator[RenderableType]:
-    by_type = policy.statements_by_type(preview.state, preview.properties.policy_profile)
+    by_type = policy.statements_by_type(preview.state, *preview.properties.form)
     missing = [
         (statement_type.sid, statement_type.reason_omitted(preview.state))
         for statement_type, statements in by_type

@@ -6,8 +6,9 @@ plan, access check, write. Instead of the write it checks what IAM would refuse.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 
-from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
 from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName, parse
@@ -19,13 +20,19 @@ from rotation_role_policy.rules.attributes import attributes
 from rotation_role_policy.rules.excess import Excess, find_excess, needed_by
 from rotation_role_policy.rules.identity import is_possible_policy_name, policy_name
 from rotation_role_policy.rules.own_policies import other_policies, own_policies
-from rotation_role_policy.rules.plan import Plan, make_plan
+from rotation_role_policy.rules.place import Place
+from rotation_role_policy.rules.plan import Plan, make_plan, redirected
 from rotation_role_policy.rules.properties import Properties, parse_properties
-from rotation_role_policy.rules.state import Role, RolePolicies, State, key_warnings
+from rotation_role_policy.rules.size import check_document, smallest_state
+from rotation_role_policy.rules.state import Role, RolePolicies, State
+from rotation_role_policy.rules.warnings import warnings_of
 from rotation_role_policy.write import access_check, inline_policy
 from rotation_role_policy_cli import messages
 from rotation_role_policy_cli.resource import Resource
 
+_DOCUMENTED_NOTE = (
+    "The provider writes PolicyProfile Documented only if the parameter AllowDocumentedProfile of its stack is true."
+)
 _SHORTEST_STACK_ID = "arn:aws:cloudformation:::stack//" + 36 * "-"
 _SHORTEST_REQUEST_ID = 36 * "-"
 """The shortest IDs that a request can have. A response that is too long with them is too long with any."""
@@ -76,9 +83,15 @@ def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = Non
     """
     planned = {} if planned is None else planned
     properties = parse_properties(resource.properties)
-    state = inspect(aws, properties, aws.caller.account)
-    notes = [messages.key_warning(warning) for warning in key_warnings(state)]
-    document = policy.document(state, properties.policy_profile)
+    place = Place(aws.caller.partition, aws.region(), aws.caller.account)
+    smallest = smallest_state(properties, place)
+    _check_response(resource, properties, smallest, policy_name="")
+    check_document(properties, policy.document(smallest, *properties.form))
+    state = inspect(aws, properties, place, partial(_existing_document, aws, resource))
+    notes = [messages.warning(warning) for warning in warnings_of(state)]
+    if properties.policy_profile == "Documented":
+        notes.append(_DOCUMENTED_NOTE)
+    document = policy.document(state, *properties.form)
 
     role_name = state.role.name
     # No policy has an empty name, so this reads all inline policies.
@@ -87,11 +100,11 @@ def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = Non
         name: str | None = policy_name(resource.stack_id, resource.logical_id)
     else:
         name = resource.policy_name or _guess_policy_name(inline, resource, state, document, notes)
-    plan = make_plan(properties, state, inline.pop(name, None) if name else None)
+    # The properties of the deployed resource are not known. So in declared mode, existing network statements stay.
+    plan = make_plan(properties, None, state, inline.pop(name, None) if name else None, datetime.now(UTC))
     result = Preview(resource, properties, state, plan, name, notes=notes)
 
     role = _role_policies(aws, state.role, inline, notes)
-    notes += _cross_account_notes(aws, state)
     planned_here = {other: text for (role_with, other), text in planned.items() if role_with == role_name}
     result.excess = _excess(role, state, document, [*own_policies(inline).values(), *planned_here.values()])
     inline |= planned_here
@@ -105,19 +118,36 @@ def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = Non
 
 def _raise_if_refused(aws: Aws, result: Preview, others: Mapping[str, JsonDocument]) -> None:
     """Raise `RequestError` if the provider would refuse: a response that is too long, blocked access, a full role."""
-    response.check_response_size(
-        response.RequestIds(
-            result.resource.stack_id or _SHORTEST_STACK_ID, _SHORTEST_REQUEST_ID, result.resource.logical_id or ""
-        ),
-        result.properties.secret_property,
-        len(result.state.secrets),
-        f"{result.state.role.name}/{result.policy_name or ''}",
-        attributes(result.policy_name or "", result.state),
-    )
+    _check_response(result.resource, result.properties, result.state, result.policy_name or "")
+    check_document(result.properties, result.plan.document)
+    _check_redirection(result)
     if result.plan.needs_access_check:
         _check_access(aws, result)
     if result.plan.is_changed:
-        inline_policy.check_size(result.state.role.name, result.plan.document, others.values())
+        inline_policy.check_size(result.state.role.name, result.plan.document, others)
+
+
+def _check_response(resource: Resource, properties: Properties, state: State, policy_name: str) -> None:
+    """Raise `RequestError` if the response with the attributes of a state would be too long."""
+    response.check_response_size(
+        response.RequestIds(resource.stack_id or _SHORTEST_STACK_ID, _SHORTEST_REQUEST_ID, resource.logical_id or ""),
+        properties.secret_property,
+        len(state.secrets),
+        f"{state.role.name}/{policy_name}",
+        attributes(policy_name, state),
+    )
+
+
+def _check_redirection(result: Preview) -> None:
+    """Raise `RequestError` if only the secrets' configuration would move the policy of a deployed resource."""
+    if result.previous_role and not result.properties.names_role:
+        raise redirected(result.properties, result.state, result.previous_role)
+
+
+def _existing_document(aws: Aws, resource: Resource) -> JsonDocument | None:
+    """Return the document of the policy that the physical ID of a deployed resource names; None if there is none."""
+    role_name, _, name = (resource.physical_id or "").partition("/")
+    return inline_policy.read(aws, role_name, name) if name else None
 
 
 def _check_access(aws: Aws, result: Preview) -> None:
@@ -157,15 +187,6 @@ def _guess_policy_name(
         f" {option}."
     )
     return likely[0]
-
-
-def _cross_account_notes(aws: Aws, state: State) -> list[str]:
-    """Return a note for each secret that the provider, with the permissions of template.yaml, may not describe."""
-    return [
-        f"The provider may describe only secrets of its own account, and {secret.arn} is in another account."
-        for secret in state.all_secrets
-        if arn.parse(secret.arn).account != aws.caller.account
-    ]
 
 
 def _cause(failure: AccessDeniedError | AwsApiError) -> str:

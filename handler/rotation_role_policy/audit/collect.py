@@ -66,7 +66,7 @@ class Region:
         self._states: Lookups[str, Secret] = Lookups(
             workers, "secrets", _SECRET_THREADS, lambda secret_arn: self._state(keys, secret_arn)
         )
-        self.details = Lookups(workers, "functions", _FUNCTION_THREADS, partial(_details, aws))
+        self.details = Lookups(workers, "functions", _FUNCTION_THREADS, partial(_details, aws, keys))
         """By `RotationLambdaARN`."""
         self._invoke_policies = Lookups(workers, "functions", _FUNCTION_THREADS, partial(_invoke_policy, aws))
         self._functions_by_role: Lookups[str, Mapping[str, tuple[str, ...]]] = Lookups(
@@ -242,12 +242,14 @@ def _with_answers(sources: Sources, facts: RoleFacts, questions: Iterable[Simula
 # --- the look-ups -----------------------------------------------------------------------------------------------------
 
 
-def _details(aws: Aws, function_id: str) -> FunctionDetails:
+def _details(aws: Aws, keys: Keys, function_id: str) -> FunctionDetails:
     configuration = get_function_configuration(aws, function_id)
+    function = function_from(configuration)
     return FunctionDetails(
-        function_from(configuration),
+        function,
         configuration.get("State", "Active"),
         configuration.get("StateReason", ""),
+        keys.environment_key(function.environment_key_id),
     )
 
 

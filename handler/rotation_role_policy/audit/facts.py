@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from rotation_role_policy.iam.document import JsonDocument
 from rotation_role_policy.iam.evaluation import Calls
 from rotation_role_policy.iam.simulation import Denial
-from rotation_role_policy.rules.state import Function, KeyProblem, RolePolicies, Secret
+from rotation_role_policy.rules.state import NO_KEY, EnvironmentKey, Function, KeyProblem, RolePolicies, Secret
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import SecretListEntryTypeDef
@@ -135,6 +135,7 @@ class FunctionDetails:
     lambda_state: str
     """`State` of GetFunctionConfiguration."""
     state_reason: str
+    environment_key: EnvironmentKey = NO_KEY
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit.facts import FunctionDetails, FunctionFacts, Known, RoleFacts, SecretFacts, Unknown
-from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, as_list
+from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind
 from rotation_role_policy.iam.wildcard import has_wildcard, matches_any
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.own_policies import other_policies, own_policies
+from rotation_role_policy.rules.plan import document_at
 from rotation_role_policy.rules.policy import summarize
 from rotation_role_policy.rules.state import Secret, State
 from rotation_role_policy.rules.targets import ANY_TARGET, target_type
@@ -125,8 +127,10 @@ class Coverage:
             function_arn=function.arn,
             in_vpc=function.in_vpc,
             dns_suffix=self.function.dns_suffix,
-            environment_key_arn=function.environment_key_arn,
+            environment_key=self.details.environment_key,
             target_arns=(*self.inferred.target_arns, *self._redshift_target(superuser, inspected[0].arn)),
+            function_qualifier=arn.split_qualifier(self.function.function_id)[1] or "",
+            function_modified=function.last_modified,
         )
 
     def _redshift_target(self, superuser: Secret | None, secret_arn: str) -> tuple[str, ...]:
@@ -171,12 +175,9 @@ def is_gone(superuser: Known[Secret | None] | Unknown | None) -> bool:
 
 
 def expected_document(
-    name: str, current: JsonDocument, facts: RoleFacts, covered: Iterable[Coverage]
+    name: str, current: JsonDocument, facts: RoleFacts, covered: Iterable[Coverage], now: datetime
 ) -> JsonDocument | None:
-    """Return what the provider would write today in place of one of its policies; None if that is not known.
-
-    A document with `Sid` has the profile `Strict`.
-    """
+    """Return what the provider would write at the time `now` in place of one of its policies; None if not known."""
     own = [coverage for coverage in covered if coverage.policy_name == name]
     states = [state for coverage in own if (state := coverage.state(facts))]
     if not states or len(states) < len(own):
@@ -191,8 +192,7 @@ def expected_document(
         # A secret of the policy was deleted, or it has no rotation yet.
         return None
     state = replace(states[0], secrets=tuple(secrets[secret_arn] for secret_arn in in_order))
-    profile = "Strict" if any("Sid" in statement for statement in as_list(current["Statement"])) else "Documented"
-    return policy.document(state, profile)
+    return document_at(policy.form_of(current), None, state, current, now)
 
 
 def _is_usable(facts: RoleFacts, superuser_arn: str) -> bool:

@@ -44,7 +44,7 @@ def audit_role(facts: RoleFacts, now: datetime) -> RoleResult:
         *access.check(facts, covered),
         *_without_policy(facts.role_arn, covered),
     ]
-    too_much = excess.check(facts, covered)
+    too_much = excess.check(facts, covered, now)
     return RoleResult(tuple(_rotations(facts, covered)), _selected(facts.functions, found), tuple(too_much))
 
 

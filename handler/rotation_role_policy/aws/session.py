@@ -57,7 +57,7 @@ class Session:
         """Return another client of a service."""
         client = self.boto3.client(service, config=self._config)  # type: ignore[call-overload]
         if service == "secretsmanager":
-            client.meta.events.register("after-call.secretsmanager.DescribeSecret", _keep_cross_account_primary)
+            client.meta.events.register("after-call.secretsmanager.DescribeSecret", _keep_cross_account_members)
         self._prepare(client)
         return client
 
@@ -87,13 +87,15 @@ def _provider_session() -> botocore.session.Session:
     return session
 
 
-def _keep_cross_account_primary(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
-    """Add `CrossAccountPrimary` to a response of DescribeSecret.
+def _keep_cross_account_members(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
+    """Add `CrossAccountPrimary` and `CrossAccountReplicas` to a response of DescribeSecret.
 
-    Versions of botocore before 1.44.8, such as that of the Lambda runtime, do not know this member and remove it.
+    Versions of botocore before 1.44.8, such as that of the Lambda runtime, do not know these members and remove them.
     """
-    if primary := json.loads(http_response.content).get("CrossAccountPrimary"):
-        parsed["CrossAccountPrimary"] = primary
+    response = json.loads(http_response.content)
+    for name in ("CrossAccountPrimary", "CrossAccountReplicas"):
+        if response.get(name):
+            parsed[name] = response[name]
 
 
 class _Loader(Loader):

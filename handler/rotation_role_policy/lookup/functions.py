@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rotation_role_policy import arn
@@ -21,7 +22,17 @@ def function_from(configuration: FunctionConfigurationResponseTypeDef) -> Functi
     in_vpc = bool(vpc.get("VpcId") or vpc.get("SubnetIds"))
     role = Role(arn.role_name(configuration["Role"]), configuration["Role"])
     function_arn, _ = arn.split_qualifier(configuration["FunctionArn"])
-    return Function(function_arn, role, in_vpc, configuration.get("KMSKeyArn", ""))
+    last_modified = _time(configuration.get("LastModified", ""))
+    return Function(function_arn, role, in_vpc, configuration.get("KMSKeyArn", ""), last_modified=last_modified)
+
+
+def _time(text: str) -> datetime | None:
+    """Return a time such as ``2026-01-01T12:00:00.000+0000``; None if it is in another form or has no time zone."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo else None
 
 
 def get_function_configuration(aws: Aws, function_id: str) -> FunctionConfigurationResponseTypeDef:

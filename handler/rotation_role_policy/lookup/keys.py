@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
-from rotation_role_policy.errors import AccessDeniedError, AwsApiError, ErrorCode, RequestError, quoted
-from rotation_role_policy.rules.state import KeyProblem
+from rotation_role_policy.errors import AccessDeniedError, AwsApiError, CallError, ErrorCode, RequestError, quoted
+from rotation_role_policy.rules.state import EnvironmentKey, KeyProblem
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import (
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Description = DescribeSecretResponseTypeDef | SecretListEntryTypeDef
 
+_ENVIRONMENT_SECONDS = 10
+"""Time limit for the look-up of the key of the environment variables."""
 _USABLE_STATES = ("Enabled", "Updating")
 """https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html"""
 
@@ -167,6 +169,30 @@ class Keys:
             unreadable,
             tuple(KeyProblem(key.arn, denied=key.denied) for key in dict.fromkeys(used) if key.denied),
         )
+
+    def environment_key(self, key_id: str) -> EnvironmentKey:
+        """Return the key of a function's environment variables. Whatever its look-up finds, no request fails.
+
+        Args:
+            key_id: full ARN of the key or of an alias; empty if there is none.
+        """
+        if not key_id:
+            return EnvironmentKey()
+        key_arn = key_id if arn.KEY.fullmatch(key_id) else ""
+        try:
+            with self._aws.time_limit(_ENVIRONMENT_SECONDS):
+                key = self._resolve(key_id, key_id)
+        except CallError as error:
+            return EnvironmentKey(key_arn, KeyProblem(key_id, denied=error.message or error.code))
+        except RequestError as error:
+            return EnvironmentKey(key_arn, KeyProblem(key_id, denied=str(error)))
+        if not key.is_customer_managed:
+            return EnvironmentKey()
+        if key.is_usable and not key.denied:
+            return EnvironmentKey(key.arn)
+        # An alias that does not exist leads to no key.
+        found_arn = key.arn if arn.KEY.fullmatch(key.arn) else ""
+        return EnvironmentKey(found_arn, KeyProblem(key.arn, "" if key.denied else key.state, key.denied))
 
     def _own_key(self, subject: str, secret: Description) -> _Key | None:
         """Return the secret's own key, which can be used; None if the ID shows that it is the AWS managed key."""

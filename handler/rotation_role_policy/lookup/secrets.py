@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
@@ -15,6 +17,7 @@ from rotation_role_policy.errors import (
     SecretDeniedError,
     quoted,
 )
+from rotation_role_policy.iam.document import JsonDocument, as_list
 from rotation_role_policy.lookup.keys import Keys
 from rotation_role_policy.rules.state import Secret
 from rotation_role_policy.rules.targets import TARGET_TYPES
@@ -31,15 +34,54 @@ _MANAGING_SERVICES = ("rds", "redshift")
 """The owners of managed superuser secrets, whose tags name the database."""
 
 
-def describe_secret(aws: Aws, property_name: str, secret_id: str) -> DescribeSecretResponseTypeDef:
+class Described(NamedTuple):
+    """What DescribeSecret says about a secret that a property names."""
+
+    description: DescribeSecretResponseTypeDef
+    partial_arn: str = ""
+    """As in `state.Secret`."""
+
+
+def describe_secret(
+    aws: Aws, property_name: str, secret_id: str, existing_document: Callable[[], JsonDocument | None]
+) -> Described:
     """Return the response of DescribeSecret for the secret that a property names.
+
+    AWS can take a partial ARN for a full one, if the secret's name ends in a hyphen and six characters. The secret is
+    then not found, or access to it is denied, and it is looked up by its name.
+    https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
+
+    Args:
+        aws: makes the calls.
+        property_name: the property.
+        secret_id: its value: full ARN, partial ARN or name.
+        existing_document: returns the document of the resource's existing policy. An ARN in it is a full ARN.
 
     Raises:
         RequestError: the secret does not exist, is scheduled for deletion, or AWS denies the call.
     """
     subject = f"{property_name} {quoted(secret_id)}"
     try:
-        secret = aws.call(aws.secretsmanager.describe_secret, SecretId=secret_id)
+        found = Described(_describe(aws, property_name, secret_id))
+    except RequestError as error:
+        is_undecided = error.error_code in (ErrorCode.NOT_FOUND, ErrorCode.ACCESS_DENIED)
+        by_name = _describe_by_name(aws, secret_id, existing_document) if is_undecided else None
+        if by_name is None:
+            raise
+        found = Described(by_name, secret_id)
+    if found.description.get("DeletedDate"):
+        raise RequestError(
+            f"{subject}: the secret is scheduled for deletion. Restore it (aws secretsmanager restore-secret), or use"
+            f" another secret.",
+            ErrorCode.RESOURCE_CONFLICT,
+        )
+    return found
+
+
+def _describe(aws: Aws, property_name: str, secret_id: str) -> DescribeSecretResponseTypeDef:
+    subject = f"{property_name} {quoted(secret_id)}"
+    try:
+        return aws.call(aws.secretsmanager.describe_secret, SecretId=secret_id)
     except AccessDeniedError as error:
         raise SecretDeniedError(error, subject, aws.region()) from error
     except AwsApiError as error:
@@ -50,13 +92,28 @@ def describe_secret(aws: Aws, property_name: str, secret_id: str) -> DescribeSec
                 ErrorCode.NOT_FOUND,
             ) from error
         raise
-    if secret.get("DeletedDate"):
-        raise RequestError(
-            f"{subject}: the secret is scheduled for deletion. Restore it (aws secretsmanager restore-secret), or use"
-            f" another secret.",
-            ErrorCode.RESOURCE_CONFLICT,
-        )
-    return secret
+
+
+def _describe_by_name(
+    aws: Aws, secret_id: str, existing_document: Callable[[], JsonDocument | None]
+) -> DescribeSecretResponseTypeDef | None:
+    """Return the secret of which `secret_id` is a partial ARN; None if it is none, or if nothing is certain."""
+    name = arn.name_in_partial_arn(secret_id)
+    if not name:
+        return None
+    with suppress(RequestError):
+        if _is_resource(secret_id, existing_document()):
+            # It was a full ARN, and the secret is gone.
+            return None
+        secret = aws.call(aws.secretsmanager.describe_secret, SecretId=name)
+        return secret if arn.is_partial(secret_id, secret["ARN"]) else None
+    return None
+
+
+def _is_resource(secret_arn: str, document: JsonDocument | None) -> bool:
+    """Return whether an ARN is a resource of a statement in a document."""
+    statements = as_list((document or {}).get("Statement", []))
+    return any(secret_arn in as_list(statement.get("Resource", [])) for statement in statements)
 
 
 def check_function_can_rotate(subject: str, secret: Description) -> None:
@@ -90,21 +147,24 @@ def primary_of(secret: Description) -> str:
     return region if region and region != arn.parse(secret["ARN"]).region else ""
 
 
-def rotated_secret(keys: Keys, property_name: str, secret: Description) -> Secret:
+def rotated_secret(keys: Keys, property_name: str, secret: Description, partial_arn: str = "") -> Secret:
     """Return the state of a rotated secret.
 
     Args:
         keys: looks up the keys.
         property_name: the property that names the secret, for error messages.
         secret: response of DescribeSecret, or its member in a response of ListSecrets.
+        partial_arn: as in `state.Secret`.
 
     Raises:
         RequestError: the secret's key, or an earlier key of a version in use, cannot be used, or an AWS call failed.
     """
-    return _secret(keys, property_name, secret, _ROTATED_LABELS)
+    return _secret(keys, property_name, secret, _ROTATED_LABELS, partial_arn)
 
 
-def _secret(keys: Keys, property_name: str, secret: Description, labels: tuple[str, ...]) -> Secret:
+def _secret(keys: Keys, property_name: str, secret: Description, labels: tuple[str, ...], partial_arn: str) -> Secret:
+    replicas = cast(dict[str, Any], secret)
+    in_regions, in_accounts = replicas.get("ReplicationStatus", ()), replicas.get("CrossAccountReplicas", ())
     found = keys.keys_of(property_name, secret, labels)
     return Secret(
         secret["ARN"],
@@ -113,12 +173,23 @@ def _secret(keys: Keys, property_name: str, secret: Description, labels: tuple[s
         earlier_key_arns=found.earlier_key_arns,
         unreadable_previous=found.unreadable_previous,
         keys_not_described=found.keys_not_described,
+        partial_arn=partial_arn,
+        failed_replicas=(
+            # Right after a secret was created, InProgress is normal.
+            *(replica["Region"] for replica in in_regions if replica.get("Status") == "Failed"),
+            *(replica["ReplicaSecretARN"] for replica in in_accounts if replica.get("ReplicationStatus") == "Failed"),
+        ),
+        replicas_without_role=tuple(
+            replica["ReplicaSecretARN"] for replica in in_accounts if not replica.get("ReplicationRoleARN")
+        ),
     )
 
 
-def superuser_secret_of(keys: Keys, property_name: str, secret: Description) -> Secret:
+def superuser_secret_of(keys: Keys, property_name: str, secret: Description, partial_arn: str = "") -> Secret:
     """Return the state of a superuser secret. Arguments and errors as for `rotated_secret`."""
-    superuser_secret = _secret(keys, property_name, secret, _SUPERUSER_LABELS)
+    superuser_secret = _secret(keys, property_name, secret, _SUPERUSER_LABELS, partial_arn)
+    # The function only reads this secret.
+    superuser_secret = replace(superuser_secret, failed_replicas=(), replicas_without_role=())
     owner = secret.get("OwningService", "")
     if owner not in _MANAGING_SERVICES:
         # Any user can set the tags of such a secret.

@@ -9,21 +9,24 @@ from contextlib import suppress
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import RequestError
+from rotation_role_policy.iam.document import JsonDocument
 from rotation_role_policy.lookup.resource import find_function
 from rotation_role_policy.lookup.roles import describe_role
 from rotation_role_policy.provider.request import Request
 from rotation_role_policy.provider.response import Success, fit_attributes
 from rotation_role_policy.rules import attributes, identity
+from rotation_role_policy.rules.place import Place
 from rotation_role_policy.rules.properties import parse_properties
-from rotation_role_policy.rules.state import Role
+from rotation_role_policy.rules.state import Function, Role
 from rotation_role_policy.write import inline_policy
 
 
 def find(aws: Aws, request: Request, previous_role: str, provider_arn: str) -> Success:
     """Return the response to an Update of a rollback with the existing policy. An unknown attribute is empty.
 
-    The policy is looked up on `previous_role`, then on the role that the old properties lead to, then on the role that
-    the physical ID of the request names.
+    The policy is looked up on `previous_role`, then on the role that the template names by itself or by its function,
+    then on the role that the physical ID of the request names. What the secrets report does not count: whoever
+    configures a rotation could show another policy with this name.
 
     If the update moved the policy to another role, the old policy still exists on the old role, because
     CloudFormation's clean-up follows the rollback. The response then has the old physical ID, so that CloudFormation
@@ -35,8 +38,8 @@ def find(aws: Aws, request: Request, previous_role: str, provider_arn: str) -> S
         previous_role: the role before the update, if the update moved the policy; else empty.
         provider_arn: ARN of the provider function. The roles are in its account.
     """
-    role, function_arn = _role_of_properties(aws, request, arn.parse(provider_arn).account)
-    for candidate in filter(None, (previous_role, role.name if role else "", request.role_name)):
+    named, function = _named_by_template(aws, request, Place.of(provider_arn))
+    for candidate in filter(None, (previous_role, named, request.role_name)):
         try:
             document = inline_policy.read(aws, candidate, request.policy_name)
         except RequestError:
@@ -49,25 +52,51 @@ def find(aws: Aws, request: Request, previous_role: str, provider_arn: str) -> S
             break
     else:
         candidate, document = request.role_name, None
-    if role is None or role.name != candidate:
-        role, function_arn = _describe_role(aws, candidate, provider_arn), ""
-    data = attributes.from_document(request.policy_name, role, function_arn, document)
-    physical_id = identity.physical_id(candidate, request.policy_name) if candidate else request.physical_id
-    return Success(physical_id, fit_attributes(request.ids, physical_id, data))
+    return _response(aws, request, candidate, document, function, provider_arn)
+
+
+def on_own_role(aws: Aws, request: Request, provider_arn: str) -> Success:
+    """Return the response with the policy on the role that the physical ID of the request names."""
+    document = None
+    with suppress(RequestError):
+        document = inline_policy.read(aws, request.role_name, request.policy_name)
+    return _response(aws, request, request.role_name, document, None, provider_arn)
 
 
 def without_lookup(request: Request, provider_arn: str) -> Success:
     """Return the response with the existing policy if there is no time for any look-up."""
     role = _role_without_path(request.role_name, provider_arn)
-    return Success(request.physical_id, attributes.from_document(request.policy_name, role, "", None))
+    return Success(request.physical_id, attributes.from_document(request.policy_name, role, None, None))
 
 
-def _role_of_properties(aws: Aws, request: Request, account: str) -> tuple[Role | None, str]:
-    """Return the role that the properties lead to, and the ARN of the function, as far as they can be found."""
-    with suppress(RequestError):
-        function = find_function(aws, parse_properties(request.properties), account)
-        return function.role, function.arn
-    return None, ""
+def _response(
+    aws: Aws,
+    request: Request,
+    role_name: str,
+    document: JsonDocument | None,
+    function: Function | None,
+    provider_arn: str,
+) -> Success:
+    if function and function.role.name == role_name:
+        role = function.role
+    else:
+        role, function = _describe_role(aws, role_name, provider_arn), None
+    data = attributes.from_document(request.policy_name, role, function, document)
+    physical_id = identity.physical_id(role_name, request.policy_name) if role_name else request.physical_id
+    return Success(physical_id, fit_attributes(request.ids, physical_id, data))
+
+
+def _named_by_template(aws: Aws, request: Request, place: Place) -> tuple[str, Function | None]:
+    """Return the role that the template names, by itself or by its function, and the function if it is found."""
+    try:
+        properties = parse_properties(request.properties)
+    except RequestError:
+        return "", None
+    if properties.names_role:
+        with suppress(RequestError):
+            function = find_function(aws, properties, place)
+            return function.role.name, function
+    return arn.role_name(properties.role_name or ""), None
 
 
 def _describe_role(aws: Aws, role_name: str, provider_arn: str) -> Role:

@@ -9,10 +9,11 @@ from typing import Any
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.provider.crhelper_adapter import CustomResource
 from rotation_role_policy.provider.serve import serve
+from rotation_role_policy.provider.settings import Settings
 
 # Both are kept between invocations, with the clients and their connections.
 aws = Aws()
-resource = CustomResource(partial(serve, aws))
+resource = CustomResource(partial(serve, aws, Settings.from_env()))
 
 
 def handler(event: Any, context: Any) -> None:

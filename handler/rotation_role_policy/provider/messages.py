@@ -11,7 +11,6 @@ from rotation_role_policy.errors import (
     UndoFailedError,
     quoted,
 )
-from rotation_role_policy.rules.state import KeyWarning, KeyWarningKind
 
 _LIMITED_BY = {
     "secretsmanager": "its stack's parameters SecretNamePattern and RequiredSecretTag",
@@ -61,20 +60,3 @@ def _what_limits(action: str) -> str:
     if limit is None:
         return "SCPs and the provider's permissions boundary"
     return f"SCPs, the provider's permissions boundary, and {limit}"
-
-
-def key_warning(warning: KeyWarning) -> str:
-    """Return the log message of a warning about a key."""
-    match warning.kind:
-        case KeyWarningKind.NOT_DESCRIBED:
-            return "key not inspected: kms:DescribeKey is denied"
-        case KeyWarningKind.PREVIOUS_UNREADABLE:
-            return (
-                "AWSPREVIOUS cannot be decrypted, so AWS's single-user rotation functions fail. Remove this label (aws"
-                " secretsmanager update-secret-version-stage), or restore the key"
-            )
-        case KeyWarningKind.PREVIOUS_NOT_DESCRIBED:
-            return (
-                "it is not known whether AWSPREVIOUS can be decrypted, which AWS's single-user rotation functions read:"
-                " kms:DescribeKey is denied"
-            )

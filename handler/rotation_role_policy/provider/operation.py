@@ -8,7 +8,7 @@ a rollback, only CloudFormation tells. Source: docs/guarantees.md, "Rollbacks".
 
 from dataclasses import dataclass
 from enum import StrEnum, auto
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rotation_role_policy.rules.plan import Plan
 
@@ -49,6 +49,14 @@ class Recovery(StrEnum):
     """Likewise, for as long as there is time. If CloudFormation never responds, assume a rollback."""
     KEEP_EXISTING = auto()
     """Respond with SUCCESS and the existing policy."""
+
+
+class DocumentedProfile(StrEnum):
+    """What follows if the properties ask for the profile `Documented`, and the provider must not write it."""
+
+    REFUSE = auto()
+    """Nothing is written. In a rollback, the existing policy stays."""
+    WRITE_STRICT = auto()
 
 
 class _Row(NamedTuple):
@@ -97,6 +105,21 @@ def at_timeout(direction: Direction, *, is_policy_on_planned_role: bool) -> Time
     return _TABLE[direction].at_timeout
 
 
+def if_documented_is_not_allowed(direction: Direction, old_profile: Any) -> DocumentedProfile:
+    """Return what a Create or Update with the profile `Documented` does if the provider's stack does not allow it.
+
+    Anybody who may deploy can send an Update of a stack that is rolling back, so a rollback writes no such policy.
+
+    Args:
+        direction: of the stack.
+        old_profile: `PolicyProfile` of the old properties, as CloudFormation sends it. In a rollback, it is that of the
+            failed update. If that was `Documented` too, the update has been refused, and the policy is older.
+    """
+    if direction is Direction.ROLLBACK and old_profile != "Documented":
+        return DocumentedProfile.WRITE_STRICT
+    return DocumentedProfile.REFUSE
+
+
 class Steps(NamedTuple):
     """What a Create or Update does to the policy."""
 
@@ -119,6 +142,20 @@ class Operation:
     """The role that the physical ID of the request names; empty if it names none."""
     planned_role: str
     """The role that the properties lead to."""
+
+    def may_follow_report(self, previous_role: str) -> bool:
+        """Return whether the planned role may get the policy if only the secrets' configuration leads to it.
+
+        Whoever may configure the rotation of a secret would otherwise decide which role may read all the secrets of the
+        resource. Only a first Create, or an Update whose physical ID names no role, takes the role from the secrets.
+
+        Args:
+            previous_role: as for `role_to_clean_up`. It counts only in a rollback.
+        """
+        if self.direction is Direction.CREATE or not self.current_role:
+            return True
+        is_previous = self.direction is Direction.ROLLBACK and self.planned_role == previous_role
+        return self.planned_role == self.current_role or is_previous
 
     def before_write(self, plan: Plan) -> Steps:
         """Return what to do to the policy on the planned role."""

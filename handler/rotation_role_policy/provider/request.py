@@ -32,6 +32,8 @@ class Request:
     response_url: str
     stack_id: str
     request_id: str
+    resource_type: str
+    """Empty if the event has none."""
     logical_id: str
     physical_id: str
     """Empty for a Create."""
@@ -100,6 +102,7 @@ def parse_request(event: Any) -> Request:
         response_url=event["ResponseURL"],
         stack_id=event["StackId"],
         request_id=event["RequestId"],
+        resource_type=str(event.get("ResourceType", "")),
         logical_id=event["LogicalResourceId"],
         physical_id=physical_id,
         properties=event.get("ResourceProperties", {}),

@@ -6,47 +6,62 @@ gives the same result. Source: docs/guarantees.md.
 
 import logging
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from rotation_role_policy import __version__, arn
+from rotation_role_policy import __version__
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError, RequestError
 from rotation_role_policy.iam.document import JsonDocument
 from rotation_role_policy.lookup import resource, stacks
 from rotation_role_policy.lookup.stacks import StackStatus
-from rotation_role_policy.provider import existing_policy, metrics
-from rotation_role_policy.provider.messages import key_warning, reason
-from rotation_role_policy.provider.operation import Direction, Operation, Recovery, Timeout, after_failure, at_timeout
+from rotation_role_policy.provider import existing_policy, metrics, refusal
+from rotation_role_policy.provider.delete import delete
+from rotation_role_policy.provider.messages import reason
+from rotation_role_policy.provider.operation import (
+    Direction,
+    DocumentedProfile,
+    Operation,
+    Recovery,
+    Timeout,
+    after_failure,
+    at_timeout,
+    if_documented_is_not_allowed,
+)
 from rotation_role_policy.provider.request import Request
 from rotation_role_policy.provider.response import Success, check_response_size
 from rotation_role_policy.provider.schedule import Schedule
+from rotation_role_policy.provider.settings import Settings
 from rotation_role_policy.provider.single_response import SingleResponse
 from rotation_role_policy.provider.superseded import (
     RequestSupersededError,
     is_policy_in_use,
-    is_policy_of_later_create,
     raise_if_superseded,
 )
-from rotation_role_policy.rules import identity
+from rotation_role_policy.rules import identity, policy
 from rotation_role_policy.rules.attributes import attributes
-from rotation_role_policy.rules.plan import Plan, make_plan
-from rotation_role_policy.rules.properties import parse_properties
-from rotation_role_policy.rules.state import State, key_warnings
+from rotation_role_policy.rules.place import Place
+from rotation_role_policy.rules.plan import Plan, make_plan, redirected
+from rotation_role_policy.rules.properties import Properties, parse_properties
+from rotation_role_policy.rules.size import check_document, smallest_state
+from rotation_role_policy.rules.state import State
+from rotation_role_policy.rules.warnings import warnings_of
 from rotation_role_policy.write import access_check, inline_policy
 from rotation_role_policy.write.apply import Change, Undo, apply, undo, wait
 
 logger = logging.getLogger(__name__)
 
 
-def serve(aws: Aws, response: SingleResponse, schedule: Schedule, provider_arn: str) -> Success:
+def serve(aws: Aws, settings: Settings, response: SingleResponse, schedule: Schedule, provider_arn: str) -> Success:
     """Serve a request, and return what a response with SUCCESS says.
 
     Args:
         aws: makes the calls.
+        settings: of the provider.
         response: the one response to the request. The timer can send it earlier.
         schedule: of the request.
-        provider_arn: ARN of the provider function. The provider serves only roles of its account.
+        provider_arn: ARN of the provider function. The provider serves only what is in its account and region.
 
     Raises:
         Exception: the request cannot be served. A `RequestError` says why.
@@ -58,24 +73,29 @@ def serve(aws: Aws, response: SingleResponse, schedule: Schedule, provider_arn: 
     aws.begin_request(schedule.calls_until)
     aws.waits_for_new_roles = request.type != "Delete"
     logger.info("request received", extra={"physical_id": request.physical_id or None})
-    invocation = Invocation(aws, request, response, schedule, provider_arn)
-    return {"Create": invocation.create, "Update": invocation.update, "Delete": invocation.delete}[request.type]()
+    if request.type == "Delete":
+        return delete(aws, request, Place.of(provider_arn))
+    invocation = Invocation(aws, settings, request, response, schedule, provider_arn)
+    return invocation.create() if request.type == "Create" else invocation.update()
 
 
 @dataclass
 class Invocation:
-    """One invocation of the provider function, which serves one request. The attributes are those of `serve`."""
+    """One invocation of the provider function for a Create or Update. The attributes are those of `serve`."""
 
     aws: Aws
+    settings: Settings
     request: Request
     response: SingleResponse
     schedule: Schedule
     provider_arn: str
     status: StackStatus | None = None
-    """The newest known status of the stack; None for a Create and a Delete."""
+    """The newest known status of the stack; None for a Create."""
 
     def create(self) -> Success:
         """Put the policy. A repeated delivery gives the same response."""
+        if self._is_foreign:
+            raise refusal.foreign_stack(self.request, self._place)
         try:
             return self._put_policy()
         except AccessDeniedError as error:
@@ -92,17 +112,11 @@ class Invocation:
         CloudFormation later sends a Delete for the old one. A failed Update responds with the physical ID of the
         request. An Update of a rollback does not fail: if it cannot be served, the existing policy stays.
         """
+        if self._is_foreign:
+            return self._keep_policy_of_foreign_stack()
         self._prepare_for_timeout(Direction.UNKNOWN)
         self._look_up_status()
         return self._serve_update()
-
-    def delete(self) -> Success:
-        """Delete the resource's own policy. If the physical ID names the policy, no other property is used."""
-        if self.request.role_name:
-            self._delete_policy(self.request.role_name)
-        else:
-            self._find_and_delete_policy()
-        return Success(self.request.physical_id, {})
 
     # --- Create and Update ---
 
@@ -132,22 +146,26 @@ class Invocation:
     def _put_policy(self) -> Success:
         """Put the policy of the properties on their role, if it differs, and wait until IAM is consistent."""
         request = self.request
-        properties = parse_properties(request.properties)
-        state = resource.inspect(self.aws, properties, self._account)
+        refusal.check_type(request)
+        properties = self._with_allowed_profile(parse_properties(request.properties))
+        self._check_smallest_size(properties)
+        state = resource.inspect(self.aws, properties, self._place, self._read_own_policy)
         _log_state(state)
         role_name = state.role.name
-        planned = Success(identity.physical_id(role_name, request.policy_name), attributes(request.policy_name, state))
-        check_response_size(request.ids, properties.secret_property, len(state.secrets), *planned)
+        planned = self._planned(properties, state)
         if _direction(self.status) is Direction.UNKNOWN:
             self._look_up_status()
         direction = _direction(self.status)
+        operation = Operation(direction, request.role_name, role_name)
+        if not properties.names_role:
+            self._check_redirection(properties, state, operation)
         existing = inline_policy.read(self.aws, role_name, request.policy_name)
-        plan = make_plan(properties, state, existing)
+        plan = make_plan(properties, request.old_properties, state, existing, request.signed_at)
+        check_document(properties, plan.document)
         if request.type == "Create":
             # From now on, a failure responds with this physical ID, by which the Delete that follows finds the policy.
             self.response.failed_create_id = planned.physical_id
         change = self._change(role_name, plan, properties.policy_profile)
-        operation = Operation(direction, request.role_name, role_name)
         steps = operation.before_write(plan)
         if steps.check_superseded:
             self._raise_if_superseded(planned, change)
@@ -173,6 +191,42 @@ class Invocation:
         if steps.clean_up:
             self._clean_up(operation.role_to_clean_up(self._previous_role()))
         return planned
+
+    def _planned(self, properties: Properties, state: State) -> Success:
+        """Return the response for a state. Raises `RequestError` if it would be too long."""
+        policy_name = self.request.policy_name
+        planned = Success(identity.physical_id(state.role.name, policy_name), attributes(policy_name, state))
+        check_response_size(self.request.ids, properties.secret_property, len(state.secrets), *planned)
+        return planned
+
+    def _check_smallest_size(self, properties: Properties) -> None:
+        """Raise `RequestError` if the properties alone show that the policy or the response would be too large."""
+        smallest = smallest_state(properties, self._place)
+        self._planned(properties, smallest)
+        check_document(properties, policy.document(smallest, *properties.form))
+
+    def _with_allowed_profile(self, properties: Properties) -> Properties:
+        """Return the properties with a profile that the provider may write. Raises `RequestError` if there is none."""
+        if properties.policy_profile != "Documented" or self.settings.allow_documented_profile:
+            return properties
+        old_properties = self.request.old_properties
+        old_profile = old_properties.get("PolicyProfile") if isinstance(old_properties, Mapping) else None
+        if if_documented_is_not_allowed(_direction(self.status), old_profile) is DocumentedProfile.REFUSE:
+            raise refusal.documented_not_allowed()
+        logger.warning("rollback writes the profile Strict", extra={"reason": str(refusal.documented_not_allowed())})
+        self.response.warnings["RollbackWarnings"] += 1
+        return replace(properties, policy_profile="Strict")
+
+    def _check_redirection(self, properties: Properties, state: State, operation: Operation) -> None:
+        """Raise `RequestError` if only the secrets' configuration leads to a role that does not have the policy."""
+        needs_previous = operation.direction is Direction.ROLLBACK and not operation.may_follow_report("")
+        if not operation.may_follow_report(self._previous_role() if needs_previous else ""):
+            raise redirected(properties, state, operation.current_role)
+
+    def _read_own_policy(self) -> JsonDocument | None:
+        """Return the document of the policy that the physical ID names; None if there is none."""
+        role_name = self.request.role_name
+        return inline_policy.read(self.aws, role_name, self.request.policy_name) if role_name else None
 
     def _change(self, role_name: str, plan: Plan, profile: str) -> Change:
         return Change(
@@ -219,7 +273,7 @@ class Invocation:
         return Undo.KEEP if operation.stays_after_failure(role_of_response) else Undo.RESTORE
 
     def _is_in_use(self, change: Change, superseded: RequestSupersededError) -> bool:
-        return is_policy_in_use(self.aws, self.request, change, superseded, self._account)
+        return is_policy_in_use(self.aws, self.request, change, superseded, self._place)
 
     # --- an Update of a rollback ---
 
@@ -277,47 +331,31 @@ class Invocation:
             logger.exception("existing policy unknown")
             return self._existing_policy
 
-    # --- Delete ---
-
-    def _find_and_delete_policy(self) -> None:
-        """Find and delete the policy of a Create that was cancelled or failed, whose physical ID does not name it.
-
-        A failed look-up does not fail the Delete. Mostly there is nothing to delete, and the stack must not be stuck.
-        """
-        try:
-            properties = parse_properties(self.request.properties)
-            role_name = resource.find_role_name(self.aws, properties, self._account)
-        except Exception as error:
-            logger.info(
-                "nothing to delete: the role is unknown",
-                extra={"reason": reason(error)},
-                exc_info=None if isinstance(error, RequestError) else error,
-            )
-            return
-        name = self.request.policy_name
-        if is_policy_of_later_create(self.aws, self.request, identity.physical_id(role_name, name)):
-            logger.info("nothing to delete: the policy is in use", extra={"role": role_name, "policy": name})
-            return
-        try:
-            self._delete_policy(role_name)
-        except AccessDeniedError as error:
-            # The provider cannot have put a policy on a role from which it may not delete one.
-            logger.warning("policy not deleted", extra={"role": role_name, "policy": name, "reason": reason(error)})
-
-    def _delete_policy(self, role_name: str) -> None:
-        is_deleted = inline_policy.delete(self.aws, role_name, self.request.policy_name)
-        message = "policy deleted" if is_deleted else "nothing to delete"
-        logger.info(message, extra={"role": role_name, "policy": self.request.policy_name})
-
     @cached_property
     def _existing_policy(self) -> Success:
         """The response with the existing policy, as far as the request alone tells."""
         return existing_policy.without_lookup(self.request, self.provider_arn)
 
     @cached_property
-    def _account(self) -> str:
-        """The provider's own account (12 digits)."""
-        return arn.parse(self.provider_arn).account
+    def _place(self) -> Place:
+        """Where the provider works."""
+        return Place.of(self.provider_arn)
+
+    @cached_property
+    def _is_foreign(self) -> bool:
+        """Whether the stack is in another account or region."""
+        return refusal.is_foreign(self.request, self._place)
+
+    # --- stacks of other accounts and regions ---
+
+    def _keep_policy_of_foreign_stack(self) -> Success:
+        """Respond to an Update with the existing policy, which an older version of the provider wrote."""
+        error = refusal.foreign_stack(self.request, self._place)
+        if not self.request.role_name:
+            raise error
+        logger.warning("policy of another account's or region's stack kept", extra={"reason": str(error)})
+        self.response.warnings["RollbackWarnings"] += 1
+        return existing_policy.on_own_role(self.aws, self.request, self.provider_arn)
 
 
 def _direction(status: StackStatus | None) -> Direction:
@@ -332,9 +370,8 @@ def _direction(status: StackStatus | None) -> Direction:
 
 
 def _log_state(state: State) -> None:
-    for warning in key_warnings(state):
-        key = warning.key
-        logger.warning(key_warning(warning), extra={"key": key.key_id, "key_state": key.key_state, "aws": key.denied})
+    for warning in warnings_of(state):
+        logger.warning(warning.kind.value, extra={"resource_arn": warning.resource, "detail": warning.detail})
     superuser = state.superuser_secret
     logger.info(
         "inspected",
@@ -342,6 +379,7 @@ def _log_state(state: State) -> None:
             "customer_managed_keys": {secret.arn: secret.key_arn for secret in state.secrets},
             "earlier_keys": {secret.arn: secret.earlier_key_arns for secret in state.all_secrets},
             "superuser_secret": {superuser.arn: superuser.key_arn} if superuser else None,
+            "environment_key": state.environment_key.arn or None,
             "role": state.role.arn,
             "function": state.function_arn or "declared",
             "in_vpc": state.in_vpc,

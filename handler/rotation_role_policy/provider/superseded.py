@@ -30,9 +30,11 @@ from rotation_role_policy.lookup.stacks import (
     is_event_of_resource,
     is_event_of_stack,
     log_unavailable,
+    previous_physical_id,
 )
 from rotation_role_policy.provider.request import Request
 from rotation_role_policy.rules import identity
+from rotation_role_policy.rules.place import Place
 from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy.write.apply import Change
 
@@ -94,7 +96,7 @@ def raise_if_superseded(aws: Aws, request: Request, physical_id: str, stack_stat
 
 
 def is_policy_in_use(
-    aws: Aws, request: Request, change: Change, superseded: RequestSupersededError, account: str
+    aws: Aws, request: Request, change: Change, superseded: RequestSupersededError, place: Place
 ) -> bool:
     """Return whether the policy of a superseded request is in use, or will be.
 
@@ -103,7 +105,7 @@ def is_policy_in_use(
         request: the superseded request.
         change: of the policy, made or planned.
         superseded: the error that shows that the request is superseded.
-        account: the provider's own account (12 digits).
+        place: of the provider.
     """
     status = get_resource_status(aws, request.stack_id, request.logical_id)
     if status is None:
@@ -118,9 +120,15 @@ def is_policy_in_use(
     # Another request is in progress, such as the Update of the rollback. It may lead to the same role.
     try:
         properties = parse_properties(status.requested_properties)
-        return find_role_name(aws, properties, account) == change.role_name
+        if properties.names_role:
+            return find_role_name(aws, properties, place) == change.role_name
     except RequestError:
         return True
+    # Without a role in the template, a request writes only to the role of its own or of the previous physical ID. A
+    # Create has neither.
+    current_role = identity.role_name_of(status.physical_id, request.policy_name)
+    previous_id = previous_physical_id(aws, request.stack_id, request.logical_id, status.physical_id)
+    return not current_role or previous_id == physical_id
 
 
 def is_policy_of_later_create(aws: Aws, request: Request, physical_id: str) -> bool:

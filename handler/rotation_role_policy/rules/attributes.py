@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rotation_role_policy.iam.document import JsonDocument
 from rotation_role_policy.rules.policy import summarize
-from rotation_role_policy.rules.state import Role, State
+from rotation_role_policy.rules.state import Function, Role, State
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ ATTRIBUTES = (
     ),
     Attribute(
         "KmsKeyArns",
-        "ARNs of the customer managed keys, comma separated, without duplicates; empty if there are none",
+        "ARNs of the customer managed keys of the secrets, of earlier versions and of the function's environment"
+        " variables, comma separated, without duplicates, also if `KmsScope` is `Secret`; empty if there are none",
         lambda _, state: ",".join(state.key_arns),
     ),
 )
@@ -49,18 +50,22 @@ def attributes(policy_name: str, state: State) -> dict[str, str]:
     return {attribute.name: attribute.value(policy_name, state) for attribute in ATTRIBUTES}
 
 
-def from_document(policy_name: str, role: Role, function_arn: str, document: JsonDocument | None) -> dict[str, str]:
+def from_document(
+    policy_name: str, role: Role, function: Function | None, document: JsonDocument | None
+) -> dict[str, str]:
     """Return the attributes of a resource whose state cannot be inspected, as far as the policy on `role` shows them.
 
-    Always all of them, all strings. An unknown attribute is empty, and an unknown `InVpc` is ``false``.
+    Always all of them, all strings. An unknown attribute is empty, and an unknown `InVpc` is ``false``. If the function
+    is not known, a policy that allows network interfaces shows that the function is in a VPC.
     """
     summary = summarize(document)
+    in_vpc = function.in_vpc if function else summary.in_vpc
     return {
         "PolicyName": policy_name,
         "RoleName": role.name,
         "RoleArn": role.arn if role.name else "",
-        "FunctionArn": function_arn,
-        "InVpc": "true" if summary.in_vpc else "false",
+        "FunctionArn": function.arn if function else "",
+        "InVpc": "true" if in_vpc else "false",
         "SecretArns": ",".join(summary.secret_arns),
         "KmsKeyArns": ",".join(summary.key_arns),
     }

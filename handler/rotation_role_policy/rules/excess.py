@@ -127,8 +127,8 @@ def needed_by(states: Sequence[State]) -> Needed:
     return Needed(
         rotated_arns={secret.arn for state in states for secret in state.secrets},
         superuser_arns={superuser.arn for superuser in superusers},
-        key_arns={key_arn for state in states for key_arn in state.key_arns},
-        other_key_arns={state.environment_key_arn for state in states},
+        key_arns={key_arn for state in states for key_arn in state.secret_key_arns},
+        other_key_arns={state.environment_key.arn for state in states},
         in_vpc=any(state.in_vpc for state in states),
         function_arns=tuple(dict.fromkeys(state.function_arn for state in states if state.function_arn)),
         regions={arn.region(secret.arn) for state in states for secret in state.secrets},

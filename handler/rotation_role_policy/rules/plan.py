@@ -1,14 +1,24 @@
-"""What a Create or Update leads to: the document, and whether the policy changes.
+"""What a Create or Update leads to: the document, whether the policy changes, and when it must not move.
 
-The provider and the preview use the same plan.
+The provider, the preview and the audit use the same plan.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
 
+from rotation_role_policy.errors import ErrorCode, RequestError, quoted
 from rotation_role_policy.iam.document import JsonDocument
 from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.policy import Form, summarize
 from rotation_role_policy.rules.properties import Properties
 from rotation_role_policy.rules.state import State
+
+INTERFACE_DELETION = timedelta(hours=1)
+"""How long Lambda may still delete the network interfaces of a function that has left its VPC, with the role's
+permissions. Lambda documents 20 minutes, and Terraform waits up to 45.
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html"""
 
 
 @dataclass(frozen=True)
@@ -25,14 +35,68 @@ class Plan:
     """Whether the properties ask for an access check, and there is a change to check."""
 
 
-def make_plan(properties: Properties, state: State, existing_document: JsonDocument | None) -> Plan:
+def make_plan(
+    properties: Properties,
+    old_properties: Any,
+    state: State,
+    existing_document: JsonDocument | None,
+    at: datetime | None,
+) -> Plan:
     """Return the plan for a resource.
 
     Args:
         properties: of the resource.
+        old_properties: of the resource before an Update, as CloudFormation sends them; None if unknown.
         state: to which the properties lead.
         existing_document: the resource's own policy on the role of `state`; None if there is none.
+        at: when the request was sent. The plan for each delivery of a request is the same. None if unknown.
     """
-    document = policy.document(state, properties.policy_profile)
+    document = document_at(properties.form, old_properties, state, existing_document, at)
     is_changed = document != existing_document
     return Plan(document, existing_document, is_changed, is_changed and properties.access_check == "Enforce")
+
+
+def document_at(
+    form: Form, old_properties: Any, state: State, existing_document: JsonDocument | None, at: datetime | None
+) -> JsonDocument:
+    """Return the document that the role is to have. Arguments as for `make_plan`; `form` is that of the properties."""
+    if not state.in_vpc and summarize(existing_document).in_vpc and _may_have_interfaces(old_properties, state, at):
+        # Lambda still deletes the network interfaces with the role. Without the permission, they would stay, and with
+        # them subnets and security groups that cannot be deleted.
+        state = replace(state, in_vpc=True)
+    return policy.document(state, *form)
+
+
+def _may_have_interfaces(old_properties: Any, state: State, at: datetime | None) -> bool:
+    """Return whether a function that is not in a VPC may still have network interfaces."""
+    if not state.function_arn:
+        return bool(_declared_subnets(old_properties) != [])
+    if state.function_qualifier not in ("", "$LATEST"):
+        # Another version may be in a VPC. Lambda keeps the interfaces until the last version with the VPC is gone.
+        return True
+    if at is None or state.function_modified is None:
+        return True
+    return at - state.function_modified < INTERFACE_DELETION
+
+
+def _declared_subnets(properties: Any) -> Any:
+    """Return `VpcConfig.SubnetIds` of properties that CloudFormation sent; None if they declare no VPC."""
+    vpc_config = properties.get("VpcConfig") if isinstance(properties, Mapping) else None
+    return vpc_config.get("SubnetIds", []) if isinstance(vpc_config, Mapping) else None
+
+
+def redirected(properties: Properties, state: State, current_role: str) -> RequestError:
+    """Return the error for a policy that only the secrets' configuration would move from one role to another.
+
+    Args:
+        properties: of the resource. They name neither a function nor a role.
+        state: with the function that the secrets report, and its role.
+        current_role: the role that has the policy.
+    """
+    return RequestError(
+        f"{properties.secret_property} {quoted(properties.secret_ids[0])} reports the rotation function"
+        f" {quoted(state.function_arn)} with the role {quoted(state.role.name)}, but the policy of this resource is on"
+        f" the role {quoted(current_role)}. The configuration of a rotation does not move a policy. If this change is"
+        f" yours, give RotationLambdaARN. Otherwise correct the secret's rotation.",
+        ErrorCode.RESOURCE_CONFLICT,
+    )

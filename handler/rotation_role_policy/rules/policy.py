@@ -10,10 +10,27 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
+from rotation_role_policy import arn
 from rotation_role_policy.iam.document import JsonDocument, JsonStatement, as_list
+from rotation_role_policy.iam.wildcard import has_wildcard
 from rotation_role_policy.rules import statements
 from rotation_role_policy.rules.state import State
-from rotation_role_policy.rules.statements import NETWORK_INTERFACE_ACTIONS, SECRET_ARN_KEY, Grant
+from rotation_role_policy.rules.statements import (
+    FUNCTION_ARN_KEY,
+    NETWORK_INTERFACE_ACTIONS,
+    SECRET_ARN_KEY,
+    Caller,
+    Grant,
+)
+
+
+class Form(NamedTuple):
+    """How a document expresses the grants: the properties `PolicyProfile` and `KmsScope`. By default, narrowest."""
+
+    profile: str = "Strict"
+    """``Strict`` or ``Documented``."""
+    kms_scope: str = "Key"
+    """``Key`` or ``Secret``."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,17 @@ class StatementType:
     reason: str
     """Why the policy has the statement, for the reviewer of a policy."""
     _reason_omitted: Callable[[State], str]
+    build_for_any_key: Callable[[State], Iterator[Grant]] | None = None
+    """In place of `build` with `KmsScope` Secret, if that differs."""
+
+    def grants(self, state: State, form: Form) -> Iterator[Grant]:
+        """Yield the grants of this type in a form."""
+        build = self.build_for_any_key if form.kms_scope == "Secret" else None
+        for grant in (build or self.build)(state):
+            if form.profile == "Strict":
+                yield grant
+            elif grant.statement["Effect"] == "Allow":
+                yield _as_documented(grant)
 
     def reason_omitted(self, state: State) -> str:
         """Return why the policy does not have the statement: `build` yields nothing, or the policy omits it."""
@@ -51,6 +79,12 @@ def _superuser_reason(reason: str) -> Callable[[State], str]:
 
 
 _not_managed = _superuser_reason("neither RDS nor Redshift manages the superuser secret")
+
+
+def _no_environment_key(state: State) -> str:
+    if state.environment_key.problem:
+        return "the key of the function's environment variables could not be resolved"
+    return "no customer managed key encrypts the function's environment variables"
 
 
 def _no_database(state: State) -> str:
@@ -97,6 +131,7 @@ STATEMENTS = (
         when="the secret has a customer managed key",
         reason="this customer managed key encrypts the secret",
         _reason_omitted=lambda _: _AWS_MANAGED_KEY,
+        build_for_any_key=statements.use_any_secret_key,
     ),
     StatementType(
         "DecryptEarlierVersions",
@@ -106,6 +141,16 @@ STATEMENTS = (
         " encrypted only with another customer managed key than the secret's",
         reason="this earlier key still encrypts versions that the function reads",
         _reason_omitted=lambda _: "no version in use needs an earlier key",
+        build_for_any_key=statements.decrypt_earlier_foreign_versions,
+    ),
+    StatementType(
+        "DecryptEnvironment",
+        statements.decrypt_environment,
+        resource="the key of the function's environment variables",
+        when="the environment variables of the function are encrypted with a customer managed key",
+        reason="Lambda decrypts the environment variables with the execution role, also if the grant that Lambda has"
+        " made on the key is lost",
+        _reason_omitted=_no_environment_key,
     ),
     StatementType(
         "ReadSuperuserSecret",
@@ -122,6 +167,7 @@ STATEMENTS = (
         when="the superuser secret has a customer managed key",
         reason="this customer managed key encrypts the superuser secret, which is only read",
         _reason_omitted=_superuser_reason(_AWS_MANAGED_KEY),
+        build_for_any_key=statements.use_any_superuser_key,
     ),
     StatementType(
         "DescribeSuperuserSecret",
@@ -172,10 +218,20 @@ STATEMENTS = (
 # --- documents --------------------------------------------------------------------------------------------------------
 
 
-def document(state: State, profile: str) -> JsonDocument:
-    """Return the policy document for `state` with `profile`, ``Strict`` or ``Documented``."""
-    built = [statement for _, some in statements_by_type(state, profile) for statement in some]
+def document(state: State, profile: str = "Strict", kms_scope: str = "Key") -> JsonDocument:
+    """Return the policy document for `state` in a form. The arguments are those of `Form`."""
+    built = [statement for _, some in statements_by_type(state, profile, kms_scope) for statement in some]
     return {"Version": "2012-10-17", "Statement": built}
+
+
+def form_of(document: JsonDocument) -> Form:
+    """Return the form of a document that `document` has built. Only the profile ``Strict`` has a `Sid`."""
+    found = as_list(document.get("Statement", []))
+    if not any("Sid" in statement for statement in found):
+        return Form("Documented")
+    on_keys = [statement for statement in found if "kms:GenerateDataKey" in as_list(statement.get("Action", []))]
+    resources = [resource for statement in on_keys for resource in as_list(statement.get("Resource", []))]
+    return Form(kms_scope="Secret" if any(has_wildcard(str(resource)) for resource in resources) else "Key")
 
 
 class DocumentSummary(NamedTuple):
@@ -183,11 +239,13 @@ class DocumentSummary(NamedTuple):
 
     secret_arns: list[str]
     key_arns: list[str]
+    """Full ARNs of keys, without patterns."""
     in_vpc: bool
+    """Whether it allows Lambda to manage network interfaces."""
 
 
 def summarize(document: JsonDocument | None) -> DocumentSummary:
-    """Summarize a document that `document` has built, with either profile. None gives an empty summary.
+    """Summarize a document that `document` has built, in any form. None gives an empty summary.
 
     The rotated secrets are the resources of the first statement (`rotate_secret`).
     """
@@ -197,44 +255,54 @@ def summarize(document: JsonDocument | None) -> DocumentSummary:
         for statement in as_list((document or {}).get("Statement", []))
     ]
     secret_arns = grants[0][1] if grants else []
-    key_arns = [resource for actions, resources in grants if "kms:Decrypt" in actions for resource in resources]
+    resources = [resource for actions, resources in grants if "kms:Decrypt" in actions for resource in resources]
+    key_arns = [resource for resource in resources if arn.KEY.fullmatch(str(resource))]
     in_vpc = any(NETWORK_INTERFACE_ACTIONS[0] in actions for actions, _ in grants)
     return DocumentSummary(secret_arns, list(dict.fromkeys(key_arns)), in_vpc)
 
 
 def grants(state: State) -> Iterator[Grant]:
-    """Yield all grants for `state` with the profile ``Strict``, in the order of the document."""
-    for _, grants in _grants_by_type(state, "Strict"):
+    """Yield what the rotation needs: all grants for `state` in the narrowest form, in the order of the document."""
+    for _, grants in _grants_by_type(state, Form()):
         yield from grants
 
 
-def statements_by_type(state: State, profile: str) -> Iterator[tuple[StatementType, list[JsonStatement]]]:
+def statements_by_type(
+    state: State, profile: str = "Strict", kms_scope: str = "Key"
+) -> Iterator[tuple[StatementType, list[JsonStatement]]]:
     """Yield each type of statement with its statements in the document: an empty list if there are none."""
-    for statement_type, grants in _grants_by_type(state, profile):
+    for statement_type, grants in _grants_by_type(state, Form(profile, kms_scope)):
         built = [grant.statement for grant in grants]
         yield statement_type, _with_sids(statement_type.sid, built) if profile == "Strict" else built
 
 
-def _grants_by_type(state: State, profile: str) -> Iterator[tuple[StatementType, list[Grant]]]:
-    """Yield each type of statement with its grants in the form of the profile. No permission is granted twice."""
+def _grants_by_type(state: State, form: Form) -> Iterator[tuple[StatementType, list[Grant]]]:
+    """Yield each type of statement with its grants in a form. No permission is granted twice."""
     granted: set[tuple[str, str, str]] = set()
     for statement_type in STATEMENTS:
         grants = []
-        for grant in statement_type.build(state) if profile == "Strict" else _as_documented(statement_type, state):
+        for grant in statement_type.grants(state, form):
             permissions = _permissions(grant.statement)
+            is_granted = all(not granted.isdisjoint({each, (*each[:2], "")}) for each in permissions)
             # A Deny has no permissions.
-            if not permissions or not permissions <= granted:
+            if not permissions or not is_granted:
                 grants.append(grant)
                 granted |= permissions
         yield statement_type, grants
 
 
 def _permissions(statement: JsonStatement) -> set[tuple[str, str, str]]:
-    """Return what a statement allows: actions, resources, and for which secret a key. Empty for a Deny."""
+    """Return what a statement allows: actions, resources, and the encryption context of a key. Empty for a Deny.
+
+    The context is the ARN of a secret or of a function; empty for any.
+    """
     if statement["Effect"] == "Deny":
         return set()
-    secrets = as_list(statement.get("Condition", {}).get("StringEquals", {}).get(SECRET_ARN_KEY, ""))
-    return set(product(statement["Action"], as_list(statement["Resource"]), secrets))
+    conditions = statement.get("Condition", {})
+    contexts = conditions.get("StringEquals", {}).get(SECRET_ARN_KEY) or conditions.get("StringLike", {}).get(
+        FUNCTION_ARN_KEY, ""
+    )
+    return set(product(statement["Action"], as_list(statement["Resource"]), as_list(contexts)))
 
 
 def _with_sids(sid: str, unnumbered: list[JsonStatement]) -> list[JsonStatement]:
@@ -244,9 +312,11 @@ def _with_sids(sid: str, unnumbered: list[JsonStatement]) -> list[JsonStatement]
     ]
 
 
-def _as_documented(statement_type: StatementType, state: State) -> Iterator[Grant]:
-    """Yield the same grants in the form of the user guide: no `Condition`, no Deny."""
-    for grant in statement_type.build(state):
-        if grant.statement["Effect"] == "Allow":
-            statement = {name: value for name, value in grant.statement.items() if name != "Condition"}
-            yield grant._replace(statement=statement)
+def _as_documented(grant: Grant) -> Grant:
+    """Return a grant in the form of the user guide, which has no `Condition`.
+
+    The guide has no statement for the key of the environment variables, so that one keeps its condition.
+    """
+    if grant.caller is not Caller.SECRETS_MANAGER:
+        return grant
+    return grant._replace(statement={name: value for name, value in grant.statement.items() if name != "Condition"})

@@ -1,8 +1,8 @@
 """The properties of the resource: one table, and the checked values as a frozen `Properties`.
 
-`PROPERTIES` lists names, types, defaults and allowed values. `EXACTLY_ONE_OF`, `MUTUALLY_EXCLUSIVE` and `REQUIRES` list
-the combinations. Validation, the JSON Schema, the options of the command line, the lint rules and the documentation
-(docs/properties.md) are derived from them. CONTRIBUTING.md lists the steps for a new property.
+`PROPERTIES` lists names, types, defaults and allowed values. `EXACTLY_ONE_OF`, `MUTUALLY_EXCLUSIVE`, `REQUIRES` and
+`EXCLUSIVE_VALUES` list the combinations. Validation, the JSON Schema, the options of the command line, the lint rules
+and the documentation (docs/properties.md) are derived from them. CONTRIBUTING.md lists the steps for a new property.
 Source: docs/properties.md.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from rotation_role_policy import arn
 from rotation_role_policy.errors import RequestError, quoted_text
+from rotation_role_policy.rules.policy import Form
 from rotation_role_policy.rules.targets import ANY_TARGET, TARGET_TYPES
 
 
@@ -34,7 +35,9 @@ class Property:
     """Markdown; what applies without the property, if that is not a fixed value."""
     allowed_values: tuple[str, ...] = ()
     minimum: int = 0
+    """Of an Integer, or of the number of values in a list."""
     maximum: int = 0
+    """Likewise. 0 for a list of any length."""
     pattern: re.Pattern[str] | None = None
     pattern_description: str = ""
     """What `pattern` matches, for error messages."""
@@ -46,6 +49,8 @@ class Property:
     """Whether the policy, or the decision to write it, can depend on the property."""
 
 
+MAX_VALUES = 100
+"""The longest list. A policy or a response with more values would be too large, whatever the values are."""
 _SECRET_FORM = "a secret's full ARN, partial ARN or name, without wildcards"  # noqa: S105  # a description
 
 PROPERTIES = (
@@ -68,8 +73,10 @@ PROPERTIES = (
     Property(
         "SecretIds",
         "List of String",
-        "several secrets that one function rotates. One policy covers all of them",
+        "several secrets that one function rotates. One policy covers all of them. A secret that is listed twice, by"
+        " name or ARN, counts once",
         minimum=1,
+        maximum=MAX_VALUES,
         pattern=arn.SECRET,
         pattern_description=_SECRET_FORM,
     ),
@@ -103,6 +110,17 @@ PROPERTIES = (
         ),
     ),
     Property(
+        "KmsKeyArn",
+        "String",
+        "declared mode only: the customer managed key of the environment variables that the function will have, as the"
+        " ARN of the key or of an alias. Requires `VpcConfig`",
+        type_description="String, as on `AWS::Lambda::Function`",
+        default_description="read from the function",
+        pattern=arn.KEY_OR_ALIAS,
+        pattern_description="the full ARN of a KMS key or of an alias",
+        example="arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555",
+    ),
+    Property(
         "SuperuserSecretId",
         "String",
         "the separate secret that the rotation function reads: the superuser of the alternating-users strategy, or the"
@@ -116,6 +134,7 @@ PROPERTIES = (
         "full ARNs of the databases, users or directories whose own API the rotation function calls, such as a read"
         " replica or an ElastiCache user. See [Rotation functions](rotation-functions.md)",
         minimum=1,
+        maximum=MAX_VALUES,
         pattern=ANY_TARGET,
         pattern_description=f"the full ARN, without wildcards, of {', '.join(row.name for row in TARGET_TYPES[:-1])} or"
         f" {TARGET_TYPES[-1].name}",
@@ -126,9 +145,18 @@ PROPERTIES = (
         "String",
         "`Strict` narrows the grants with conditions. `Documented` has the statements of an earlier edition of the"
         " [user guide](https://docs.aws.amazon.com/secretsmanager/latest/userguide/"
-        "rotating-secrets-required-permissions-function.html), without conditions",
+        "rotating-secrets-required-permissions-function.html), without conditions, and requires the parameter"
+        " `AllowDocumentedProfile` of the provider's stack",
         default="Strict",
         allowed_values=("Strict", "Documented"),
+    ),
+    Property(
+        "KmsScope",
+        "String",
+        "`Key` names the keys that encrypt the secrets today. `Secret` allows any key of the account, for the values of"
+        " these secrets alone, so the policy survives a new key. See [The policy](policy.md#kmsscope)",
+        default="Key",
+        allowed_values=("Key", "Secret"),
     ),
     Property(
         "AccessCheck",
@@ -167,8 +195,17 @@ REQUIRES = {
         "VpcConfig",
         "RoleName",
     ): "Give RoleName, the role that the function will have, because the function does not exist yet.",
+    (
+        "KmsKeyArn",
+        "VpcConfig",
+    ): "Omit KmsKeyArn, because the provider reads the key from the function, or declare the function (VpcConfig).",
 }
 """By a property and the property that it requires: what to do."""
+EXCLUSIVE_VALUES = {
+    (("KmsScope", "Secret"), ("PolicyProfile", "Documented")): "Use PolicyProfile Strict: only its conditions limit the"
+    " KMS statements to the secrets.",
+}
+"""By pairs of properties with values that exclude each other: what to do."""
 
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}(\.0{1,9})?")
 """A whole number as a string."""
@@ -179,7 +216,7 @@ class Properties:
     """The properties of one resource, complete and of the right types."""
 
     secret_ids: tuple[str, ...]
-    """At least one: full ARNs, partial ARNs or names, as in the template."""
+    """At least one: full ARNs, partial ARNs or names, as in the template, without duplicates."""
     secret_property: str
     """The property that named the secrets: ``SecretId`` or ``SecretIds``."""
     rotation_lambda_arn: str | None
@@ -187,13 +224,26 @@ class Properties:
     """A role's name or ARN, as in the template."""
     subnet_ids: tuple[str, ...] | None
     """`VpcConfig.SubnetIds` in declared mode; None if the function is to be inspected."""
+    kms_key_arn: str
+    """Declared mode: full ARN of the key of the environment variables, or of an alias; empty if there is none."""
     superuser_secret_id: str | None
     target_arns: tuple[str, ...]
-    """Full ARNs, each of a type in `targets`."""
+    """Full ARNs, each of a type in `targets`, without duplicates."""
     policy_profile: str
+    kms_scope: str
     access_check: str
     propagation_delay: int
     """Seconds."""
+
+    @property
+    def form(self) -> Form:
+        """The form of the policy."""
+        return Form(self.policy_profile, self.kms_scope)
+
+    @property
+    def names_role(self) -> bool:
+        """Whether the template decides which role gets the policy: it names the function or the role."""
+        return bool(self.rotation_lambda_arn or self.role_name)
 
 
 def parse_properties(given: Mapping[str, Any]) -> Properties:
@@ -216,18 +266,23 @@ def parse_properties(given: Mapping[str, Any]) -> Properties:
     for (name, required), remediation in REQUIRES.items():
         if name in values and required not in values:
             raise RequestError(f"{name} requires {required}. {remediation}")
+    for ((name, value), (excluded, excluded_value)), remediation in EXCLUSIVE_VALUES.items():
+        if values.get(name) == value and values.get(excluded) == excluded_value:
+            raise RequestError(f"{name} {value} cannot be combined with {excluded} {excluded_value}. {remediation}")
 
     [secret_property] = secret_properties
     vpc_config = values.get("VpcConfig")
     return Properties(
-        secret_ids=tuple(values["SecretIds"]) if "SecretIds" in values else (values["SecretId"],),
+        secret_ids=tuple(dict.fromkeys(values["SecretIds"])) if "SecretIds" in values else (values["SecretId"],),
         secret_property=secret_property,
         rotation_lambda_arn=values.get("RotationLambdaARN"),
         role_name=values.get("RoleName"),
         subnet_ids=None if vpc_config is None else tuple(vpc_config.get("SubnetIds", ())),
+        kms_key_arn=values.get("KmsKeyArn", ""),
         superuser_secret_id=values.get("SuperuserSecretId"),
-        target_arns=tuple(values.get("TargetArns", ())),
+        target_arns=tuple(dict.fromkeys(values.get("TargetArns", ()))),
         policy_profile=values["PolicyProfile"],
+        kms_scope=values["KmsScope"],
         access_check=values["AccessCheck"],
         propagation_delay=values["PropagationDelay"],
     )
@@ -268,6 +323,10 @@ def _string_list(path: str, row: Property, value: Any) -> list[str]:
         raise RequestError(f"{path} {quoted_text(value)} is not a list. Give a list of strings.")
     if len(value) < row.minimum:
         raise RequestError(f"{path} is an empty list. Give at least {row.minimum}.")
+    if row.maximum and len(value) > row.maximum:
+        raise RequestError(
+            f"{path} has {len(value):,} values, more than {row.maximum}. Distribute them over several resources."
+        )
     return [_string(f"{path}[{index}]", row, item) for index, item in enumerate(value)]
 
 

@@ -5,9 +5,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
+from datetime import datetime
 from functools import cached_property
-from typing import NamedTuple
 
 from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName
 
@@ -21,7 +20,14 @@ class KeyProblem:
     key_state: str = ""
     """`KeyState` of DescribeKey; empty if the key does not exist, or if the call was denied."""
     denied: str = ""
-    """AWS's message if it denied kms:DescribeKey."""
+    """AWS's message if it denied kms:DescribeKey, or did not respond to it."""
+
+    @property
+    def detail(self) -> str:
+        """What is wrong with the key, as part of a sentence."""
+        if self.denied:
+            return self.denied
+        return f"the key is {self.key_state}, not Enabled" if self.key_state else "the key does not exist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,13 @@ class Secret:
     AWS denied to describe it, or another key of the version, it is not known whether the version can be decrypted."""
     keys_not_described: tuple[KeyProblem, ...] = ()
     """The keys whose full ARN is known, and that are taken for usable, because AWS denied to describe them."""
+    partial_arn: str = ""
+    """The ARN by which the secret was given, if AWS took this partial ARN for the full ARN of another secret."""
+    failed_replicas: tuple[str, ...] = ()
+    """The regions or ARNs of the replicas to which Secrets Manager could not replicate the secret."""
+    replicas_without_role: tuple[str, ...] = ()
+    """The ARNs of replicas in other accounts that have no replication role. Secrets Manager replicates to them with the
+    permissions of the caller that updates the secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,19 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvironmentKey:
+    """The KMS key of a function's environment variables. Nothing about it fails a request."""
+
+    arn: str = ""
+    """Full ARN of the customer managed key; empty if there is none, or if an alias could not be resolved."""
+    problem: KeyProblem | None = None
+    """Why the key cannot be used, or why nothing is known about it."""
+
+
+NO_KEY = EnvironmentKey()
+
+
+@dataclass(frozen=True, slots=True)
 class Function:
     """A rotation function."""
 
@@ -63,8 +89,15 @@ class Function:
     """Unqualified ARN; empty in declared mode."""
     role: Role
     in_vpc: bool
-    environment_key_arn: str = ""
-    """The customer managed key of its environment variables; empty if there is none."""
+    environment_key_id: str = ""
+    """The key of its environment variables, as `KMSKeyArn` names it: the ARN of a key or of an alias; empty if there is
+    none."""
+    qualifier: str = ""
+    """The version or alias by which it is named; empty if there is none."""
+    last_modified: datetime | None = None
+    """`LastModified` of GetFunctionConfiguration; None if unknown, and in declared mode."""
+    is_reported: bool = False
+    """Whether the secrets name the function, not the properties."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +141,16 @@ class State:
     in_vpc: bool
     dns_suffix: str
     """DNS suffix of the secrets' partition, such as ``amazonaws.com``."""
-    environment_key_arn: str = ""
-    """The customer managed key of the function's environment variables; empty if there is none."""
+    environment_key: EnvironmentKey = NO_KEY
+    """The key of the function's environment variables."""
     target_arns: tuple[str, ...] = ()
     """The targets that the properties list, each of a type in `targets`."""
+    function_qualifier: str = ""
+    """The version or alias by which the function is named; empty if there is none."""
+    function_modified: datetime | None = None
+    """When the function was last modified; None if unknown, and in declared mode."""
+    is_function_reported: bool = False
+    """Whether the secrets name the function, not the properties."""
 
     @property
     def all_secrets(self) -> tuple[Secret, ...]:
@@ -122,38 +161,17 @@ class State:
         return (*self.secrets, superuser)
 
     @property
-    def key_arns(self) -> tuple[str, ...]:
-        """The customer managed keys that the policy names, in its order and without duplicates."""
+    def secret_key_arns(self) -> tuple[str, ...]:
+        """The customer managed keys of the secrets and of their versions, without duplicates."""
         keys = [secret.key_arn for secret in self.secrets]
         keys += [key_arn for secret in self.all_secrets for key_arn in secret.earlier_key_arns]
         keys += [self.superuser_secret.key_arn] if self.superuser_secret else []
         return tuple(dict.fromkeys(key_arn for key_arn in keys if key_arn))
 
-
-class KeyWarningKind(Enum):
-    """What a warning about a key says."""
-
-    NOT_DESCRIBED = auto()
-    """AWS denied to describe the key. It is taken for usable."""
-    PREVIOUS_UNREADABLE = auto()
-    """The key cannot decrypt the version AWSPREVIOUS."""
-    PREVIOUS_NOT_DESCRIBED = auto()
-    """AWS denied to describe a key of the version AWSPREVIOUS, and no other key is known to decrypt it."""
-
-
-class KeyWarning(NamedTuple):
-    """A warning about a key that does not keep the policy from being written."""
-
-    kind: KeyWarningKind
-    key: KeyProblem
-
-
-def key_warnings(state: State) -> list[KeyWarning]:
-    """Return the warnings about the keys of a state."""
-    warnings = []
-    for secret in state.all_secrets:
-        warnings += [KeyWarning(KeyWarningKind.NOT_DESCRIBED, key) for key in secret.keys_not_described]
-        if previous := secret.unreadable_previous:
-            kind = KeyWarningKind.PREVIOUS_NOT_DESCRIBED if previous.denied else KeyWarningKind.PREVIOUS_UNREADABLE
-            warnings.append(KeyWarning(kind, previous))
-    return warnings
+    @property
+    def key_arns(self) -> tuple[str, ...]:
+        """All customer managed keys, in the order of the policy with `KmsScope` Key, without duplicates."""
+        used = [secret.key_arn for secret in self.secrets]
+        used += [key_arn for secret in self.all_secrets for key_arn in secret.earlier_key_arns]
+        used += [self.environment_key.arn, self.superuser_secret.key_arn if self.superuser_secret else ""]
+        return tuple(dict.fromkeys(key_arn for key_arn in used if key_arn))

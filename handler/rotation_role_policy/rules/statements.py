@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.iam.document import JsonStatement
+from rotation_role_policy.iam.wildcard import matches
 from rotation_role_policy.rules.state import Secret, State
 from rotation_role_policy.rules.targets import ACTIONS_WITHOUT_RESOURCE, target_type
 
@@ -33,9 +34,12 @@ class Grant(NamedTuple):
     secrets: tuple[Secret, ...] = ()
     """The secrets that the statement is for: its resources or, for a key, the secrets that the key encrypts."""
     caller: Caller = Caller.FUNCTION_CODE
+    is_safety_net: bool = False
+    """Whether usually something else allows the calls too, so that it proves nothing if the statement is blocked."""
 
 
 SECRET_ARN_KEY = "kms:EncryptionContext:SecretARN"  # noqa: S105  # a condition key
+FUNCTION_ARN_KEY = "kms:EncryptionContext:aws:lambda:FunctionArn"
 
 ROTATE_ACTIONS = (
     "secretsmanager:DescribeSecret",
@@ -44,6 +48,7 @@ ROTATE_ACTIONS = (
     "secretsmanager:UpdateSecretVersionStage",
 )
 """The actions of the first statement of every policy."""
+_USE_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
 NETWORK_INTERFACE_ACTIONS = (
     "ec2:CreateNetworkInterface",
     "ec2:DeleteNetworkInterface",
@@ -69,7 +74,23 @@ def use_secret_key(state: State) -> Iterator[Grant]:
     """
     for key_arn in dict.fromkeys(secret.key_arn for secret in state.secrets if secret.key_arn):
         secrets = tuple(secret for secret in state.secrets if secret.key_arn == key_arn)
-        yield _use_key(key_arn, ["kms:Decrypt", "kms:GenerateDataKey"], secrets, state)
+        yield _use_key([key_arn], _USE_ACTIONS, secrets, state)
+
+
+def use_any_secret_key(state: State) -> Iterator[Grant]:
+    """Allow the use of any key for the secrets.
+
+    Secrets Manager always sends the ARN of the secret as encryption context, and KMS checks it, so that the grant holds
+    for the values of these secrets alone. It holds for a key that the secrets get later, too.
+    Source: https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
+    """
+    yield _use_key(_any_key(state.secrets), _USE_ACTIONS, state.secrets, state)
+
+
+def decrypt_earlier_foreign_versions(state: State) -> Iterator[Grant]:
+    """Allow what `decrypt_earlier_versions` does for keys of other accounts. `use_any_secret_key` allows the others."""
+    any_key = _keys_of_account(state.secrets)
+    return (grant for grant in decrypt_earlier_versions(state) if not matches(any_key, grant.statement["Resource"]))
 
 
 def decrypt_earlier_versions(state: State) -> Iterator[Grant]:
@@ -80,7 +101,31 @@ def decrypt_earlier_versions(state: State) -> Iterator[Grant]:
     """
     for key_arn in dict.fromkeys(key_arn for secret in state.all_secrets for key_arn in secret.earlier_key_arns):
         secrets = tuple(secret for secret in state.all_secrets if key_arn in secret.earlier_key_arns)
-        yield _use_key(key_arn, ["kms:Decrypt"], secrets, state)
+        yield _use_key([key_arn], ["kms:Decrypt"], secrets, state)
+
+
+def decrypt_environment(state: State) -> Iterator[Grant]:
+    """Allow to decrypt the environment variables of the function.
+
+    Lambda decrypts them with the execution role. Usually a grant allows it that Lambda has made on the key, for the
+    role's unique ID. The grant does not hold for a role that was deleted and created again under the same name.
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html
+    """
+    if key_arn := state.environment_key.arn:
+        # Not limited to a service: AWS does not document the value of kms:ViaService in this call.
+        condition = {"StringLike": {FUNCTION_ARN_KEY: _function_patterns(state)}}
+        statement = _allow(["kms:Decrypt"], [key_arn], condition)
+        yield Grant(statement, caller=Caller.LAMBDA, is_safety_net=True)
+
+
+def _function_patterns(state: State) -> list[str] | str:
+    """Return patterns for the ARN of the function, with and without a version. In declared mode, for any function."""
+    if state.function_arn:
+        return [state.function_arn, f"{state.function_arn}:*"]
+    # The function is in the account of its role, and in the region of its secrets.
+    owner = arn.parse(state.role.arn)
+    region = arn.parse(state.secrets[0].arn).region
+    return f"arn:{owner.partition}:lambda:{region}:{owner.account}:function:*"
 
 
 def read_superuser_secret(state: State) -> Iterator[Grant]:
@@ -93,7 +138,13 @@ def use_superuser_key(state: State) -> Iterator[Grant]:
     """Allow to decrypt the superuser secret. Reading needs no other action on the key."""
     secret = state.superuser_secret
     if secret and secret.key_arn:
-        yield _use_key(secret.key_arn, ["kms:Decrypt"], (secret,), state)
+        yield _use_key([secret.key_arn], ["kms:Decrypt"], (secret,), state)
+
+
+def use_any_superuser_key(state: State) -> Iterator[Grant]:
+    """Allow to decrypt the superuser secret with any key, as `use_any_secret_key`."""
+    if secret := state.superuser_secret:
+        yield _use_key(_any_key([secret]), ["kms:Decrypt"], (secret,), state)
 
 
 def describe_superuser_secret(state: State) -> Iterator[Grant]:
@@ -163,10 +214,23 @@ def _call(actions: tuple[str, ...], target_arn: str) -> Iterator[Grant]:
         yield Grant(_allow(on_all, ["*"]))
 
 
-def _use_key(key_arn: str, actions: list[str], secrets: tuple[Secret, ...], state: State) -> Grant:
-    """Allow `actions` on a key, only for these secrets and only in calls of Secrets Manager."""
+def _use_key(keys: list[str], actions: Sequence[str], secrets: tuple[Secret, ...], state: State) -> Grant:
+    """Allow `actions` on keys, only for these secrets and only in calls of Secrets Manager."""
     condition = _only_through_secrets_manager(secrets, state.dns_suffix)
-    return Grant(_allow(actions, [key_arn], condition), secrets, Caller.SECRETS_MANAGER)
+    return Grant(_allow(actions, keys, condition), secrets, Caller.SECRETS_MANAGER)
+
+
+def _any_key(secrets: Sequence[Secret]) -> list[str]:
+    """Return a pattern for the keys of the secrets' account, and the ARNs of the keys of other accounts."""
+    any_key = _keys_of_account(secrets)
+    keys = dict.fromkeys(secret.key_arn for secret in secrets if secret.key_arn)
+    return [any_key, *(key_arn for key_arn in keys if not matches(any_key, key_arn))]
+
+
+def _keys_of_account(secrets: Sequence[Secret]) -> str:
+    """Return a pattern for all keys of the account and region of the secrets."""
+    owner = arn.parse(secrets[0].arn)
+    return f"arn:{owner.partition}:kms:{owner.region}:{owner.account}:key/*"
 
 
 def _only_through_secrets_manager(secrets: tuple[Secret, ...], dns_suffix: str) -> JsonStatement:

@@ -1,17 +1,15 @@
 """Read, put and delete the resource's own inline policy on the role. No policy with another name is changed."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, cast
+from typing import cast
 
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AwsApiError, ErrorCode, RequestError, quoted, role_not_found
 from rotation_role_policy.iam.document import JsonDocument
-
-# Characters of all inline policies of a role, without white space.
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-ROLE_LIMIT = 10_240
+from rotation_role_policy.rules.own_policies import own_policies
+from rotation_role_policy.rules.size import ROLE_LIMIT, size
 
 
 def read(aws: Aws, role_name: str, policy_name: str) -> JsonDocument | None:
@@ -40,11 +38,11 @@ def read_others(aws: Aws, role_name: str, policy_name: str) -> dict[str, JsonDoc
     return {name: document for name, document in documents.items() if document}
 
 
-def check_size(role_name: str, document: JsonDocument, others: Iterable[JsonDocument]) -> None:
-    """Raise `RequestError` if `document` and the role's `others` together exceed IAM's limit."""
-    total = size(document) + sum(size(other) for other in others)
+def check_size(role_name: str, document: JsonDocument, others: Mapping[str, JsonDocument]) -> None:
+    """Raise `RequestError` if `document` and the role's `others` (by name) together exceed IAM's limit."""
+    total = size(document) + sum(size(other) for other in others.values())
     if total > ROLE_LIMIT:
-        raise _too_large(role_name, f"{total:,}", size(document))
+        raise _too_large(role_name, f"{total:,}", size(document), others)
 
 
 def put(aws: Aws, role_name: str, policy_name: str, document: JsonDocument) -> None:
@@ -72,8 +70,8 @@ def put(aws: Aws, role_name: str, policy_name: str, document: JsonDocument) -> N
             # The sizes are only for the message.
             with suppress(RequestError):
                 others = read_others(aws, role_name, policy_name)
-            check_size(role_name, document, others.values())
-            raise _too_large(role_name, f"more than {ROLE_LIMIT:,}", size(document)) from error
+            check_size(role_name, document, others)
+            raise _too_large(role_name, f"more than {ROLE_LIMIT:,}", size(document), others) from error
         raise
 
 
@@ -97,15 +95,16 @@ def restore(aws: Aws, role_name: str, policy_name: str, previous: JsonDocument |
         put(aws, role_name, policy_name, previous)
 
 
-def size(document: Any) -> int:
-    """Return the number of characters that IAM counts, which is without white space."""
-    text = json.dumps(document, ensure_ascii=False)
-    return sum(not character.isspace() for character in text)
-
-
-def _too_large(role_name: str, total: str, own: int) -> RequestError:
+def _too_large(role_name: str, total: str, own: int, others: Mapping[str, JsonDocument]) -> RequestError:
+    of_resources = len(own_policies(others))
+    advice = (
+        f"Inline policies of other Custom::RotationRolePolicy resources on this role: {of_resources}. List all secrets"
+        f" of the function in SecretIds of one resource, or give each function a role of its own."
+        if of_resources
+        else "Move other inline policies to a managed policy, or give the function a role of its own."
+    )
     return RequestError(
         f"The role {quoted(role_name)} is full: with this policy ({own:,} characters), its inline policies would have"
-        f" {total} characters, and IAM allows {ROLE_LIMIT:,}. Move other inline policies to a managed policy.",
+        f" {total} characters, and IAM allows {ROLE_LIMIT:,}. {advice}",
         ErrorCode.SERVICE_LIMIT_EXCEEDED,
     )

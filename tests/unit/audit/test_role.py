@@ -30,7 +30,7 @@ from rotation_role_policy.iam.document import PolicyKind, PolicyName
 from rotation_role_policy.iam.evaluation import BlockedBy, Blocker
 from rotation_role_policy.iam.simulation import Denial
 from rotation_role_policy.rules import policy
-from rotation_role_policy.rules.state import KeyProblem, Secret
+from rotation_role_policy.rules.state import EnvironmentKey, KeyProblem, Secret
 from tests.support import audit_facts
 from tests.support.audit_facts import (
     ACCOUNT,
@@ -552,8 +552,7 @@ def test_a_function_whose_secrets_are_not_known_must_be_kept_from_network_interf
 def test_the_key_of_the_environment_is_needed() -> None:
     sound = function()
     assert isinstance(sound.details, Known)
-    with_key = replace(sound.details.value.function, environment_key_arn=KEY)
-    details = Known(replace(sound.details.value, function=with_key))
+    details = Known(replace(sound.details.value, environment_key=EnvironmentKey(KEY)))
     facts = audit_facts.role(replace(sound, details=details), role=policies(*GUIDE, allow("kms:Decrypt", KEY)))
     assert codes(facts) == []
 

@@ -37,13 +37,15 @@ def test_the_help_of_each_option_names_its_property() -> None:
         "RotationLambdaARN",
         "RoleName",
         "VpcConfig.SubnetIds",
+        "KmsKeyArn",
         "SuperuserSecretId",
         "TargetArns",
         "PolicyProfile",
+        "KmsScope",
         "AccessCheck",
     ]
     assert [text for text in helps if "`" in text or "](" in text or not text.endswith(".")] == []
-    assert "the user guide" in helps[6]
+    assert "the user guide" in helps[7]
 
 
 def test_a_new_property_gets_an_option_automatically() -> None:

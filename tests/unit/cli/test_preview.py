@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from rotation_role_policy import __version__
-from rotation_role_policy.write import inline_policy
+from rotation_role_policy.rules.size import ROLE_LIMIT, size
 from rotation_role_policy_cli import caller_aws, main, permissions
 from rotation_role_policy_cli.caller_aws import PATIENCE_SECONDS
 from rotation_role_policy_cli.preview import command
@@ -181,6 +181,7 @@ def test_each_granted_and_each_omitted_statement_has_a_reason(preview: Preview, 
     assert re.findall(r"^  (\w+) {2,}(.+?) *$", left_out.split("Changes")[0], re.MULTILINE) == [
         ("UseSecretKey", "AWS managed key: no grant needed"),
         ("DecryptEarlierVersions", "no version in use needs an earlier key"),
+        ("DecryptEnvironment", "no customer managed key encrypts the function's environment"),
         ("DescribeSuperuserSecret", "neither RDS nor Redshift manages the superuser secret"),
         ("DescribeSuperuserDatabase", "neither RDS nor Redshift manages the superuser secret"),
         ("CallTarget", "no TargetArns"),
@@ -324,7 +325,7 @@ def test_a_note_says_which_key_could_not_be_inspected(preview: Preview, account:
     account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=key_arn)
     account.faults["kms:DescribeKey"] = [error("AccessDeniedException")]
     out = " ".join(preview(*BY_HAND).out.split())
-    assert f"Note: key not inspected: kms:DescribeKey is denied ({key_arn})." in out
+    assert f"Note: Key not inspected: kms:DescribeKey is denied ({key_arn}: no)." in out
 
 
 # --- errors that the provider would return ---
@@ -354,7 +355,7 @@ def test_a_full_role_has_the_same_error_as_in_the_provider(preview: Preview, acc
     text = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "x:" + "y" * 9_900, "Resource": "*"}]}
     document = json.dumps(text)
     account.client("iam").put_role_policy(RoleName="rotation-role", PolicyName="other", PolicyDocument=document)
-    assert inline_policy.size(text) < inline_policy.ROLE_LIMIT
+    assert size(text) < ROLE_LIMIT
     result = preview(*BY_HAND)
     assert (result.status, "Refused: The role" in result.out) == (1, True)
     assert account.create(**PROPERTIES)["Reason"] in " ".join(result.out.split())
@@ -378,7 +379,8 @@ def test_more_secrets_than_fit_into_a_response_are_rejected(preview: Preview, ac
     arguments = [argument for name in names for argument in ("--secret-id", name)]
     result = preview(*arguments, "--rotation-lambda", "rotate-db")
     assert result.status == 1
-    assert "SecretIds: 45 secrets are too many for one resource" in result.out
+    assert "SecretIds: 45 secrets are too many for one resource" in result.err
+    assert account.actions() == ["sts:GetCallerIdentity"], "the properties alone show it"
 
 
 # --- errors ---
@@ -784,20 +786,14 @@ def test_policies_of_the_same_update_count_together_towards_the_limit(
     assert rejected == ["Policy3", "Policy4", "Policy5"]
 
 
-def test_a_note_says_that_the_provider_may_not_describe_secrets_of_other_accounts(
+def test_a_secret_of_another_account_is_refused_before_any_call_on_it(
     preview: Preview, account: Account, secret: str
 ) -> None:
     secret_arn = f"arn:aws:secretsmanager:{REGION}:999999999999:secret:other-AbCdEf"
-    own = {"ARN": secret, "Name": "prod/db"}
-    account.api_responses["secretsmanager:DescribeSecret"] = lambda parameters: (
-        {"ARN": secret_arn, "Name": "other"} if parameters["SecretId"] == secret_arn else own
-    )
-    account.api_responses["secretsmanager:ListSecretVersionIds"] = lambda _: {"Versions": []}
-    out = " ".join(preview(*BY_HAND, "--superuser-secret-id", secret_arn).out.split())
-    assert (
-        f"Note: The provider may describe only secrets of its own account, and {secret_arn} is in another account."
-        in out
-    )
+    result = preview(*BY_HAND, "--superuser-secret-id", secret_arn)
+    assert result.status == 1
+    assert f'SuperuserSecretId "{secret_arn}" is in account 999999999999, but the provider serves' in result.err
+    assert account.actions() == ["sts:GetCallerIdentity"]
 
 
 def test_a_note_says_what_the_simulator_could_not_evaluate(preview: Preview, account: Account, secret: str) -> None:

@@ -140,6 +140,15 @@ def almost(value: Any) -> st.SearchStrategy[Any]:
     return JSON
 
 
+def make_valid(properties: dict[str, Any]) -> None:
+    """Remove from generated properties what others exclude, or what lacks a required one."""
+    properties.pop("VpcConfig" if "RoleName" not in properties else "RotationLambdaARN", None)
+    if "VpcConfig" not in properties:
+        properties.pop("KmsKeyArn", None)
+    if properties.get("KmsScope") == "Secret":
+        properties.pop("PolicyProfile", None)
+
+
 BY_NAME = {row.name: row for row in PROPERTIES}
 WELL_FORMED_VALUES = st.fixed_dictionaries({}, optional={name: well_formed(row) for name, row in BY_NAME.items()})
 
@@ -152,7 +161,7 @@ def _properties(draw: st.DrawFn) -> dict[str, Any]:
         secret = draw(st.sampled_from(["SecretId", "SecretIds"]))
         properties = {name: value for name, value in properties.items() if not name.startswith("SecretId")}
         properties[secret] = draw(well_formed(BY_NAME[secret]))
-        properties.pop("VpcConfig" if "RoleName" not in properties else "RotationLambdaARN", None)
+        make_valid(properties)
     if draw(st.booleans()) and properties:
         name = draw(st.sampled_from(sorted(properties)))
         properties[name] = draw(almost(properties[name]))
@@ -166,6 +175,11 @@ def _properties(draw: st.DrawFn) -> dict[str, Any]:
 @example({"SecretId": "db", "PropagationDelay": "0000000060.0"})
 @example({"SecretId": "db\n"})
 @example({"SecretIds": ["db"], "RoleName": "r", "VpcConfig": {"Ipv6AllowedForDualStack": 1}})
+@example({"SecretIds": ["db"] * 100})
+@example({"SecretIds": ["db"] * 101})
+@example({"SecretId": "db", "KmsScope": "Secret", "PolicyProfile": "Documented"})
+@example({"SecretId": "db", "KmsScope": "Secret", "PolicyProfile": "Strict"})
+@example({"SecretId": "db", "RoleName": "r", "KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1"})
 def test_schema_and_handler_agree_on_valid_and_almost_valid_properties(properties: dict[str, Any]) -> None:
     assert is_valid_in_schema(properties) == is_valid_in_handler(properties)
 

@@ -8,11 +8,11 @@ import pytest
 
 from rotation_role_policy.errors import ErrorCode, RequestError
 from rotation_role_policy.lookup.resource import inspect
-from rotation_role_policy.provider import messages as provider_messages
 from rotation_role_policy.rules.properties import parse_properties
-from rotation_role_policy.rules.state import KeyProblem, KeyWarningKind, Role, Secret, State, key_warnings
+from rotation_role_policy.rules.state import KeyProblem, Role, Secret, State
+from rotation_role_policy.rules.warnings import WarningKind, warnings_of
 from rotation_role_policy_cli import messages as cli_messages
-from tests.support.account import ACCOUNT, REGION, Account, AlteredAws, WatchedAws, error
+from tests.support.account import ACCOUNT, PLACE, REGION, Account, AlteredAws, WatchedAws, error
 
 DEFAULT = "DefaultEncryptionKey"
 CURRENT, OLD, OLDER, AWS_MANAGED = (
@@ -63,7 +63,7 @@ def inspected(
     account.api_responses["kms:DescribeKey"] = describe_key
     account.api_responses["secretsmanager:ListSecretVersionIds"] = list_versions
     properties = {"SecretId": "db", "SuperuserSecretId": "superuser", "RotationLambdaARN": "rotate"}
-    state = inspect(AlteredAws(account, DescribeSecret=describe_secret), parse_properties(properties), ACCOUNT)
+    state = inspect(AlteredAws(account, DescribeSecret=describe_secret), parse_properties(properties), PLACE)
     [secret] = [secret for secret in state.all_secrets if f":secret:{name}-" in secret.arn]
     return secret
 
@@ -183,11 +183,11 @@ def test_awsprevious_is_perhaps_readable_if_one_of_its_keys_cannot_be_described(
     states = {OLD: "Disabled", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1111-2222": "denied"}
     secret = inspected(account, None, [version(("AWSPREVIOUS",), *key_ids)], states)
     assert secret.unreadable_previous == KeyProblem("1111-2222", denied="no")
-    [warning] = key_warnings(State((secret,), None, Role("r", "arn:aws:iam::1:role/r"), "", False, ""))
-    assert warning.kind is KeyWarningKind.PREVIOUS_NOT_DESCRIBED
-    for words in (provider_messages.key_warning(warning), cli_messages.key_warning(warning)):
-        assert "known whether AWSPREVIOUS can be decrypted" in words
-        assert "emove" not in words
+    [warning] = warnings_of(State((secret,), None, Role("r", "arn:aws:iam::1:role/r"), "", False, ""))
+    assert warning.kind is WarningKind.PREVIOUS_NOT_DESCRIBED
+    words = cli_messages.warning(warning)
+    assert "known whether AWSPREVIOUS can be decrypted" in words
+    assert "emove" not in words
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_secret_without_a_version_and_a_version_without_labels_need_no_key(acc
     assert inspected(account, CURRENT, [{"VersionId": "1", "KmsKeyIds": [OLD]}], {}).earlier_key_arns == ()
     account.api_responses["secretsmanager:ListSecretVersionIds"] = lambda _: {}
     properties = parse_properties({"SecretId": "db", "RotationLambdaARN": "rotate"})
-    assert inspect(WatchedAws(account), properties, ACCOUNT).secrets[0].earlier_key_arns == ()
+    assert inspect(WatchedAws(account), properties, PLACE).secrets[0].earlier_key_arns == ()
 
 
 def test_the_keys_of_all_versions_are_listed_once(account: Account) -> None:
@@ -249,7 +249,7 @@ def test_all_pages_of_the_versions_are_read(account: Account) -> None:
     inspected(account, None, [], {})
     account.api_responses["secretsmanager:ListSecretVersionIds"] = pages
     properties = parse_properties({"SecretId": "db", "RotationLambdaARN": "rotate"})
-    assert inspect(WatchedAws(account), properties, ACCOUNT).secrets[0].earlier_key_arns == (OLDER, OLD)
+    assert inspect(WatchedAws(account), properties, PLACE).secrets[0].earlier_key_arns == (OLDER, OLD)
 
 
 @pytest.fixture(autouse=True)

@@ -10,14 +10,16 @@ from rotation_role_policy.arn import split_qualifier
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
 from rotation_role_policy.iam.document import parse
 from rotation_role_policy.iam.principals import can_assume
-from rotation_role_policy.lookup.resource import find_role_name, inspect
+from rotation_role_policy.lookup.resource import find_function, find_role_name, inspect
 from rotation_role_policy.lookup.roles import LAMBDA
 from rotation_role_policy.provider.messages import reason
+from rotation_role_policy.rules.place import check_place
 from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy.rules.state import State
 from tests.support.account import (
     ACCOUNT,
     BOTOCORE_SESSION,
+    PLACE,
     REGION,
     Account,
     AlteredAws,
@@ -33,7 +35,7 @@ ALIAS_OF_AWS_MANAGED_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/aws/secretsman
 def inspected_state(account: Account, **properties: Any) -> State:
     """Return the state for these properties. `account.calls` has the calls for it."""
     account.calls.clear()
-    return inspect(WatchedAws(account), parse_properties(properties), ACCOUNT)
+    return inspect(WatchedAws(account), parse_properties(properties), PLACE)
 
 
 def error_message(account: Account, **properties: Any) -> str:
@@ -92,10 +94,10 @@ def test_a_secret_that_another_service_manages_is_valid_only_as_the_superuser_se
     account.secret()
     aws = managed_secret(account, OwningService="rds")
     with pytest.raises(RequestError, match='the service "rds" manages this secret and rotates it'):
-        inspect(aws, parse_properties({"SecretId": "managed", "RotationLambdaARN": function}), ACCOUNT)
+        inspect(aws, parse_properties({"SecretId": "managed", "RotationLambdaARN": function}), PLACE)
 
     declared = parse_properties({"SecretId": "prod/db", "SuperuserSecretId": "managed", "RotationLambdaARN": function})
-    superuser = inspect(aws, declared, ACCOUNT).superuser_secret
+    superuser = inspect(aws, declared, PLACE).superuser_secret
     assert superuser
     assert (superuser.arn, superuser.managed_by, superuser.database_arns) == (managed, "rds", ())
 
@@ -120,20 +122,20 @@ def test_a_tag_of_a_managed_superuser_secret_names_its_database(
     database = DATABASES[key]
 
     tags = [{"Key": "team", "Value": "data"}, {"Key": key, "Value": database}]
-    superuser = inspect(managed_secret(account, OwningService=owner, Tags=tags), declared, ACCOUNT).superuser_secret
+    superuser = inspect(managed_secret(account, OwningService=owner, Tags=tags), declared, PLACE).superuser_secret
     assert superuser
     assert (superuser.managed_by, superuser.database_arns) == (owner, (database,))
 
     # Any user can set the tags of a secret that no service manages.
     for members in ({}, {"OwningService": "appflow"}):
-        superuser = inspect(managed_secret(account, **members, Tags=tags), declared, ACCOUNT).superuser_secret
+        superuser = inspect(managed_secret(account, **members, Tags=tags), declared, PLACE).superuser_secret
         assert superuser
         assert (superuser.managed_by, superuser.database_arns) == ("", ())
 
     for wrong in (f"{database}*", database.replace("prod", "*").replace("0-0", "*"), SECRET_ARN_OF_NOTHING):
         tags = [{"Key": key, "Value": wrong}]
         with pytest.raises(RequestError, match=f'has the value "{re.escape(wrong)}", which is not the ARN of an?'):
-            inspect(managed_secret(account, OwningService=owner, Tags=tags), declared, ACCOUNT)
+            inspect(managed_secret(account, OwningService=owner, Tags=tags), declared, PLACE)
 
 
 @pytest.mark.parametrize(
@@ -170,11 +172,11 @@ def test_a_secret_that_no_function_can_rotate_is_rejected_but_can_be_the_superus
     aws = managed_secret(account, **members)
     for properties in ({"SecretId": "managed"}, {"SecretIds": ["prod/db", "managed"]}):
         with pytest.raises(RequestError) as rejected:
-            inspect(aws, parse_properties({"RotationLambdaARN": function, **properties}), ACCOUNT)
+            inspect(aws, parse_properties({"RotationLambdaARN": function, **properties}), PLACE)
         assert str(rejected.value) == f'{next(iter(properties))} "managed": {reason}'
 
     declared = parse_properties({"SecretId": "prod/db", "SuperuserSecretId": "managed", "RotationLambdaARN": function})
-    superuser = inspect(aws, declared, ACCOUNT).superuser_secret
+    superuser = inspect(aws, declared, PLACE).superuser_secret
     assert superuser
     assert superuser.arn == managed
 
@@ -182,7 +184,7 @@ def test_a_secret_that_no_function_can_rotate_is_rejected_but_can_be_the_superus
 def test_a_replicated_secret_can_be_rotated_in_its_primary_region(account: Account, function: str) -> None:
     account.secret("managed")
     aws = managed_secret(account, PrimaryRegion=REGION)
-    assert inspect(aws, parse_properties({"SecretId": "managed", "RotationLambdaARN": function}), ACCOUNT).secrets
+    assert inspect(aws, parse_properties({"SecretId": "managed", "RotationLambdaARN": function}), PLACE).secrets
 
 
 # --- keys ---
@@ -233,7 +235,7 @@ def test_a_key_without_an_account_belongs_to_the_account_of_the_secret(account: 
     account.secret("managed")
     aws = managed_secret(account, ARN=secret_arn, KmsKeyId="alias/mine")
     with pytest.raises(RequestError):
-        inspect(aws, parse_properties({"SecretId": "managed", "RotationLambdaARN": function}), ACCOUNT)
+        inspect(aws, parse_properties({"SecretId": "managed", "RotationLambdaARN": function}), PLACE)
     assert account.calls[-1][1] == {"KeyId": f"arn:aws:kms:{REGION}:999999999999:alias/mine"}
 
 
@@ -245,7 +247,7 @@ def test_a_key_is_customer_managed_only_if_describe_key_reports_it(account: Acco
         return {"KeyMetadata": response["KeyMetadata"] | {"KeyManager": "AWS"}}
 
     aws = AlteredAws(account, DescribeKey=managed_by_aws)
-    assert inspect(aws, declared, ACCOUNT).secrets[0].key_arn is None
+    assert inspect(aws, declared, PLACE).secrets[0].key_arn is None
 
 
 def test_a_key_that_is_not_enabled_is_rejected(account: Account, function: str) -> None:
@@ -391,7 +393,7 @@ def test_in_vpc_is_true_for_a_vpc_id_or_subnets(account: Account, function: str,
     account.secret()
     declared = parse_properties({"SecretId": "prod/db", "RotationLambdaARN": function})
     aws = AlteredAws(account, GetFunctionConfiguration=lambda response: response | {"VpcConfig": vpc_config})
-    assert inspect(aws, declared, ACCOUNT).in_vpc is in_vpc
+    assert inspect(aws, declared, PLACE).in_vpc is in_vpc
 
 
 def test_a_role_with_a_path_can_be_given_by_its_name_or_arn(account: Account) -> None:
@@ -403,9 +405,7 @@ def test_a_role_with_a_path_can_be_given_by_its_name_or_arn(account: Account) ->
         assert (role.name, role.arn) == ("with-path", arn)
 
 
-@pytest.mark.parametrize(
-    "other_role", ["other", f"arn:aws:iam::{ACCOUNT}:role/other", "arn:aws:iam::999999999999:role/rotation-role"]
-)
+@pytest.mark.parametrize("other_role", ["other", f"arn:aws:iam::{ACCOUNT}:role/other"])
 def test_a_role_that_is_not_the_execution_role_of_the_function_is_rejected(
     account: Account, function: str, other_role: str
 ) -> None:
@@ -415,14 +415,86 @@ def test_a_role_that_is_not_the_execution_role_of_the_function_is_rejected(
     assert 'is not the execution role of the function, which is "rotation-role".' in reason
 
 
-def test_a_function_in_another_account_is_rejected(account: Account, function: str) -> None:
+def test_a_role_of_another_account_is_rejected(account: Account, function: str) -> None:
     account.secret()
     with pytest.raises(RequestError, match="is not in the provider's account"):
         inspect(
-            WatchedAws(account),
+            AlteredAws(
+                account,
+                GetFunctionConfiguration=lambda response: response | {"Role": "arn:aws:iam::999999999999:role/r"},
+            ),
             parse_properties({"SecretId": "prod/db", "RotationLambdaARN": function}),
-            "999999999999",
+            PLACE,
         )
+
+
+REGIONS = ("region us-east-1", f"region {REGION}")
+ELSEWHERE = [
+    ("SecretId", f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:prod/db-AbCdEf", *REGIONS),
+    (
+        "SecretId",
+        "arn:aws:secretsmanager:us-east-1:999999999999:secret:a-AbCdEf",
+        "region us-east-1 and account 999999999999",
+        f"region {REGION} and account {ACCOUNT}",
+    ),
+    (
+        "SecretId",
+        f"arn:aws-cn:secretsmanager:{REGION}:{ACCOUNT}:secret:prod/db",
+        "partition aws-cn",
+        "partition aws",
+    ),
+    (
+        "SuperuserSecretId",
+        f"arn:aws:secretsmanager:{REGION}:999999999999:secret:prod/superuser-AbCdEf",
+        "account 999999999999",
+        f"account {ACCOUNT}",
+    ),
+    (
+        "RotationLambdaARN",
+        f"arn:aws:lambda:{REGION}:210987654321:function:f",
+        "account 210987654321",
+        f"account {ACCOUNT}",
+    ),
+    ("RotationLambdaARN", f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f:live", *REGIONS),
+    ("RotationLambdaARN", "210987654321:function:f", "account 210987654321", f"account {ACCOUNT}"),
+    ("RoleName", "arn:aws:iam::999999999999:role/rotation-role", "account 999999999999", f"account {ACCOUNT}"),
+    (
+        "RoleName",
+        f"arn:aws-us-gov:iam::{ACCOUNT}:role/deep/rotation-role",
+        "partition aws-us-gov",
+        "partition aws",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "there", "here"), ELSEWHERE)
+def test_what_is_in_another_account_region_or_partition_is_refused_before_any_call(
+    account: Account, name: str, value: str, there: str, here: str
+) -> None:
+    reason = error_message(account, **({"SecretId": "prod/db"} | {name: value}))
+    assert (
+        reason
+        == f'{name} "{value}" is in {there}, but the provider serves {here}. Correct it, or use a provider there.'
+    )
+    assert account.actions() == []
+
+
+def test_a_reported_function_in_another_account_is_refused_before_any_call_on_it(account: Account) -> None:
+    account.secret("managed")
+    reported = f"arn:aws:lambda:{REGION}:210987654321:function:f"
+    aws = managed_secret(account, RotationLambdaARN=reported)
+    for look_up in (inspect, find_function):
+        with pytest.raises(RequestError) as refused:
+            look_up(aws, parse_properties({"SecretId": "managed"}), PLACE)
+        expected = f'SecretId reports the rotation function "{reported}", which is in account 210987654321, but'
+        assert str(refused.value).startswith(expected)
+    assert "lambda:GetFunctionConfiguration" not in account.actions()
+
+
+def test_a_partial_function_arn_of_the_own_account_is_accepted(account: Account, function: str) -> None:
+    assert function.split(":")[4] == ACCOUNT
+    properties = parse_properties({"SecretId": "prod/db", "RotationLambdaARN": f"{ACCOUNT}:function:rotate-db"})
+    check_place(properties, PLACE)
 
 
 # --- declared mode ---
@@ -568,13 +640,13 @@ def test_an_action_in_a_trust_policy_can_have_a_wildcard(action: str, trusted: b
 
 def test_the_role_of_a_delete_needs_no_call_if_role_name_is_given(account: Account) -> None:
     declared = parse_properties({"SecretId": "gone", "RoleName": f"arn:aws:iam::{ACCOUNT}:role/deep/rotation-role"})
-    assert find_role_name(WatchedAws(account), declared, ACCOUNT) == "rotation-role"
+    assert find_role_name(WatchedAws(account), declared, PLACE) == "rotation-role"
     assert account.calls == []
 
 
 def test_the_role_of_a_delete_is_the_execution_role_of_the_function(account: Account, function: str) -> None:
     declared = parse_properties({"SecretId": "gone", "RotationLambdaARN": function})
-    assert find_role_name(WatchedAws(account), declared, ACCOUNT) == "rotation-role"
+    assert find_role_name(WatchedAws(account), declared, PLACE) == "rotation-role"
     assert account.actions() == ["lambda:GetFunctionConfiguration"]
 
 
@@ -585,11 +657,11 @@ def test_the_role_of_a_delete_is_found_through_a_secret_that_is_scheduled_for_de
     client = account.client("secretsmanager")
     client.rotate_secret(SecretId="prod/db", RotationLambdaARN=function)
     client.delete_secret(SecretId="prod/db", RecoveryWindowInDays=7)
-    assert find_role_name(WatchedAws(account), parse_properties({"SecretId": "prod/db"}), ACCOUNT) == "rotation-role"
+    assert find_role_name(WatchedAws(account), parse_properties({"SecretId": "prod/db"}), PLACE) == "rotation-role"
 
 
 def test_the_role_of_a_delete_is_found_through_any_secret_that_exists(account: Account, function: str) -> None:
     account.secret()
     account.client("secretsmanager").rotate_secret(SecretId="prod/db", RotationLambdaARN=function)
     declared = parse_properties({"SecretIds": ["gone", "prod/db"]})
-    assert find_role_name(WatchedAws(account), declared, ACCOUNT) == "rotation-role"
+    assert find_role_name(WatchedAws(account), declared, PLACE) == "rotation-role"

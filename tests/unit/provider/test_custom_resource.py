@@ -17,7 +17,18 @@ from rotation_role_policy.provider.request import parse_request
 from rotation_role_policy.provider.single_response import SingleResponse
 from rotation_role_policy.rules import identity, policy
 from rotation_role_policy.rules.properties import parse_properties
-from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Account, Context, WatchedAws, error
+from tests.support.account import (
+    ACCOUNT,
+    LOGICAL_ID,
+    OWN_POLICY,
+    PLACE,
+    REGION,
+    STACK_ID,
+    Account,
+    Context,
+    WatchedAws,
+    error,
+)
 
 OWN_ID = f"rotation-role/{OWN_POLICY}"
 PROPERTIES = {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db"}
@@ -900,7 +911,7 @@ def test_a_rollback_writes_the_policy_even_if_it_seems_unchanged(account: Accoun
 
 def policy_document(account: Account, properties: dict[str, Any]) -> Any:
     """Return the document for these properties."""
-    state = resource.inspect(WatchedAws(Account(account.responses)), parse_properties(properties), ACCOUNT)
+    state = resource.inspect(WatchedAws(Account(account.responses)), parse_properties(properties), PLACE)
     return policy.document(state, parse_properties(properties).policy_profile)
 
 
@@ -1460,4 +1471,4 @@ def test_a_warning_is_logged_for_a_key_that_was_not_inspected(
     assert account.create(**PROPERTIES)["Data"]["KmsKeyArns"] == key_arn
     [warning] = [line for line in map(json.loads, capsys.readouterr().out.splitlines()) if line["level"] == "WARNING"]
     assert warning["message"] == "key not inspected: kms:DescribeKey is denied"
-    assert warning["key"] == key_arn
+    assert warning["resource_arn"] == key_arn

@@ -151,6 +151,7 @@ def test_the_handler_receives_only_the_members_of_a_cloudformation_request(serve
             response_url=event["ResponseURL"],
             stack_id=STACK_ID,
             request_id="aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+            resource_type="Custom::RotationRolePolicy",
             logical_id=LOGICAL_ID,
             physical_id="given",
             properties={"SecretId": "db"},

@@ -27,6 +27,6 @@ def test_a_plan_has_the_document_and_says_whether_it_changes_the_policy(profile:
     document = policy.document(STATE, properties.policy_profile)
     other: Any = {"Version": "2012-10-17", "Statement": []}
     for existing, is_changed in ((None, True), (other, True), (document, False)):
-        plan = make_plan(properties, STATE, existing)
+        plan = make_plan(properties, None, STATE, existing, None)
         assert (plan.document, plan.existing_document, plan.is_changed) == (document, existing, is_changed)
         assert plan.needs_access_check is (is_changed and access_check == "Enforce")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rotation_role_policy.rules import policy
-from rotation_role_policy.rules.state import Role, Secret, State
+from rotation_role_policy.rules.state import EnvironmentKey, Role, Secret, State
 from tests import ROOT
 
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/db-AbCdEf"
@@ -15,6 +15,7 @@ SECOND = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/second-Ab
 SUPERUSER = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/superuser-AbCdEf"
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/11111111-1111-1111-1111-111111111111"
 SUPERUSER_KEY = "arn:aws:kms:eu-central-1:999999999999:key/22222222-2222-2222-2222-222222222222"
+ENVIRONMENT_KEY = "arn:aws:kms:eu-central-1:123456789012:key/55555555-5555-5555-5555-555555555555"
 EARLIER_KEY = "arn:aws:kms:eu-central-1:123456789012:key/33333333-3333-3333-3333-333333333333"
 INSTANCE = "arn:aws:rds:eu-central-1:123456789012:db:prod"
 CLUSTER = "arn:aws:rds:eu-central-1:123456789012:cluster:prod"
@@ -32,6 +33,7 @@ def state(
     in_vpc: bool = False,
     dns_suffix: str = "amazonaws.com",
     targets: tuple[str, ...] = (),
+    environment_key: str = "",
 ) -> State:
     """Return a state with these secrets, by default with one secret under the AWS managed key."""
     return State(
@@ -41,6 +43,7 @@ def state(
         function_arn="arn:aws:lambda:eu-central-1:123456789012:function:rotate-db",
         in_vpc=in_vpc,
         dns_suffix=dns_suffix,
+        environment_key=EnvironmentKey(environment_key),
         target_arns=targets,
     )
 
@@ -427,6 +430,7 @@ NO_EARLIER_KEY = {"DecryptEarlierVersions": "no version in use needs an earlier 
 NOT_MANAGED = "neither RDS nor Redshift manages the superuser secret"
 NO_TAG = "no tag of the superuser secret names a database"
 NO_TARGET = {"CallTarget": "no TargetArns"}
+NO_ENVIRONMENT_KEY = {"DecryptEnvironment": "no customer managed key encrypts the function's environment variables"}
 NO_VPC = "the function is not in a VPC"
 OF_SUPERUSER = ("ReadSuperuserSecret", "UseSuperuserKey", "DescribeSuperuserSecret", "DescribeSuperuserDatabase")
 IN_VPC = ("ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode")
@@ -440,6 +444,7 @@ IN_VPC = ("ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode")
             "Strict",
             {"UseSecretKey": NO_KEY}
             | NO_EARLIER_KEY
+            | NO_ENVIRONMENT_KEY
             | dict.fromkeys(OF_SUPERUSER, NO_SUPERUSER)
             | NO_TARGET
             | dict.fromkeys(IN_VPC, NO_VPC),
@@ -453,18 +458,21 @@ IN_VPC = ("ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode")
                 "DescribeSuperuserDatabase": NOT_MANAGED,
             }
             | NO_EARLIER_KEY
+            | NO_ENVIRONMENT_KEY
             | NO_TARGET,
         ),
         (
             state(Secret(SECRET, KEY, earlier_key_arns=(EARLIER_KEY,)), targets=(REDSHIFT,), in_vpc=True),
             "Strict",
             dict.fromkeys(OF_SUPERUSER, NO_SUPERUSER)
+            | NO_ENVIRONMENT_KEY
             | {"CallTarget": "a Redshift target has no effect without SuperuserSecretId"},
         ),
         (
             state(Secret(SECRET, KEY), superuser=Secret(SUPERUSER, KEY), targets=(REDSHIFT,), in_vpc=True),
             "Strict",
             NO_EARLIER_KEY
+            | NO_ENVIRONMENT_KEY
             | {
                 "DescribeSuperuserDatabase": NOT_MANAGED,
                 "CallTarget": "the rotation function does not call Redshift, but describes the superuser secret",
@@ -480,6 +488,7 @@ IN_VPC = ("ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode")
                 "KeepNetworkInterfacesFromCode": "the user guide's policy has no Deny",
             }
             | NO_EARLIER_KEY
+            | NO_ENVIRONMENT_KEY
             | NO_TARGET,
         ),
     ],

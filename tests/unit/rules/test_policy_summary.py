@@ -53,6 +53,7 @@ def test_a_document_is_summarized_as_the_state_that_it_was_built_from(
     assert summarize(document(state, profile)) == expected
 
 
+A, B, ANY_KEY = (ARN.format("kms", f"key/{name}") for name in "ab*")
 EMPTY = DocumentSummary([], [], False)
 
 
@@ -64,10 +65,10 @@ EMPTY = DocumentSummary([], [], False)
         ({"Statement": []}, EMPTY),
         ({"Statement": {}}, EMPTY),
         ({"Statement": [{"Effect": "Allow", "NotAction": "x", "NotResource": "y"}]}, EMPTY),
-        ({"Statement": {"Action": "kms:Decrypt", "Resource": "key"}}, DocumentSummary(["key"], ["key"], False)),
+        ({"Statement": {"Action": "kms:Decrypt", "Resource": "key"}}, DocumentSummary(["key"], [], False)),
         (
-            {"Statement": [{"Resource": "secret"}, {"Action": ["kms:Decrypt"], "Resource": ["b", "a", "b"]}]},
-            DocumentSummary(["secret"], ["b", "a"], False),
+            {"Statement": [{"Resource": "secret"}, {"Action": ["kms:Decrypt"], "Resource": [B, A, B, ANY_KEY]}]},
+            DocumentSummary(["secret"], [B, A], False),
         ),
         (
             {"Statement": [{"Resource": "secret"}, {"Action": "ec2:CreateNetworkInterface"}]},

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotation_role_policy.errors import RequestError, quoted_text
-from rotation_role_policy.rules.properties import EXACTLY_ONE_OF, PROPERTIES, REQUIRES, Property, parse_properties
+from rotation_role_policy.rules.properties import EXACTLY_ONE_OF, PROPERTIES, Property, parse_properties
 
 SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/db-AbCdEf"
 
@@ -282,7 +282,8 @@ VALID: dict[str, Any] = {"SecretId": "db"}
     ids=lambda row: row.name,
 )
 def test_each_property_reaches_the_parsed_properties(row: Property) -> None:
-    required = {name: "x" for property_name, name in REQUIRES if property_name == row.name}
+    required: dict[str, Any] = {"VpcConfig": {}, "RoleName": "x"} if row.name == "KmsKeyArn" else {}
+    required |= {"RoleName": "x"} if row.name == "VpcConfig" else {}
     without = required | ({} if row.name in EXACTLY_ONE_OF else VALID)
     by_type: dict[str, Any] = {"Integer": 1, "Object": {}, "List of String": [row.example]}
     value = row.allowed_values[-1] if row.allowed_values else by_type.get(row.type, row.example)

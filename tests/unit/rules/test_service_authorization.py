@@ -21,6 +21,7 @@ from tests.unit.rules.test_policy import (
     CLUSTER,
     DIRECTORY,
     EARLIER_KEY,
+    ENVIRONMENT_KEY,
     INFLUX,
     INSTANCE,
     KEY,
@@ -38,6 +39,7 @@ EVERYTHING = [
         superuser=Secret(SUPERUSER, SUPERUSER_KEY, managed_by="rds", database_arns=databases),
         in_vpc=True,
         targets=targets,
+        environment_key=ENVIRONMENT_KEY,
     )
     for databases, targets in (
         ((INSTANCE, CLUSTER, REDSHIFT, NAMESPACE), (CACHE_USER, INFLUX, DIRECTORY)),
@@ -124,7 +126,7 @@ def test_each_action_on_a_key_supports_the_condition_keys() -> None:
     assert {action for action, _ in conditions} == {"kms:Decrypt", "kms:GenerateDataKey"}
     for action, key in conditions:
         supported = {name for row in reference(action) for name in row["condition_keys"]}
-        assert key.replace("SecretARN", "${EncryptionContextKey}") in supported
+        assert re.sub("(?<=EncryptionContext:).*", "${EncryptionContextKey}", key) in supported
 
 
 def test_the_reference_rejects_what_does_not_exist() -> None:

@@ -8,7 +8,7 @@ import pytest
 from rotation_role_policy.lookup.resource import inspect
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.properties import parse_properties
-from tests.support.account import ACCOUNT, REGION, Account, AlteredAws, managed_secret
+from tests.support.account import ACCOUNT, PLACE, REGION, Account, AlteredAws, managed_secret
 from tests.unit.rules.test_policy import KEEP, MANAGE, PASSWORD, documented, key_statement, rotate
 
 CLUSTER = f"arn:aws:rds:{REGION}:{ACCOUNT}:cluster:prod"
@@ -94,7 +94,7 @@ def test_the_document_follows_from_the_properties_and_the_responses_of_aws(
         subnets = ["subnet-0123456789abcdef0"] if function == "inside" else []
         properties |= {"RoleName": function, "VpcConfig": {"SubnetIds": subnets}}
 
-    document = policy.document(inspect(aws, parse_properties(properties), ACCOUNT), profile)
+    document = policy.document(inspect(aws, parse_properties(properties), PLACE), profile)
 
     statements = expected(arns, names, superuser, function)
     if profile == "Documented":

@@ -6,6 +6,7 @@ import pytest
 
 from rotation_role_policy.errors import AwsApiError, RequestError
 from rotation_role_policy.iam.document import JsonDocument
+from rotation_role_policy.rules.size import ROLE_LIMIT, size
 from rotation_role_policy.write import inline_policy
 from tests.support.account import Account, WatchedAws, error
 
@@ -62,19 +63,19 @@ def test_restore_deletes_the_policy_if_there_was_none_before(aws: WatchedAws, ac
 
 
 def test_a_non_ascii_character_counts_as_one_character() -> None:
-    assert inline_policy.size({"ü": "é"}) == len('{"ü":"é"}')
+    assert size({"ü": "é"}) == len('{"ü":"é"}')
 
 
 def test_white_space_does_not_count() -> None:
-    assert inline_policy.size({"a": "b  c\n\t"}) == len('{"a":"bc"}') + len("\\n\\t")
-    assert inline_policy.size(json.loads(document_of(500))) == 500
+    assert size({"a": "b  c\n\t"}) == len('{"a":"bc"}') + len("\\n\\t")
+    assert size(json.loads(document_of(500))) == 500
 
 
 @pytest.mark.parametrize(("room", "fits"), [(0, True), (1, True), (-1, False)])
 def test_all_inline_policies_of_a_role_together_have_at_most_10240_characters(
     aws: WatchedAws, account: Account, room: int, fits: bool
 ) -> None:
-    other_size = inline_policy.ROLE_LIMIT - inline_policy.size(DOCUMENT) - room
+    other_size = ROLE_LIMIT - size(DOCUMENT) - room
     iam = account.client("iam")
     iam.put_role_policy(RoleName="rotation-role", PolicyName="a", PolicyDocument=document_of(other_size - 4000))
     iam.put_role_policy(RoleName="rotation-role", PolicyName="b", PolicyDocument=document_of(4000))
@@ -83,11 +84,11 @@ def test_all_inline_policies_of_a_role_together_have_at_most_10240_characters(
     others = inline_policy.read_others(aws, "rotation-role", "own")
     assert list(others) == ["a", "b"]
     if fits:
-        inline_policy.check_size("rotation-role", DOCUMENT, others.values())
+        inline_policy.check_size("rotation-role", DOCUMENT, others)
         return
     with pytest.raises(RequestError) as rejected:
-        inline_policy.check_size("rotation-role", DOCUMENT, others.values())
-    own = inline_policy.size(DOCUMENT)
+        inline_policy.check_size("rotation-role", DOCUMENT, others)
+    own = size(DOCUMENT)
     assert str(rejected.value).startswith(
         f'The role "rotation-role" is full: with this policy ({own} characters), its inline policies would have 10,241'
         f" characters, and IAM allows 10,240."
@@ -102,12 +103,13 @@ def test_the_inline_policies_are_measured_only_after_iam_rejects_the_policy(aws:
     inline_policy.put(aws, "rotation-role", "own", json.loads(document_of(120)))
     assert "iam:ListRolePolicies" not in account.actions()
     account.faults["iam:PutRolePolicy"] = [error("LimitExceeded")]
-    own = inline_policy.size(DOCUMENT)
+    own = size(DOCUMENT)
     with pytest.raises(RequestError) as rejected:
         inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
     assert str(rejected.value) == (
         f'The role "rotation-role" is full: with this policy ({own} characters), its inline policies would have'
-        f" {10_200 + own:,} characters, and IAM allows 10,240. Move other inline policies to a managed policy."
+        f" {10_200 + own:,} characters, and IAM allows 10,240. Move other inline policies to a managed policy,"
+        " or give the function a role of its own."
     )
 
 
@@ -119,7 +121,7 @@ def test_a_full_role_is_an_error_even_if_its_policies_cannot_be_measured(
     account.faults["iam:ListRolePolicies"] = [error(code)] if code else []
     with pytest.raises(RequestError) as rejected:
         inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
-    own = inline_policy.size(DOCUMENT)
+    own = size(DOCUMENT)
     assert str(rejected.value).startswith(
         f'The role "rotation-role" is full: with this policy ({own} characters), its inline policies would have more'
         f" than 10,240 characters, and IAM allows 10,240."

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from rotation_role_policy.rules.properties import EXACTLY_ONE_OF, MUTUALLY_EXCLUSIVE, REQUIRES
+from rotation_role_policy.rules.properties import EXACTLY_ONE_OF, EXCLUSIVE_VALUES, MUTUALLY_EXCLUSIVE, REQUIRES
 from rotation_role_policy_cli.lint.rules.policy_rule import VALID_VALUES, PolicyRule, validation_error
 from rotation_role_policy_cli.lint.rules.template_graph import NO_VALUE, Path, TemplateGraph, branches
 
@@ -41,3 +41,7 @@ def _invalid_combinations(properties: Mapping[str, Any], scenario: Mapping[str, 
     for names in combinations:
         if message := validation_error({name: VALID_VALUES[name] for name in names}):
             yield [*names[:1]], message
+    for pair in EXCLUSIVE_VALUES:
+        if all(value == excluded for name, excluded in pair for _, value in values[name]):
+            [(name, _), _] = pair
+            yield [name], validation_error({EXACTLY_ONE_OF[0]: VALID_VALUES[EXACTLY_ONE_OF[0]], **dict(pair)})

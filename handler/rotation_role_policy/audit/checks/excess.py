@@ -1,6 +1,7 @@
 """Findings about what the policies of a role grant too much, and about policies of the provider that are outdated."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.facts import Known, RoleFacts
@@ -27,12 +28,13 @@ FINDING_TYPES = {
 """The type of the finding about each kind of excess."""
 
 
-def check(facts: RoleFacts, covered: Sequence[Coverage]) -> Iterator[Finding]:
+def check(facts: RoleFacts, covered: Sequence[Coverage], now: datetime) -> Iterator[Finding]:
     """Yield what the policies of a role grant too much, and which of the provider's policies are outdated.
 
     Args:
         facts: of the role, whose functions were all inspected.
         covered: all rotations of the role.
+        now: the time of the audit, in UTC.
     """
     if not isinstance(facts.role, Known) or facts.role.value is None or not covered:
         return
@@ -42,7 +44,7 @@ def check(facts: RoleFacts, covered: Sequence[Coverage]) -> Iterator[Finding]:
     for found in find_excess(other_policies(role), role.policies, role.boundary_policy, needed):
         words = messages.excess(facts.role_arn, found, covered)
         yield Finding(FINDING_TYPES[found.kind], subject, facts.role_arn, words)
-    yield from _drift(facts, role, covered)
+    yield from _drift(facts, role, covered, now)
 
 
 def _needed(facts: RoleFacts, covered: Sequence[Coverage], states: Sequence[State]) -> Needed:
@@ -72,9 +74,9 @@ def _needed(facts: RoleFacts, covered: Sequence[Coverage], states: Sequence[Stat
     )
 
 
-def _drift(facts: RoleFacts, role: RolePolicies, covered: Sequence[Coverage]) -> Iterator[Finding]:
+def _drift(facts: RoleFacts, role: RolePolicies, covered: Sequence[Coverage], now: datetime) -> Iterator[Finding]:
     for name, current in own_policies(role.inline).items():
-        expected = expected_document(name, current, facts, covered)
+        expected = expected_document(name, current, facts, covered, now)
         if expected is not None and expected != current:
             words = messages.policy_drift(facts.role_arn, name)
             subject = Subject(role_arn=facts.role_arn)

@@ -59,7 +59,8 @@ def test_a_comment_explains_each_wildcard() -> None:
 def test_the_template_has_these_parameters_and_each_is_in_a_group(template: dict[str, Any]) -> None:
     assert set(template["Parameters"]) == {
         "RoleNamePattern", "SecretNamePattern", "RequiredSecretTag", "RequiredRoleTag", "RequiredRoleBoundaryArn",
-        "FunctionName", "PermissionsBoundaryArn", "KmsKeyArn", "LogRetentionInDays", "AlarmTopicArn", "Dashboard",
+        "AllowDocumentedProfile", "FunctionName", "PermissionsBoundaryArn", "KmsKeyArn", "LogRetentionInDays",
+        "AlarmTopicArn", "Dashboard",
     }  # fmt: skip
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(template["Parameters"])
@@ -117,6 +118,13 @@ def test_a_parameter_accepts_only_values_that_are_valid_in_a_policy(
 ) -> None:
     pattern = template["Parameters"][parameter]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, value)) is is_valid
+
+
+def test_the_function_knows_whether_it_may_serve_the_documented_profile(template: dict[str, Any]) -> None:
+    parameter = template["Parameters"]["AllowDocumentedProfile"]
+    assert (parameter["Default"], parameter["AllowedValues"]) == ("false", ["true", "false"])
+    variables = template["Resources"]["RotationRolePolicyFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables == {"ALLOW_DOCUMENTED_PROFILE": {"Ref": "AllowDocumentedProfile"}}
 
 
 def test_the_export_and_the_ssm_parameter_of_the_service_token_have_the_functions_name(

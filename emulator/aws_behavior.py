@@ -229,3 +229,16 @@ def _with_vpc_config(original: Function, *args: Any) -> Any:
     *_, properties = (arg for arg in args if isinstance(arg, dict))
     lambda_svc._functions[name]["config"]["VpcConfig"] = lambda_svc._vpc_config_with_id(properties.get("VpcConfig"))
     return name, attributes
+
+
+# --- CloudFormation deletes a role as IAM does: not while it has a policy that is not the resource's own ---
+@replaces(provisioners, name="_iam_role_delete")  # for a role that an update replaces
+@replaces(provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"], name="delete")
+def _delete_role(_: Function, name: str, properties: Any) -> None:
+    if not (role := iam._roles.get(name)):
+        return
+    for policy in properties.get("Policies", ()):
+        role["InlinePolicies"].pop(policy["PolicyName"], None)
+    for arn in properties.get("ManagedPolicyArns", ()):
+        iam.detach_managed_policy(role, arn)
+    provisioners._rds_call(iam._delete_role, {"RoleName": name}, "AWS::IAM::Role", "delete")

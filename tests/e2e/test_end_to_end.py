@@ -203,6 +203,25 @@ def test_the_provider_cannot_put_a_policy_on_its_own_role(account: EmulatedAccou
     assert account.policies(own_role) == policies_before
 
 
+def test_a_role_with_the_tag_of_a_provider_gets_no_policy_and_loses_the_one_it_has(
+    account: EmulatedAccount, name: str
+) -> None:
+    """test_provider_role.py covers the role of a second provider."""
+    tag = {"Key": "rotation-role-policy:provider", "Value": "another"}
+    with pytest.raises(StackError, match=r"AWS denies the provider iam:PutRolePolicy.*rotation-role-policy:provider"):
+        create(account, name, tagged(one_secret(name), "Role", tag=tag))
+    Stack(account.emulator, name).delete()
+
+    stack = create(account, name, one_secret(name))
+    policies_before = account.policies(name)
+    account.client("iam").tag_role(RoleName=name, Tags=[tag])
+    with pytest.raises(StackError, match="rotation-role-policy:provider") as failed:
+        stack.update(template(**one_secret(name, TargetArns=[f"arn:aws:rds:{REGION}:{ACCOUNT_ID}:db:replica"])))
+    assert failed.value.status == "UPDATE_ROLLBACK_COMPLETE"
+    assert account.policies(name) == policies_before
+    stack.delete()
+
+
 def test_a_secret_that_does_not_match_the_pattern_fails_the_create(account: EmulatedAccount, name: str) -> None:
     account.client("secretsmanager").create_secret(Name=f"other/{name}", SecretString="{}")
     with pytest.raises(StackError, match="AWS denies the provider secretsmanager:DescribeSecret"):

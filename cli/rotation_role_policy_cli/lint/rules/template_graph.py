@@ -90,6 +90,11 @@ class TemplateGraph:
             return self.identity(self.properties[name].get(same_as))
         return name if self.types.get(name) in _IDENTIFIABLE else json.dumps(value, default=str)
 
+    def secrets(self, policy: Mapping[str, Any]) -> set[str]:
+        """Return the identities of the secrets that the properties of a policy name."""
+        values = [policy.get("SecretId"), *as_list(policy.get("SecretIds"))]
+        return {self.identity(value) for value in values if value}
+
     def vpc_functions(self) -> Iterator[tuple[str, str, list[str]]]:
         """Yield each function that Lambda cannot create in its VPC, its role, and the policies that declare the VPC."""
         declaring = [policy for policy in self.policies if "VpcConfig" in self.policies[policy]]

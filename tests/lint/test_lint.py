@@ -70,11 +70,12 @@ def test_an_example_without_its_dependencies_has_findings(path: Path) -> None:
 
 def test_cfn_lint_loads_each_rule_in_addition_to_its_own() -> None:
     ids = [rule.id for rule in lint.RULES]
-    assert ids == [f"E98{number}" for number in range(11, 18)]
+    assert ids == [*(f"E98{number}" for number in range(11, 18)), "W9818", "W9819"]
     assert set(ids) <= {rule.id for rule in get_rules([lint.__name__], [], [])}
-    assert all(
-        rule.shortdesc and rule.description and rule.severity == "error" for rule in (rule() for rule in lint.RULES)
-    )
+    for rule in (rule() for rule in lint.RULES):
+        assert rule.shortdesc
+        assert rule.description
+        assert rule.severity == {"E": "error", "W": "warning"}[rule.id[0]]
 
 
 @pytest.mark.parametrize("rules", ["module", "folder"])

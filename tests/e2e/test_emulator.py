@@ -369,6 +369,30 @@ def test_a_stack_does_not_delete_a_role_that_has_a_policy_of_somebody_else(accou
     stack.delete()
 
 
+def test_a_nested_stack_whose_role_cannot_be_deleted_fails_the_deletion_of_its_parent(account: Account) -> None:
+    s3 = account.emulator.client("s3")
+    s3.create_bucket(Bucket="nested", CreateBucketConfiguration={"LocationConstraint": REGION})
+    outputs = {"Role": {"Value": {"Ref": "Role"}}}
+    s3.put_object(Bucket="nested", Key="role", Body=json.dumps({"Resources": {"Role": ROLE}, "Outputs": outputs}))
+    nested = {
+        "Type": "AWS::CloudFormation::Stack",
+        "Properties": {"TemplateURL": "https://s3.amazonaws.com/nested/role"},
+    }
+    parent = Stack(account.emulator, "parent")
+    parent.create(json.dumps({"Resources": {"Nested": nested}}))
+    child = Stack(account.emulator, parent.physical_id("Nested"))
+    role = child.outputs["Role"]
+    account.iam.put_role_policy(RoleName=role, PolicyName="foreign", PolicyDocument=document(allow("s3:*")))
+    with pytest.raises(StackError, match=r"Nested: Embedded stack .* failed to delete: \[Role\]") as failed:
+        parent.delete()
+    assert (failed.value.status, child.status) == ("DELETE_FAILED", "DELETE_FAILED")
+    assert account.iam.get_role(RoleName=role)
+    account.iam.delete_role_policy(RoleName=role, PolicyName="foreign")
+    parent.delete()
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        account.iam.get_role(RoleName=role)
+
+
 @pytest.mark.parametrize("change", ["replaced", "removed"])
 def test_an_update_leaves_a_role_that_has_a_policy_of_somebody_else(account: Account, change: str) -> None:
     stack = role_stack(account, Secret={"Type": "AWS::SecretsManager::Secret"})

@@ -16,7 +16,7 @@ from ministack.app import app as app  # for hypercorn
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.core.responses import error_response_json, get_region, json_response
 from ministack.core.router import extract_access_key_id
-from ministack.services import iam, kms, lambda_svc, secretsmanager
+from ministack.services import cloudformation, iam, kms, lambda_svc, secretsmanager
 from ministack.services.cloudformation import provisioners
 
 Function = Callable[..., Any]
@@ -229,3 +229,45 @@ def _with_vpc_config(original: Function, *args: Any) -> Any:
     *_, properties = (arg for arg in args if isinstance(arg, dict))
     lambda_svc._functions[name]["config"]["VpcConfig"] = lambda_svc._vpc_config_with_id(properties.get("VpcConfig"))
     return name, attributes
+
+
+# --- CloudFormation deletes a role as IAM does: not while it has a policy that is not the resource's own ---
+@replaces(provisioners, name="_iam_role_delete")  # for a role that an update replaces
+@replaces(provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"], name="delete")
+def _delete_role(_: Function, name: str, properties: Any) -> None:
+    if not (role := iam._roles.get(name)):
+        return
+    for policy in properties.get("Policies", ()):
+        role["InlinePolicies"].pop(policy["PolicyName"], None)
+    for arn in properties.get("ManagedPolicyArns", ()):
+        iam.detach_managed_policy(role, arn)
+    provisioners._rds_call(iam._delete_role, {"RoleName": name}, "AWS::IAM::Role", "delete")
+
+
+# A nested stack that cannot be deleted completely makes the deletion of its parent fail.
+_undeleted: ContextVar[list[str] | None] = ContextVar("undeleted", default=None)  # logical IDs in a nested stack
+
+
+@replaces(provisioners)
+def _delete_resource(original: Function, kind: str, name: str, properties: Any, stack: Any, logical_id: str) -> None:
+    try:
+        original(kind, name, properties, stack, logical_id)
+    except Exception:
+        if (undeleted := _undeleted.get()) is not None:
+            undeleted.append(logical_id)
+        raise
+
+
+@replaces(provisioners._RESOURCE_HANDLERS["AWS::CloudFormation::Stack"], name="delete")
+def _delete_nested_stack(original: Function, identifier: str, properties: Any) -> None:
+    stack = cloudformation._stacks.get(provisioners._nested_stack_lookup_name(identifier), {})
+    resources, undeleted = dict(stack.get("_resources", {})), list[str]()
+    token = _undeleted.set(undeleted)
+    try:
+        original(identifier, properties)
+    finally:
+        _undeleted.reset(token)
+    if undeleted:
+        stack |= {"StackStatus": "DELETE_FAILED", "_resources": {name: resources[name] for name in undeleted}}
+        failed = f"The following resource(s) failed to delete: [{', '.join(undeleted)}]."
+        raise ValueError(f"Embedded stack {identifier} was not successfully deleted: {failed}")

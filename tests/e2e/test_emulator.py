@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from emulator.rotation import rotate
 from emulator.server import ACCOUNT_ID, REGION, Emulator
-from emulator.stack import Stack
+from emulator.stack import Stack, StackError
 from tests import ROOT
 from tests.e2e.account import zip_code
 
@@ -313,6 +313,103 @@ def test_ref_of_a_secret_is_its_arn(account: Account) -> None:
     stack.delete()
     with pytest.raises(ClientError, match="ResourceNotFound"):
         account.secrets.describe_secret(SecretId=arn)
+
+
+ROLE: dict[str, Any] = {
+    "Type": "AWS::IAM::Role",
+    "Properties": {
+        "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [TRUST]},
+        "ManagedPolicyArns": ["arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"],
+        "Policies": [{"PolicyName": "own", "PolicyDocument": json.loads(document(allow("s3:ListBucket")))}],
+    },
+}
+
+
+def role_stack(account: Account, role: dict[str, Any] = ROLE, **resources: Any) -> Stack:
+    """Create a stack with a role that has the logical ID ``Role``."""
+    stack = Stack(account.emulator, f"role-{uuid.uuid4().hex[:8]}")
+    stack.create(json.dumps({"Resources": {"Role": role} | resources}))
+    return stack
+
+
+def test_a_stack_deletes_a_role_with_the_policies_of_its_own_resources(account: Account) -> None:
+    properties = {"PolicyDocument": json.loads(document(allow("s3:GetObject"))), "Roles": [{"Ref": "Role"}]}
+    inline = {"Type": "AWS::IAM::Policy", "Properties": {"PolicyName": "inline"} | properties}
+    managed = {"Type": "AWS::IAM::ManagedPolicy", "Properties": properties}
+    stack = role_stack(account, Inline=inline, Managed=managed)
+    role = stack.physical_id("Role")
+    assert set(account.iam.list_role_policies(RoleName=role)["PolicyNames"]) == {"own", "inline"}
+    assert len(account.iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]) == 2
+    stack.delete()
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        account.iam.get_role(RoleName=role)
+
+
+@pytest.mark.parametrize("attached", [False, True], ids=["inline", "attached"])
+def test_a_stack_does_not_delete_a_role_that_has_a_policy_of_somebody_else(account: Account, attached: bool) -> None:
+    stack = role_stack(account)
+    role = stack.physical_id("Role")
+    foreign = {"RoleName": role, "PolicyArn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}
+    if attached:
+        account.iam.attach_role_policy(**foreign)
+    else:
+        account.iam.put_role_policy(RoleName=role, PolicyName="foreign", PolicyDocument=document(allow("s3:*")))
+    with pytest.raises(StackError) as failed:
+        stack.delete()
+    assert failed.value.status == "DELETE_FAILED"
+    assert [failure.logical_id for failure in failed.value.failures] == ["Role", stack.name]
+    assert "DeleteConflict: Cannot delete entity, must " in failed.value.reason
+    assert account.iam.get_role(RoleName=role)
+
+    # Once the policy is gone, a second attempt deletes the rest.
+    if attached:
+        account.iam.detach_role_policy(**foreign)
+    else:
+        account.iam.delete_role_policy(RoleName=role, PolicyName="foreign")
+    stack.delete()
+
+
+def test_a_nested_stack_whose_role_cannot_be_deleted_fails_the_deletion_of_its_parent(account: Account) -> None:
+    s3 = account.emulator.client("s3")
+    s3.create_bucket(Bucket="nested", CreateBucketConfiguration={"LocationConstraint": REGION})
+    outputs = {"Role": {"Value": {"Ref": "Role"}}}
+    s3.put_object(Bucket="nested", Key="role", Body=json.dumps({"Resources": {"Role": ROLE}, "Outputs": outputs}))
+    nested = {
+        "Type": "AWS::CloudFormation::Stack",
+        "Properties": {"TemplateURL": "https://s3.amazonaws.com/nested/role"},
+    }
+    parent = Stack(account.emulator, "parent")
+    parent.create(json.dumps({"Resources": {"Nested": nested}}))
+    child = Stack(account.emulator, parent.physical_id("Nested"))
+    role = child.outputs["Role"]
+    account.iam.put_role_policy(RoleName=role, PolicyName="foreign", PolicyDocument=document(allow("s3:*")))
+    with pytest.raises(StackError, match=r"Nested: Embedded stack .* failed to delete: \[Role\]") as failed:
+        parent.delete()
+    assert (failed.value.status, child.status) == ("DELETE_FAILED", "DELETE_FAILED")
+    assert account.iam.get_role(RoleName=role)
+    account.iam.delete_role_policy(RoleName=role, PolicyName="foreign")
+    parent.delete()
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        account.iam.get_role(RoleName=role)
+
+
+@pytest.mark.parametrize("change", ["replaced", "removed"])
+def test_an_update_leaves_a_role_that_has_a_policy_of_somebody_else(account: Account, change: str) -> None:
+    stack = role_stack(account, Secret={"Type": "AWS::SecretsManager::Secret"})
+    role = stack.physical_id("Role")
+    account.iam.put_role_policy(RoleName=role, PolicyName="foreign", PolicyDocument=document(allow("s3:*")))
+    resources: dict[str, Any] = {"Secret": {"Type": "AWS::SecretsManager::Secret"}}
+    if change == "replaced":
+        resources["Role"] = ROLE | {"Properties": ROLE["Properties"] | {"RoleName": f"{role}-2"}}
+    # As on AWS, a failure in the clean-up phase does not fail the update.
+    stack.update(json.dumps({"Resources": resources}))
+    deletions = [
+        (event["ResourceStatus"], event["PhysicalResourceId"])
+        for event in stack.events()
+        if event["LogicalResourceId"] == "Role" and event["ResourceStatus"].startswith("DELETE_")
+    ]
+    assert deletions[0] == ("DELETE_FAILED", role)
+    assert account.iam.get_role(RoleName=role)
 
 
 # --- databases ---

@@ -203,6 +203,25 @@ def test_the_provider_cannot_put_a_policy_on_its_own_role(account: EmulatedAccou
     assert account.policies(own_role) == policies_before
 
 
+def test_a_role_with_the_tag_of_a_provider_gets_no_policy_and_loses_the_one_it_has(
+    account: EmulatedAccount, name: str
+) -> None:
+    """test_provider_role.py covers the role of a second provider."""
+    tag = {"Key": "rotation-role-policy:provider", "Value": "another"}
+    with pytest.raises(StackError, match=r"AWS denies the provider iam:PutRolePolicy.*rotation-role-policy:provider"):
+        create(account, name, tagged(one_secret(name), "Role", tag=tag))
+    Stack(account.emulator, name).delete()
+
+    stack = create(account, name, one_secret(name))
+    policies_before = account.policies(name)
+    account.client("iam").tag_role(RoleName=name, Tags=[tag])
+    with pytest.raises(StackError, match="rotation-role-policy:provider") as failed:
+        stack.update(template(**one_secret(name, TargetArns=[f"arn:aws:rds:{REGION}:{ACCOUNT_ID}:db:replica"])))
+    assert failed.value.status == "UPDATE_ROLLBACK_COMPLETE"
+    assert account.policies(name) == policies_before
+    stack.delete()
+
+
 def test_a_secret_that_does_not_match_the_pattern_fails_the_create(account: EmulatedAccount, name: str) -> None:
     account.client("secretsmanager").create_secret(Name=f"other/{name}", SecretString="{}")
     with pytest.raises(StackError, match="AWS denies the provider secretsmanager:DescribeSecret"):
@@ -470,6 +489,49 @@ def test_a_stack_whose_role_function_and_secret_are_deleted_can_be_deleted(accou
     assert stack.status == "DELETE_COMPLETE"
 
 
+def test_the_stack_of_a_role_can_be_deleted_only_after_the_stack_with_the_policy(
+    account: EmulatedAccount, name: str
+) -> None:
+    """docs/errors.md says what to do."""
+    owner = Stack(account.emulator, f"{name}-owner")
+    owner.create(template(Secret=secret(name), Role=role(name), Function=function(name)))
+    create(account, name, {"Policy": rotation_policy(SecretId=f"e2e/{name}", RotationLambdaARN=name)})
+    with pytest.raises(StackError, match=r"Role: .*Cannot delete entity") as failed:
+        owner.delete()
+    assert failed.value.status == "DELETE_FAILED"
+    # The secret and the function are already deleted. A Delete needs neither.
+    Stack(account.emulator, name).delete()
+    owner.delete()
+
+
+def test_a_trigger_moves_the_policy_to_the_function_s_new_role_before_the_old_role_is_deleted(
+    account: EmulatedAccount, name: str
+) -> None:
+    def resources(logical_id: str, **properties: Any) -> str:
+        others = {key: value for key, value in one_secret(name, **properties).items() if key != "Role"}
+        return template(
+            **others | {logical_id: role(f"{name}-{logical_id.lower()}"), "Function": function(name, logical_id)}
+        )
+
+    def roles() -> set[str]:
+        listed = account.client("iam").list_roles()["Roles"]
+        return {item["RoleName"] for item in listed if item["RoleName"].startswith(name)}
+
+    stack = Stack(account.emulator, name)
+    stack.create(resources("First"))
+    stack.update(resources("Second"))
+    # CloudFormation does not notice that the function has another role. The first role keeps the policy, and stays.
+    assert roles() == {f"{name}-first", f"{name}-second"}
+    assert stack.outputs["RoleName"] == f"{name}-first"
+    assert "AccessDenied" in rotate(account, name)
+
+    stack.update(resources("Second", Triggers={"Role": {"Ref": "Second"}}))
+    assert rotate(account, name) == ""
+    stack.update(resources("Third", Triggers={"Role": {"Ref": "Third"}}))
+    assert roles() == {f"{name}-third"}
+    assert rotate(account, name) == ""
+
+
 def test_with_vpc_config_a_function_in_a_vpc_is_created_after_its_policy(account: EmulatedAccount, name: str) -> None:
     vpc_config = {"SubnetIds": ["subnet-0123456789abcdef0"], "SecurityGroupIds": ["sg-0123456789abcdef0"]}
     stack = create(
@@ -608,8 +670,11 @@ def test_a_preview_of_a_template_shows_the_policy_that_the_update_then_puts(
     assert (status, key_arn(account, stack) in "".join(added_lines)) == (2, True)
 
     deny = {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "kms:Decrypt", "Resource": "*"}}
-    account.client("iam").put_role_policy(RoleName=name, PolicyName="freeze", PolicyDocument=json.dumps(deny))
+    iam = account.client("iam")
+    iam.put_role_policy(RoleName=name, PolicyName="freeze", PolicyDocument=json.dumps(deny))
     status, page, _ = preview(keyed)
+    # With a policy that is not the stack's, the role could not be deleted.
+    iam.delete_role_policy(RoleName=name, PolicyName="freeze")
     assert (status, "Refused: AccessCheck: role" in page) == (1, True)
 
 

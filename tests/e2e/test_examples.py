@@ -67,6 +67,12 @@ EXPECTED_POLICIES: dict[str, dict[str, list[str]]] = {
         "UseSuperuserKey": ["SuperuserKey"],
         **NETWORK,
     },
+    "hosted-rotation": {
+        "RotateSecret": ["Secret"],
+        "GeneratePassword": ["*"],
+        "UseSecretKey": ["Key"],
+        **NETWORK,
+    },
     "several-secrets": {"RotateSecret": ["OrdersToken", "PaymentsToken"], "GeneratePassword": ["*"]},
     "existing-function": {"RotateSecret": ["Secret"], "GeneratePassword": ["*"]},
     "redshift": {
@@ -106,13 +112,13 @@ UNKNOWN_TYPES = {"AWS::SecretsManager::RotationSchedule"}
 def emulated(template: dict[str, Any]) -> str:
     """Return the text of a template for the emulator.
 
-    Resources of unknown types are removed. The emulator's databases have no secret that RDS manages, so the template
+    A hosted rotation becomes a nested stack, as by CloudFormation's transform. Other resources of unknown types are
+    removed. The emulator's databases have no secret that RDS manages, so the template
     gets another secret. PropagationDelay is 0, because the emulator's IAM is immediately consistent. ServiceTimeout is
     short, because a failure would otherwise take an hour.
     """
-    resources = {
-        name: resource for name, resource in template["Resources"].items() if resource["Type"] not in UNKNOWN_TYPES
-    }
+    expanded = {name: hosted_stack(resource) or resource for name, resource in template["Resources"].items()}
+    resources = {name: resource for name, resource in expanded.items() if resource["Type"] not in UNKNOWN_TYPES}
     for name, resource in list(resources.items()):
         dependencies = [other for other in as_list(resource.get("DependsOn", [])) if other in resources]
         properties = dict(resource.get("Properties", {}))
@@ -122,9 +128,22 @@ def emulated(template: dict[str, Any]) -> str:
             secret = {"Type": "AWS::SecretsManager::Secret", "Properties": {"SecretString": "{}"}}
             resources[f"{name}MasterUserSecret"] = secret
         resources[name] = resource | {"DependsOn": dependencies, "Properties": properties}
-    text = json.dumps(template | {"Resources": resources})
+    text = json.dumps({name: template[name] for name in template if name != "Transform"} | {"Resources": resources})
     text = re.sub(r'"(\w+)", "MasterUserSecret\.SecretArn"', r'"\1MasterUserSecret", "Id"', text)
     return re.sub(r"\${(\w+)\.MasterUserSecret\.SecretArn}", r"${\1MasterUserSecret.Id}", text)
+
+
+def hosted_stack(resource: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the nested stack with the function of a hosted rotation; None for another resource."""
+    if not (hosted := resource.get("Properties", {}).get("HostedRotationLambda")):
+        return None
+    parameters = {
+        "functionName": hosted["RotationLambdaName"],
+        "vpcSubnetIds": hosted["VpcSubnetIds"],
+        "vpcSecurityGroupIds": hosted["VpcSecurityGroupIds"],
+    }
+    properties = {"TemplateURL": f"https://s3.amazonaws.com/{HOSTED_TEMPLATE}", "Parameters": parameters}
+    return {"Type": "AWS::CloudFormation::Stack", "Properties": properties}
 
 
 def as_list(value: str | list[str]) -> list[str]:
@@ -150,6 +169,7 @@ def existing(account: EmulatedAccount) -> dict[str, str]:
     group = ec2.create_security_group(GroupName="rotation", Description="rotation", VpcId=vpc)["GroupId"]
     s3.create_bucket(Bucket="rotation-code", CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_object(Bucket="rotation-code", Key="rotation.zip", Body=zip_code(DATABASE_CODE, "lambda_function"))
+    s3.put_object(Bucket="rotation-code", Key="hosted.yaml", Body=HOSTED_STACK)
     key = account.client("kms").create_key()["KeyMetadata"]["Arn"]
     superuser = secrets.create_secret(Name="superuser", SecretString='{"host": "db"}', KmsKeyId=key)["ARN"]
     other_stack = Stack(account.emulator, "others")
@@ -200,6 +220,48 @@ Outputs:
 """The template of another stack with a rotation function and an alias, for existing-function.yaml."""
 
 
+HOSTED_TEMPLATE = "rotation-code/hosted.yaml"
+HOSTED_STACK = """
+Parameters:
+  functionName: { Type: String }
+  vpcSubnetIds: { Type: CommaDelimitedList }
+  vpcSecurityGroupIds: { Type: CommaDelimitedList }
+Resources:
+  RotationRole:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument:
+        Version: "2012-10-17"
+        Statement: { Effect: Allow, Principal: { Service: lambda.amazonaws.com }, Action: "sts:AssumeRole" }
+      ManagedPolicyArns:
+        - !Sub arn:${AWS::Partition}:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole
+      Policies:
+        - PolicyName: AWSSecretsManagerRotationPolicy
+          PolicyDocument:
+            Version: "2012-10-17"
+            Statement:
+              - Effect: Allow
+                Action:
+                  - secretsmanager:DescribeSecret
+                  - secretsmanager:GetSecretValue
+                  - secretsmanager:PutSecretValue
+                  - secretsmanager:UpdateSecretVersionStage
+                Resource: !Sub arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:*
+              - { Effect: Allow, Action: "secretsmanager:GetRandomPassword", Resource: "*" }
+  Function:
+    Type: AWS::Lambda::Function
+    Properties:
+      FunctionName: !Ref functionName
+      Runtime: python3.13
+      Handler: lambda_function.lambda_handler
+      Role: !GetAtt RotationRole.Arn
+      Code: { S3Bucket: rotation-code, S3Key: rotation.zip }
+      VpcConfig: { SubnetIds: !Ref vpcSubnetIds, SecurityGroupIds: !Ref vpcSecurityGroupIds }
+"""
+"""The nested stack that CloudFormation's transform makes for a hosted rotation, without the condition on
+AllowRotationLambdaArn, which the emulator does not have."""
+
+
 def test_every_example_has_an_expected_policy() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.yaml")} == set(EXPECTED_POLICIES)
 
@@ -218,6 +280,12 @@ def test_a_schedule_depends_on_the_policy_and_the_permission(name: str) -> None:
         resource for resource in resources.values() if resource["Type"] == "AWS::SecretsManager::RotationSchedule"
     ]
     assert len(schedules) == len(EXPECTED_POLICIES[name]["RotateSecret"])
+    if name == "hosted-rotation":
+        # The function is created with the schedule. The first rotation is that of the rotation rules.
+        [schedule] = schedules
+        assert schedule["Properties"]["RotateImmediatelyOnUpdate"] is False
+        assert resources["RotationPolicy"]["DependsOn"] == "Schedule"
+        return
     for schedule in schedules:
         assert {"RotationPolicy", "SecretsManagerMayInvoke"} <= set(schedule["DependsOn"])
 
@@ -256,8 +324,12 @@ def test_an_example_can_be_deployed_previewed_used_and_deleted(
     preview = capsys.readouterr()
     assert (status, preview.err) == (0, "")
     assert "Unchanged: the role has this policy." in preview.out
-    is_existing = "RotationFunctionArn" in parameters
-    function = existing["RotationFunctionArn"] if is_existing else stack.physical_id("RotationFunction")
+    if name == "hosted-rotation":
+        function = f"{stack.name}-rotation"
+    elif "RotationFunctionArn" in parameters:
+        function = existing["RotationFunctionArn"]
+    else:
+        function = stack.physical_id("RotationFunction")
     check_stack(account, stack, function, EXPECTED_POLICIES[name], existing)
 
     if "VpcConfig" in parsed["Resources"]["RotationPolicy"]["Properties"]:
@@ -318,7 +390,7 @@ def check_stack(
         for sid, names in expected_policy.items()
     }
     documents = account.policies(role)
-    assert list(documents) == [policy]
+    assert documents.keys() - {"AWSSecretsManagerRotationPolicy"} == {policy}
     assert {statement["Sid"]: as_list(statement["Resource"]) for statement in documents[policy]["Statement"]} == arns
 
     iam = account.client("iam")

@@ -35,8 +35,9 @@ BOUNDED_ROLE = {"iam:PermissionsBoundary": BOUNDARY}
 class ProviderRole:
     """A stack with only the part of the template that creates the provider's role."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        self.stack = Stack(emulator, "provider")
+    def __init__(self, emulator: Emulator, stack_name: str = "provider") -> None:
+        self.emulator = emulator
+        self.stack = Stack(emulator, stack_name)
         self._iam = emulator.client("iam")
         logical_ids = ("ProviderRole", "KeepOwnRole", "FailedEvents", "LogGroup")
         resources = {name: TEMPLATE["Resources"][name] for name in logical_ids}
@@ -127,6 +128,12 @@ def test_the_providers_role_has_exactly_these_permissions(provider_role: Provide
             "Effect": "Deny",
             "Action": ["iam:PutRolePolicy", "iam:DeleteRolePolicy"],
             "Resource": f"arn:aws:iam::{ACCOUNT_ID}:role/{role}",
+        },
+        "KeepRolesOfProviders": {
+            "Effect": "Deny",
+            "Action": "iam:PutRolePolicy",
+            "Resource": f"arn:aws:iam::{ACCOUNT_ID}:role/*",
+            "Condition": {"Null": {"aws:ResourceTag/rotation-role-policy:provider": "false"}},
         },
     }
 
@@ -298,3 +305,56 @@ def test_the_providers_own_role_is_protected_even_with_the_tag_and_boundary(
     own_role = f"arn:aws:iam::{ACCOUNT_ID}:role/{provider_role.stack.physical_id('ProviderRole')}"
     assert not allowed(restricted, "iam:PutRolePolicy", own_role, TAGGED_ROLE | BOUNDED_ROLE)
     assert not allowed(restricted, "iam:DeleteRolePolicy", own_role, TAGGED_ROLE | BOUNDED_ROLE)
+
+
+# --- the roles of other providers ---
+
+
+@pytest.fixture(scope="module")
+def two_roles(provider_role: ProviderRole) -> list[str]:
+    """The names of the roles of two providers."""
+    emulator = provider_role.emulator
+    return [ProviderRole(emulator, name).stack.physical_id("ProviderRole") for name in ("provider-1", "provider-2")]
+
+
+@pytest.fixture(scope="module")
+def iam_of_provider(provider_role: ProviderRole, two_roles: list[str]) -> Any:
+    """An IAM client with the permissions of the first provider."""
+    role = f"arn:aws:iam::{ACCOUNT_ID}:role/{two_roles[0]}"
+    assumed = provider_role.emulator.client("sts").assume_role(RoleArn=role, RoleSessionName="provider")
+    return provider_role.emulator.client("iam", credentials=assumed["Credentials"])
+
+
+POLICY = {
+    "PolicyName": "Policy-0123456789ab",
+    "PolicyDocument": json.dumps({"Version": "2012-10-17", "Statement": allow("s3:ListAllMyBuckets", "*")}),
+}
+TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+
+
+def test_a_provider_puts_no_policy_on_its_own_role_and_on_that_of_another_provider(
+    provider_role: ProviderRole, two_roles: list[str], iam_of_provider: Any
+) -> None:
+    iam = provider_role.emulator.client("iam")
+    names_before = [iam.list_role_policies(RoleName=role)["PolicyNames"] for role in two_roles]
+    for role in two_roles:
+        with pytest.raises(ClientError, match="AccessDenied"):
+            iam_of_provider.put_role_policy(RoleName=role, **POLICY)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        iam_of_provider.delete_role_policy(RoleName=two_roles[0], PolicyName=names_before[0][0])
+    assert [iam.list_role_policies(RoleName=role)["PolicyNames"] for role in two_roles] == names_before
+
+
+@pytest.mark.parametrize("value", ["provider-2", "", "false"])
+def test_a_policy_can_be_removed_from_a_rotation_role_that_somebody_gave_the_tag_of_a_provider(
+    provider_role: ProviderRole, iam_of_provider: Any, value: str
+) -> None:
+    iam = provider_role.emulator.client("iam")
+    document = {"Version": "2012-10-17", "Statement": [TRUST]}
+    iam.create_role(RoleName="rotation-role", AssumeRolePolicyDocument=json.dumps(document))
+    iam_of_provider.put_role_policy(RoleName="rotation-role", **POLICY)
+    iam.tag_role(RoleName="rotation-role", Tags=[{"Key": "rotation-role-policy:provider", "Value": value}])
+    with pytest.raises(ClientError, match="AccessDenied"):
+        iam_of_provider.put_role_policy(RoleName="rotation-role", **POLICY)
+    iam_of_provider.delete_role_policy(RoleName="rotation-role", PolicyName=POLICY["PolicyName"])
+    iam.delete_role(RoleName="rotation-role")

@@ -13,3 +13,8 @@ def findings(template: Any) -> list[str]:
     assert not cfn.transform()
     matches = [match for rule in RULES for match in rule().matchall("template.yaml", cfn)]
     return sorted(f"{match.rule.id} {'/'.join(map(str, match.path))}: {match.message}" for match in matches)
+
+
+def errors(template: Any) -> list[str]:
+    """Return the findings that are no warnings."""
+    return [finding for finding in findings(template) if finding.startswith("E")]

@@ -15,7 +15,7 @@ from rotation_role_policy.errors import RequestError
 from rotation_role_policy.rules.properties import EXACTLY_ONE_OF, PROPERTIES, parse_properties
 from rotation_role_policy_cli import lint
 from tests import ROOT
-from tests.lint.findings import findings
+from tests.lint.findings import errors, findings
 from tests.unit.cli.test_schema import make_valid, well_formed
 
 MANY = settings(max_examples=2 * settings().max_examples)
@@ -71,7 +71,7 @@ def as_sent(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=json.dumps)
-def test_an_intrinsic_function_as_the_value_of_a_property_has_no_findings(function: Any) -> None:
+def test_an_intrinsic_function_as_the_value_of_a_property_is_no_error(function: Any) -> None:
     for row in PROPERTIES:
         other_properties: dict[str, Any] = {"RoleName": "r"} if row.name in ("VpcConfig", "KmsKeyArn") else {}
         other_properties |= {"VpcConfig": {}} if row.name == "KmsKeyArn" else {}
@@ -79,7 +79,7 @@ def test_an_intrinsic_function_as_the_value_of_a_property_has_no_findings(functi
         values = [function, *([[row.example, function]] if row.type == "List of String" else [])]
         values += [{member.name: function} for member in row.members]
         for value in values:
-            assert findings(with_policy(copy.deepcopy(other_properties | {row.name: value}))) == []
+            assert errors(with_policy(copy.deepcopy(other_properties | {row.name: value}))) == []
 
 
 @st.composite
@@ -104,8 +104,8 @@ def by_name(name: str) -> Any:
 
 @MANY
 @given(properties_with_functions())
-def test_valid_properties_with_functions_have_no_findings(properties: dict[str, Any]) -> None:
-    assert findings(with_policy(copy.deepcopy(properties))) == []
+def test_valid_properties_with_functions_are_no_error(properties: dict[str, Any]) -> None:
+    assert errors(with_policy(copy.deepcopy(properties))) == []
 
 
 @MANY
@@ -117,7 +117,7 @@ def test_the_rules_agree_with_the_provider_on_literal_properties(properties: dic
         rejected_property = str(error).split(" ", 1)[0]
         assert any(rejected_property in finding for finding in findings(with_policy(properties)))
     else:
-        assert findings(with_policy(properties)) == []
+        assert errors(with_policy(properties)) == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "events").glob("*.json")), ids=lambda path: path.stem)
@@ -128,7 +128,7 @@ def test_the_rules_agree_with_the_provider_on_the_properties_of_the_events(path:
     except RequestError as error:
         assert any(str(error) in finding for finding in findings(with_policy(properties)))
     else:
-        assert findings(with_policy(properties)) == []
+        assert errors(with_policy(properties)) == []
 
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

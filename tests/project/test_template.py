@@ -32,17 +32,27 @@ def template() -> dict[str, Any]:
     return parsed
 
 
-def test_a_deny_keeps_the_provider_from_changing_its_own_role(template: dict[str, Any]) -> None:
+def test_a_deny_keeps_the_provider_from_changing_the_role_of_any_provider(template: dict[str, Any]) -> None:
     policy = template["Resources"]["KeepOwnRole"]["Properties"]
     assert policy["Roles"] == [{"Ref": "ProviderRole"}]
+    [tag] = template["Resources"]["ProviderRole"]["Properties"]["Tags"]
     assert policy["PolicyDocument"]["Statement"] == [
         {
             "Sid": "KeepOwnRole",
             "Effect": "Deny",
             "Action": ["iam:PutRolePolicy", "iam:DeleteRolePolicy"],
             "Resource": {"Fn::GetAtt": ["ProviderRole", "Arn"]},
-        }
+        },
+        {
+            "Sid": "KeepRolesOfProviders",
+            "Effect": "Deny",
+            # Without iam:DeleteRolePolicy, because a Delete must not depend on a tag.
+            "Action": "iam:PutRolePolicy",
+            "Resource": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/*"},
+            "Condition": {"Null": {f"aws:ResourceTag/{tag['Key']}": "false"}},
+        },
     ]
+    assert tag["Key"] == "rotation-role-policy:provider"
     assert template["Resources"]["RotationRolePolicyFunction"]["DependsOn"] == "KeepOwnRole"
 
 
@@ -51,7 +61,7 @@ def test_a_comment_explains_each_wildcard() -> None:
     resources = [number for number, line in enumerate(lines) if re.match(r"\s+Resource: !Sub", line)]
     # JSON has no comments, so the comment is above the document.
     documents = [number - 1 for number, line in enumerate(lines) if line.strip() == "Fn::Sub:"]
-    assert (len(resources), len(documents)) == (5, 2)
+    assert (len(resources), len(documents)) == (6, 2)
     for number in resources + documents:
         assert lines[number - 1].strip().startswith("#"), lines[number]
 
@@ -59,7 +69,8 @@ def test_a_comment_explains_each_wildcard() -> None:
 def test_the_template_has_these_parameters_and_each_is_in_a_group(template: dict[str, Any]) -> None:
     assert set(template["Parameters"]) == {
         "RoleNamePattern", "SecretNamePattern", "RequiredSecretTag", "RequiredRoleTag", "RequiredRoleBoundaryArn",
-        "FunctionName", "PermissionsBoundaryArn", "KmsKeyArn", "LogRetentionInDays", "AlarmTopicArn", "Dashboard",
+        "AllowDocumentedProfile", "FunctionName", "PermissionsBoundaryArn", "KmsKeyArn", "LogRetentionInDays",
+        "AlarmTopicArn", "Dashboard",
     }  # fmt: skip
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(template["Parameters"])
@@ -117,6 +128,13 @@ def test_a_parameter_accepts_only_values_that_are_valid_in_a_policy(
 ) -> None:
     pattern = template["Parameters"][parameter]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, value)) is is_valid
+
+
+def test_the_function_knows_whether_it_may_serve_the_documented_profile(template: dict[str, Any]) -> None:
+    parameter = template["Parameters"]["AllowDocumentedProfile"]
+    assert (parameter["Default"], parameter["AllowedValues"]) == ("false", ["true", "false"])
+    variables = template["Resources"]["RotationRolePolicyFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables == {"ALLOW_DOCUMENTED_PROFILE": {"Ref": "AllowDocumentedProfile"}}
 
 
 def test_the_export_and_the_ssm_parameter_of_the_service_token_have_the_functions_name(

@@ -8,10 +8,13 @@ from rotation_role_policy_cli.lint.rules.function_before_declared import Functio
 from rotation_role_policy_cli.lint.rules.inspected_before_function import InspectedBeforeFunction
 from rotation_role_policy_cli.lint.rules.invalid_combination import InvalidCombination
 from rotation_role_policy_cli.lint.rules.invalid_value import InvalidValue
+from rotation_role_policy_cli.lint.rules.no_function_or_role import NoFunctionOrRole
+from rotation_role_policy_cli.lint.rules.rotated_superuser import RotatedSuperuser
 from rotation_role_policy_cli.lint.rules.schedule_before_policy import ScheduleBeforePolicy
 from rotation_role_policy_cli.lint.rules.unknown_attribute import UnknownAttribute
 from rotation_role_policy_cli.lint.rules.unknown_property import UnknownProperty
 
 _PROPERTY_RULES = (UnknownProperty, InvalidValue, InvalidCombination, UnknownAttribute)
 _ORDER_RULES = (ScheduleBeforePolicy, InspectedBeforeFunction, FunctionBeforeDeclared)
-RULES = _PROPERTY_RULES + _ORDER_RULES
+_WARNINGS = (NoFunctionOrRole, RotatedSuperuser)
+RULES = _PROPERTY_RULES + _ORDER_RULES + _WARNINGS

@@ -14,7 +14,10 @@ from rotation_role_policy.errors import (
 
 _LIMITED_BY = {
     "secretsmanager": "its stack's parameters SecretNamePattern and RequiredSecretTag",
-    "iam:PutRolePolicy": "its stack's parameters RoleNamePattern, RequiredRoleTag and RequiredRoleBoundaryArn",
+    "iam:PutRolePolicy": (
+        "its stack's parameters RoleNamePattern, RequiredRoleTag and RequiredRoleBoundaryArn. A role with the tag"
+        " rotation-role-policy:provider belongs to a provider and gets no policy"
+    ),
     "iam": "its stack's parameter RoleNamePattern",
     "kms": "the key's policy",
 }

@@ -1,11 +1,16 @@
 """E9813: properties that exclude or need each other."""
 
 from collections.abc import Iterator, Mapping
-from itertools import product
+from functools import partial
 from typing import Any
 
 from rotation_role_policy.rules.properties import EXACTLY_ONE_OF, EXCLUSIVE_VALUES, MUTUALLY_EXCLUSIVE, REQUIRES
-from rotation_role_policy_cli.lint.rules.policy_rule import VALID_VALUES, PolicyRule, validation_error
+from rotation_role_policy_cli.lint.rules.policy_rule import (
+    VALID_VALUES,
+    PolicyRule,
+    findings_in_scenarios,
+    validation_error,
+)
 from rotation_role_policy_cli.lint.rules.template_graph import NO_VALUE, Path, TemplateGraph, branches
 
 
@@ -16,17 +21,8 @@ class InvalidCombination(PolicyRule):
     shortdesc = "Invalid combination of properties of Custom::RotationRolePolicy"
 
     def _findings(self, graph: TemplateGraph) -> Iterator[tuple[Path, str]]:
-        names = list(conditions) if isinstance(conditions := graph.cfn.template.get("Conditions"), dict) else []
         for policy, properties in graph.policies.items():
-            always = {str(graph.conditions[policy]): True} if graph.conditions[policy] else {}
-            reported = set()
-            for name, value in [("", True), *product(names, (True, False))]:
-                scenario = {name: value} | always if name else always
-                when = f" This is so if {name} is {str(value).lower()}." if name else ""
-                for path, message in _invalid_combinations(properties, scenario):
-                    if message not in reported and graph.is_possible(scenario):
-                        reported.add(message)
-                        yield ["Resources", policy, "Properties", *path], message + when
+            yield from findings_in_scenarios(graph, policy, partial(_invalid_combinations, properties))
 
 
 def _invalid_combinations(properties: Mapping[str, Any], scenario: Mapping[str, bool]) -> Iterator[tuple[Path, str]]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rotation_role_policy.iam.document import as_list
 from rotation_role_policy_cli.lint.rules.policy_rule import PolicyRule
 from rotation_role_policy_cli.lint.rules.template_graph import Path, TemplateGraph
 
@@ -15,7 +14,7 @@ class ScheduleBeforePolicy(PolicyRule):
     shortdesc = "A rotation schedule that does not depend on the policy of its secret"
 
     def _findings(self, graph: TemplateGraph) -> Iterator[tuple[Path, str]]:
-        secrets = {policy: _secrets(graph, properties) for policy, properties in graph.policies.items()}
+        secrets = {policy: graph.secrets(properties) for policy, properties in graph.policies.items()}
         for schedule, properties in graph.of_type("AWS::SecretsManager::RotationSchedule").items():
             secret = graph.identity(properties.get("SecretId"))
             types = graph.types.keys()
@@ -32,12 +31,6 @@ class ScheduleBeforePolicy(PolicyRule):
                     f" depend on {policy}, which gives the function its permissions. {graph.remedy(schedule, policy)}"
                     + ("" if graph.policies[policy].keys() & {"RotationLambdaARN", "VpcConfig"} else hint),
                 )
-
-
-def _secrets(graph: TemplateGraph, policy: Mapping[str, Any]) -> set[str]:
-    """Return the identities of the secrets that a policy names."""
-    values = [policy.get("SecretId"), *as_list(policy.get("SecretIds"))]
-    return {graph.identity(value) for value in values if value}
 
 
 def _serves(graph: TemplateGraph, policy: Mapping[str, Any], schedule: Mapping[str, Any]) -> bool:

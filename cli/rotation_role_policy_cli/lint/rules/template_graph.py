@@ -90,6 +90,12 @@ class TemplateGraph:
             return self.identity(self.properties[name].get(same_as))
         return name if self.types.get(name) in _IDENTIFIABLE else json.dumps(value, default=str)
 
+    def secrets(self, policy: Mapping[str, Any], scenario: Mapping[str, bool] | None = None) -> set[str]:
+        """Return the identities of the secrets that the properties of a policy name in a scenario."""
+        names = [policy.get("SecretId"), *as_list(selected(policy.get("SecretIds"), scenario))]
+        values = [value for name in names if (value := selected(name, scenario)) not in (None, "", NO_VALUE)]
+        return {self.identity(value) for value in values}
+
     def vpc_functions(self) -> Iterator[tuple[str, str, list[str]]]:
         """Yield each function that Lambda cannot create in its VPC, its role, and the policies that declare the VPC."""
         declaring = [policy for policy in self.policies if "VpcConfig" in self.policies[policy]]
@@ -149,3 +155,9 @@ def branches(value: Any, path: Path, scenario: Mapping[str, bool] | None = None)
                 yield from branches(if_false, [*path, "Fn::If", 2], scenario)
         case _:
             yield path, value
+
+
+def selected(value: Any, scenario: Mapping[str, bool] | None) -> Any:
+    """Return the branch of Fn::If that a scenario's conditions select; the value itself if they do not decide."""
+    values = [branch for _, branch in branches(value, [], scenario)]
+    return values[0] if len(values) == 1 else value

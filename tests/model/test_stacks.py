@@ -156,6 +156,8 @@ VALID = st.fixed_dictionaries(
             st.integers(0, 2),
             st.sampled_from(["", ":1", ":$LATEST"]),
         ),
+        # The role is that of the function that the secret reports.
+        st.builds(lambda secret: optional | {"SecretId": secret}, SECRET_IDS),
         st.builds(
             lambda secrets, role, subnets: (
                 optional | {"SecretIds": secrets, "RoleName": role, "VpcConfig": {"SubnetIds": subnets}}
@@ -180,8 +182,8 @@ INVALID = st.sampled_from(
 
 
 CHANGES = (
-    "nothing", "key disabled", "secret deleted", "function deleted", "function has another role", "role deleted",
-    "put denied", "explicit deny",
+    "nothing", "key disabled", "secret deleted", "function deleted", "function has another role",
+    "secrets report other functions", "role deleted", "put denied", "explicit deny",
 )  # fmt: skip
 """Changes in the account between an Update and its rollback. They are undone after the rollback."""
 
@@ -192,6 +194,11 @@ ERRORS_BY_CHANGE = {
     "put denied": {"iam:PutRolePolicy": "AccessDenied"},
 }
 """The errors of AWS calls after some of these changes: error codes keyed by action."""
+
+
+def follows_report(properties: dict[str, Any]) -> bool:
+    """Return whether only the secrets' configuration leads to a role."""
+    return not properties.keys() & {"RotationLambdaARN", "RoleName"}
 
 
 class Stacks(RuleBasedStateMachine):
@@ -223,6 +230,13 @@ class Stacks(RuleBasedStateMachine):
         account.secret("keyed", self.key_id)
         account.secret("other")
         account.secret("superuser", account.key())
+        self._set_reported_functions(0)
+
+    def _set_reported_functions(self, shift: int) -> None:
+        """Let the secrets report their rotation functions, or others with a `shift`."""
+        for number, secret in enumerate(SECRETS):
+            function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:function-{(number + shift) % len(ROLES)}"
+            self.account.client("secretsmanager").rotate_secret(SecretId=secret, RotationLambdaARN=function)
 
     def teardown(self) -> None:
         """Delete all remaining resources, as if their stacks were deleted."""
@@ -579,7 +593,9 @@ class Stacks(RuleBasedStateMachine):
         `change` is a change in the account, `fault` a fault of the delivery.
         """
         key, is_in_place = resource.key, physical_id == resource.physical_id
-        is_role_unknown = change == "role deleted" or fault.kind in (*PERMANENT, "time runs out") or fault.only
+        is_role_unknown = change == "role deleted" or fault.kind in (*PERMANENT, "time runs out") or bool(fault.only)
+        # Only CloudFormation tells that the role of the secrets' function is the one from before the update.
+        is_role_unknown = is_role_unknown or (follows_report(resource.properties) and fault != NO_FAULT)
         if not is_in_place and (is_role_unknown or change != "nothing"):
             # If neither IAM nor CloudFormation returns the old role, the old policy is left on it. Exclude this case.
             change, fault = "nothing" if is_role_unknown else change, NO_FAULT
@@ -634,6 +650,9 @@ class Stacks(RuleBasedStateMachine):
                         FunctionName=f"function-{number}",
                         Role=f"arn:aws:iam::{ACCOUNT}:role/{ROLES[number]}",
                     )
+            elif change == "secrets report other functions":
+                self._set_reported_functions(1)
+                undo.callback(self._set_reported_functions, 0)
             elif change in ERRORS_BY_CHANGE:
                 account.faults |= {action: [error(code)] * 99 for action, code in ERRORS_BY_CHANGE[change].items()}
                 undo.callback(account.faults.clear)
@@ -719,7 +738,8 @@ class Stacks(RuleBasedStateMachine):
         assert response is not None
         # CloudFormation ignores the response. If the properties cannot be served during a rollback, the response is the
         # same as to the rollback's own Update.
-        assert response["Status"] == "FAILED" or change != "nothing"
+        can_be_redirected = follows_report(event["ResourceProperties"])
+        assert response["Status"] == "FAILED" or change != "nothing" or can_be_redirected
 
     # --- Delete, and repeated deliveries ---
 

@@ -28,7 +28,9 @@ def page(preview: Preview) -> Iterator[RenderableType]:
 
 def _head(preview: Preview) -> Iterator[RenderableType]:
     state = preview.state
-    yield _bold(f"{preview.resource.logical_id or 'Custom::RotationRolePolicy'} ({preview.properties.policy_profile})")
+    form = preview.properties.policy_profile
+    form += ", KmsScope Secret" if preview.properties.kms_scope == "Secret" else ""
+    yield _bold(f"{preview.resource.logical_id or 'Custom::RotationRolePolicy'} ({form})")
     yield ""
     for secret in state.secrets:
         yield from _secret("secret", secret)
@@ -37,6 +39,8 @@ def _head(preview: Preview) -> Iterator[RenderableType]:
     yield from _labelled(2, "target", *state.target_arns)
     place = "in a VPC" if state.in_vpc else "not in a VPC"
     yield from _labelled(2, "function", f"{state.function_arn or 'declared, not inspected'}, {place}")
+    if key_arn := state.environment_key.arn:
+        yield from _labelled(2, "", f"its environment variables encrypted with {key_arn}")
     yield from _labelled(2, "role", state.role.arn)
     name = preview.policy_name or "unknown without --stack"
     yield from _labelled(2, "policy", name if preview.plan.existing_document else f"{name} (does not exist yet)")
@@ -52,11 +56,10 @@ def _secret(label: str, secret: Secret) -> Iterator[RenderableType]:
 def _statements(preview: Preview) -> Iterator[RenderableType]:
     yield _bold("Granted")
     for statement_type, statements in policy.statements_by_type(preview.state, *preview.properties.form):
+        reason = statement_type.reason_for(preview.properties.kms_scope)
         for statement in statements:
             yield ""
-            yield Paragraph(
-                Text.assemble((statement.get("Sid", statement_type.sid), "bold"), f": {statement_type.reason}"), "  "
-            )
+            yield Paragraph(Text.assemble((statement.get("Sid", statement_type.sid), "bold"), f": {reason}"), "  ")
             yield from _statement(statement)
 
 

@@ -189,7 +189,10 @@ def superuser_secret_of(keys: Keys, property_name: str, secret: Description, par
     """Return the state of a superuser secret. Arguments and errors as for `rotated_secret`."""
     superuser_secret = _secret(keys, property_name, secret, _SUPERUSER_LABELS, partial_arn)
     # The function only reads this secret.
-    superuser_secret = replace(superuser_secret, failed_replicas=(), replicas_without_role=())
+    has_rotation = bool(secret.get("RotationEnabled") and secret.get("RotationLambdaARN"))
+    superuser_secret = replace(
+        superuser_secret, has_rotation=has_rotation, failed_replicas=(), replicas_without_role=()
+    )
     owner = secret.get("OwningService", "")
     if owner not in _MANAGING_SERVICES:
         # Any user can set the tags of such a secret.

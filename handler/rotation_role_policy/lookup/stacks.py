@@ -26,8 +26,9 @@ logger = logging.getLogger(__name__)
 LOOKUP_SECONDS = 10
 """Time limit for a look-up whose result is not essential."""
 
-DELETE_LOOKUP_SECONDS = 60
-"""Time limit for the look-up before a policy is deleted that may be in use."""
+ESSENTIAL_LOOKUP_SECONDS = 60
+"""Time limit for the look-up before a policy is deleted that may be in use, or stays on a role because it may have
+been redirected."""
 
 TOLERANCE = timedelta(seconds=2)
 """How much later than a request an event has to be, because signatures have whole seconds and clocks differ."""
@@ -122,7 +123,7 @@ def current_physical_id(aws: Aws, stack_id: str, logical_id: str) -> str | None:
     """
     try:
         # Two thirds of the time are kept for the Delete itself.
-        with aws.time_limit(min(DELETE_LOOKUP_SECONDS, (aws.deadline - time.monotonic()) / 3)):
+        with aws.time_limit(min(ESSENTIAL_LOOKUP_SECONDS, (aws.deadline - time.monotonic()) / 3)):
             return _describe_resource(aws, stack_id, logical_id).get("PhysicalResourceId", "")
     except RequestError as error:
         log_unavailable(error)
@@ -130,14 +131,16 @@ def current_physical_id(aws: Aws, stack_id: str, logical_id: str) -> str | None:
         return "" if isinstance(error, AwsApiError) and error.code == "ValidationError" else None
 
 
-def previous_physical_id(aws: Aws, stack_id: str, logical_id: str, physical_id: str) -> str:
+def previous_physical_id(
+    aws: Aws, stack_id: str, logical_id: str, physical_id: str, seconds: float = LOOKUP_SECONDS
+) -> str:
     """Return the physical ID that a resource had before the stack's current operation.
 
     For an Update of a rollback, whose request names `physical_id`. Empty if the ID has not changed, or if
-    CloudFormation does not report it.
+    CloudFormation does not report it in `seconds`.
     """
     try:
-        with aws.time_limit(LOOKUP_SECONDS):
+        with aws.time_limit(seconds):
             for stack_event in _events(aws, stack_id):
                 if is_event_of_stack(stack_event, stack_id) and stack_event["ResourceStatus"] == "UPDATE_IN_PROGRESS":
                     break

@@ -220,7 +220,8 @@ class Invocation:
     def _check_redirection(self, properties: Properties, state: State, operation: Operation) -> None:
         """Raise `RequestError` if only the secrets' configuration leads to a role that does not have the policy."""
         needs_previous = operation.direction is Direction.ROLLBACK and not operation.may_follow_report("")
-        if not operation.may_follow_report(self._previous_role() if needs_previous else ""):
+        previous_role = self._previous_role(stacks.ESSENTIAL_LOOKUP_SECONDS) if needs_previous else ""
+        if not operation.may_follow_report(previous_role):
             raise redirected(properties, state, operation.current_role)
 
     def _read_own_policy(self) -> JsonDocument | None:
@@ -310,10 +311,12 @@ class Invocation:
             except RequestError as error:
                 logger.warning("previous policy not deleted", extra={"role": role_name, "reason": reason(error)})
 
-    def _previous_role(self) -> str:
+    def _previous_role(self, seconds: float = stacks.LOOKUP_SECONDS) -> str:
         """Return the role that had the policy before the update; empty if the update has not moved the policy."""
         request = self.request
-        previous_id = stacks.previous_physical_id(self.aws, request.stack_id, request.logical_id, request.physical_id)
+        previous_id = stacks.previous_physical_id(
+            self.aws, request.stack_id, request.logical_id, request.physical_id, seconds
+        )
         return identity.role_name_of(previous_id, request.policy_name)
 
     def _keep_existing_policy(self, error: Exception) -> Success:

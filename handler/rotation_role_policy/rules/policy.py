@@ -33,6 +33,13 @@ class Form(NamedTuple):
     """``Key`` or ``Secret``."""
 
 
+class AnyKey(NamedTuple):
+    """What a row of the table has with `KmsScope` Secret."""
+
+    build: Callable[[State], Iterator[Grant]]
+    reason: str
+
+
 @dataclass(frozen=True)
 class StatementType:
     """One row of the table of statements."""
@@ -46,17 +53,21 @@ class StatementType:
     reason: str
     """Why the policy has the statement, for the reviewer of a policy."""
     _reason_omitted: Callable[[State], str]
-    build_for_any_key: Callable[[State], Iterator[Grant]] | None = None
-    """In place of `build` with `KmsScope` Secret, if that differs."""
+    any_key: AnyKey | None = None
+    """In place of `build` and `reason` with `KmsScope` Secret, if that differs."""
 
     def grants(self, state: State, form: Form) -> Iterator[Grant]:
         """Yield the grants of this type in a form."""
-        build = self.build_for_any_key if form.kms_scope == "Secret" else None
-        for grant in (build or self.build)(state):
+        build = self.any_key.build if self.any_key and form.kms_scope == "Secret" else self.build
+        for grant in build(state):
             if form.profile == "Strict":
                 yield grant
             elif grant.statement["Effect"] == "Allow":
                 yield _as_documented(grant)
+
+    def reason_for(self, kms_scope: str) -> str:
+        """Return why a policy with this `KmsScope` has the statement."""
+        return self.any_key.reason if self.any_key and kms_scope == "Secret" else self.reason
 
     def reason_omitted(self, state: State) -> str:
         """Return why the policy does not have the statement: `build` yields nothing, or the policy omits it."""
@@ -131,7 +142,10 @@ STATEMENTS = (
         when="the secret has a customer managed key",
         reason="this customer managed key encrypts the secret",
         _reason_omitted=lambda _: _AWS_MANAGED_KEY,
-        build_for_any_key=statements.use_any_secret_key,
+        any_key=AnyKey(
+            statements.use_any_secret_key,
+            "whatever key encrypts the secrets: the conditions limit the statement to their values",
+        ),
     ),
     StatementType(
         "DecryptEarlierVersions",
@@ -141,7 +155,10 @@ STATEMENTS = (
         " encrypted only with another customer managed key than the secret's",
         reason="this earlier key still encrypts versions that the function reads",
         _reason_omitted=lambda _: "no version in use needs an earlier key",
-        build_for_any_key=statements.decrypt_earlier_foreign_versions,
+        any_key=AnyKey(
+            statements.decrypt_earlier_foreign_versions,
+            "this earlier key of another account still encrypts versions that the function reads",
+        ),
     ),
     StatementType(
         "DecryptEnvironment",
@@ -167,7 +184,10 @@ STATEMENTS = (
         when="the superuser secret has a customer managed key",
         reason="this customer managed key encrypts the superuser secret, which is only read",
         _reason_omitted=_superuser_reason(_AWS_MANAGED_KEY),
-        build_for_any_key=statements.use_any_superuser_key,
+        any_key=AnyKey(
+            statements.use_any_superuser_key,
+            "whatever key encrypts the superuser secret, which is only read: the conditions limit the statement to it",
+        ),
     ),
     StatementType(
         "DescribeSuperuserSecret",

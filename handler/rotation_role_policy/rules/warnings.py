@@ -42,8 +42,13 @@ class WarningKind(Enum):
         " taken as a partial ARN, and the secret was found by its name. Give the full ARN or the name"
     )
     SUPERUSER_IS_ROTATED = (
-        "the superuser secret is also rotated by this function. A rotation changes the password of the superuser while"
-        " the function uses it. Use a superuser secret that another function rotates"
+        "the superuser secret is also one of the rotated secrets, so the rotation function may change the superuser"
+        " secret. Give the secret as SuperuserSecretId or as a secret to rotate, not as both"
+    )
+    SUPERUSER_HAS_ROTATION = (
+        "the superuser secret is also rotated. The superuser's password changes in the database before it changes in"
+        " the secret, so a rotation that uses the superuser can fail in between. Schedule the two rotations at"
+        " different times"
     )
     REPLICATION_FAILED = (
         "Secrets Manager could not replicate the secret, so a replica keeps an old value after a rotation. See"
@@ -73,6 +78,8 @@ def warnings_of(state: State) -> Iterator[StateWarning]:
     superuser = state.superuser_secret
     if superuser and superuser.arn in {secret.arn for secret in state.secrets}:
         yield StateWarning(WarningKind.SUPERUSER_IS_ROTATED, superuser.arn)
+    elif superuser and superuser.has_rotation:
+        yield StateWarning(WarningKind.SUPERUSER_HAS_ROTATION, superuser.arn)
     if problem := state.environment_key.problem:
         yield StateWarning(_kind_of_environment_key(state, problem), problem.key_id, problem.detail)
 

@@ -804,3 +804,59 @@ def test_a_note_says_what_the_simulator_could_not_evaluate(preview: Preview, acc
     account.faults["iam:SimulatePrincipalPolicy"] = [error("AccessDenied", "no")]
     out = " ".join(preview(*BY_HAND).out.split())
     assert "Note: The access check could not run: AWS denies you iam:SimulatePrincipalPolicy." in out
+
+
+def test_a_preview_shows_that_the_provider_would_refuse_a_redirection(
+    preview: Preview, account: Account, secret: str, tmp_path: Path
+) -> None:
+    rotate = account.client("secretsmanager").rotate_secret
+    rotate(SecretId="prod/db", RotationLambdaARN=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-db")
+    physical_id = account.create(SecretId="prod/db")["PhysicalResourceId"]
+    account.function(account.role("attacker"), "attacker")
+    rotate(SecretId="prod/db", RotationLambdaARN=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:attacker")
+    template = tmp_path / "template.json"
+    properties = {"ServiceToken": "arn", "SecretId": "prod/db"}
+    template.write_text(json.dumps({"Resources": {LOGICAL_ID: {"Type": TYPE, "Properties": properties}}}))
+    described = {"StackId": STACK_ID, "StackName": "database", "Parameters": [], "StackStatus": "CREATE_COMPLETE"}
+    deployed = {"LogicalResourceId": LOGICAL_ID, "ResourceType": TYPE, "PhysicalResourceId": physical_id}
+    account.api_responses["cloudformation:DescribeStacks"] = lambda _: {"Stacks": [described]}
+    account.api_responses["cloudformation:ListStackResources"] = lambda _: {"StackResourceSummaries": [deployed]}
+    result = preview("--template", str(template), "--stack", "database")
+    out = " ".join(result.out.split())
+    assert result.status == 1
+    assert 'Refused: SecretId "prod/db" reports the rotation function' in out
+    assert 'the role "attacker", but the policy of this resource is on the role "rotation-role".' in out
+    account.api_responses.clear()
+    assert account.update(physical_id, SecretId="prod/db")["Reason"] in out
+    # Without a stack, the resource counts as new.
+    assert preview("--template", str(template)).status == 2
+
+
+def test_a_preview_shows_a_policy_for_any_key(preview: Preview, account: Account, secret: str) -> None:
+    out = preview(*BY_HAND, "--kms-scope", "Secret").out
+    assert out.startswith("Custom::RotationRolePolicy (Strict, KmsScope Secret)\n")
+    assert f"on          arn:aws:kms:{REGION}:{ACCOUNT}:key/*" in out
+    assert "UseSecretKey: this customer managed key encrypts the secret" not in out
+
+
+def test_a_preview_shows_the_key_of_the_environment_and_its_warning(
+    preview: Preview, account: Account, secret: str
+) -> None:
+    key = account.key()
+    account.client("kms").disable_key(KeyId=key.rpartition("/")[2])
+    result = preview("--secret-id", "prod/db", "--role", "rotation-role", "--vpc", "none", "--kms-key-arn", key)
+    out = " ".join(result.out.split())
+    assert f"its environment variables encrypted with {key}" in out
+    assert "DecryptEnvironment: Lambda decrypts the environment variables" in out
+    assert (
+        "Note: The key of the function's environment variables cannot be used, so the function does not start." in out
+    )
+    assert result.status == 2
+
+
+def test_a_preview_of_the_documented_profile_says_that_the_provider_must_allow_it(
+    preview: Preview, account: Account, secret: str
+) -> None:
+    note = "Note: The provider writes PolicyProfile Documented only if the parameter AllowDocumentedProfile"
+    assert note in " ".join(preview(*BY_HAND, "--policy-profile", "Documented").out.split())
+    assert note not in " ".join(preview(*BY_HAND).out.split())

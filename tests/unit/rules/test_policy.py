@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -507,3 +508,103 @@ def test_the_smallest_policy_has_the_statement_types_that_are_always_present() -
     for profile in ("Strict", "Documented"):
         present = [statement_type.sid for statement_type, built in policy.statements_by_type(state(), profile) if built]
         assert present == always == ["RotateSecret", "GeneratePassword"]
+
+
+# --- KmsScope: Secret ---
+
+ANY_KEY = "arn:aws:kms:eu-central-1:123456789012:key/*"
+FOREIGN_KEY = "arn:aws:kms:eu-central-1:999999999999:key/66666666-6666-6666-6666-666666666666"
+EARLIER_FOREIGN_KEY = "arn:aws:kms:eu-central-1:999999999999:key/77777777-7777-7777-7777-777777777777"
+USE = ["kms:Decrypt", "kms:GenerateDataKey"]
+
+
+def any_key(sid: str, actions: list[str], secrets: Any, *foreign_keys: str) -> dict[str, Any]:
+    return key_statement(sid, actions, [ANY_KEY, *foreign_keys] if foreign_keys else ANY_KEY, secrets)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        # Also for a secret under the AWS managed key, which can get another key.
+        (state(), [any_key("UseSecretKey", USE, SECRET)]),
+        (state(Secret(SECRET, KEY)), [any_key("UseSecretKey", USE, SECRET)]),
+        (state(Secret(SECRET, KEY, earlier_key_arns=(EARLIER_KEY,))), [any_key("UseSecretKey", USE, SECRET)]),
+        (
+            state(Secret(SECRET, KEY), Secret(SECOND, None), superuser=Secret(SUPERUSER, None)),
+            [
+                any_key("UseSecretKey", USE, [SECRET, SECOND]),
+                READ_SUPERUSER,
+                any_key("UseSuperuserKey", ["kms:Decrypt"], SUPERUSER),
+            ],
+        ),
+        (
+            state(
+                Secret(SECRET, FOREIGN_KEY, earlier_key_arns=(EARLIER_FOREIGN_KEY, EARLIER_KEY)),
+                superuser=Secret(SUPERUSER, KEY, earlier_key_arns=(FOREIGN_KEY,)),
+            ),
+            [
+                any_key("UseSecretKey", USE, SECRET, FOREIGN_KEY),
+                key_statement("DecryptEarlierVersions", ["kms:Decrypt"], EARLIER_FOREIGN_KEY, SECRET),
+                key_statement("DecryptEarlierVersions2", ["kms:Decrypt"], FOREIGN_KEY, SUPERUSER),
+                READ_SUPERUSER,
+                any_key("UseSuperuserKey", ["kms:Decrypt"], SUPERUSER),
+            ],
+        ),
+        # The superuser secret is one of the rotated secrets: nothing is granted twice.
+        (
+            state(Secret(SECRET, KEY), Secret(SUPERUSER, FOREIGN_KEY), superuser=Secret(SUPERUSER, FOREIGN_KEY)),
+            [any_key("UseSecretKey", USE, [SECRET, SUPERUSER], FOREIGN_KEY)],
+        ),
+    ],
+)
+def test_the_scope_secret_names_no_key_of_the_account(state: State, expected: list[dict[str, Any]]) -> None:
+    document = policy.document(state, "Strict", "Secret")
+    assert document["Statement"][2:] == expected
+    assert policy.form_of(document) == ("Strict", "Secret")
+    # What the rotation needs, key by key, does not depend on the form.
+    assert [grant.statement["Resource"] for grant in policy.grants(state)].count(ANY_KEY) == 0
+    assert policy.summarize(document).secret_arns == [secret.arn for secret in state.secrets]
+
+
+@pytest.mark.parametrize(("profile", "kms_scope"), [("Strict", "Key"), ("Strict", "Secret"), ("Documented", "Key")])
+@pytest.mark.parametrize("key", [None, KEY])
+def test_the_form_of_a_document_is_recognized(profile: str, kms_scope: str, key: str | None) -> None:
+    document = policy.document(state(Secret(SECRET, key), in_vpc=True), profile, kms_scope)
+    assert policy.form_of(document) == (profile, kms_scope)
+
+
+# --- the key of the environment variables ---
+
+OF_FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:rotate-db"
+
+
+def environment(patterns: Any) -> dict[str, Any]:
+    return {
+        "Effect": "Allow",
+        "Action": ["kms:Decrypt"],
+        "Resource": ENVIRONMENT_KEY,
+        "Condition": {"StringLike": {"kms:EncryptionContext:aws:lambda:FunctionArn": patterns}},
+    }
+
+
+@pytest.mark.parametrize("kms_scope", ["Key", "Secret"])
+def test_the_key_of_the_environment_has_a_statement_for_the_function(kms_scope: str) -> None:
+    inspected = state(environment_key=ENVIRONMENT_KEY)
+    expected = {"Sid": "DecryptEnvironment"} | environment([OF_FUNCTION, f"{OF_FUNCTION}:*"])
+    assert policy.document(inspected, "Strict", kms_scope)["Statement"][-1] == expected
+    declared = replace(inspected, function_arn="")
+    any_function = environment("arn:aws:lambda:eu-central-1:123456789012:function:*")
+    assert policy.document(declared, "Documented")["Statement"][-1] == any_function
+
+
+def test_a_key_of_the_environment_that_also_encrypts_the_secret_has_two_statements_unless_one_has_no_condition() -> (
+    None
+):
+    both = state(Secret(SECRET, ENVIRONMENT_KEY), environment_key=ENVIRONMENT_KEY)
+    assert [statement["Sid"] for statement in policy.document(both)["Statement"][2:]] == [
+        "UseSecretKey",
+        "DecryptEnvironment",
+    ]
+    # In Documented, the first grants the same without a condition.
+    assert len(policy.document(both, "Documented")["Statement"]) == 3
+    assert both.key_arns == (ENVIRONMENT_KEY,)

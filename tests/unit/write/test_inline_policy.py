@@ -7,9 +7,11 @@ import pytest
 from rotation_role_policy.errors import AwsApiError, RequestError
 from rotation_role_policy.iam.document import JsonDocument
 from rotation_role_policy.rules.size import ROLE_LIMIT, size
+from rotation_role_policy.rules.statements import ROTATE_ACTIONS
 from rotation_role_policy.write import inline_policy
 from tests.support.account import Account, WatchedAws, error
 
+SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:"
 DOCUMENT: JsonDocument = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": ["secretsmanager:GetRandomPassword"], "Resource": "*"}],
@@ -153,3 +155,23 @@ def test_a_service_linked_role_is_rejected(aws: WatchedAws, account: Account) ->
     with pytest.raises(RequestError, match='"rotation-role" is a service-linked role') as rejected:
         inline_policy.put(aws, "rotation-role", "own", DOCUMENT)
     assert rejected.value.error_code == "InvalidRequest"
+
+
+def test_a_role_that_is_full_of_the_providers_policies_needs_another_advice(aws: WatchedAws, account: Account) -> None:
+    own = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": list(ROTATE_ACTIONS), "Resource": f"{SECRET}{'x' * 400}-AbCdEf"},
+        ],
+    }
+    for number in range(7):
+        name = f"Policy{number}-0123456789ab"
+        inline_policy.put(aws, "rotation-role", name, own | {"Id": "x" * 800})
+    inline_policy.put(aws, "rotation-role", "logs", json.loads(document_of(200)))
+    others = inline_policy.read_others(aws, "rotation-role", "own")
+    with pytest.raises(RequestError) as rejected:
+        inline_policy.check_size("rotation-role", json.loads(document_of(2000)), others)
+    assert str(rejected.value).endswith(
+        "Inline policies of other Custom::RotationRolePolicy resources on this role: 7. List all secrets of the"
+        " function in SecretIds of one resource, or give each function a role of its own."
+    )

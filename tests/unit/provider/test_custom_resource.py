@@ -154,6 +154,7 @@ def test_a_first_create_also_simulates_and_puts_and_reads_no_other_policy(accoun
         # One for each statement.
         "iam:SimulatePrincipalPolicy",
         "iam:SimulatePrincipalPolicy",
+        "secretsmanager:GetResourcePolicy",
         "iam:PutRolePolicy",
         "cloudformation:DescribeStackEvents",
     ]

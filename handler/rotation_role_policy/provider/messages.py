@@ -14,10 +14,13 @@ from rotation_role_policy.errors import (
 from rotation_role_policy.rules.state import KeyWarning, KeyWarningKind
 
 _LIMITED_BY = {
-    "secretsmanager": "its stack's parameters SecretNamePattern and RequiredSecretTag",
-    "iam:PutRolePolicy": "its stack's parameters RoleNamePattern, RequiredRoleTag and RequiredRoleBoundaryArn",
-    "iam": "its stack's parameter RoleNamePattern",
-    "kms": "the key's policy",
+    "secretsmanager": (
+        "the secret's resource policy",
+        "the provider's parameters SecretNamePattern and RequiredSecretTag",
+    ),
+    "iam:PutRolePolicy": ("the provider's parameters RoleNamePattern, RequiredRoleTag and RequiredRoleBoundaryArn",),
+    "iam": ("the provider's parameter RoleNamePattern",),
+    "kms": ("the key's policy",),
 }
 """By action or by service: what limits the provider's calls, besides SCPs and a permissions boundary. The parameters
 are those of template.yaml."""
@@ -57,10 +60,9 @@ def reason(error: Exception) -> str:
 
 def _what_limits(action: str) -> str:
     """Return the end of an error message: what can deny `action` to the provider, most likely cause last."""
-    limit = _LIMITED_BY.get(action) or _LIMITED_BY.get(action.split(":")[0])
-    if limit is None:
-        return "SCPs and the provider's permissions boundary"
-    return f"SCPs, the provider's permissions boundary, and {limit}"
+    limits = _LIMITED_BY.get(action) or _LIMITED_BY.get(action.split(":")[0], ())
+    *others, last = ("SCPs", "the provider's permissions boundary", *limits)
+    return f"{', '.join(others)}{',' if limits else ''} and {last}"
 
 
 def key_warning(warning: KeyWarning) -> str:

@@ -72,10 +72,11 @@ class PolicyDoubt:
 def denied(
     role: Role, resource: str, actions: Sequence[str], statement: Statement, secrets: Sequence[str]
 ) -> RequestError:
-    """Return the error for calls that a Deny blocks. Arguments as for `not_allowed`."""
-    return _refusal(
-        f"{_blocked(role, resource, actions, secrets)} by {_named(statement)} in {_policy_of(resource)}. Exclude the"
-        " role from this statement, for example with ArnNotEquals on aws:PrincipalArn, or set AccessCheck to Off."
+    """Return the error for calls that a Deny blocks. Arguments as for `not_allowed`, and the Deny."""
+    return RequestError(
+        f"{_calls(role, resource, actions, secrets)} blocked by {_named(statement)} in {_policy_of(resource)}. Exclude"
+        " the role from this statement, for example with ArnNotEquals on aws:PrincipalArn, or set AccessCheck to Off.",
+        ErrorCode.ACCESS_CHECK_FAILED,
     )
 
 
@@ -88,22 +89,20 @@ def not_allowed(role: Role, key_arn: str, actions: Sequence[str], secrets: Seque
         actions: the blocked actions.
         secrets: those under the key for which the calls are blocked, if they are not blocked for all.
     """
-    return _refusal(
-        f"{_blocked(role, key_arn, actions, secrets)} by {_policy_of(key_arn)}, which allows {_them(actions)} neither"
-        f" to the role nor to its account. No grant does. Allow {_them(actions)} there to {quoted(role.arn)}, or set"
-        " AccessCheck to Off."
+    them = "it" if len(actions) == 1 else "them"
+    return RequestError(
+        f"{_calls(role, key_arn, actions, secrets)} blocked by {_policy_of(key_arn)}, which allows {them} neither to"
+        f" the role nor to its account. No grant does. Allow {them} there to {quoted(role.arn)}, or set AccessCheck to"
+        " Off.",
+        ErrorCode.ACCESS_CHECK_FAILED,
     )
 
 
-def _refusal(reason: str) -> RequestError:
-    return RequestError(reason, ErrorCode.ACCESS_CHECK_FAILED)
-
-
-def _blocked(role: Role, resource: str, actions: Sequence[str], secrets: Sequence[str]) -> str:
-    verb = "is" if len(actions) == 1 else "are"
+def _calls(role: Role, resource: str, actions: Sequence[str], secrets: Sequence[str]) -> str:
     only = f" for {quoted(secrets[0])}" if secrets else ""
     only += f" and {len(secrets) - 1} more" if len(secrets) > 1 else ""
-    return f"AccessCheck: role {quoted(role.name)}: {_and(actions)} on {quoted(resource)}{only} {verb} blocked"
+    are = "is" if len(actions) == 1 else "are"
+    return f"AccessCheck: role {quoted(role.name)}: {_and(actions)} on {quoted(resource)}{only} {are}"
 
 
 def _must_allow(actions: Sequence[str], role_arn: str) -> str:
@@ -121,10 +120,6 @@ def _is_key(resource: str) -> bool:
 def _named(statement: Statement) -> str:
     # AWS does not limit the length of a Sid.
     return f"the statement {quoted_text(statement.sid) if statement.sid else statement.number}"
-
-
-def _them(actions: Sequence[str]) -> str:
-    return "it" if len(actions) == 1 else "them"
 
 
 def _and(names: Sequence[str]) -> str:

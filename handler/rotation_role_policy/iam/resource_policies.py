@@ -60,16 +60,8 @@ def decide(
     return [_decide(policy, role, action, (calls, *others), account_delegates) for action in calls.actions]
 
 
-def depends_on_identity(policy: Policy, role_arn: str) -> bool:
-    """Return whether a statement depends on the role's permissions boundary, or on its unique ID.
-
-    Raises:
-        ValueError: the document does not follow IAM's grammar.
-    """
-    return any(_depends_on_identity(statement, role_arn) for statement in policy.statements)
-
-
-def _depends_on_identity(statement: Statement, role_arn: str) -> bool:
+def depends_on_identity(statement: Statement, role_arn: str) -> bool:
+    """Return whether a statement depends on the role's permissions boundary, or on its unique ID."""
     possible = {
         is_about_role(statement, role_arn, has_boundary=has_boundary, unique_id=unique_id)
         for has_boundary in (False, True)

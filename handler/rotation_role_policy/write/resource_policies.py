@@ -95,10 +95,9 @@ class _Check:
             yield self._doubt(resource, calls, DoubtKind.NOT_READ, failure=policy.failure)
             return
         decided = [each for of_secret in calls for each in self._decide(policy, of_secret)]
-        for statement in (each.decision.denied_by for each in decided):
-            if statement:
-                blocked = [each for each in decided if each.decision.denied_by == statement]
-                raise denied(self.state.role, resource, _actions(blocked), statement, _only(blocked, decided))
+        if statement := next((each.decision.denied_by for each in decided if each.decision.denied_by), None):
+            blocked = [each for each in decided if each.decision.denied_by == statement]
+            raise denied(self.state.role, resource, _actions(blocked), statement, _only(blocked, decided))
         yield from self._open(resource, decided, DoubtKind.DENIAL_OPEN, lambda each: each.open_denials)
         if _is_key(resource):
             open_ = [each for each in decided if each.decision.is_allowed is None]
@@ -109,12 +108,16 @@ class _Check:
         contexts = with_certain_context(self.state, calls, policy)
         # An Allow for the account counts, because the policy that is to be written allows the calls.
         decisions = decide(policy, self.role, *contexts, account_delegates=True)
-        is_open = any(each.open_denials or each.is_allowed is None for each in decisions)
-        if is_open and self.described_role is None and depends_on_identity(policy, self.state.role.arn):
+        if self.described_role is None and any(self._depends_on_identity(each, calls) for each in decisions):
             self.described_role = _describe(self.aws, self.state.role)
             decisions = decide(policy, self.role, *contexts, account_delegates=True)
         for decision in decisions:
             yield _Decided(calls, decision)
+
+    def _depends_on_identity(self, decision: PolicyDecision, calls: Calls) -> bool:
+        # An Allow of a secret is not needed.
+        statements = decision.open_denials + (decision.open_allows if _is_key(*calls.resources) else ())
+        return any(depends_on_identity(statement, self.state.role.arn) for statement in statements)
 
     @property
     def role(self) -> CallingRole:
@@ -151,7 +154,7 @@ class _Check:
         names = _attempt(lambda: _policy_names(self.aws, key_arn))
         if isinstance(names, _Unread):
             yield self._doubt(key_arn, blocked, DoubtKind.ALLOWANCE_NOT_READ, failure=names.failure)
-        elif names != ["default"]:
+        elif set(names) - {"default"}:
             yield self._doubt(key_arn, blocked, DoubtKind.SECOND_POLICY)
         else:
             raise not_allowed(self.state.role, key_arn, _actions(blocked), _only(blocked, decided))
@@ -184,7 +187,7 @@ def _only(blocked: Iterable[_Decided], decided: Iterable[_Decided]) -> list[str]
 
 def _can_allow(grant: Mapping[str, Any], decided: _Decided) -> bool:
     # Only the secret is known. The version is a new one in each rotation.
-    context = dict.fromkeys(ENCRYPTION_CONTEXT_KEYS) | {SECRET_ARN_KEY.rpartition(":")[2]: decided.secret_arn}
+    context = dict.fromkeys(ENCRYPTION_CONTEXT_KEYS) | {ENCRYPTION_CONTEXT_KEYS[0]: decided.secret_arn}
     return can_allow(grant, decided.decision.action, context)
 
 
@@ -201,8 +204,9 @@ def _attempt(call: Callable[[], Value]) -> Value | _Unread:
         if is_throttling(error.code):
             raise
         return _Unread(f"{error.action} failed with {error.code}: {quoted(error.message)}")
-    except ValueError as error:
-        return _Unread(f"the document is invalid: {quoted(str(error))}")
+    except ValueError:
+        # The error has a part of the document, which is not for everybody who sees the log.
+        return _Unread("the document does not follow IAM's grammar")
 
 
 def _read_policy(aws: Aws, resource: str) -> Policy:

@@ -81,7 +81,8 @@ def test_nothing_is_certain_that_does_not_hold_in_each_context() -> None:
 def test_a_decision_can_depend_on_the_boundary_or_the_unique_id_of_the_role(
     statement: dict[str, Any], depends: bool
 ) -> None:
-    assert depends_on_identity(policy({"Principal": {"AWS": ROLE}}, statement), ROLE) is depends
+    [parsed] = policy(statement).statements
+    assert depends_on_identity(parsed, ROLE) is depends
 
 
 @pytest.mark.parametrize(

@@ -200,10 +200,11 @@ def test_the_role_is_described_once_and_only_if_a_statement_depends_on_it(world:
     world.policies[SECRET] = [deny(Principal={"AWS": SESSION}), deny(**when("StringEquals", "aws:SourceVpc", "vpc-1"))]
     world.check(inspected)
     assert "GetRole" not in world.actions()
-    # Of another action, the statement does not matter.
-    world.policies[SECRET] = [statement | {"Action": "secretsmanager:DeleteSecret"}]
-    assert world.check(inspected) == []
-    assert "GetRole" not in world.actions()
+    # A statement for another action does not matter, and no Allow of a secret does.
+    for other in ({"Action": "secretsmanager:DeleteSecret"}, {"Effect": "Allow"}):
+        world.policies[SECRET] = [statement | other]
+        assert world.check(inspected) == []
+        assert "GetRole" not in world.actions()
     world.policies = {secret: [statement] for secret in (SECRET, SECOND)}
     outcome(world, inspected)
     assert world.actions().count("GetRole") == 1
@@ -515,7 +516,7 @@ def test_a_policy_that_cannot_be_read_is_a_warning(world: World) -> None:
 def test_a_document_that_is_none_is_a_warning(world: World, text: str) -> None:
     world.account.api_responses["secretsmanager:GetResourcePolicy"] = lambda _: {"ResourcePolicy": text}
     [doubt] = world.check(state())
-    assert doubt.doubt.startswith("the resource policy of the secret was not read (the document is invalid: ")
+    assert doubt.doubt == "the resource policy of the secret was not read (the document does not follow IAM's grammar)"
 
 
 def test_a_read_that_fails_is_repeated_a_few_times(world: World) -> None:

@@ -16,14 +16,14 @@ def can_allow(grant: Mapping[str, Any], action: str, encryption_context: Mapping
         action: IAM action of the call, such as ``kms:Decrypt``.
         encryption_context: of the call, complete. A value is None if it is not known.
     """
-    if action.partition(":")[2] not in grant.get("Operations", ()):
+    if action.removeprefix("kms:") not in grant.get("Operations", ()):
         return False
     # Of other constraints, such as SourceArn, it is not known whether they match.
-    constraints = grant.get("Constraints") or {}
-    subset, equal = constraints.get("EncryptionContextSubset"), constraints.get("EncryptionContextEquals")
+    constraints = grant.get("Constraints", {})
+    subset, equal = constraints.get("EncryptionContextSubset", {}), constraints.get("EncryptionContextEquals")
     if equal is not None and equal.keys() != encryption_context.keys():
         return False
     return all(
         key in encryption_context and encryption_context[key] in (None, value)
-        for key, value in {**(subset or {}), **(equal or {})}.items()
+        for key, value in (*subset.items(), *(equal or {}).items())
     )

@@ -8,7 +8,7 @@ from rotation_role_policy import arn
 from rotation_role_policy.iam.document import Policy
 from rotation_role_policy.iam.evaluation import Calls
 from rotation_role_policy.rules.calls import SOURCE_FUNCTION, calls_of
-from rotation_role_policy.rules.policy import SECRET_ARN_KEY, Caller, grants, via_service
+from rotation_role_policy.rules.policy import SECRET_ARN_KEY, Caller, Grant, grants, via_service
 from rotation_role_policy.rules.state import Secret, State
 
 _TAG_KEYS = ("aws:resourcetag/", "secretsmanager:resourcetag/")
@@ -28,14 +28,10 @@ def resource_policy_calls(state: State) -> dict[str, list[Calls]]:
         By full ARN of the secret or key, in the order of the policy: for a secret one element, for a key one for each
         of the secrets that it encrypts.
     """
-    account = arn.parse(state.role.arn).account
     by_secret: dict[tuple[str, object], Calls] = {}
     for grant in grants(state):
-        # Grants without secrets are for other resources, such as the key of the function's environment.
-        for calls in calls_of(state, grant) if grant.secrets else ():
-            for resource in calls.resources:
-                if grant.caller is Caller.SECRETS_MANAGER and arn.parse(resource).account != account:
-                    continue
+        for calls in calls_of(state, grant):
+            for resource in _with_policy(state, grant, calls):
                 key = (resource, calls.context.get(SECRET_ARN_KEY))
                 earlier = by_secret.get(key)
                 actions = dict.fromkeys((*(earlier.actions if earlier else ()), *calls.actions))
@@ -44,6 +40,15 @@ def resource_policy_calls(state: State) -> dict[str, list[Calls]]:
     for (resource, _), calls in by_secret.items():
         result.setdefault(resource, []).append(calls)
     return result
+
+
+def _with_policy(state: State, grant: Grant, calls: Calls) -> list[str]:
+    """Return the resources of some calls whose policies count."""
+    if grant.caller is Caller.SECRETS_MANAGER:
+        account = arn.parse(state.role.arn).account
+        return [key_arn for key_arn in calls.resources if arn.parse(key_arn).account == account]
+    # Other grants are for other resources, such as the key of the function's environment.
+    return list(calls.resources) if grant.secrets and grant.caller is Caller.FUNCTION_CODE else []
 
 
 def with_certain_context(state: State, calls: Calls, policy: Policy) -> tuple[Calls, ...]:

@@ -102,7 +102,7 @@ class _Check:
         if _is_key(resource):
             open_ = [each for each in decided if each.decision.is_allowed is None]
             yield from self._open(resource, open_, DoubtKind.ALLOW_OPEN, lambda each: each.open_allows)
-            yield from self._not_allowed(resource, decided)
+            yield from self._not_allowed(policy, decided)
 
     def _decide(self, policy: Policy, calls: Calls) -> Iterator[_Decided]:
         contexts = with_certain_context(self.state, calls, policy)
@@ -139,10 +139,15 @@ class _Check:
         for same in by_statements.values():
             yield self._doubt(resource, same, kind, statements_of(same[0].decision))
 
-    def _not_allowed(self, key_arn: str, decided: list[_Decided]) -> Iterator[PolicyDoubt]:
+    def _not_allowed(self, policy: Policy, decided: list[_Decided]) -> Iterator[PolicyDoubt]:
         """Yield what a grant or a second policy of a key may allow. Raise an error if nothing can allow a call."""
+        key_arn = policy.name.name
         blocked = [each for each in decided if each.decision.is_allowed is False]
         if not blocked:
+            return
+        # Whether such an Allow is for the sessions of a role that it lists is not documented.
+        if allows := tuple(each for each in policy.statements if each.allows and _excepts(each)):
+            yield self._doubt(key_arn, blocked, DoubtKind.ALLOW_OPEN, allows)
             return
         grants = _attempt(lambda: _grants(self.aws, key_arn, self.state.role.arn))
         if isinstance(grants, _Unread):
@@ -172,6 +177,10 @@ class _Check:
 
 def _is_key(resource: str) -> bool:
     return arn.service(resource) == "kms"
+
+
+def _excepts(statement: Statement) -> bool:
+    return statement.principals is not None and statement.principals.is_negated
 
 
 def _actions(about: Iterable[Calls | _Decided]) -> tuple[str, ...]:

@@ -116,8 +116,9 @@ def test_the_unique_ids_of_roles_are_recognized() -> None:
     for element in ("Principal", "NotPrincipal"):
         [statement] = parse({"Statement": {"Effect": "Deny", element: names}})
         assert unique_ids(statement) == [OURS, "AROAEXAMPLEOTHER"]
-    [statement] = parse({"Statement": {"Effect": "Deny"}})
-    assert unique_ids(statement) == []
+    for others in ({}, {"Principal": {"Service": "lambda.amazonaws.com"}}):
+        [statement] = parse({"Statement": {"Effect": "Deny"} | others})
+        assert unique_ids(statement) == []
 
 
 def test_a_boundary_of_which_nothing_is_known_leaves_a_deny_open() -> None:

@@ -113,3 +113,20 @@ def test_an_unknown_value_of_the_encryption_context_can_match() -> None:
     assert not can_allow(grant, "kms:Decrypt", {"b": "1"})
     assert not can_allow(grant, "kms:Encrypt", {"a": "1"})
     assert can_allow({"Operations": ["Decrypt"], "Constraints": {}}, "kms:Decrypt", {})
+    assert can_allow({"Operations": ["Decrypt"]}, "kms:Decrypt", {"a": "1"})
+    assert not can_allow({}, "kms:Decrypt", {"a": "1"})
+
+
+def test_the_encryption_context_of_a_grant_must_be_included_or_equal() -> None:
+    def matches(**constraints: dict[str, str]) -> bool:
+        return can_allow({"Operations": ["Decrypt"], "Constraints": constraints}, "kms:Decrypt", {"a": "1", "b": None})
+
+    assert matches(EncryptionContextEquals={"a": "1", "b": "2"})
+    assert not matches(EncryptionContextEquals={"a": "2", "b": "2"})
+    assert not matches(EncryptionContextEquals={"a": "1"})
+    assert not matches(EncryptionContextEquals={})
+    assert not matches(EncryptionContextEquals={"a": "1", "b": "2", "c": "3"})
+    assert matches(EncryptionContextSubset={})
+    assert matches(EncryptionContextSubset={"b": "2"})
+    assert not matches(EncryptionContextSubset={"c": "3"})
+    assert not matches(EncryptionContextSubset={"a": "2"}, EncryptionContextEquals={"a": "1", "b": "2"})

@@ -411,6 +411,18 @@ def test_an_allow_of_which_it_is_not_known_whether_it_applies_is_a_warning(world
     assert world.check(UNDER_KEY) == []
 
 
+def test_an_allow_with_not_principal_that_lists_the_role_is_a_warning(world: World) -> None:
+    statement = {"Effect": "Allow", "NotPrincipal": {"AWS": ROLE}, "Action": "kms:*", "Resource": "*"}
+    world.policies[KEY] = [allow_key(Principal={"AWS": DBA}), statement]
+    [doubt] = world.check(UNDER_KEY)
+    assert (doubt.kind, doubt.actions) == (DoubtKind.ALLOW_OPEN, USE_KEY)
+    assert doubt.doubt.startswith("it is not known whether the statement 2 in the policy of the key allows the call")
+    assert "ListGrants" not in world.actions()
+    # If it lists somebody else, it allows the role.
+    world.policies[KEY] = [statement | {"NotPrincipal": {"AWS": DBA}}]
+    assert world.check(UNDER_KEY) == []
+
+
 def grant(*operations: str, **constraints: Any) -> dict[str, Any]:
     return {"Operations": list(operations), "Constraints": constraints} if constraints else {"Operations": operations}
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ministack.app import app as app  # for hypercorn
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
-from ministack.core.responses import error_response_json, get_region, json_response
+from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
 from ministack.core.router import extract_access_key_id
 from ministack.services import cloudformation, iam, kms, lambda_svc, secretsmanager
 from ministack.services.cloudformation import provisioners
@@ -61,6 +61,15 @@ def enforce(original: Function, access_key: str, *args: Any, service_context: An
     return original(access_key, *args, service_context={**(service_context or {}), **source}, **kwargs)
 
 
+@replaces(iam_evaluator)
+def _resolve_condition_key(original: Function, key: str, request: Any) -> Any:
+    """Compare the caller of a session with its role, as `aws:PrincipalArn` does."""
+    value = original(key, request)
+    if key.lower() != "aws:principalarn" or ":assumed-role/" not in value:
+        return value
+    return iam._roles[value.split("/")[1]]["Arn"]
+
+
 @replaces(iam_actions)
 def extract_resource_arn(original: Function, *request: Any) -> Any:
     """Authorize the policy simulator on the role, and RDS on the database whose ARN is a parameter."""
@@ -98,6 +107,8 @@ def _key_failure(key_id: str | None, actions: list[str], secret: Any, version: s
         "kms:EncryptionContext:SecretARN": secret["ARN"],
         "kms:EncryptionContext:SecretVersionId": version,
         "kms:ViaService": f"secretsmanager.{get_region()}.amazonaws.com",
+        "kms:CallerAccount": get_account_id(),
+        "aws:ViaAWSService": "true",
     }
     for action in actions:
         request = (_caller.get(), f"kms:{action}", "kms", get_region())

@@ -12,6 +12,10 @@ REQUIRED = (
 )
 OPTIONAL = (
     "iam:SimulatePrincipalPolicy",
+    "secretsmanager:GetResourcePolicy",
+    "kms:GetKeyPolicy",
+    "kms:ListGrants",
+    "kms:ListKeyPolicies",
     "iam:ListAttachedRolePolicies",
     "iam:GetPolicy",
     "iam:GetPolicyVersion",

@@ -21,6 +21,8 @@ _RESPONSES = {
     "GetFunctionConfiguration": "execution role, VPC",
     "GetRolePolicy": "the resource's current policy, if any",
     "SimulatePrincipalPolicy": "whether anything would block the policy",
+    "GetResourcePolicy": "whether the secret's policy blocks the rotation",
+    "GetKeyPolicy": "whether the key's policy allows it",
     "PutRolePolicy": "the policy is written",
     "DescribeStackEvents": "whether the stack still waits for the request",
 }

@@ -185,11 +185,28 @@ REMEDIATIONS = (
         ' the policy simulator is wrong, set `AccessCheck: "Off"`.',
     ),
     Remediation(
+        (ErrorCode.ACCESS_CHECK_FAILED,),
+        ("Exclude the role from this statement",),
+        "A Deny in the resource policy of the secret, or in the key's policy, would block the rotation. The message has"
+        " the statement's `Sid` or number. Exclude the role with `ArnNotEquals` on `aws:PrincipalArn`; a statement with"
+        " `NotPrincipal` also denies roles that it lists, if they have a permissions boundary. If the policy changes in"
+        " the same deployment, see [below](#if-a-resource-policy-changes-in-the-same-deployment).",
+    ),
+    Remediation(
+        (ErrorCode.ACCESS_CHECK_FAILED,),
+        ("neither to the role nor to its account",),
+        "The key's policy must allow the actions to the role, or to the account"
+        " (`arn:aws:iam::<account>:root`), which delegates to IAM policies. See"
+        " [customer-managed-key.yaml](../examples/customer-managed-key.yaml). If the key's policy changes in the same"
+        " deployment, see [below](#if-a-resource-policy-changes-in-the-same-deployment).",
+    ),
+    Remediation(
         (ErrorCode.ACCESS_DENIED,),
         ("AWS denies the provider ...",),
         "The *provider* lacks the action. Give the secret or the role the required tag or permissions boundary, or"
         " widen the parameter of the provider's stack that the message names ([Operate the provider](operations.md))."
-        " For a key, change the key policy. For a secret, the message can also mean that the secret does not exist.",
+        " For a key, change the key policy. For a secret, the message can also mean that the secret does not exist, or"
+        " that its resource policy denies the call to the provider's role.",
     ),
     Remediation(
         (ErrorCode.ROLLBACK_FAILED,),

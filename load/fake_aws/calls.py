@@ -72,6 +72,8 @@ class FakeAws:
             "secretsmanager:GetResourcePolicy": self._get_resource_policy,
             "kms:DescribeKey": self._describe_key,
             "kms:GetKeyPolicy": self._get_key_policy,
+            "kms:ListGrants": lambda _: {"Grants": [], "Truncated": False},
+            "kms:ListKeyPolicies": lambda _: {"PolicyNames": ["default"], "Truncated": False},
             "lambda:GetFunctionConfiguration": self._get_function_configuration,
             "lambda:GetPolicy": self._get_function_policy,
             "lambda:ListFunctions": self._list_functions,

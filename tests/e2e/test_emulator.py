@@ -109,6 +109,18 @@ def test_only_the_code_of_a_function_has_the_function_as_its_source(account: Acc
     assert "AccessDenied" in error(f"{function}-2")
 
 
+def test_a_session_is_compared_with_its_role(account: Account) -> None:
+    code = "import boto3\ndef handler(_, context):\n boto3.client('secretsmanager').list_secrets()"
+    function = account.function(code, allow("secretsmanager:ListSecrets"))
+    role_arn = account.functions.get_function_configuration(FunctionName=function)["Role"]
+    name = role_arn.rpartition("/")[2]
+    for principal, is_allowed in ((role_arn, True), (f"{role_arn}-2", False)):
+        only = allow("secretsmanager:ListSecrets", StringEquals={"aws:PrincipalArn": principal})
+        account.iam.put_role_policy(RoleName=name, PolicyName="policy", PolicyDocument=document(only))
+        response = account.functions.invoke(FunctionName=function)
+        assert ("FunctionError" not in response) is is_allowed
+
+
 # --- Secrets Manager and KMS ---
 
 
@@ -118,6 +130,8 @@ def test_only_the_code_of_a_function_has_the_function_as_its_source(account: Acc
         ("kms:EncryptionContext:SecretARN", "SECRET"),
         ("kms:EncryptionContext:SecretVersionId", "VERSION"),
         ("kms:ViaService", f"secretsmanager.{REGION}.amazonaws.com"),
+        ("kms:CallerAccount", ACCOUNT_ID),
+        ("aws:ViaAWSService", "true"),
     ],
 )
 def test_get_secret_value_decrypts_as_its_caller(account: Account, condition_key: str, value: str) -> None:

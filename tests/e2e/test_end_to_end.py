@@ -19,8 +19,10 @@ from typing import Any
 
 import pytest
 
+from emulator import rotation
 from emulator.server import ACCOUNT_ID, REGION
 from emulator.stack import Stack, StackError
+from rotation_role_policy.iam.document import as_list
 from rotation_role_policy_cli import permissions
 from tests import ROOT
 from tests.e2e.account import EmulatedAccount, deployed_account
@@ -231,7 +233,8 @@ def test_a_secret_that_does_not_match_the_pattern_fails_the_create(account: Emul
 def test_each_permission_of_the_provider_is_needed(account: EmulatedAccount, name: str) -> None:
     """A Create fails without one of the permissions, which proves that the emulator enforces IAM.
 
-    The exception is kms:DescribeKey: if the secret has the full ARN of its key, the provider does without the call.
+    The exceptions are kms:DescribeKey, because the secret has the full ARN of its key, and the access check's calls on
+    the key's policy, without which it has a warning.
     """
     iam, own_role = account.client("iam"), account.provider.physical_id("ProviderRole")
     resources = one_secret(name) | {"Key": KEY, "Secret": secret(name, "Key")}
@@ -244,11 +247,14 @@ def test_each_permission_of_the_provider_is_needed(account: EmulatedAccount, nam
                 others = [other for other in full_document["Statement"] if other is not statement] or [NO_EFFECT]
                 reduced_document = json.dumps(full_document | {"Statement": others})
                 iam.put_role_policy(RoleName=own_role, PolicyName=policy_name, PolicyDocument=reduced_document)
-                if statement["Action"] == "kms:DescribeKey":
-                    # The secret has the full ARN of its key.
-                    assert own_policy(account, create(account, name, resources))
+                [action, *_] = as_list(statement["Action"])
+                if action in ("kms:DescribeKey", "kms:GetKeyPolicy"):
+                    stack = create(account, name, resources)
+                    assert own_policy(account, stack)
+                    lines = [line for line in account.log() if line.get("stack") == stack.id]
+                    assert [line for line in lines if line["level"] == "WARNING" and action in json.dumps(line)]
                 else:
-                    with pytest.raises(StackError, match=f"AWS denies the provider {statement['Action']}"):
+                    with pytest.raises(StackError, match=f"AWS denies the provider {action}"):
                         create(account, name, resources)
                 Stack(account.emulator, name).delete()
         finally:
@@ -591,6 +597,116 @@ def test_an_explicit_deny_on_the_role_fails_the_create(account: EmulatedAccount,
 
     resources["Policy"]["Properties"]["AccessCheck"] = "Off"
     assert own_policy(account, create(account, name, resources))
+
+
+# --- resource policies ---
+
+
+def all_but(*roles: str, **members: Any) -> dict[str, Any]:
+    """Return the statement of a resource policy that denies everybody but roles."""
+    arns = [f"arn:aws:iam::{ACCOUNT_ID}:role/{role}" for role in roles]
+    condition = {"Condition": {"StringNotEquals": {"aws:PrincipalArn": arns}}}
+    return {"Sid": "OnlyThese", "Effect": "Deny", "Principal": "*", "Resource": "*"} | condition | members
+
+
+def rotate_secret(account: EmulatedAccount, name: str) -> str:
+    """Call RotateSecret. Return the step that fails and its error, or an empty string."""
+    function = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}"
+    return rotation.rotate(account.emulator, f"e2e/{name}", RotationLambdaARN=function)
+
+
+READ = ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"]
+
+
+def test_a_secret_whose_policy_denies_the_role_fails_the_create(account: EmulatedAccount, name: str) -> None:
+    client = account.client("secretsmanager")
+    secret_arn = client.create_secret(Name=f"e2e/{name}", SecretString='{"token": "old"}')["ARN"]
+    resources = one_secret(name, SecretId=secret_arn)
+    del resources["Secret"]
+
+    def put(statement: dict[str, Any]) -> None:
+        document = {"Version": "2012-10-17", "Statement": statement}
+        client.put_resource_policy(SecretId=secret_arn, ResourcePolicy=json.dumps(document))
+
+    put(all_but("dba", Action=READ))
+    with pytest.raises(StackError) as failed:
+        create(account, name, resources)
+    assert failed.value.status == "ROLLBACK_COMPLETE"
+    assert failed.value.reason == (
+        f'AccessCheck: role "{name}": secretsmanager:GetSecretValue and secretsmanager:PutSecretValue on "{secret_arn}"'
+        ' are blocked by the statement "OnlyThese" in the resource policy of the secret. Exclude the role from this'
+        " statement, for example with ArnNotEquals on aws:PrincipalArn, or set AccessCheck to Off."
+    )
+    Stack(account.emulator, name).delete()
+
+    # Without the check the stack succeeds, and the rotation fails.
+    resources["Policy"]["Properties"]["AccessCheck"] = "Off"
+    stack = create(account, name, resources)
+    assert re.match("failed in createSecret: .*secretsmanager:GetSecretValue", rotate_secret(account, name))
+
+    # With what the reason advises, the check and the rotation succeed.
+    stack.delete()
+    excluded = {"ArnNotEquals": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT_ID}:role/{name}"}}
+    advised = all_but("dba", Action=READ)
+    advised["Condition"] |= excluded
+    put(advised)
+    del resources["Policy"]["Properties"]["AccessCheck"]
+    stack = create(account, name, resources)
+    assert rotate_secret(account, name) == ""
+
+    # A policy that also denies the provider is a possible cause in the reason.
+    stack.delete()
+    put(all_but("dba", name, Action="*"))
+    with pytest.raises(StackError, match=r"AWS denies the provider secretsmanager:DescribeSecret.*resource policy"):
+        create(account, name, resources)
+    client.delete_resource_policy(SecretId=secret_arn)
+
+
+def test_a_key_whose_policy_does_not_allow_the_role_fails_the_create(account: EmulatedAccount, name: str) -> None:
+    def key(*statements: dict[str, Any]) -> dict[str, Any]:
+        document = {"Version": "2012-10-17", "Statement": list(statements)}
+        return {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": document}}
+
+    def allow(principal: str, *actions: str) -> dict[str, Any]:
+        principals = {"AWS": f"arn:aws:iam::{ACCOUNT_ID}:{principal}"}
+        return {"Effect": "Allow", "Principal": principals, "Action": list(actions), "Resource": "*"}
+
+    administration = allow("root", "kms:Describe*", "kms:Get*", "kms:List*", "kms:PutKeyPolicy")
+    resources = one_secret(name) | {"Secret": secret(name, "Key")}
+    for statements, blocked in (
+        ([allow("role/dba", "kms:*")], "kms:Decrypt and kms:GenerateDataKey"),
+        ([allow("root", "kms:Decrypt")], "kms:GenerateDataKey"),
+    ):
+        resources["Key"] = key(administration, *statements)
+        with pytest.raises(StackError) as failed:
+            create(account, name, resources)
+        assert failed.value.status == "ROLLBACK_COMPLETE"
+        assert f"{blocked} on" in failed.value.reason
+        assert "blocked by the policy of the key, which allows" in failed.value.reason
+        Stack(account.emulator, name).delete()
+
+    # Without the check the stack succeeds, and the rotation fails.
+    resources["Policy"]["Properties"]["AccessCheck"] = "Off"
+    stack = create(account, name, resources)
+    assert re.match("failed in createSecret: .*Access to KMS is not allowed", rotate_secret(account, name))
+
+    # A grant stands in for the policy of the key.
+    account.client("kms").create_grant(
+        KeyId=stack.physical_id("Key"),
+        GranteePrincipal=f"arn:aws:iam::{ACCOUNT_ID}:role/{name}",
+        Operations=["Decrypt", "GenerateDataKey"],
+    )
+    # An unchanged policy would not be checked.
+    changed = {"TargetArns": [f"arn:aws:rds:{REGION}:{ACCOUNT_ID}:db:replica"], "AccessCheck": "Enforce"}
+    resources["Policy"]["Properties"] |= changed
+    stack.update(template(**resources))
+    assert "CallTarget" in json.dumps(own_policy(account, stack))
+    stack.delete()
+
+    # With what the reason advises, the check and the rotation succeed.
+    resources["Key"] = key(administration, allow(f"role/{name}", "kms:Decrypt", "kms:GenerateDataKey"))
+    create(account, name, resources)
+    assert rotate_secret(account, name) == ""
 
 
 # --- the log ---

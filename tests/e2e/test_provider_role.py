@@ -98,10 +98,17 @@ def test_the_providers_role_has_exactly_these_permissions(provider_role: Provide
     role = provider_role.stack.physical_id("ProviderRole")
     assert statements == {
         "DescribeSecrets": allow(
-            ["secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds"],
+            [
+                "secretsmanager:DescribeSecret",
+                "secretsmanager:GetResourcePolicy",
+                "secretsmanager:ListSecretVersionIds",
+            ],
             f"arn:aws:secretsmanager:{scope}:secret:*",
         ),
         "DescribeKeys": allow("kms:DescribeKey", f"arn:aws:kms:{REGION}:*:key/*"),
+        "ReadKeyPolicies": allow(
+            ["kms:GetKeyPolicy", "kms:ListGrants", "kms:ListKeyPolicies"], f"arn:aws:kms:{scope}:key/*"
+        ),
         "InspectFunctions": allow("lambda:GetFunctionConfiguration", f"arn:aws:lambda:{scope}:function:*"),
         "PutOwnPolicyOnRoles": allow("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT_ID}:role/*"),
         "InspectRolesAndRemoveOwnPolicy": allow(
@@ -239,8 +246,20 @@ def restricted(provider_role: ProviderRole) -> list[Any]:
 def test_a_secret_without_the_required_tag_cannot_be_described(
     restricted: list[Any], unrestricted: list[Any], condition_keys: dict[str, str], is_allowed: bool
 ) -> None:
-    assert allowed(restricted, "secretsmanager:DescribeSecret", SECRET, condition_keys) is is_allowed
-    assert allowed(unrestricted, "secretsmanager:DescribeSecret", SECRET, condition_keys)
+    for action in ("DescribeSecret", "GetResourcePolicy", "ListSecretVersionIds"):
+        assert allowed(restricted, f"secretsmanager:{action}", SECRET, condition_keys) is is_allowed
+        assert allowed(unrestricted, f"secretsmanager:{action}", SECRET, condition_keys)
+
+
+def test_policies_and_grants_are_read_only_of_keys_of_the_account_and_region(unrestricted: list[Any]) -> None:
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/11111111-1111-1111-1111-111111111111"
+    elsewhere = (key.replace(ACCOUNT_ID, "999999999999"), key.replace(REGION, "us-east-1"))
+    for action in ("GetKeyPolicy", "ListGrants", "ListKeyPolicies"):
+        assert allowed(unrestricted, f"kms:{action}", key, {})
+        assert not any(allowed(unrestricted, f"kms:{action}", other, {}) for other in elsewhere)
+    assert allowed(unrestricted, "kms:DescribeKey", elsewhere[0], {})
+    for action in ("Decrypt", "GenerateDataKey", "CreateGrant", "RetireGrant", "RevokeGrant", "PutKeyPolicy"):
+        assert not allowed(unrestricted, f"kms:{action}", key, {})
 
 
 ROLES = [

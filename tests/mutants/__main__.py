@@ -43,6 +43,8 @@ _AUDIT = ["unit/audit/test_role.py", "unit/audit/test_needs.py", "unit/audit/tes
 TESTS = {
     "iam/difference": ["unit/iam/test_difference.py"],
     "iam/principals": ["unit/iam/test_principals.py"],
+    "iam/key_grants": ["unit/iam/test_resource_policies.py", "unit/write/test_resource_policies.py"],
+    "iam/resource_policies": ["unit/iam/test_resource_policies.py"],
     "iam/wildcard": ["unit/iam/test_wildcard.py"],
     "rules/own_policies": ["unit/audit/test_needs.py", "unit/audit/test_role.py", "unit/rules/test_own_policies.py"],
     "audit/checks/access": _AUDIT,
@@ -54,6 +56,9 @@ TESTS = {
     "rules/policy": _POLICY,
     "rules/statements": _POLICY,
     "rules/plan": ["unit/rules/test_plan.py"],
+    "rules/resource_policy_calls": ["unit/rules/test_resource_policy_calls.py", "unit/write/test_resource_policies.py"],
+    "write/resource_policies": ["unit/write/test_resource_policies.py"],
+    "write/resource_policy_results": ["unit/write/test_resource_policies.py"],
     "write/inline_policy": ["unit/write/test_inline_policy.py"],
     "write/apply": ["unit/write/test_apply.py"],
     "provider/crhelper_adapter": ["unit/provider/test_crhelper_adapter.py"],

@@ -61,7 +61,7 @@ def test_a_comment_explains_each_wildcard() -> None:
     resources = [number for number, line in enumerate(lines) if re.match(r"\s+Resource: !Sub", line)]
     # JSON has no comments, so the comment is above the document.
     documents = [number - 1 for number, line in enumerate(lines) if line.strip() == "Fn::Sub:"]
-    assert (len(resources), len(documents)) == (6, 2)
+    assert (len(resources), len(documents)) == (7, 2)
     for number in resources + documents:
         assert lines[number - 1].strip().startswith("#"), lines[number]
 

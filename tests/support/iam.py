@@ -3,7 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
+from ministack.core.iam_evaluator import (
+    EvalContext,
+    EvalResult,
+    combine_resource_policy,
+    evaluate,
+    parse_policy_document,
+)
 
 from rotation_role_policy.iam.document import Policy, PolicyKind, PolicyName
 
@@ -42,3 +48,25 @@ def decision(
     policies = [parse_policy_document(document) for document in documents]
     limits = [] if boundary is None else [[parse_policy_document(boundary)]]
     return str(evaluate(request, policies, *limits).decision)
+
+
+def decision_with_resource_policy(resource_policy: Any, action: str, resource: str, context: Mapping[str, Any]) -> str:
+    """As `decision`, for a role whose own policies allow the call, and a resource that has a policy.
+
+    The evaluator gets the role in place of its session, because AWS compares `aws:PrincipalArn` with the role. It does
+    not know `NotPrincipal`.
+    """
+    request = EvalContext(
+        principal_arn="arn:aws:iam::123456789012:role/rotation-role",
+        principal_type="AssumedRole",
+        principal_account="123456789012",
+        action=action,
+        resource_arn=resource,
+        region="eu-central-1",
+        source_ip="10.0.0.1",
+        secure_transport=True,
+        service_context={key.lower(): value for key, value in context.items()},
+    )
+    is_key = resource.split(":")[2] == "kms"
+    combined = combine_resource_policy(EvalResult("Allow"), request, resource_policy, "123456789012", required=is_key)
+    return str(combined.decision)

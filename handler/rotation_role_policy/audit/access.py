@@ -12,15 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit.facts import Known, Problem, RoleFacts, Simulation, Stopped, Unknown
 from rotation_role_policy.audit.needs import Coverage
-from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName, Statement
+from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName
 from rotation_role_policy.iam.evaluation import BlockedBy, Blocker, Calls, Outcome, evaluate
-from rotation_role_policy.iam.principals import is_about_account, is_about_role
+from rotation_role_policy.iam.resource_policies import CallingRole, decide
 from rotation_role_policy.iam.simulation import Denial
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.calls import calls_of
@@ -195,18 +194,10 @@ class _Examination(NamedTuple):
             yield from self._of_unknown(calls, found)
         else:
             resource_policy = _resource_policy(resource, found.value)
-            actions = tuple(
-                action
-                for action in calls.actions
-                if not self._is_allowed(resource_policy, calls._replace(actions=(action,)))
-            )
-            if actions:
+            # What counts is whether the policy allows the calls to the role itself.
+            decisions = decide(resource_policy, self._calling_role, calls, account_delegates=False)
+            if actions := tuple(each.action for each in decisions if each.denied_by or each.is_allowed is False):
                 yield self._problem(calls._replace(actions=actions))
-
-    def _is_allowed(self, resource_policy: Policy, calls: Calls) -> bool:
-        """Return whether a resource's policy allows the calls to the role itself, or whether that is open."""
-        decisions = evaluate([resource_policy], None, calls, self._is_about_role)
-        return all(decision.outcome in (Outcome.ALLOWED, Outcome.OPEN) for decision in decisions)
 
     def _of_allowed_on_key(self, calls: Calls) -> Iterator[AccessProblem | PolicyQuestion]:
         """Yield calls that the policies of the role allow as a problem if the policy of the key blocks them."""
@@ -220,19 +211,21 @@ class _Examination(NamedTuple):
                 yield from self._of_unknown(calls, found)
         else:
             key_policy = _resource_policy(key_arn, found.value)
-            decisions = list(evaluate([key_policy], None, calls, self._is_about_role_or_account))
-            for outcome, by in ((Outcome.BLOCKED, BlockedBy.DENY), (Outcome.NOT_ALLOWED, BlockedBy.KEY_POLICY)):
-                if actions := tuple(each.action for each in decisions if each.outcome is outcome):
-                    yield self._problem(calls._replace(actions=actions), blocker=Blocker(by, key_policy.name))
+            decisions = decide(key_policy, self._calling_role, calls, account_delegates=True)
+            blocked = {
+                BlockedBy.DENY: [each.action for each in decisions if each.denied_by],
+                BlockedBy.KEY_POLICY: [
+                    each.action for each in decisions if not each.denied_by and each.is_allowed is False
+                ],
+            }
+            for by, actions in blocked.items():
+                if actions:
+                    yield self._problem(calls._replace(actions=tuple(actions)), blocker=Blocker(by, key_policy.name))
 
     @property
-    def _is_about_role(self) -> partial[bool | None]:
-        has_boundary = self.role.boundary_policy is not None
-        return partial(is_about_role, role_arn=self.role.role.arn, has_boundary=has_boundary)
-
-    def _is_about_role_or_account(self, statement: Statement) -> bool | None:
-        # The account delegates to the policies of the role, which allow the calls.
-        return is_about_account(statement, self.role.role.arn) or self._is_about_role(statement)
+    def _calling_role(self) -> CallingRole:
+        # A policy that names a role by its unique ID names one that was deleted.
+        return CallingRole(self.role.role.arn, self.role.boundary_policy is not None, unique_id="")
 
 
 def _has_policy(resource: str) -> bool:

@@ -20,8 +20,12 @@ def is_about_service(statement: Statement, service: str) -> bool:
     return is_named != principals.is_negated
 
 
-def is_about_role(statement: Statement, role_arn: str, *, has_boundary: bool = False) -> bool | None:
-    """Return whether the principals of a statement include a role; None if that depends on the session.
+def is_about_role(
+    statement: Statement, role_arn: str, *, has_boundary: bool | None = False, unique_id: str | None = ""
+) -> bool | None:
+    """Return whether the principals of a statement include a role; None if that is not known.
+
+    It can depend on the session, on the role's boundary, or on its unique ID.
 
     An Allow for the role's account alone is not for the role: it delegates to the policies of the role
     (`is_about_account`). A Deny for the account is for everybody in it.
@@ -29,24 +33,30 @@ def is_about_role(statement: Statement, role_arn: str, *, has_boundary: bool = F
     Args:
         statement: of a resource-based policy.
         role_arn: full ARN of the role, with its path.
-        has_boundary: whether the role has a permissions boundary. A Deny with `NotPrincipal` then always applies.
+        has_boundary: whether the role has a permissions boundary. A Deny with `NotPrincipal` then always applies. None
+            if that is not known.
+        unique_id: the role's ID, such as ``AROAEXAMPLE``. In a policy, the ID of a deleted role stands in place of its
+            ARN, and a new role with the same name has another one. Empty if no statement names the role by its ID; None
+            if the ID is not known.
     """
     principals = statement.principals
     if principals is None:
         return False
+    may_be_named = unique_id is None and bool(unique_ids(statement))
     if not principals.is_negated:
-        if _names(principals, role_arn) or (statement.effect == "Deny" and _names_account(principals, role_arn)):
+        if _names(principals, role_arn, unique_id) or (
+            statement.effect == "Deny" and _names_account(principals, role_arn)
+        ):
             return True
-        return None if _names_session(principals, role_arn) else False
-    if not (
-        _names_account(principals, role_arn) or _names_session(principals, role_arn) or _names(principals, role_arn)
-    ):
+        return None if may_be_named or _names_session(principals, role_arn) else False
+    is_excepted = _names_account(principals, role_arn) or _names(principals, role_arn, unique_id)
+    if not (is_excepted or may_be_named or _names_session(principals, role_arn)):
         return True
     if statement.effect == "Deny":
         # If the role is listed and its session is not, the service decides.
         return True if has_boundary else None
     # If only a session is excepted, the others are not.
-    return False if _names_account(principals, role_arn) or _names(principals, role_arn) else None
+    return False if is_excepted else None
 
 
 def is_about_account(statement: Statement, role_arn: str) -> bool:
@@ -58,8 +68,18 @@ def is_about_account(statement: Statement, role_arn: str) -> bool:
     return principals is not None and not principals.is_negated and _names_account(principals, role_arn)
 
 
-def _names(principals: Principals, role_arn: str) -> bool:
-    return not {"*", role_arn}.isdisjoint(principals.names.get("AWS", ()))
+def unique_ids(statement: Statement) -> list[str]:
+    """Return the roles that a statement lists by their unique ID.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+    """
+    names = statement.principals.names.get("AWS", ()) if statement.principals else ()
+    return [name for name in names if name.startswith("AROA")]
+
+
+def _names(principals: Principals, role_arn: str, unique_id: str | None) -> bool:
+    # No principal is None.
+    return not {"*", role_arn, unique_id}.isdisjoint(principals.names.get("AWS", ()))
 
 
 def _names_account(principals: Principals, role_arn: str) -> bool:

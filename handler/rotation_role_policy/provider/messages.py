@@ -13,13 +13,16 @@ from rotation_role_policy.errors import (
 )
 
 _LIMITED_BY = {
-    "secretsmanager": "its stack's parameters SecretNamePattern and RequiredSecretTag",
-    "iam:PutRolePolicy": (
-        "its stack's parameters RoleNamePattern, RequiredRoleTag and RequiredRoleBoundaryArn. A role with the tag"
-        " rotation-role-policy:provider belongs to a provider and gets no policy"
+    "secretsmanager": (
+        "the secret's resource policy",
+        "the provider's parameters SecretNamePattern and RequiredSecretTag",
     ),
-    "iam": "its stack's parameter RoleNamePattern",
-    "kms": "the key's policy",
+    "iam:PutRolePolicy": (
+        "the provider's parameters RoleNamePattern, RequiredRoleTag and RequiredRoleBoundaryArn. A role with the tag"
+        " rotation-role-policy:provider belongs to a provider and gets no policy",
+    ),
+    "iam": ("the provider's parameter RoleNamePattern",),
+    "kms": ("the key's policy",),
 }
 """By action or by service: what limits the provider's calls, besides SCPs and a permissions boundary. The parameters
 are those of template.yaml."""
@@ -59,7 +62,6 @@ def reason(error: Exception) -> str:
 
 def _what_limits(action: str) -> str:
     """Return the end of an error message: what can deny `action` to the provider, most likely cause last."""
-    limit = _LIMITED_BY.get(action) or _LIMITED_BY.get(action.split(":")[0])
-    if limit is None:
-        return "SCPs and the provider's permissions boundary"
-    return f"SCPs, the provider's permissions boundary, and {limit}"
+    limits = _LIMITED_BY.get(action) or _LIMITED_BY.get(action.split(":")[0], ())
+    *others, last = ("SCPs", "the provider's permissions boundary", *limits)
+    return f"{', '.join(others)}{',' if limits else ''} and {last}"

@@ -161,8 +161,8 @@ PROPERTIES = (
     Property(
         "AccessCheck",
         "String",
-        "`Enforce` asks IAM's policy simulator before the policy is written, and refuses what a permissions boundary or"
-        " an explicit deny certainly blocks",
+        "`Enforce` asks IAM's policy simulator and reads the resource policies of secrets and keys before the policy is"
+        " written, and refuses what they certainly block",
         default="Enforce",
         allowed_values=("Enforce", "Off"),
     ),

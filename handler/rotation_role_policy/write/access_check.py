@@ -1,4 +1,7 @@
-"""Ask IAM's policy simulator, before the policy is written, whether anything blocks what the policy grants.
+"""Find out, before the policy is written, whether anything blocks what the policy grants.
+
+IAM's policy simulator evaluates the policies on the role. It evaluates no resource policies for roles, so these are
+read and evaluated in `resource_policies`.
 
 Each statement of the new document is simulated together with the policies on the role. Two results are certain: an
 explicit deny, and a permissions boundary that does not allow the action, if no context key was missing. Any other
@@ -26,6 +29,8 @@ from rotation_role_policy.iam.simulation import Denial, denials_of, in_words
 from rotation_role_policy.rules.calls import calls_of
 from rotation_role_policy.rules.policy import grants
 from rotation_role_policy.rules.state import State
+from rotation_role_policy.write.resource_policies import check_resource_policies
+from rotation_role_policy.write.resource_policy_results import PolicyDoubt
 
 if TYPE_CHECKING:
     from types_boto3_iam.type_defs import ContextEntryTypeDef
@@ -34,11 +39,8 @@ MAX_ATTEMPTS = 3
 """Attempts at a simulation that fails. `PolicyEvaluation` is an HTTP 500 that retries do not fix."""
 
 
-def check_access(aws: Aws, state: State, document: JsonDocument) -> list[Denial]:
-    """Simulate each grant of `document`, and return the denials that prove nothing.
-
-    There is one simulation for each Allow statement. A statement for secrets with different tags needs one for each set
-    of tags, a statement for a key one for each secret that the key encrypts.
+def check_access(aws: Aws, state: State, document: JsonDocument) -> list[Denial | PolicyDoubt]:
+    """Simulate each grant of `document`, evaluate the resource policies, and return the results that prove nothing.
 
     Args:
         aws: makes the calls.
@@ -47,6 +49,16 @@ def check_access(aws: Aws, state: State, document: JsonDocument) -> list[Denial]
 
     Raises:
         RequestError: a grant is certainly blocked. The message has the action, the resource and what blocks it.
+    """
+    return [*simulate_grants(aws, state, document), *check_resource_policies(aws, state)]
+
+
+def simulate_grants(aws: Aws, state: State, document: JsonDocument) -> list[Denial]:
+    """Simulate each grant of `document`, and return the denials that prove nothing.
+
+    There is one simulation for each Allow statement. A statement for secrets with different tags needs one for each set
+    of tags, a statement for a key one for each secret that the key encrypts. Arguments and errors are those of
+    `check_access`.
     """
     # The document's own Deny applies to other callers, so it is left out of the simulation.
     allow_statements = [statement for statement in document["Statement"] if statement["Effect"] == "Allow"]

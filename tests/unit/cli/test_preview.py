@@ -860,3 +860,25 @@ def test_a_preview_of_the_documented_profile_says_that_the_provider_must_allow_i
     note = "Note: The provider writes PolicyProfile Documented only if the parameter AllowDocumentedProfile"
     assert note in " ".join(preview(*BY_HAND, "--policy-profile", "Documented").out.split())
     assert note not in " ".join(preview(*BY_HAND).out.split())
+
+
+def test_resource_policies_are_evaluated_as_in_the_provider(preview: Preview, account: Account, secret: str) -> None:
+    def put(**members: Any) -> None:
+        statement = {"Sid": "OnlyDba", "Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"} | members
+        document = json.dumps({"Version": "2012-10-17", "Statement": statement})
+        account.client("secretsmanager").put_resource_policy(SecretId="prod/db", ResourcePolicy=document)
+
+    put(Condition={"StringNotEquals": {"aws:PrincipalArn": "arn:aws:iam::123456789012:role/dba"}})
+    result = preview(*BY_HAND)
+    reason = account.create(**PROPERTIES)["Reason"]
+    assert 'the statement "OnlyDba" in the resource policy of the secret' in reason
+    assert (result.status, f"Refused: {reason}" in " ".join(result.out.split())) == (1, True)
+
+    put(Condition={"StringNotEquals": {"aws:SourceVpc": "vpc-1"}})
+    result = preview(*BY_HAND)
+    note = (
+        "Note: The access check could not decide: secretsmanager:DescribeSecret, secretsmanager:GetSecretValue,"
+        f' secretsmanager:PutSecretValue, secretsmanager:UpdateSecretVersionStage on "{secret}": it is not known'
+        ' whether the statement "OnlyDba" in the resource policy of the secret denies the call.'
+    )
+    assert (result.status, note in " ".join(result.out.split())) == (2, True)

@@ -5,7 +5,13 @@ from typing import Any
 import pytest
 
 from rotation_role_policy.iam.document import parse
-from rotation_role_policy.iam.principals import can_assume, is_about_account, is_about_role, is_about_service
+from rotation_role_policy.iam.principals import (
+    can_assume,
+    is_about_account,
+    is_about_role,
+    is_about_service,
+    unique_ids,
+)
 
 ACCOUNT, ELSEWHERE = "123456789012", "999999999999"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/service-role/rotation"
@@ -72,6 +78,52 @@ def test_not_principal_includes_everybody_else(
     assert about_role({"NotPrincipal": excepted}) is allowed
     assert about_role({"Effect": "Deny", "NotPrincipal": excepted}) is denied
     assert about_role({"Effect": "Deny", "NotPrincipal": excepted}, has_boundary=True) is denied_with_boundary
+
+
+OURS = "AROAEXAMPLEOURS"
+
+
+@pytest.mark.parametrize(
+    ("unique_id", "listed", "principal", "allow_not_principal", "deny_not_principal"),
+    [
+        (OURS, [OURS], True, False, None),
+        (OURS, ["AROAEXAMPLEOTHER"], False, True, True),
+        ("", [OURS], False, True, True),
+        # Whether it is ours is not known.
+        (None, [OURS], None, None, None),
+        (None, [OURS, ROLE], True, False, None),
+        (None, ["AIDAEXAMPLEUSER"], False, True, True),
+        (None, [], False, True, True),
+    ],
+)
+def test_a_role_can_be_named_by_its_unique_id(
+    unique_id: str | None,
+    listed: list[str],
+    principal: bool | None,
+    allow_not_principal: bool | None,
+    deny_not_principal: bool | None,
+) -> None:
+    found = [
+        is_about_role(parse({"Statement": {"Effect": effect, element: {"AWS": listed}}})[0], ROLE, unique_id=unique_id)
+        for effect in ("Allow", "Deny")
+        for element in ("Principal", "NotPrincipal")
+    ]
+    assert found == [principal, allow_not_principal, principal, deny_not_principal]
+
+
+def test_the_unique_ids_of_roles_are_recognized() -> None:
+    names = {"AWS": [OURS, ROLE, "AIDAEXAMPLEUSER", "AROAEXAMPLEOTHER"], "Service": "AROA.amazonaws.com"}
+    for element in ("Principal", "NotPrincipal"):
+        [statement] = parse({"Statement": {"Effect": "Deny", element: names}})
+        assert unique_ids(statement) == [OURS, "AROAEXAMPLEOTHER"]
+    for others in ({}, {"Principal": {"Service": "lambda.amazonaws.com"}}):
+        [statement] = parse({"Statement": {"Effect": "Deny"} | others})
+        assert unique_ids(statement) == []
+
+
+def test_a_boundary_of_which_nothing_is_known_leaves_a_deny_open() -> None:
+    [statement] = parse({"Statement": {"Effect": "Deny", "NotPrincipal": {"AWS": ROLE}}})
+    assert is_about_role(statement, ROLE, has_boundary=None) is None
 
 
 @pytest.mark.parametrize(

@@ -612,11 +612,14 @@ def test_the_error_for_a_failed_call_has_its_action_and_error_code(
 
 def test_the_error_for_a_denied_secret_says_that_the_secret_may_not_exist(account: Account) -> None:
     account.faults["secretsmanager:DescribeSecret"] = [error("AccessDeniedException")]
-    text = error_message(account, SecretId="prod/typo", RotationLambdaARN="rotate-db")
+    with pytest.raises(RequestError) as rejected:
+        inspected_state(account, SecretId="prod/typo", RotationLambdaARN="rotate-db")
+    text = reason(rejected.value)
     assert text.startswith(
         'SecretId "prod/typo": AWS denies the provider secretsmanager:DescribeSecret. If the secret exists in'
     )
-    assert "SecretNamePattern and RequiredSecretTag" in text[-240:]
+    for cause in ("SCPs", "the secret's resource policy", "SecretNamePattern and RequiredSecretTag"):
+        assert cause in text[-240:]
 
 
 def test_the_error_for_a_deleted_rotation_function_names_the_function(account: Account, function: str) -> None:

@@ -165,14 +165,104 @@ def test_a_first_create_also_simulates_and_puts_and_reads_no_other_policy(accoun
         # One for each statement.
         "iam:SimulatePrincipalPolicy",
         "iam:SimulatePrincipalPolicy",
+        "secretsmanager:GetResourcePolicy",
         "iam:PutRolePolicy",
         "cloudformation:DescribeStackEvents",
     ]
 
 
-def test_without_the_access_check_nothing_is_simulated(account: Account, secret: str) -> None:
+CHECKS = {
+    "iam:SimulatePrincipalPolicy",
+    "secretsmanager:GetResourcePolicy",
+    "kms:GetKeyPolicy",
+    "kms:ListGrants",
+    "kms:ListKeyPolicies",
+}
+"""The calls of the access check."""
+
+
+def use_key(account: Account, *statements: dict[str, Any]) -> str:
+    """Encrypt the secret with a new key that has a policy with these statements, and return the key's ARN."""
+    key = account.key()
+    if statements:
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        account.client("kms").put_key_policy(KeyId=key, PolicyName="default", Policy=document)
+    account.client("secretsmanager").update_secret(SecretId="prod/db", KmsKeyId=key)
+    return key
+
+
+def deny_all(account: Account) -> None:
+    """Put a resource policy on the secret that denies everything to everybody."""
+    statement = {"Sid": "Nobody", "Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    account.client("secretsmanager").put_resource_policy(SecretId="prod/db", ResourcePolicy=document)
+
+
+def test_a_first_create_reads_one_policy_for_each_secret_and_key(account: Account, secret: str) -> None:
+    use_key(account)
+    account.create(**PROPERTIES)
+    checks = [action for action in account.actions() if action in CHECKS]
+    assert checks == [
+        *["iam:SimulatePrincipalPolicy"] * 3,
+        "secretsmanager:GetResourcePolicy",
+        "kms:GetKeyPolicy",
+    ]
+
+
+def test_an_unchanged_policy_is_not_checked(account: Account, secret: str) -> None:
+    use_key(account)
+    created = account.create(**PROPERTIES)
+    deny_all(account)
+    assert account.create(**PROPERTIES) == created
+    assert account.update(created["PhysicalResourceId"], **PROPERTIES)["Status"] == "SUCCESS"
+    assert CHECKS.isdisjoint(account.actions())
+
+
+def test_without_the_access_check_nothing_is_checked(account: Account, secret: str) -> None:
+    use_key(account)
+    deny_all(account)
     assert account.create(**PROPERTIES, AccessCheck="Off")["Status"] == "SUCCESS"
-    assert "iam:SimulatePrincipalPolicy" not in account.actions()
+    assert CHECKS.isdisjoint(account.actions())
+
+
+def test_a_resource_policy_that_blocks_the_rotation_fails_the_create(account: Account, secret: str) -> None:
+    deny_all(account)
+    response = account.create(**PROPERTIES)
+    assert response["Status"] == "FAILED"
+    assert 'blocked by the statement "Nobody" in the resource policy of the secret.' in response["Reason"][-240:]
+    assert secret in response["Reason"]
+    assert account.policies() == {}
+
+
+def test_a_key_policy_that_does_not_allow_the_role_fails_the_create(account: Account, secret: str) -> None:
+    principal = {"AWS": "arn:aws:iam::123456789012:role/dba"}
+    key = use_key(account, {"Effect": "Allow", "Principal": principal, "Action": "kms:*", "Resource": "*"})
+    response = account.create(**PROPERTIES)
+    assert response["Status"] == "FAILED"
+    assert f'kms:Decrypt and kms:GenerateDataKey on "{key}" are blocked by the policy of the key' in response["Reason"]
+    assert [action for action in account.actions() if action in CHECKS][-3:] == [
+        "kms:GetKeyPolicy",
+        "kms:ListGrants",
+        "kms:ListKeyPolicies",
+    ]
+    assert account.policies() == {}
+
+
+def test_what_a_resource_policy_leaves_open_is_a_warning(
+    account: Account, secret: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = use_key(account)
+    account.faults["secretsmanager:GetResourcePolicy"] = [error("AccessDeniedException")]
+    account.faults["kms:GetKeyPolicy"] = [error("AccessDeniedException")]
+    assert account.create(**PROPERTIES)["Status"] == "SUCCESS"
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    warnings = [line for line in lines if line["message"] == "access check undecided"]
+    assert [(line["level"], line["resources"]) for line in warnings] == [("WARNING", [secret]), ("WARNING", [key])]
+    assert warnings[0]["reason"] == (
+        "the resource policy of the secret was not read (AWS denies secretsmanager:GetResourcePolicy)"
+    )
+    assert warnings[1]["actions"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert [line["AccessCheckWarnings"] for line in lines if "AccessCheckWarnings" in line] == [2]
 
 
 @pytest.mark.parametrize(
@@ -998,8 +1088,9 @@ def test_a_rollback_makes_no_access_check(account: Account, secret: str) -> None
         {"EvalActionName": action, "EvalResourceName": params["ResourceArns"][0], "EvalDecision": "explicitDeny"}
         for action in params["ActionNames"]
     ]
+    deny_all(account)
     assert account.send(roll_back(account))["Status"] == "SUCCESS"
-    assert "iam:SimulatePrincipalPolicy" not in account.actions()
+    assert CHECKS.isdisjoint(account.actions())
     assert "Sid" in account.policies()[OWN_POLICY]["Statement"][0]
 
 

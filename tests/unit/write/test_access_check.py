@@ -1,4 +1,6 @@
-"""The access check: which results of the simulator are errors, and which simulations are requested.
+"""The simulations of the access check: which are requested, and which results are errors.
+
+test_resource_policies.py covers the resource policies.
 
 The results have the forms that AWS documents for SimulatePrincipalPolicy: the aggregate form of 2026, and the older
 form, which emulators still use.
@@ -25,8 +27,8 @@ Results = list[dict[str, Any]]
 
 
 def check(account: Account, inspected: State, profile: str = "Strict") -> list[Denial]:
-    """Return the warnings of the access check for the document of this state."""
-    return access_check.check_access(WatchedAws(account), inspected, policy.document(inspected, profile))
+    """Return the warnings of the simulations for the document of this state."""
+    return access_check.simulate_grants(WatchedAws(account), inspected, policy.document(inspected, profile))
 
 
 def aggregate(**odd: dict[str, Any]) -> Callable[[dict[str, Any]], Results]:
@@ -419,7 +421,7 @@ def test_a_simulation_that_is_throttled_until_the_deadline_fails_the_request(acc
     aws = WatchedAws(account)
     aws.deadline = time.monotonic() + 60
     with pytest.raises(AwsApiError, match="Throttling"):
-        access_check.check_access(aws, state(), policy.document(state(), "Strict"))
+        access_check.simulate_grants(aws, state(), policy.document(state(), "Strict"))
 
 
 def test_every_page_of_results_is_read(account: Account) -> None:

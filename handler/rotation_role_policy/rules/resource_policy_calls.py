@@ -1,0 +1,97 @@
+"""The calls that the resource policies of secrets and keys decide about, with the context keys that are certain there.
+
+Fewer keys are certain than in a simulation, because a resource policy can refuse what the simulator cannot. Two facts
+are known in addition: the tags of a secret are all known, and Secrets Manager always sends the same encryption context.
+"""
+
+from rotation_role_policy import arn
+from rotation_role_policy.iam.document import Policy
+from rotation_role_policy.iam.evaluation import Calls
+from rotation_role_policy.rules.calls import SOURCE_FUNCTION, calls_of
+from rotation_role_policy.rules.policy import grants
+from rotation_role_policy.rules.state import Secret, State
+from rotation_role_policy.rules.statements import SECRET_ARN_KEY, Caller, Grant, via_service
+
+_TAG_KEYS = ("aws:resourcetag/", "secretsmanager:resourcetag/")
+_ENCRYPTION_CONTEXT = "kms:encryptioncontext:"
+ENCRYPTION_CONTEXT_KEYS = (SECRET_ARN_KEY.rpartition(":")[2], "SecretVersionId")
+"""Secrets Manager always sends these two keys of the encryption context, and no other.
+https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html"""
+
+
+def resource_policy_calls(state: State) -> dict[str, list[Calls]]:
+    """Return the calls on each secret and key whose resource policy counts.
+
+    Those are the secrets, and the customer managed keys of the role's account that encrypt a version of one. The owner
+    of another account's key need not let anybody here read its policy.
+
+    Returns:
+        By full ARN of the secret or key, in the order of the policy: for a secret one element, for a key one for each
+        of the secrets that it encrypts.
+    """
+    by_secret: dict[tuple[str, object], Calls] = {}
+    for grant in grants(state):
+        for calls in calls_of(state, grant):
+            for resource in _with_policy(state, grant, calls):
+                key = (resource, calls.context.get(SECRET_ARN_KEY))
+                earlier = by_secret.get(key)
+                actions = dict.fromkeys((*(earlier.actions if earlier else ()), *calls.actions))
+                by_secret[key] = calls._replace(actions=tuple(actions), resources=(resource,))
+    result: dict[str, list[Calls]] = {}
+    for (resource, _), calls in by_secret.items():
+        result.setdefault(resource, []).append(calls)
+    return result
+
+
+def _with_policy(state: State, grant: Grant, calls: Calls) -> list[str]:
+    """Return the resources of some calls whose policies count."""
+    if grant.caller is Caller.SECRETS_MANAGER:
+        account = arn.parse(state.role.arn).account
+        return [key_arn for key_arn in calls.resources if arn.parse(key_arn).account == account]
+    # Other grants are for other resources, such as the key of the function's environment.
+    return list(calls.resources) if grant.secrets and grant.caller is Caller.FUNCTION_CODE else []
+
+
+def with_certain_context(state: State, calls: Calls, policy: Policy) -> tuple[Calls, ...]:
+    """Return the calls with the context keys that are certain in a resource policy.
+
+    Args:
+        state: of which `calls` are.
+        calls: of `resource_policy_calls`.
+        policy: of the resource. It determines which absent keys matter.
+
+    Returns:
+        More than one element if it is not known which of the contexts the real calls have.
+
+    Raises:
+        ValueError: the document does not follow IAM's grammar.
+    """
+    [resource] = calls.resources
+    # This key cannot be used in resource policies, so what a condition on it does is not known.
+    # https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html
+    context = {key: value for key, value in calls.context.items() if key != SOURCE_FUNCTION}
+    context["aws:PrincipalType"] = "AssumedRole"
+    used = {condition.key.lower() for statement in policy.statements for condition in statement.conditions}
+    secrets = {secret.arn: secret for secret in state.all_secrets}
+    if resource in secrets:
+        ambiguous = _ambiguous_tags(secrets[resource])
+        context = {key: value for key, value in context.items() if key.lower() not in ambiguous}
+        tags = {key for key in used if key.startswith(_TAG_KEYS)}
+        absent = tags - ambiguous - {key.lower() for key in context}
+        return (calls._replace(context=context, absent_keys=frozenset(absent)),)
+    sent = {_ENCRYPTION_CONTEXT + key.lower() for key in ENCRYPTION_CONTEXT_KEYS}
+    absent = {key for key in used if key.startswith(_ENCRYPTION_CONTEXT)} - sent
+    context["kms:CallerAccount"] = arn.parse(state.role.arn).account
+    secret = secrets[str(context[SECRET_ARN_KEY])]
+    # In a partition with another DNS suffix, KMS sees either form.
+    services = dict.fromkeys(via_service(secret, suffix) for suffix in (state.dns_suffix, "amazonaws.com"))
+    return tuple(
+        calls._replace(context={**context, "kms:ViaService": service}, absent_keys=frozenset(absent))
+        for service in services
+    )
+
+
+def _ambiguous_tags(secret: Secret) -> set[str]:
+    """Return the context keys of tags whose keys differ only in case. IAM ignores the case, and does not say which."""
+    names = [key.lower() for key, _ in secret.tags]
+    return {prefix + name for name in names if names.count(name) > 1 for prefix in _TAG_KEYS}

@@ -1,0 +1,251 @@
+"""Read the resource policies of the secrets and the keys, before the policy is written, and find out what they block.
+
+The policy simulator evaluates no resource policies for roles. Only what is certain is an error: a Deny that applies to
+the role in every case, and the policy of a key that neither allows the role nor delegates to the policies of its
+account, if no grant and no second policy can allow the calls. Everything else is a warning.
+
+Calls: one for each secret, one for each customer managed key of the role's account, two more where a key would be
+refused, and one for the role if a statement depends on it.
+
+Sources: docs/policy.md, "The access check",
+https://docs.aws.amazon.com/kms/latest/developerguide/control-access.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from rotation_role_policy import arn
+from rotation_role_policy.aws.client import Aws
+from rotation_role_policy.aws.errors import is_throttling
+from rotation_role_policy.errors import AccessDeniedError, AwsApiError, quoted
+from rotation_role_policy.iam.document import Policy, PolicyKind, PolicyName, Statement
+from rotation_role_policy.iam.evaluation import Calls
+from rotation_role_policy.iam.key_grants import can_allow
+from rotation_role_policy.iam.resource_policies import CallingRole, PolicyDecision, decide, depends_on_identity
+from rotation_role_policy.rules.resource_policy_calls import (
+    ENCRYPTION_CONTEXT_KEYS,
+    resource_policy_calls,
+    with_certain_context,
+)
+from rotation_role_policy.rules.state import Role, State
+from rotation_role_policy.rules.statements import SECRET_ARN_KEY
+from rotation_role_policy.write.resource_policy_results import DoubtKind, PolicyDoubt, denied, not_allowed
+
+if TYPE_CHECKING:
+    from types_boto3_kms.type_defs import GrantListEntryTypeDef
+
+MAX_ATTEMPTS = 3
+"""Attempts at a call that fails. The access check can do without its result."""
+
+Value = TypeVar("Value")
+
+
+class _Unread(NamedTuple):
+    """A call that failed."""
+
+    failure: str
+
+
+class _Decided(NamedTuple):
+    """What a policy says about one action on a secret, or on a key for one secret."""
+
+    calls: Calls
+    decision: PolicyDecision
+
+    @property
+    def secret_arn(self) -> str:
+        [resource] = self.calls.resources
+        return str(self.calls.context.get(SECRET_ARN_KEY, resource))
+
+
+def check_resource_policies(aws: Aws, state: State) -> list[PolicyDoubt]:
+    """Evaluate the resource policies for the calls of a rotation, and return what they leave open.
+
+    Args:
+        aws: makes the calls.
+        state: determines the role, the secrets and the keys.
+
+    Raises:
+        RequestError: a resource policy certainly blocks calls. The message has the policy, the statement and the
+            actions.
+        AwsApiError: AWS throttles a call.
+    """
+    check = _Check(aws, state)
+    return [
+        doubt for resource, calls in resource_policy_calls(state).items() for doubt in check.resource(resource, calls)
+    ]
+
+
+@dataclass
+class _Check:
+    """The check of one state. The role is described at most once."""
+
+    aws: Aws
+    state: State
+    described_role: CallingRole | None = None
+
+    def resource(self, resource: str, calls: list[Calls]) -> Iterator[PolicyDoubt]:
+        """Yield what the policy of a secret or key leaves open. Raise an error for what it blocks."""
+        policy = _attempt(lambda: _read_policy(self.aws, resource))
+        if isinstance(policy, _Unread):
+            yield self._doubt(resource, calls, DoubtKind.NOT_READ, failure=policy.failure)
+            return
+        decided = [each for of_secret in calls for each in self._decide(policy, of_secret)]
+        if statement := next((each.decision.denied_by for each in decided if each.decision.denied_by), None):
+            blocked = [each for each in decided if each.decision.denied_by == statement]
+            raise denied(self.state.role, resource, _actions(blocked), statement, _only(blocked, decided))
+        yield from self._open(resource, decided, DoubtKind.DENIAL_OPEN, lambda each: each.open_denials)
+        if _is_key(resource):
+            open_ = [each for each in decided if each.decision.is_allowed is None]
+            yield from self._open(resource, open_, DoubtKind.ALLOW_OPEN, lambda each: each.open_allows)
+            yield from self._not_allowed(policy, decided)
+
+    def _decide(self, policy: Policy, calls: Calls) -> Iterator[_Decided]:
+        contexts = with_certain_context(self.state, calls, policy)
+        # An Allow for the account counts, because the policy that is to be written allows the calls.
+        decisions = decide(policy, self.role, *contexts, account_delegates=True)
+        if self.described_role is None and any(self._depends_on_identity(each, calls) for each in decisions):
+            self.described_role = _describe(self.aws, self.state.role)
+            decisions = decide(policy, self.role, *contexts, account_delegates=True)
+        for decision in decisions:
+            yield _Decided(calls, decision)
+
+    def _depends_on_identity(self, decision: PolicyDecision, calls: Calls) -> bool:
+        # An Allow of a secret is not needed.
+        statements = decision.open_denials + (decision.open_allows if _is_key(*calls.resources) else ())
+        return any(depends_on_identity(statement, self.state.role.arn) for statement in statements)
+
+    @property
+    def role(self) -> CallingRole:
+        """What is known about the role."""
+        return self.described_role or CallingRole(self.state.role.arn, has_boundary=None, unique_id=None)
+
+    def _open(
+        self,
+        resource: str,
+        decided: Iterable[_Decided],
+        kind: DoubtKind,
+        statements_of: Callable[[PolicyDecision], tuple[Statement, ...]],
+    ) -> Iterator[PolicyDoubt]:
+        """Yield a doubt for all actions that depend on the same statements."""
+        by_statements: dict[tuple[int, ...], list[_Decided]] = {}
+        for each in decided:
+            if statements := statements_of(each.decision):
+                by_statements.setdefault(tuple(statement.number for statement in statements), []).append(each)
+        for same in by_statements.values():
+            yield self._doubt(resource, same, kind, statements_of(same[0].decision))
+
+    def _not_allowed(self, policy: Policy, decided: list[_Decided]) -> Iterator[PolicyDoubt]:
+        """Yield what a grant or a second policy of a key may allow. Raise an error if nothing can allow a call."""
+        key_arn = policy.name.name
+        blocked = [each for each in decided if each.decision.is_allowed is False]
+        if not blocked:
+            return
+        # Whether such an Allow is for the sessions of a role that it lists is not documented.
+        if allows := tuple(each for each in policy.statements if each.allows and _excepts(each)):
+            yield self._doubt(key_arn, blocked, DoubtKind.ALLOW_OPEN, allows)
+            return
+        grants = _attempt(lambda: _grants(self.aws, key_arn, self.state.role.arn))
+        if isinstance(grants, _Unread):
+            yield self._doubt(key_arn, blocked, DoubtKind.ALLOWANCE_NOT_READ, failure=grants.failure)
+            return
+        blocked = [each for each in blocked if not any(_can_allow(grant, each) for grant in grants)]
+        if not blocked:
+            return
+        names = _attempt(lambda: _policy_names(self.aws, key_arn))
+        if isinstance(names, _Unread):
+            yield self._doubt(key_arn, blocked, DoubtKind.ALLOWANCE_NOT_READ, failure=names.failure)
+        elif set(names) - {"default"}:
+            yield self._doubt(key_arn, blocked, DoubtKind.SECOND_POLICY)
+        else:
+            raise not_allowed(self.state.role, key_arn, _actions(blocked), _only(blocked, decided))
+
+    def _doubt(
+        self,
+        resource: str,
+        about: Iterable[Calls | _Decided],
+        kind: DoubtKind,
+        statements: tuple[Statement, ...] = (),
+        failure: str = "",
+    ) -> PolicyDoubt:
+        return PolicyDoubt(_actions(about), (resource,), kind, self.state.role.arn, statements, failure)
+
+
+def _is_key(resource: str) -> bool:
+    return arn.service(resource) == "kms"
+
+
+def _excepts(statement: Statement) -> bool:
+    return statement.principals is not None and statement.principals.is_negated
+
+
+def _actions(about: Iterable[Calls | _Decided]) -> tuple[str, ...]:
+    names = (each.actions if isinstance(each, Calls) else (each.decision.action,) for each in about)
+    return tuple(dict.fromkeys(name for each in names for name in each))
+
+
+def _only(blocked: Iterable[_Decided], decided: Iterable[_Decided]) -> list[str]:
+    """Return the secrets for which a key is blocked, if it is not blocked for all; nothing for a secret."""
+    secrets = dict.fromkeys(each.secret_arn for each in blocked)
+    return [] if secrets.keys() == {each.secret_arn for each in decided} else list(secrets)
+
+
+def _can_allow(grant: Mapping[str, Any], decided: _Decided) -> bool:
+    # Only the secret is known. The version is a new one in each rotation.
+    context = dict.fromkeys(ENCRYPTION_CONTEXT_KEYS) | {ENCRYPTION_CONTEXT_KEYS[0]: decided.secret_arn}
+    return can_allow(grant, decided.decision.action, context)
+
+
+# --- calls ------------------------------------------------------------------------------------------------------------
+
+
+def _attempt(call: Callable[[], Value]) -> Value | _Unread:
+    """Return the result of a call, or how it failed. Throttling is an error, as for a simulation."""
+    try:
+        return call()
+    except AccessDeniedError as error:
+        return _Unread(f"AWS denies {error.action}")
+    except AwsApiError as error:
+        if is_throttling(error.code):
+            raise
+        return _Unread(f"{error.action} failed with {error.code}: {quoted(error.message)}")
+    except ValueError:
+        # The error has a part of the document, which is not for everybody who sees the log.
+        return _Unread("the document does not follow IAM's grammar")
+
+
+def _read_policy(aws: Aws, resource: str) -> Policy:
+    """Return the policy of a secret or key. A secret without one has a policy without statements."""
+    with aws.max_attempts(MAX_ATTEMPTS):
+        if _is_key(resource):
+            text = aws.call(aws.kms.get_key_policy, KeyId=resource, PolicyName="default")["Policy"]
+        else:
+            text = aws.call(aws.secretsmanager.get_resource_policy, SecretId=resource).get("ResourcePolicy") or "{}"
+    policy = Policy(PolicyName(PolicyKind.KEY if _is_key(resource) else PolicyKind.SECRET, resource), json.loads(text))
+    # Parsed here, where an invalid document is an error of the call.
+    _ = policy.statements
+    return policy
+
+
+def _grants(aws: Aws, key_arn: str, role_arn: str) -> list[GrantListEntryTypeDef]:
+    with aws.max_attempts(MAX_ATTEMPTS):
+        pages = aws.paginate(aws.kms.list_grants, KeyId=key_arn, GranteePrincipal=role_arn)
+        return [grant for page in pages for grant in page["Grants"]]
+
+
+def _policy_names(aws: Aws, key_arn: str) -> list[str]:
+    with aws.max_attempts(MAX_ATTEMPTS):
+        return [name for page in aws.paginate(aws.kms.list_key_policies, KeyId=key_arn) for name in page["PolicyNames"]]
+
+
+def _describe(aws: Aws, role: Role) -> CallingRole:
+    """Return what a policy can depend on. If the role cannot be described, that is not known."""
+    with aws.max_attempts(MAX_ATTEMPTS):
+        described = _attempt(lambda: aws.call_on_role(aws.iam.get_role, RoleName=role.name)["Role"])
+    if isinstance(described, _Unread):
+        return CallingRole(role.arn, has_boundary=None, unique_id=None)
+    return CallingRole(role.arn, bool(described.get("PermissionsBoundary")), described["RoleId"])

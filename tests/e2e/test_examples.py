@@ -27,6 +27,7 @@ from emulator.stack import Stack
 from rotation_role_policy.provider import handler
 from rotation_role_policy.provider.crhelper_adapter import CustomResource
 from rotation_role_policy.provider.serve import serve
+from rotation_role_policy.provider.settings import Settings
 from rotation_role_policy_cli import main
 from tests import ROOT
 from tests.e2e.account import EmulatedAccount, deployed_account, zip_code
@@ -357,7 +358,7 @@ def test_a_superuser_secret_that_rds_manages_adds_two_statements(responses: Resp
         )
         tags = [{"Key": "aws:rds:primaryDBInstanceArn", "Value": database}]
         aws = managed_secret(account, OwningService="rds", Tags=tags)
-        with mock.patch.object(handler, "resource", CustomResource(partial(serve, aws))):
+        with mock.patch.object(handler, "resource", CustomResource(partial(serve, aws, Settings()))):
             assert account.create(**properties)["Status"] == "SUCCESS"
         [document] = account.policies().values()
         resources_by_sid = {statement["Sid"]: statement["Resource"] for statement in document["Statement"]}

@@ -174,7 +174,7 @@ def test_one_process_serves_all_requests_of_a_resource(environment: Environment,
 
     updated = environment.response(warm, environment.event("update-in-place"))
     assert updated == created
-    assert environment.sids(ROLE) == ["", ""]
+    assert environment.sids(ROLE) == ["RotateSecret", "GeneratePassword", "UseSecretKey"]
 
     replaced = environment.response(warm, environment.event("update-role"))
     assert (replaced["Status"], replaced["PhysicalResourceId"]) == ("SUCCESS", f"{SUCCESSOR}/{OWN_POLICY}")

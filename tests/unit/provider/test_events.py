@@ -26,7 +26,6 @@ class Expected:
 
 
 ROTATE = ["RotateSecret", "GeneratePassword"]
-GUIDES: list[str] = ["", ""]
 OWN_ID = f"{ROLE}/{OWN_POLICY}"
 EXPECTED = {
     "create": Expected(OWN_ID, {ROLE: ROTATE}),
@@ -37,7 +36,7 @@ EXPECTED = {
         OWN_ID, {ROLE: [*ROTATE, "ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode"]}
     ),
     "create-wrong-role": Expected("uncreated-OrdersRotationPolicy", {}, status="FAILED"),
-    "update-in-place": Expected(OWN_ID, {ROLE: GUIDES}, before=("create",)),
+    "update-in-place": Expected(OWN_ID, {ROLE: [*ROTATE, "UseSecretKey"]}, before=("create",)),
     "update-role": Expected(f"{SUCCESSOR}/{OWN_POLICY}", {ROLE: ROTATE, SUCCESSOR: ROTATE}, before=("create",)),
     "update-role-rolled-back": Expected(OWN_ID, {ROLE: ROTATE, SUCCESSOR: ROTATE}, before=("create", "update-role")),
     "delete": Expected(OWN_ID, {}, before=("create",)),

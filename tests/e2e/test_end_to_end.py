@@ -28,7 +28,7 @@ from tests.e2e.account import EmulatedAccount, deployed_account
 ROTATION_CODE = (ROOT / "examples" / "rotation_function.py").read_text()
 
 
-PARAMETERS = {"RoleNamePattern": "e2e-*", "SecretNamePattern": "e2e*"}
+PARAMETERS = {"RoleNamePattern": "e2e-*", "SecretNamePattern": "e2e*", "AllowDocumentedProfile": "true"}
 
 
 @pytest.fixture(scope="module")

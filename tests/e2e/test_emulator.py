@@ -109,6 +109,23 @@ def test_only_the_code_of_a_function_has_the_function_as_its_source(account: Acc
     assert "AccessDenied" in error(f"{function}-2")
 
 
+def test_a_call_of_kms_itself_has_its_encryption_context_and_no_service(account: Account) -> None:
+    key = account.key()
+    context = {"SecretARN": "s"}
+    for operator, allowed in (
+        ({"StringEquals": {"kms:EncryptionContext:SecretARN": "s"}}, True),
+        ({"StringEquals": {"kms:EncryptionContext:SecretARN": "another"}}, False),
+        ({"Null": {"kms:EncryptionContext:SecretARN": "true"}}, False),
+        ({"StringLike": {"kms:ViaService": "*"}}, False),
+    ):
+        kms = account.client("kms", allow("kms:GenerateDataKey", key, **operator))
+        if allowed:
+            assert kms.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=context)
+        else:
+            with pytest.raises(ClientError, match="AccessDenied"):
+                kms.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=context)
+
+
 # --- Secrets Manager and KMS ---
 
 
@@ -293,6 +310,29 @@ def test_the_function_of_a_stack_has_its_vpc_config(account: Account) -> None:
     assert subnets() == []
     stack.update(template(VpcConfig=VPC_CONFIG))
     assert subnets() == VPC_CONFIG["SubnetIds"]
+
+
+def test_the_function_of_a_stack_has_its_key(account: Account) -> None:
+    properties = {
+        "Runtime": "python3.13",
+        "Handler": "index.handler",
+        "Code": {"ZipFile": ROTATION_CODE},
+        "Role": account.role(),
+    }
+    stack, key = Stack(account.emulator, "with-key"), account.key()
+
+    def template(**properties_of_key: str) -> str:
+        function = {"Type": "AWS::Lambda::Function", "Properties": properties | properties_of_key}
+        return json.dumps({"Resources": {"F": function}})
+
+    def key_of_function() -> str:
+        name = stack.physical_id("F")
+        return str(account.functions.get_function_configuration(FunctionName=name).get("KMSKeyArn", ""))
+
+    stack.create(template(KmsKeyArn=key))
+    assert key_of_function() == key
+    stack.update(template())
+    assert key_of_function() == ""
 
 
 # --- CloudFormation ---

@@ -26,14 +26,15 @@ class Rotation:
     def create_secret(self, key: str | None = None, **members: Any) -> str:
         """Create the user and the user's secret, and return its ARN. `members` are members of the secret's value."""
         self.database.create_user(self.name, "old")
-        return self._create_secret(self.name, self.database.secret_value(self.name, "old") | members, key)
+        return self.create_secret_of(self.name, self.database.secret_value(self.name, "old") | members, key)
 
     def create_superuser_secret(self, key: str | None = None, **members: Any) -> str:
         """Create the secret of the database's superuser, and return its ARN."""
         value = self.database.secret_value(self.database.superuser, self.database.password)
-        return self._create_secret(f"{self.name}-superuser", value | members, key)
+        return self.create_secret_of(f"{self.name}-superuser", value | members, key)
 
-    def _create_secret(self, name: str, value: dict[str, Any], key: str | None) -> str:
+    def create_secret_of(self, name: str, value: dict[str, Any], key: str | None = None) -> str:
+        """Create a secret with a value, and return its ARN."""
         parameters = {"KmsKeyId": key} if key else {}
         created = self.account.client("secretsmanager").create_secret(
             Name=name, SecretString=json.dumps(value), **parameters
@@ -58,14 +59,26 @@ class Rotation:
             Environment={"Variables": {"PGHOSTADDR": self.database.host}},
         )
 
-    def create_policy(self, secret: str, superuser: str | None, targets: list[str]) -> tuple[str, dict[str, Any]]:
-        """Create the custom resource, and return the name and the document of the policy that it has written."""
+    def create_policy(
+        self, secret: str, superuser: str | None = None, targets: list[str] | None = None, **properties: str
+    ) -> tuple[str, dict[str, Any]]:
+        """Create the custom resource, and return the name and the document of the policy that it has written.
+
+        `properties` are further properties of the resource.
+        """
         optional: dict[str, Any] = {"SuperuserSecretId": superuser} if superuser else {}
         optional |= {"TargetArns": targets} if targets else {}
+        optional |= properties
         stack = Stack(self.account.emulator, self.name)
         stack.create(template(Policy=rotation_policy(SecretId=secret, RotationLambdaARN=self.name, **optional)))
         [(policy_name, document)] = self.account.policies(self.name).items()
         return policy_name, document
+
+    def client_of_role(self, service: str) -> Any:
+        """Return a client with the permissions of the function's execution role."""
+        role = f"arn:aws:iam::{ACCOUNT_ID}:role/{self.name}"
+        assumed = self.account.client("sts").assume_role(RoleArn=role, RoleSessionName="rotation")
+        return self.account.emulator.client(service, credentials=assumed["Credentials"])
 
     def put_policy(self, policy_name: str, document: dict[str, Any]) -> None:
         """Replace the policy on the role."""

@@ -1,7 +1,8 @@
 """Rotations of passwords in a real PostgreSQL, under the policy that the custom resource writes.
 
 In each situation, a rotation needs each granted action: without the action, the rotation fails in the step that makes
-the call. Only the EC2 actions are left out: the emulator has no network interfaces.
+the call. Only the EC2 actions are left out: the emulator has no network interfaces. With `KmsScope: Secret`, the
+policy outlives a new key of the secret.
 """
 
 import json
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from demo.rotation_functions import ALTERNATING_USERS, SINGLE_USER
 from emulator.postgres import Postgres
@@ -203,3 +205,133 @@ def without(document: dict[str, Any], sid: str, action: str) -> dict[str, Any]:
         for statement in document["Statement"]
     ]
     return document | {"Statement": [statement for statement in statements if statement["Action"]]}
+
+
+# --- KmsScope: another key, without a deployment ---
+
+AWS_MANAGED_KEY = "alias/aws/secretsmanager"
+KMS_DENIES = "Access to KMS is not allowed"
+
+
+def outcome(call: Callable[..., Any], **parameters: Any) -> str:
+    """Return AWS's message if it denies the call; otherwise an empty string."""
+    try:
+        call(**parameters)
+    except ClientError as error:
+        assert "AccessDenied" in error.response["Error"]["Code"]
+        return str(error.response["Error"]["Message"])
+    return ""
+
+
+@pytest.mark.parametrize(("scope", "under_later_key"), [("Secret", ""), ("Key", KMS_DENIES)])
+def test_the_role_can_use_a_later_key_only_with_the_scope_secret_and_only_for_its_secrets(
+    account: EmulatedAccount, database: Postgres, scope: str, under_later_key: str
+) -> None:
+    """The role has all permissions in Secrets Manager, so that whatever is denied, KMS denies.
+
+    The emulator has no keys of other accounts or regions, and no other service that calls KMS for its caller:
+    tests/unit/rules/test_policy_meaning.py covers them.
+    """
+    rotation = Rotation(account, database)
+    secret, superuser = rotation.create_secret(), rotation.create_superuser_secret()
+    other = rotation.create_secret_of(f"{rotation.name}-other", {"password": "old"})
+    rotation.create_function(ALTERNATING_USERS)
+    rotation.create_policy(secret, superuser, KmsScope=scope)
+    rotation.put_policy("all-secrets", allow("secretsmanager:*"))
+    administrator, role = account.client("secretsmanager"), rotation.client_of_role("secretsmanager")
+
+    def read_and_write(secret_id: str) -> tuple[str, str]:
+        value = administrator.get_secret_value(SecretId=secret_id)["SecretString"]
+        parameters = {"SecretString": value, "ClientRequestToken": str(uuid.uuid4())}
+        return (
+            outcome(role.get_secret_value, SecretId=secret_id),
+            outcome(role.put_secret_value, SecretId=secret_id, **parameters),
+        )
+
+    first, second = rotation.create_key(), rotation.create_key()
+    for key in (first, second):
+        for each in (secret, superuser, other):
+            administrator.update_secret(SecretId=each, KmsKeyId=key)
+        assert read_and_write(secret) == (under_later_key, under_later_key)
+        assert read_and_write(superuser) == (under_later_key, KMS_DENIES)
+        assert read_and_write(other) == (KMS_DENIES, KMS_DENIES)
+    for each in (secret, superuser, other):
+        administrator.update_secret(SecretId=each, KmsKeyId=AWS_MANAGED_KEY)
+    assert read_and_write(secret) == ("", "")
+
+
+def test_with_the_scope_secret_the_role_can_not_call_kms_itself(account: EmulatedAccount, database: Postgres) -> None:
+    rotation = Rotation(account, database)
+    secret, key = rotation.create_secret(), rotation.create_key()
+    rotation.create_function(SINGLE_USER)
+    rotation.create_policy(secret, KmsScope="Secret")
+    administrator, role = account.client("kms"), rotation.client_of_role("kms")
+    call = {"KeyId": key, "EncryptionContext": {"SecretARN": secret}}
+    encrypted = administrator.encrypt(**call, Plaintext=b"a data key")["CiphertextBlob"]
+
+    def calls() -> tuple[str, str]:
+        return (
+            outcome(role.decrypt, **call, CiphertextBlob=encrypted),
+            outcome(role.generate_data_key, **call, KeySpec="AES_256"),
+        )
+
+    assert all("is not authorized to perform: kms:" in message for message in calls())
+    # With the encryption context alone as a condition, both would succeed.
+    condition = {"StringEquals": {"kms:EncryptionContext:SecretARN": secret}}
+    rotation.put_policy("context-alone", allow("kms:*", Condition=condition))
+    assert calls() == ("", "")
+
+
+def allow(action: str, **elements: Any) -> dict[str, Any]:
+    """Return a policy document with one statement."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*", **elements}],
+    }
+
+
+def by_an_administrator(rotation: Rotation, secret: str, key: str) -> None:
+    rotation.account.client("secretsmanager").update_secret(SecretId=secret, KmsKeyId=key)
+
+
+@pytest.mark.parametrize("scope", ["Secret", "Key"])
+@pytest.mark.parametrize("begins_with_key", [True, False])
+@pytest.mark.parametrize("rekey", [by_an_administrator, change_key_without_permission_on_the_earlier_key])
+def test_after_a_new_key_without_a_deployment_a_rotation_succeeds_only_with_the_scope_secret(
+    account: EmulatedAccount, database: Postgres, scope: str, begins_with_key: bool, rekey: Callable[..., None]
+) -> None:
+    rotation = Rotation(account, database)
+    old_key, new_key = rotation.create_key() if begins_with_key else None, rotation.create_key()
+    secret = rotation.create_secret(old_key)
+    rotation.create_function(SINGLE_USER)
+    _, before = rotation.create_policy(secret, KmsScope=scope)
+    assert rotation.rotate() == ""
+
+    rekey(rotation, secret, new_key)
+    password = rotation.current_value()["password"]
+    failure = rotation.rotate()
+    if scope == "Key":
+        assert failure.startswith("failed in createSecret: ")
+        assert KMS_DENIES in failure
+        assert database.can_log_in(rotation.name, password)
+    else:
+        # The second rotation reads AWSPREVIOUS, and writes the version that is under the new key for certain.
+        assert (failure, rotation.rotate()) == ("", "")
+        assert not database.can_log_in(rotation.name, password)
+        assert database.can_log_in(rotation.name, rotation.current_value()["password"])
+    assert list(account.policies(rotation.name).values()) == [before]
+
+
+def test_after_a_new_key_of_the_superuser_secret_a_rotation_succeeds_with_the_scope_secret(
+    account: EmulatedAccount, database: Postgres
+) -> None:
+    rotation = Rotation(account, database)
+    superuser = rotation.create_superuser_secret()
+    secret = rotation.create_secret(rotation.create_key(), masterarn=superuser)
+    rotation.create_function(ALTERNATING_USERS)
+    rotation.create_policy(secret, superuser, KmsScope="Secret")
+    by_an_administrator(rotation, superuser, rotation.create_key())
+    by_an_administrator(rotation, secret, AWS_MANAGED_KEY)
+    assert rotation.rotate() == ""
+    value = rotation.current_value()
+    assert database.can_log_in(value["username"], value["password"])

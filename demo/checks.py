@@ -48,9 +48,9 @@ class Checks:
         """Rotate a secret with the stack's function, by default the stack's own secret."""
         expect(f"Rotation in the stack {stack.name}", "", self._account.rotate(stack, secret))
 
-    def failed_rotation(self, reason: str) -> None:
-        """Rotate the shop's secret, which must fail with a reason that has `reason` in it, and print the error."""
-        failure = self._account.rotate(self._account.shop)
+    def failed_rotation(self, stack: Stack, reason: str) -> None:
+        """Rotate the stack's secret, which must fail with a reason that has `reason` in it, and print the error."""
+        failure = self._account.rotate(stack)
         if reason not in failure:
             raise UnexpectedResultError("Rotation", f"... {reason} ...", failure or "it succeeded")
         step, _, error = failure.partition(": ")

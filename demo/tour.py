@@ -93,6 +93,7 @@ class _Tour:
             ("Add a Custom::RotationRolePolicy", self.add_policy),
             ("Change the key of the secret", self.rekey),
             ("Alternating users, with a superuser secret", self.create_alternating_users),
+            ("A new key without a deployment: KmsScope", self.rekey_by_hand),
             ("A second function, in a VPC", self.create_successor),
             ("Bad updates", self.bad_updates),
             ("Delete everything", self.delete),
@@ -141,7 +142,7 @@ class _Tour:
             ]
         )
         self.report.say("The demo calls RotateSecret, and Secrets Manager invokes the function:")
-        self.checks.failed_rotation("is not authorized to perform: secretsmanager:DescribeSecret")
+        self.checks.failed_rotation(self.shop, "is not authorized to perform: secretsmanager:DescribeSecret")
         self.checks.login("shop", value["password"], accepted=True)
         self.template = complete
 
@@ -188,7 +189,7 @@ class _Tour:
             " Secrets Manager re-encrypts it only if the caller may use both keys. The policy still names the first key"
             " only, so the next rotation fails:"
         )
-        self.checks.failed_rotation("Access to KMS is not allowed")
+        self.checks.failed_rotation(self.shop, "Access to KMS is not allowed")
         self.report.say(
             "CloudFormation sends an Update to a resource only if one of its properties changes. The property Triggers"
             " exists for this:"
@@ -239,6 +240,34 @@ class _Tour:
         expect("Current users", ["reports", "reports_clone", "reports"], [user for _, user in rows])
         self.report.say("The secret's user, whose password logs in to the database each time:")
         self.report.table(rows)
+
+    def rekey_by_hand(self) -> None:
+        """Change a secret's key without a deployment: only with `KmsScope: Secret`, the next rotation succeeds."""
+        self.report.say(
+            "The secret reports/database is encrypted with the AWS managed key. Somebody gives it a customer managed"
+            " key with UpdateSecret. Nobody deploys a stack, so the policy does not change, and the next rotation"
+            " fails:"
+        )
+        self.account.change_key("reports/database", "FirstKey")
+        self.checks.failed_rotation(self.reports, "Access to KMS is not allowed")
+        self.report.say("If keys may change without a deployment, set KmsScope:")
+        before, template = self.account.policy(self.reports), (_HERE / "alternating-users.yaml").read_text()
+        edited = template.replace(_SECRET_LINE, f"{_SECRET_LINE}      KmsScope: Secret\n")
+        self.report.template_difference(template, edited)
+        self.reports.update(edited, **self.location, SuperuserPassword=self.database.password, **_CODE)
+        after = self.account.policy(self.reports)
+        self.report.policy_difference(before, after)
+        self.report.say(
+            "The encryption context limits these statements to the two secrets, whatever their keys are. Somebody"
+            " changes the keys of both secrets again, nobody deploys, and the rotation succeeds:"
+        )
+        for secret_id in ("reports/database", "reports/superuser"):
+            self.account.change_key(secret_id, "SecondKey")
+        self.checks.rotation(self.reports)
+        value = self.account.value("reports/database")
+        self.checks.login(value["username"], value["password"], accepted=True)
+        expect("Policy after the second change of the keys", after, self.account.policy(self.reports))
+        self.report.table([("user", value["username"]), ("key", self.account.key("SecondKey"))])
 
     def create_successor(self) -> None:
         """Declare the function: the policy exists before the function, which Lambda would not create without it."""

@@ -63,10 +63,12 @@ def enforce(original: Function, access_key: str, *args: Any, service_context: An
 
 @replaces(iam_actions)
 def extract_resource_arn(original: Function, *request: Any) -> Any:
-    """Authorize the policy simulator on the role, and RDS on the database whose ARN is a parameter."""
+    """Authorize the policy simulator on the role, RDS on the database with a given ARN, KMS on the key of an alias."""
     names = ("PolicySourceArn", "DBInstanceIdentifier", "DBClusterIdentifier")
     values = (iam_actions._query_param(request[5], name) for name in names)
-    return next((value for value in values if value.startswith("arn:")), None) or original(*request)
+    resource = next((value for value in values if value.startswith("arn:")), None) or original(*request)
+    key = kms._resolve_key(resource) if request[0] == "kms" and ":alias/" in resource else None
+    return key["Arn"] if key else resource
 
 
 @replaces(iam_actions)

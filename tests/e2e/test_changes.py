@@ -297,13 +297,19 @@ def test_the_role_can_decrypt_the_environment_of_the_function_also_if_the_key_wa
     assert can_decrypt_environment(account, name, key, f"{FUNCTIONS}:{name}")
 
 
-def test_in_declared_mode_the_key_of_the_environment_is_a_property(account: EmulatedAccount, name: str) -> None:
-    key = {"Fn::GetAtt": ["Key", "Arn"]}
+def test_in_declared_mode_the_key_of_the_environment_is_a_property_that_can_be_an_alias(
+    account: EmulatedAccount, name: str
+) -> None:
+    key = {"Fn::Sub": "arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:${Alias}"}
     properties = {"RoleName": {"Ref": "Role"}, "VpcConfig": VPC_CONFIG, "KmsKeyArn": key}
     stack = Stack(account.emulator, name)
     stack.create(
         template(
             Key=KEY,
+            Alias={
+                "Type": "AWS::KMS::Alias",
+                "Properties": {"AliasName": f"alias/{name}", "TargetKeyId": {"Ref": "Key"}},
+            },
             Secret=secret(name),
             Role=role(name),
             Policy=rotation_policy(SecretId={"Ref": "Secret"}, **properties),
@@ -311,5 +317,6 @@ def test_in_declared_mode_the_key_of_the_environment_is_a_property(account: Emul
         )
     )
     assert sids(account, stack) == ["RotateSecret", "GeneratePassword", "DecryptEnvironment", *NETWORK_SIDS]
+    assert stack.outputs["KmsKeyArns"] == key_arn(account, stack)
     assert can_decrypt_environment(account, name, key_arn(account, stack), f"{FUNCTIONS}:{name}")
     assert account.rotate(name, f"e2e/{name}") == ""

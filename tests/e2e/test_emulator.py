@@ -126,6 +126,17 @@ def test_a_call_of_kms_itself_has_its_encryption_context_and_no_service(account:
                 kms.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=context)
 
 
+def test_a_call_with_an_alias_needs_permission_on_the_key(account: Account) -> None:
+    key, alias = account.key(), f"alias/a-{uuid.uuid4().hex}"
+    account.kms.create_alias(AliasName=alias, TargetKeyId=key)
+    on_key = account.client("kms", allow("kms:DescribeKey", key))
+    on_alias = account.client("kms", allow("kms:DescribeKey", f"arn:aws:kms:{LOCAL}:{alias}"))
+    for key_id in (alias, f"arn:aws:kms:{LOCAL}:{alias}"):
+        assert on_key.describe_key(KeyId=key_id)["KeyMetadata"]["Arn"] == key
+        with pytest.raises(ClientError, match="AccessDenied"):
+            on_alias.describe_key(KeyId=key_id)
+
+
 # --- Secrets Manager and KMS ---
 
 

@@ -41,6 +41,10 @@ class DemoAccount:
         """Return the value of a secret."""
         return json.loads(self.secrets.get_secret_value(SecretId=secret_id)["SecretString"])
 
+    def change_key(self, secret_id: str, key: str) -> None:
+        """Give a secret a key of the shop's stack, as the account's administrator."""
+        self.secrets.update_secret(SecretId=secret_id, KmsKeyId=self.key(key))
+
     def keys_of_current_version(self) -> list[str]:
         """Return the keys that encrypt the current version of the shop's secret."""
         versions = self.secrets.list_secret_version_ids(SecretId=self.secret()["ARN"])["Versions"]

@@ -13,6 +13,7 @@ from typing import Any
 
 from demo import rotation_functions
 from demo.account import DemoAccount
+from demo.checks import Checks
 from demo.report import DemoOutput, UnexpectedResultError, expect
 from emulator import provider
 from emulator.postgres import Postgres
@@ -77,6 +78,7 @@ class _Tour:
         self.provider = Stack(aws, provider.STACK_NAME)
         self.shop = Stack(aws, "shop")
         self.account = DemoAccount(aws, self.shop)
+        self.checks = Checks(report, self.account, database)
         self.successor = Stack(aws, "shop-successor")
         self.reports = Stack(aws, "reports")
         self.location = {"DatabaseHost": database.host, "DatabasePort": str(database.port)}
@@ -91,6 +93,7 @@ class _Tour:
             ("Add a Custom::RotationRolePolicy", self.add_policy),
             ("Change the key of the secret", self.rekey),
             ("Alternating users, with a superuser secret", self.create_alternating_users),
+            ("A new key without a deployment: KmsScope", self.rekey_by_hand),
             ("A second function, in a VPC", self.create_successor),
             ("Bad updates", self.bad_updates),
             ("Delete everything", self.delete),
@@ -139,8 +142,8 @@ class _Tour:
             ]
         )
         self.report.say("The demo calls RotateSecret, and Secrets Manager invokes the function:")
-        self._expect_failed_rotation("is not authorized to perform: secretsmanager:DescribeSecret")
-        self._expect_login("shop", value["password"], accepted=True)
+        self.checks.failed_rotation(self.shop, "is not authorized to perform: secretsmanager:DescribeSecret")
+        self.checks.login("shop", value["password"], accepted=True)
         self.template = complete
 
     def add_policy(self) -> None:
@@ -153,18 +156,18 @@ class _Tour:
         role, name = self.shop.physical_id("RotationRolePolicy").split("/")
         expect("Role of the policy", self.shop.physical_id("RotationRole"), role)
         policy = self.account.policy(self.shop)
-        self._expect_resources(policy, "FirstKey")
+        self.checks.resources(policy, "FirstKey")
         expect("Policy in the preview before the update", previewed, policy)
         self.report.say(
             f"`rotation-role-policy preview` showed the policy before the update. Now the role {role} has it as inline"
             f" policy {name}:"
         )
-        self.report.policy(policy["Statement"], self._reasons("FirstKey"))
+        self.report.policy(policy["Statement"], self.checks.reasons("FirstKey"))
         old = self.account.value("shop/database")["password"]
-        self._rotate(self.shop)
+        self.checks.rotation(self.shop)
         new = self.account.value("shop/database")["password"]
-        self._expect_login("shop", new, accepted=True)
-        self._expect_login("shop", old, accepted=False)
+        self.checks.login("shop", new, accepted=True)
+        self.checks.login("shop", old, accepted=False)
         self.report.say(
             "The four steps of a rotation succeed now. The new password logs in to the database, and the old one is"
             " refused."
@@ -186,7 +189,7 @@ class _Tour:
             " Secrets Manager re-encrypts it only if the caller may use both keys. The policy still names the first key"
             " only, so the next rotation fails:"
         )
-        self._expect_failed_rotation("Access to KMS is not allowed")
+        self.checks.failed_rotation(self.shop, "Access to KMS is not allowed")
         self.report.say(
             "CloudFormation sends an Update to a resource only if one of its properties changes. The property Triggers"
             " exists for this:"
@@ -194,21 +197,21 @@ class _Tour:
         self._edit((_SECRET_LINE, f"{_SECRET_LINE}      Triggers: {{ Key: !Ref SecondKey }}\n"))
         self._update_shop()
         after = self.account.policy(self.shop)
-        self._expect_resources(after, "SecondKey", DecryptEarlierVersions=self.account.key("FirstKey"))
+        self.checks.resources(after, "SecondKey", DecryptEarlierVersions=self.account.key("FirstKey"))
         self.report.say("The policy has changed:")
         self.report.policy_difference(before, after)
-        self._rotate(self.shop)
-        self._expect_login("shop", self.account.value("shop/database")["password"], accepted=True)
+        self.checks.rotation(self.shop)
+        self.checks.login("shop", self.account.value("shop/database")["password"], accepted=True)
         expect("Key of the current version", [self.account.key("SecondKey")], self.account.keys_of_current_version())
         self.report.say(
             "A rotation succeeds, and its new version is encrypted with the second key. After one more rotation, no"
             " version in use needs the first key. The next Update, here by another change to Triggers, removes"
             " DecryptEarlierVersions:"
         )
-        self._rotate(self.shop)
+        self.checks.rotation(self.shop)
         self._edit(("Triggers: { Key: !Ref SecondKey }", "Triggers: { Key: !Ref SecondKey, Rotated: twice }"))
         self._update_shop()
-        self._expect_resources(self.account.policy(self.shop), "SecondKey")
+        self.checks.resources(self.account.policy(self.shop), "SecondKey")
         self.report.say("If the template has Triggers from the start, one update changes the key and the policy.")
 
     def create_alternating_users(self) -> None:
@@ -230,13 +233,41 @@ class _Tour:
         self.report.policy(policy[2:], _REASONS_FOR_SUPERUSER)
         rows = [("at first", first["username"])]
         for count in ("first", "second"):
-            self._rotate(self.reports)
+            self.checks.rotation(self.reports)
             value = self.account.value("reports/database")
-            self._expect_login(value["username"], value["password"], accepted=True)
+            self.checks.login(value["username"], value["password"], accepted=True)
             rows.append((f"after the {count} rotation", value["username"]))
         expect("Current users", ["reports", "reports_clone", "reports"], [user for _, user in rows])
         self.report.say("The secret's user, whose password logs in to the database each time:")
         self.report.table(rows)
+
+    def rekey_by_hand(self) -> None:
+        """Change a secret's key without a deployment: only with `KmsScope: Secret`, the next rotation succeeds."""
+        self.report.say(
+            "The secret reports/database is encrypted with the AWS managed key. Somebody gives it a customer managed"
+            " key with UpdateSecret. Nobody deploys a stack, so the policy does not change, and the next rotation"
+            " fails:"
+        )
+        self.account.change_key("reports/database", "FirstKey")
+        self.checks.failed_rotation(self.reports, "Access to KMS is not allowed")
+        self.report.say("If keys may change without a deployment, set KmsScope:")
+        before, template = self.account.policy(self.reports), (_HERE / "alternating-users.yaml").read_text()
+        edited = template.replace(_SECRET_LINE, f"{_SECRET_LINE}      KmsScope: Secret\n")
+        self.report.template_difference(template, edited)
+        self.reports.update(edited, **self.location, SuperuserPassword=self.database.password, **_CODE)
+        after = self.account.policy(self.reports)
+        self.report.policy_difference(before, after)
+        self.report.say(
+            "The encryption context limits these statements to the two secrets, whatever their keys are. Somebody"
+            " changes the keys of both secrets again, nobody deploys, and the rotation succeeds:"
+        )
+        for secret_id in ("reports/database", "reports/superuser"):
+            self.account.change_key(secret_id, "SecondKey")
+        self.checks.rotation(self.reports)
+        value = self.account.value("reports/database")
+        self.checks.login(value["username"], value["password"], accepted=True)
+        expect("Policy after the second change of the keys", after, self.account.policy(self.reports))
+        self.report.table([("user", value["username"]), ("key", self.account.key("SecondKey"))])
 
     def create_successor(self) -> None:
         """Declare the function: the policy exists before the function, which Lambda would not create without it."""
@@ -251,8 +282,8 @@ class _Tour:
         added = after[len(before) :]
         expect("Statements that both policies have", before, after[: len(before)])
         expect("Statements for the VPC", list(_REASONS_IN_VPC), [statement["Sid"] for statement in added])
-        self._rotate(self.successor, self.account.secret()["ARN"])
-        self._expect_login("shop", self.account.value("shop/database")["password"], accepted=True)
+        self.checks.rotation(self.successor, self.account.secret()["ARN"])
+        self.checks.login("shop", self.account.value("shop/database")["password"], accepted=True)
         self.report.say(
             "A rotation by the new function succeeds. Its policy has the statements of the first function's, and these:"
         )
@@ -356,47 +387,6 @@ class _Tour:
             self.report.say(f"The stack has the status {failed.status}, and the policy has not changed.")
         else:
             raise UnexpectedResultError("Status after a bad update", "UPDATE_ROLLBACK_COMPLETE", self.shop.status)
-
-    def _expect_resources(self, policy: dict[str, Any], key: str, **further: str) -> None:
-        """Check that the statements have exactly the ARNs of the secret and of the key, and those of `further`."""
-        expected_resources = {
-            "RotateSecret": self.account.secret()["ARN"],
-            "GeneratePassword": "*",
-            "UseSecretKey": self.account.key(key),
-            **further,
-        }
-        expect(
-            "Statements of the policy",
-            list(expected_resources),
-            [statement["Sid"] for statement in policy["Statement"]],
-        )
-        for statement in policy["Statement"]:
-            expect(f"Resource of {statement['Sid']}", expected_resources[statement["Sid"]], statement["Resource"])
-
-    def _reasons(self, key: str) -> dict[str, str]:
-        metadata = self.account.kms.describe_key(KeyId=self.account.key(key))["KeyMetadata"]
-        return {
-            "RotateSecret": f"the four steps of a rotation make these calls, only on {self.account.secret()['Name']}",
-            "GeneratePassword": 'for the new password. The call has no resource, so IAM accepts only "*"',
-            "UseSecretKey": f"the key is {metadata['KeyManager'].lower()} managed. Only for this secret, and only"
-            " through Secrets Manager",
-        }
-
-    def _rotate(self, stack: Stack, secret: str = "") -> None:
-        """Rotate a secret with the stack's function, by default the stack's own secret."""
-        expect(f"Rotation in the stack {stack.name}", "", self.account.rotate(stack, secret))
-
-    def _expect_failed_rotation(self, reason: str) -> None:
-        """Rotate the shop's secret, which must fail with a reason that has `reason` in it, and print the error."""
-        failure = self.account.rotate(self.shop)
-        if reason not in failure:
-            raise UnexpectedResultError("Rotation", f"... {reason} ...", failure or "it succeeded")
-        step, _, error = failure.partition(": ")
-        # Some messages begin with the long ARN of the role's session.
-        self.report.quote(step, f"... {error[error.find('is not authorized') :]}" if "arn:" in error else error)
-
-    def _expect_login(self, user: str, password: str, *, accepted: bool) -> None:
-        expect(f"Login of {user} to the database", accepted, self.database.can_log_in(user, password))
 
 
 def _is_deleted(event: dict[str, Any]) -> bool:

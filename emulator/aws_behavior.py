@@ -72,10 +72,20 @@ def _resolve_condition_key(original: Function, key: str, request: Any) -> Any:
 
 @replaces(iam_actions)
 def extract_resource_arn(original: Function, *request: Any) -> Any:
-    """Authorize the policy simulator on the role, and RDS on the database whose ARN is a parameter."""
+    """Authorize the policy simulator on the role, RDS on the database with a given ARN, KMS on the key of an alias."""
     names = ("PolicySourceArn", "DBInstanceIdentifier", "DBClusterIdentifier")
     values = (iam_actions._query_param(request[5], name) for name in names)
-    return next((value for value in values if value.startswith("arn:")), None) or original(*request)
+    resource = next((value for value in values if value.startswith("arn:")), None) or original(*request)
+    key = kms._resolve_key(resource) if request[0] == "kms" and ":alias/" in resource else None
+    return key["Arn"] if key else resource
+
+
+@replaces(iam_actions)
+def request_tag_context(original: Function, service: str, action: str, body: bytes, parameters: Any) -> Any:
+    """Add the encryption context of a call of KMS. Such a call has no `kms:ViaService`."""
+    context = json.loads(body).get("EncryptionContext", {}) if service == "kms" else {}
+    keys = {f"kms:EncryptionContext:{name}": value for name, value in context.items()}
+    return original(service, action, body, parameters) | keys
 
 
 # --- IAM: the bulk read has the permissions boundaries ---
@@ -220,7 +230,7 @@ def _rotate(secret: Any, token: str) -> None:
     _log.info("Rotation of %s %s", secret["ARN"], outcome)
 
 
-# --- CloudFormation: Ref of a secret is its ARN, and a function keeps its VpcConfig ---
+# --- CloudFormation: Ref of a secret is its ARN, and a function keeps its VpcConfig and its key ---
 _secrets = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
 _lambdas = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
 
@@ -235,10 +245,13 @@ def _with_arn_as_physical_id(original: Function, identifier: str, *args: Any) ->
 
 @replaces(_lambdas, name="create")
 @replaces(_lambdas, name="update")
-def _with_vpc_config(original: Function, *args: Any) -> Any:
+def _with_vpc_config_and_key(original: Function, *args: Any) -> Any:
     name, attributes = original(*args)
     *_, properties = (arg for arg in args if isinstance(arg, dict))
-    lambda_svc._functions[name]["config"]["VpcConfig"] = lambda_svc._vpc_config_with_id(properties.get("VpcConfig"))
+    lambda_svc._functions[name]["config"] |= {
+        "VpcConfig": lambda_svc._vpc_config_with_id(properties.get("VpcConfig")),
+        "KMSKeyArn": properties.get("KmsKeyArn", ""),
+    }
     return name, attributes
 
 

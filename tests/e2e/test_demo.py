@@ -30,9 +30,10 @@ def test_the_demo_runs_every_step_without_an_error() -> None:
     process = start()
     output, _ = process.communicate(timeout=170)
     assert process.returncode == 0, output
-    assert [line.rstrip(" ─") for line in output.splitlines() if line.startswith("10. ")] == ["10. Delete everything"]
+    assert [line.rstrip(" ─") for line in output.splitlines() if line.startswith("11. ")] == ["11. Delete everything"]
     for sid in ("RotateSecret", "UseSecretKey", "DecryptEarlierVersions", "UseSuperuserKey", "ManageNetworkInterfaces"):
         assert f'"Sid": "{sid}"' in output
+    assert "+      KmsScope: Secret" in output
     # Lines with an ARN may be longer, so that the ARN can be copied.
     assert max(len(line) for line in output.splitlines() if "arn:aws:" not in line) <= 100
     assert "\033" not in output

@@ -121,6 +121,34 @@ def test_a_session_is_compared_with_its_role(account: Account) -> None:
         assert ("FunctionError" not in response) is is_allowed
 
 
+def test_a_call_of_kms_itself_has_its_encryption_context_and_no_service(account: Account) -> None:
+    key = account.key()
+    context = {"SecretARN": "s"}
+    for operator, allowed in (
+        ({"StringEquals": {"kms:EncryptionContext:SecretARN": "s"}}, True),
+        ({"StringEquals": {"kms:EncryptionContext:SecretARN": "another"}}, False),
+        ({"Null": {"kms:EncryptionContext:SecretARN": "true"}}, False),
+        ({"StringLike": {"kms:ViaService": "*"}}, False),
+    ):
+        kms = account.client("kms", allow("kms:GenerateDataKey", key, **operator))
+        if allowed:
+            assert kms.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=context)
+        else:
+            with pytest.raises(ClientError, match="AccessDenied"):
+                kms.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=context)
+
+
+def test_a_call_with_an_alias_needs_permission_on_the_key(account: Account) -> None:
+    key, alias = account.key(), f"alias/a-{uuid.uuid4().hex}"
+    account.kms.create_alias(AliasName=alias, TargetKeyId=key)
+    on_key = account.client("kms", allow("kms:DescribeKey", key))
+    on_alias = account.client("kms", allow("kms:DescribeKey", f"arn:aws:kms:{LOCAL}:{alias}"))
+    for key_id in (alias, f"arn:aws:kms:{LOCAL}:{alias}"):
+        assert on_key.describe_key(KeyId=key_id)["KeyMetadata"]["Arn"] == key
+        with pytest.raises(ClientError, match="AccessDenied"):
+            on_alias.describe_key(KeyId=key_id)
+
+
 # --- Secrets Manager and KMS ---
 
 
@@ -307,6 +335,29 @@ def test_the_function_of_a_stack_has_its_vpc_config(account: Account) -> None:
     assert subnets() == []
     stack.update(template(VpcConfig=VPC_CONFIG))
     assert subnets() == VPC_CONFIG["SubnetIds"]
+
+
+def test_the_function_of_a_stack_has_its_key(account: Account) -> None:
+    properties = {
+        "Runtime": "python3.13",
+        "Handler": "index.handler",
+        "Code": {"ZipFile": ROTATION_CODE},
+        "Role": account.role(),
+    }
+    stack, key = Stack(account.emulator, "with-key"), account.key()
+
+    def template(**properties_of_key: str) -> str:
+        function = {"Type": "AWS::Lambda::Function", "Properties": properties | properties_of_key}
+        return json.dumps({"Resources": {"F": function}})
+
+    def key_of_function() -> str:
+        name = stack.physical_id("F")
+        return str(account.functions.get_function_configuration(FunctionName=name).get("KMSKeyArn", ""))
+
+    stack.create(template(KmsKeyArn=key))
+    assert key_of_function() == key
+    stack.update(template())
+    assert key_of_function() == ""
 
 
 # --- CloudFormation ---

@@ -30,7 +30,7 @@ from tests.e2e.account import EmulatedAccount, deployed_account
 ROTATION_CODE = (ROOT / "examples" / "rotation_function.py").read_text()
 
 
-PARAMETERS = {"RoleNamePattern": "e2e-*", "SecretNamePattern": "e2e*"}
+PARAMETERS = {"RoleNamePattern": "e2e-*", "SecretNamePattern": "e2e*", "AllowDocumentedProfile": "true"}
 
 
 @pytest.fixture(scope="module")
@@ -266,11 +266,11 @@ def test_each_permission_of_the_provider_is_needed(account: EmulatedAccount, nam
 
 @contextmanager
 def provider_parameters(account: EmulatedAccount, **parameters: str) -> Iterator[None]:
-    """Set further parameters of the provider's stack for the duration of the block."""
+    """Set parameters of the provider's stack for the duration of the block, beside or in place of PARAMETERS."""
     client = account.client("cloudformation")
     template = client.get_template(StackName=account.provider.name, TemplateStage="Processed")["TemplateBody"]
     template = template if isinstance(template, str) else json.dumps(template)
-    account.provider.update(template, **PARAMETERS, **parameters)
+    account.provider.update(template, **PARAMETERS | parameters)
     try:
         yield
     finally:
@@ -345,6 +345,34 @@ def test_a_failed_update_rolls_back_after_the_secret_or_the_role_has_lost_the_ta
             stack.update(template(**one_secret(name, PolicyProfile="Documented")))
         assert failed.value.status == "UPDATE_ROLLBACK_COMPLETE"
         assert account.policies(name) == policies_before
+
+
+# --- the profile Documented ---
+
+
+def test_the_profile_documented_is_served_only_with_the_parameter(account: EmulatedAccount, name: str) -> None:
+    keyed = {"Key": KEY, "Secret": secret(name, "Key")}
+    resources = one_secret(name, PolicyProfile="Documented") | keyed
+    changed = one_secret(name, PolicyProfile="Documented", Triggers={"Deployment": "2"}) | keyed
+    refusal = r"PolicyProfile Documented is not allowed: .* AllowDocumentedProfile=true\)"
+    with provider_parameters(account, AllowDocumentedProfile="false"):
+        with pytest.raises(StackError, match=refusal) as failed:
+            create(account, name, resources)
+        assert failed.value.status == "ROLLBACK_COMPLETE"
+        Stack(account.emulator, name).delete()
+
+    stack = create(account, name, resources)
+    before = account.policies(name)
+    assert not [statement for statement in own_policy(account, stack)["Statement"] if "Condition" in statement]
+    stack.update(template(**changed))
+    assert account.policies(name) == before
+
+    with provider_parameters(account, AllowDocumentedProfile="false"):
+        with pytest.raises(StackError, match=refusal) as failed:
+            stack.update(template(**resources))
+        assert failed.value.status == "UPDATE_ROLLBACK_COMPLETE"
+        assert account.policies(name) == before
+        assert rotate(account, name) == ""
 
 
 # --- rotation with the policy ---

@@ -1,7 +1,8 @@
 """Rotations of passwords in a real PostgreSQL, under the policy that the custom resource writes.
 
 In each situation, a rotation needs each granted action: without the action, the rotation fails in the step that makes
-the call. Only the EC2 actions are left out: the emulator has no network interfaces.
+the call. Only the EC2 actions are left out: the emulator has no network interfaces. With `KmsScope: Secret`, the
+policy outlives a new key of the secret.
 """
 
 import json
@@ -11,14 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from demo.rotation_functions import ALTERNATING_USERS, SINGLE_USER, zip_file
+from demo.rotation_functions import ALTERNATING_USERS, SINGLE_USER
 from emulator.postgres import Postgres
-from emulator.rotation import rotate
 from emulator.server import ACCOUNT_ID, REGION
-from emulator.stack import Stack
 from tests.e2e.account import EmulatedAccount, deployed_account
-from tests.e2e.test_end_to_end import TRUST, rotation_policy, template
+from tests.e2e.rotation import Rotation, change_key_without_permission_on_the_earlier_key
 
 RDS = f"arn:aws:rds:{REGION}:{ACCOUNT_ID}"
 
@@ -33,83 +33,6 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedAccoun
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     with Postgres(tmp_path_factory.mktemp("database")) as database:
         yield database
-
-
-@dataclass
-class Rotation:
-    """A database user, the user's secret, and the function that rotates it."""
-
-    account: EmulatedAccount
-    database: Postgres
-    name: str = field(default_factory=lambda: f"user{uuid.uuid4().hex[:8]}")
-    """Of the user, the secret, the function, its role and the stack."""
-
-    def create_secret(self, key: str | None = None, **members: Any) -> str:
-        """Create the user and the user's secret, and return its ARN. `members` are members of the secret's value."""
-        self.database.create_user(self.name, "old")
-        return self._create_secret(self.name, self.database.secret_value(self.name, "old") | members, key)
-
-    def create_superuser_secret(self, key: str | None = None, **members: Any) -> str:
-        """Create the secret of the database's superuser, and return its ARN."""
-        value = self.database.secret_value(self.database.superuser, self.database.password)
-        return self._create_secret(f"{self.name}-superuser", value | members, key)
-
-    def _create_secret(self, name: str, value: dict[str, Any], key: str | None) -> str:
-        parameters = {"KmsKeyId": key} if key else {}
-        created = self.account.client("secretsmanager").create_secret(
-            Name=name, SecretString=json.dumps(value), **parameters
-        )
-        return str(created["ARN"])
-
-    def create_key(self) -> str:
-        """Create a customer managed key, and return its ARN."""
-        return str(self.account.client("kms").create_key()["KeyMetadata"]["Arn"])
-
-    def create_function(self, handler: str) -> None:
-        """Create the rotation function with a role that has no permissions."""
-        self.account.client("iam").create_role(RoleName=self.name, AssumeRolePolicyDocument=json.dumps(TRUST))
-        self.account.client("lambda").create_function(
-            FunctionName=self.name,
-            Runtime="python3.13",
-            Handler=handler,
-            Timeout=30,
-            Role=f"arn:aws:iam::{ACCOUNT_ID}:role/{self.name}",
-            Code={"ZipFile": zip_file()},
-            # Whatever the secret's host is, psycopg connects to the one database.
-            Environment={"Variables": {"PGHOSTADDR": self.database.host}},
-        )
-
-    def create_policy(self, secret: str, superuser: str | None, targets: list[str]) -> tuple[str, dict[str, Any]]:
-        """Create the custom resource, and return the name and the document of the policy that it has written."""
-        optional: dict[str, Any] = {"SuperuserSecretId": superuser} if superuser else {}
-        optional |= {"TargetArns": targets} if targets else {}
-        stack = Stack(self.account.emulator, self.name)
-        stack.create(template(Policy=rotation_policy(SecretId=secret, RotationLambdaARN=self.name, **optional)))
-        [(policy_name, document)] = self.account.policies(self.name).items()
-        return policy_name, document
-
-    def put_policy(self, policy_name: str, document: dict[str, Any]) -> None:
-        """Replace the policy on the role."""
-        self.account.client("iam").put_role_policy(
-            RoleName=self.name, PolicyName=policy_name, PolicyDocument=json.dumps(document)
-        )
-
-    def rotate(self) -> str:
-        """Rotate the secret. Return the step that failed and its error, or an empty string."""
-        function = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{self.name}"
-        return rotate(self.account.emulator, self.name, RotationLambdaARN=function)
-
-    def discard_pending_version(self) -> None:
-        """Remove the label AWSPENDING, so that the next rotation begins with a new version."""
-        secrets = self.account.client("secretsmanager")
-        versions = secrets.describe_secret(SecretId=self.name)["VersionIdsToStages"]
-        [pending] = [version for version, labels in versions.items() if labels == ["AWSPENDING"]]
-        secrets.update_secret_version_stage(SecretId=self.name, VersionStage="AWSPENDING", RemoveFromVersionId=pending)
-
-    def current_value(self) -> dict[str, Any]:
-        """Return the value of the secret."""
-        value = self.account.client("secretsmanager").get_secret_value(SecretId=self.name)["SecretString"]
-        return dict(json.loads(value))
 
 
 # --- the situations ---
@@ -161,21 +84,6 @@ def customer_managed_keys(rotation: Rotation) -> Resources:
         "UseSuperuserKey": {"kms:Decrypt": "setSecret"},
     }
     return Resources(secret, grants, superuser)
-
-
-def change_key_without_permission_on_the_earlier_key(rotation: Rotation, secret: str, key: str) -> None:
-    """Change the key of a secret as a user who may use only the new key, as a role for deployments."""
-    iam, name = rotation.account.client("iam"), f"{rotation.name}-deployer"
-    iam.create_user(UserName=name)
-    statements = [
-        {"Effect": "Allow", "Action": "secretsmanager:UpdateSecret", "Resource": secret},
-        {"Effect": "Allow", "Action": "kms:*", "Resource": key},
-    ]
-    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    iam.put_user_policy(UserName=name, PolicyName="deploy", PolicyDocument=document)
-    credentials = iam.create_access_key(UserName=name)["AccessKey"]
-    secrets = rotation.account.emulator.client("secretsmanager", credentials=credentials)
-    secrets.update_secret(SecretId=secret, KmsKeyId=key)
 
 
 def superuser_that_rds_manages(rotation: Rotation) -> Resources:
@@ -297,3 +205,133 @@ def without(document: dict[str, Any], sid: str, action: str) -> dict[str, Any]:
         for statement in document["Statement"]
     ]
     return document | {"Statement": [statement for statement in statements if statement["Action"]]}
+
+
+# --- KmsScope: another key, without a deployment ---
+
+AWS_MANAGED_KEY = "alias/aws/secretsmanager"
+KMS_DENIES = "Access to KMS is not allowed"
+
+
+def outcome(call: Callable[..., Any], **parameters: Any) -> str:
+    """Return AWS's message if it denies the call; otherwise an empty string."""
+    try:
+        call(**parameters)
+    except ClientError as error:
+        assert "AccessDenied" in error.response["Error"]["Code"]
+        return str(error.response["Error"]["Message"])
+    return ""
+
+
+@pytest.mark.parametrize(("scope", "under_later_key"), [("Secret", ""), ("Key", KMS_DENIES)])
+def test_the_role_can_use_a_later_key_only_with_the_scope_secret_and_only_for_its_secrets(
+    account: EmulatedAccount, database: Postgres, scope: str, under_later_key: str
+) -> None:
+    """The role has all permissions in Secrets Manager, so that whatever is denied, KMS denies.
+
+    The emulator has no keys of other accounts or regions, and no other service that calls KMS for its caller:
+    tests/unit/rules/test_policy_meaning.py covers them.
+    """
+    rotation = Rotation(account, database)
+    secret, superuser = rotation.create_secret(), rotation.create_superuser_secret()
+    other = rotation.create_secret_of(f"{rotation.name}-other", {"password": "old"})
+    rotation.create_function(ALTERNATING_USERS)
+    rotation.create_policy(secret, superuser, KmsScope=scope)
+    rotation.put_policy("all-secrets", allow("secretsmanager:*"))
+    administrator, role = account.client("secretsmanager"), rotation.client_of_role("secretsmanager")
+
+    def read_and_write(secret_id: str) -> tuple[str, str]:
+        value = administrator.get_secret_value(SecretId=secret_id)["SecretString"]
+        parameters = {"SecretString": value, "ClientRequestToken": str(uuid.uuid4())}
+        return (
+            outcome(role.get_secret_value, SecretId=secret_id),
+            outcome(role.put_secret_value, SecretId=secret_id, **parameters),
+        )
+
+    first, second = rotation.create_key(), rotation.create_key()
+    for key in (first, second):
+        for each in (secret, superuser, other):
+            administrator.update_secret(SecretId=each, KmsKeyId=key)
+        assert read_and_write(secret) == (under_later_key, under_later_key)
+        assert read_and_write(superuser) == (under_later_key, KMS_DENIES)
+        assert read_and_write(other) == (KMS_DENIES, KMS_DENIES)
+    for each in (secret, superuser, other):
+        administrator.update_secret(SecretId=each, KmsKeyId=AWS_MANAGED_KEY)
+    assert read_and_write(secret) == ("", "")
+
+
+def test_with_the_scope_secret_the_role_can_not_call_kms_itself(account: EmulatedAccount, database: Postgres) -> None:
+    rotation = Rotation(account, database)
+    secret, key = rotation.create_secret(), rotation.create_key()
+    rotation.create_function(SINGLE_USER)
+    rotation.create_policy(secret, KmsScope="Secret")
+    administrator, role = account.client("kms"), rotation.client_of_role("kms")
+    call = {"KeyId": key, "EncryptionContext": {"SecretARN": secret}}
+    encrypted = administrator.encrypt(**call, Plaintext=b"a data key")["CiphertextBlob"]
+
+    def calls() -> tuple[str, str]:
+        return (
+            outcome(role.decrypt, **call, CiphertextBlob=encrypted),
+            outcome(role.generate_data_key, **call, KeySpec="AES_256"),
+        )
+
+    assert all("is not authorized to perform: kms:" in message for message in calls())
+    # With the encryption context alone as a condition, both would succeed.
+    condition = {"StringEquals": {"kms:EncryptionContext:SecretARN": secret}}
+    rotation.put_policy("context-alone", allow("kms:*", Condition=condition))
+    assert calls() == ("", "")
+
+
+def allow(action: str, **elements: Any) -> dict[str, Any]:
+    """Return a policy document with one statement."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*", **elements}],
+    }
+
+
+def by_an_administrator(rotation: Rotation, secret: str, key: str) -> None:
+    rotation.account.client("secretsmanager").update_secret(SecretId=secret, KmsKeyId=key)
+
+
+@pytest.mark.parametrize("scope", ["Secret", "Key"])
+@pytest.mark.parametrize("begins_with_key", [True, False])
+@pytest.mark.parametrize("rekey", [by_an_administrator, change_key_without_permission_on_the_earlier_key])
+def test_after_a_new_key_without_a_deployment_a_rotation_succeeds_only_with_the_scope_secret(
+    account: EmulatedAccount, database: Postgres, scope: str, begins_with_key: bool, rekey: Callable[..., None]
+) -> None:
+    rotation = Rotation(account, database)
+    old_key, new_key = rotation.create_key() if begins_with_key else None, rotation.create_key()
+    secret = rotation.create_secret(old_key)
+    rotation.create_function(SINGLE_USER)
+    _, before = rotation.create_policy(secret, KmsScope=scope)
+    assert rotation.rotate() == ""
+
+    rekey(rotation, secret, new_key)
+    password = rotation.current_value()["password"]
+    failure = rotation.rotate()
+    if scope == "Key":
+        assert failure.startswith("failed in createSecret: ")
+        assert KMS_DENIES in failure
+        assert database.can_log_in(rotation.name, password)
+    else:
+        # The second rotation reads AWSPREVIOUS, and writes the version that is under the new key for certain.
+        assert (failure, rotation.rotate()) == ("", "")
+        assert not database.can_log_in(rotation.name, password)
+        assert database.can_log_in(rotation.name, rotation.current_value()["password"])
+    assert list(account.policies(rotation.name).values()) == [before]
+
+
+def test_after_a_new_key_of_the_superuser_secret_a_rotation_succeeds_with_the_scope_secret(
+    account: EmulatedAccount, database: Postgres
+) -> None:
+    rotation = Rotation(account, database)
+    superuser = rotation.create_superuser_secret()
+    secret = rotation.create_secret(rotation.create_key(), masterarn=superuser)
+    rotation.create_function(ALTERNATING_USERS)
+    rotation.create_policy(secret, superuser, KmsScope="Secret")
+    by_an_administrator(rotation, superuser, rotation.create_key())
+    by_an_administrator(rotation, secret, AWS_MANAGED_KEY)
+    assert rotation.rotate() == ""
+    value = rotation.current_value()
+    assert database.can_log_in(value["username"], value["password"])

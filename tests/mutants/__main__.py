@@ -57,8 +57,6 @@ TESTS = {
     "rules/statements": _POLICY,
     "rules/plan": ["unit/rules/test_plan.py"],
     "rules/resource_policy_calls": ["unit/rules/test_resource_policy_calls.py", "unit/write/test_resource_policies.py"],
-    "write/resource_policies": ["unit/write/test_resource_policies.py"],
-    "write/resource_policy_results": ["unit/write/test_resource_policies.py"],
     "write/inline_policy": ["unit/write/test_inline_policy.py"],
     "write/apply": ["unit/write/test_apply.py"],
     "provider/crhelper_adapter": ["unit/provider/test_crhelper_adapter.py"],

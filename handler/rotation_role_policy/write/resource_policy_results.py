@@ -47,7 +47,7 @@ class PolicyDoubt:
         """Why it is not known, to complete a sentence."""
         [resource] = self.resources
         policy = _policy_of(resource)
-        statements = " and ".join(_named(each) for each in self.statements)
+        statements = " or ".join(_named(each) for each in self.statements)
         match self.kind:
             case DoubtKind.DENIAL_OPEN:
                 return f"it is not known whether {statements} in {policy} denies the call"

@@ -333,6 +333,29 @@ def test_a_warning_says_which_statement_decides(world: World) -> None:
     )
 
 
+def test_actions_that_depend_on_different_statements_are_different_warnings(world: World) -> None:
+    open_ = when("StringNotEquals", "aws:SourceVpc", "vpc-1")
+    world.policies[SECRET] = [
+        deny(Sid="Get", Action=["secretsmanager:Get*", "secretsmanager:Describe*"], **open_),
+        deny(Sid="Both", Action=["secretsmanager:GetSecretValue", "secretsmanager:Put*"], **open_),
+    ]
+    assert [str(doubt).replace(SECRET, "SECRET") for doubt in world.check(state())] == [
+        f'secretsmanager:{actions} on "SECRET": it is not known whether the statement {statements} in the resource'
+        " policy of the secret denies the call"
+        for actions, statements in (
+            ("DescribeSecret", '"Get"'),
+            ("GetSecretValue", '"Get" or the statement "Both"'),
+            ("PutSecretValue", '"Both"'),
+        )
+    ]
+    world.policies[SECRET] = [deny(**open_)]
+    [doubt] = world.check(state())
+    assert str(doubt).startswith(f'{", ".join(ROTATE)} on "{SECRET}": ')
+    world.policies[SECRET] = [deny()]
+    with pytest.raises(RequestError, match=f"{', '.join(ROTATE[:3])} and {ROTATE[3]} on"):
+        world.check(state())
+
+
 # --- the policy of a key allows nothing -------------------------------------------------------------------------------
 
 
@@ -539,6 +562,26 @@ def test_a_read_that_fails_is_repeated_a_few_times(world: World) -> None:
     world.account.faults["secretsmanager:GetResourcePolicy"] = [fault] * 1000
     assert [doubt.kind for doubt in world.check(state())] == [DoubtKind.NOT_READ]
     assert world.actions() == ["GetResourcePolicy"] * MAX_ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    ("action", "kind"),
+    [
+        ("kms:GetKeyPolicy", DoubtKind.NOT_READ),
+        ("kms:ListGrants", DoubtKind.ALLOWANCE_NOT_READ),
+        ("kms:ListKeyPolicies", DoubtKind.ALLOWANCE_NOT_READ),
+        ("iam:GetRole", DoubtKind.DENIAL_OPEN),
+    ],
+)
+def test_each_call_that_fails_is_repeated_only_a_few_times(world: World, action: str, kind: DoubtKind) -> None:
+    if action == "iam:GetRole":
+        world.policies[KEY] = [DELEGATES, deny(Principal={"AWS": OURS})]
+    else:
+        world.policies[KEY] = []
+    response: Any = {"Error": {"Code": "InternalError"}, "ResponseMetadata": {"HTTPStatusCode": 500}}
+    world.account.faults[action] = [type(error("x"))(response, "Operation")] * 1000
+    assert [doubt.kind for doubt in world.check(UNDER_KEY)] == [kind]
+    assert world.account.actions().count(action) == MAX_ATTEMPTS
 
 
 def test_throttling_until_the_deadline_fails_the_request(world: World) -> None:

@@ -244,7 +244,8 @@ def test_in_declared_mode_the_statements_for_the_vpc_stay_until_the_update_after
             Function=function(name, DependsOn="Policy", Properties={"VpcConfig": vpc_config}),
         )
 
-    stack, no_vpc = Stack(account.emulator, name), {"SubnetIds": [], "SecurityGroupIds": []}
+    stack = Stack(account.emulator, name)
+    no_vpc: dict[str, Any] = {"SubnetIds": [], "SecurityGroupIds": []}
     stack.create(resources(1, VPC_CONFIG))
     before = own_policy(account, stack)
     assert (sids(account, stack)[-2:], stack.outputs["InVpc"]) == (NETWORK_SIDS, "true")

@@ -79,7 +79,6 @@ def inspect(
         target_arns=properties.target_arns,
         function_qualifier=function.qualifier,
         function_modified=function.last_modified,
-        is_function_reported=function.is_reported,
     )
 
 

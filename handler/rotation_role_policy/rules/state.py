@@ -151,8 +151,6 @@ class State:
     """The version or alias by which the function is named; empty if there is none."""
     function_modified: datetime | None = None
     """When the function was last modified; None if unknown, and in declared mode."""
-    is_function_reported: bool = False
-    """Whether the secrets name the function, not the properties."""
 
     @property
     def all_secrets(self) -> tuple[Secret, ...]:

@@ -557,11 +557,11 @@ def test_the_key_of_the_environment_is_needed() -> None:
     assert codes(facts) == []
 
 
-@pytest.mark.parametrize("profile", ["Strict", "Documented"])
-def test_a_policy_of_the_provider_is_outdated_if_it_would_be_written_differently(profile: str) -> None:
+@pytest.mark.parametrize(("profile", "kms_scope"), [("Strict", "Key"), ("Strict", "Secret"), ("Documented", "Key")])
+def test_a_policy_of_the_provider_is_outdated_if_it_would_be_written_differently(profile: str, kms_scope: str) -> None:
     [state] = [coverage.state(audit_facts.role()) for coverage in coverages(audit_facts.role())]
     assert state
-    written = policy.document(state, profile)
+    written = policy.document(state, profile, kms_scope)
     current = audit_facts.role(role=replace(policies(), inline={OWN: written}))
     assert findings(audit_role(current, NOW)) == []
     assert [rotation.policy_name for rotation in audit_role(current, NOW).rotations] == [OWN]
@@ -572,6 +572,33 @@ def test_a_policy_of_the_provider_is_outdated_if_it_would_be_written_differently
     # Without the state of all of its secrets, nothing is compared.
     unknown = function(replace(secret(), state=STOPPED))
     assert codes(audit_facts.role(unknown, role=replace(policies(), inline={OWN: edited}))) == []
+
+
+@pytest.mark.parametrize(("hours", "is_drift"), [(0, False), (2, True)])
+def test_the_network_statements_of_a_function_that_left_its_vpc_are_no_drift_for_an_hour(
+    hours: int, is_drift: bool
+) -> None:
+    [state] = [coverage.state(audit_facts.role()) for coverage in coverages(audit_facts.role())]
+    assert state
+    sound = function()
+    assert isinstance(sound.details, Known)
+    modified = replace(sound.details.value.function, last_modified=NOW - timedelta(hours=hours))
+    left = replace(sound, details=Known(replace(sound.details.value, function=modified)))
+    in_vpc = policy.document(replace(state, in_vpc=True))
+    facts = audit_facts.role(left, role=replace(policies(), inline={OWN: in_vpc}))
+    assert codes(facts) == (["PolicyDrift"] if is_drift else [])
+
+
+def test_a_policy_for_any_key_is_no_grant_on_all_keys() -> None:
+    keyed = secret(key=KEY)
+    facts = audit_facts.role(function(keyed))
+    [state] = [coverage.state(facts) for coverage in coverages(facts)]
+    assert state
+    document = policy.document(state, "Strict", "Secret")
+    assert "key/*" in str(document)
+    role = replace(policies(), inline={OWN: document})
+    key_policy: dict[str, Any] = {KEY: Known({"Statement": [allow("kms:*", "*") | {"Principal": {"AWS": ACCOUNT}}]})}
+    assert codes(audit_facts.role(function(keyed), role=role, resource_policies=key_policy)) == []
 
 
 # --- facts ---

@@ -5,6 +5,8 @@ The secret reports another function, the function leaves its VPC, or it gets a k
 
 import json
 import re
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +18,11 @@ from botocore.exceptions import ClientError
 
 from emulator.server import ACCOUNT_ID, REGION
 from emulator.stack import Stack, StackError
+from tests import ROOT
 from tests.e2e.account import EmulatedAccount, deployed_account, zip_code
 from tests.e2e.test_end_to_end import (
     KEY,
     TRUST,
-    PreviewUser,
     function,
     key_arn,
     one_secret,
@@ -54,6 +56,13 @@ def name(account: EmulatedAccount) -> Iterator[str]:
 def sids(account: EmulatedAccount, stack: Stack) -> list[str]:
     """Return the `Sid`s of the stack's policy."""
     return [statement["Sid"] for statement in own_policy(account, stack)["Statement"]]
+
+
+def run_command(account: EmulatedAccount, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line with the permissions of the account's administrator."""
+    environment = account.emulator.environment | {"PYTHONPATH": f"{ROOT / 'handler'}:{ROOT / 'cli'}"}
+    command = [sys.executable, "-m", "rotation_role_policy_cli", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 # --- who decides which role gets the policy ---
@@ -147,9 +156,7 @@ def test_a_secret_that_reports_another_function_does_not_move_the_policy(
     changed = template(**redirection.resources(Triggers={"Deployment": "2"}))
 
     (tmp_path / "template.json").write_text(changed)
-    identity = {"AccessKeyId": "AWS_ACCESS_KEY_ID", "SecretAccessKey": "AWS_SECRET_ACCESS_KEY"}
-    user = PreviewUser(account, {key: account.emulator.environment[value] for key, value in identity.items()})
-    preview = user.preview("--template", str(tmp_path / "template.json"), "--stack", name)
+    preview = run_command(account, "preview", "--template", str(tmp_path / "template.json"), "--stack", name)
     page = " ".join(preview.stdout.split())
 
     with pytest.raises(StackError) as failed:
@@ -185,6 +192,38 @@ def test_a_rollback_does_not_move_the_policy_to_the_reported_role_even_if_that_h
     assert (account.policies(name), account.policies(his)) == (before, planted)
     stack.delete()
     assert account.policies(his) == planted
+
+
+@pytest.mark.parametrize("is_redirected", [False, True])
+def test_a_rollback_moves_the_policy_back_only_to_the_role_from_before_the_update(
+    account: EmulatedAccount, redirection: Redirection, is_redirected: bool
+) -> None:
+    """The failed update moves the policy to a function that it names, before somebody redirects the secret or not."""
+    stack, name, second = redirection.stack, redirection.name, f"{redirection.name}-2"
+    before = redirection.create()
+    if is_redirected:
+        redirection.redirect()
+    successor = {"SecondRole": role(second), "SecondFunction": function(second, "SecondRole")}
+    invalid = rotation_policy(SecretId="e2e/nowhere", RoleName=name) | {"DependsOn": "Policy"}
+    moved = redirection.resources(RotationLambdaARN={"Fn::GetAtt": ["SecondFunction", "Arn"]})
+    with pytest.raises(StackError) as failed:
+        stack.update(template(**moved, **successor, Invalid=invalid))
+    assert failed.value.status == "UPDATE_ROLLBACK_COMPLETE"
+    assert [failure.logical_id for failure in failed.value.failures] == ["Invalid"]
+    writes = [line["role"] for line in account.log() if line["message"] == "policy written" and is_of(line, stack)]
+    assert second in writes
+    assert account.policies(name) == before
+    assert stack.physical_id("Policy").startswith(f"{name}/")
+    if is_redirected:
+        assert account.policies(redirection.his) == {}
+    # A role with a policy that the stack does not know could not be deleted.
+    stack.delete()
+    assert stack.status == "DELETE_COMPLETE"
+
+
+def is_of(line: dict[str, Any], stack: Stack) -> bool:
+    """Return whether a line of the provider's log is about a stack."""
+    return f":stack/{stack.name}/" in line.get("stack", "")
 
 
 def test_a_function_that_gets_another_role_moves_the_policy_only_if_the_template_names_the_function(
@@ -254,6 +293,34 @@ def test_in_declared_mode_the_statements_for_the_vpc_stay_until_the_update_after
     assert (own_policy(account, stack), stack.outputs["InVpc"]) == (before, "false")
     stack.update(resources(3, no_vpc))
     assert sids(account, stack) == ["RotateSecret", "GeneratePassword"]
+
+
+# --- another key of a secret ---
+
+
+@pytest.mark.parametrize(
+    ("scope", "after_the_change"),
+    [("Secret", set()), ("Key", {"ActionNotGranted", "PolicyDrift"})],
+)
+def test_the_audit_finds_nothing_about_keys_with_the_scope_secret_whatever_the_key_is(
+    account: EmulatedAccount, name: str, scope: str, after_the_change: set[str]
+) -> None:
+    properties = {"KmsScope": scope, "SuperuserSecretId": {"Ref": "Superuser"}}
+    others = {"Key": KEY, "Second": KEY, "Superuser": secret(f"{name}-superuser")}
+    stack = Stack(account.emulator, name)
+    stack.create(template(**one_secret(name, **properties) | {"Secret": secret(name, "Key")} | others))
+    secrets = account.client("secretsmanager")
+    secrets.rotate_secret(SecretId=f"e2e/{name}", RotationLambdaARN=f"{FUNCTIONS}:{name}", RotateImmediately=False)
+
+    def findings() -> set[str]:
+        report = json.loads(run_command(account, "audit", "--json").stdout)
+        codes = {"ActionNotGranted", "PolicyDrift", "KmsAllKeys", "KmsWithoutEncryptionContext", "RedundantGrant"}
+        return {each["code"] for each in report["findings"] if name in json.dumps(each)} & codes
+
+    assert findings() == set()
+    for each in (f"e2e/{name}", f"e2e/{name}-superuser"):
+        secrets.update_secret(SecretId=each, KmsKeyId=stack.physical_id("Second"))
+    assert findings() == after_the_change
 
 
 # --- the key of the environment ---

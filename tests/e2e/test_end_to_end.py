@@ -511,6 +511,16 @@ def test_a_stack_whose_create_fails_rolls_back(account: EmulatedAccount, name: s
     assert failed.value.status == "ROLLBACK_COMPLETE"
 
 
+@pytest.mark.parametrize("resource_type", ["Custom::Innocent", "AWS::CloudFormation::CustomResource"])
+def test_a_resource_of_another_type_is_not_created(account: EmulatedAccount, name: str, resource_type: str) -> None:
+    resources = one_secret(name)
+    resources["Policy"]["Type"] = resource_type
+    reason = rf'The resource type "{resource_type}" is not .* under a new logical ID \(in the CDK: resourceType\)'
+    with pytest.raises(StackError, match=reason) as failed:
+        create(account, name, resources)
+    assert failed.value.status == "ROLLBACK_COMPLETE"
+
+
 def test_a_stack_whose_role_function_and_secret_are_deleted_can_be_deleted(account: EmulatedAccount, name: str) -> None:
     stack = create(account, name, one_secret(name))
     iam = account.client("iam")

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
+from datetime import UTC, datetime
 from functools import partial
 from threading import Thread
 from typing import Any
@@ -17,7 +18,7 @@ from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
 from ministack.core.router import extract_access_key_id
 from ministack.services import cloudformation, iam, kms, lambda_svc, secretsmanager
-from ministack.services.cloudformation import provisioners
+from ministack.services.cloudformation import custom_resource, provisioners
 
 Function = Callable[..., Any]
 
@@ -231,6 +232,7 @@ def _rotate(secret: Any, token: str) -> None:
 
 
 # --- CloudFormation: Ref of a secret is its ARN, and a function keeps its VpcConfig and its key ---
+# An update modifies the function. A tag has the date of a modification that is longer ago.
 _secrets = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
 _lambdas = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
 
@@ -245,14 +247,22 @@ def _with_arn_as_physical_id(original: Function, identifier: str, *args: Any) ->
 
 @replaces(_lambdas, name="create")
 @replaces(_lambdas, name="update")
-def _with_vpc_config_and_key(original: Function, *args: Any) -> Any:
+def _with_complete_configuration(original: Function, *args: Any) -> Any:
     name, attributes = original(*args)
     *_, properties = (arg for arg in args if isinstance(arg, dict))
+    tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", ())}
     lambda_svc._functions[name]["config"] |= {
         "VpcConfig": lambda_svc._vpc_config_with_id(properties.get("VpcConfig")),
         "KMSKeyArn": properties.get("KmsKeyArn", ""),
+        "LastModified": tags.get("emulator:LastModified", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.000+0000}"),
     }
     return name, attributes
+
+
+# --- CloudFormation: the ResponseURL says when it was signed, which is when the request was sent ---
+@replaces(custom_resource)
+def _response_url(original: Function, token: str) -> str:
+    return f"{original(token)}?X-Amz-Date={datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
 # --- CloudFormation deletes a role as IAM does: not while it has a policy that is not the resource's own ---

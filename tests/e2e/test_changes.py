@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -249,26 +250,28 @@ def test_a_function_that_gets_another_role_moves_the_policy_only_if_the_template
 # --- a function leaves its VPC ---
 
 
-def test_the_statements_for_the_vpc_stay_if_a_function_leaves_it(account: EmulatedAccount, name: str) -> None:
-    """The emulator's ResponseURL has no signature, so the provider does not know when the request was sent.
-
-    Therefore the statements stay here for ever. On AWS, they stay for an hour after the change of the function:
-    tests/unit/rules/test_plan.py.
-    """
-
-    def resources(count: int, **vpc: Any) -> str:
+def test_the_statements_for_the_vpc_stay_for_an_hour_if_a_function_leaves_it(
+    account: EmulatedAccount, name: str
+) -> None:
+    def resources(count: int, modified: datetime | None = None, **vpc: Any) -> str:
         resources = one_secret(name, Triggers={"Deployment": count})
         resources["Function"]["Properties"] |= vpc
+        if modified:
+            tag = {"Key": "emulator:LastModified", "Value": f"{modified:%Y-%m-%dT%H:%M:%S.000%z}"}
+            resources["Function"]["Properties"]["Tags"] = [tag]
         resources["Role"]["Properties"]["ManagedPolicyArns"] = [VPC_ACCESS]
         return template(**resources)
 
-    stack = Stack(account.emulator, name)
+    stack, now = Stack(account.emulator, name), datetime.now(UTC)
     stack.create(resources(1, VpcConfig=VPC_CONFIG))
     before = own_policy(account, stack)
     assert (sids(account, stack)[-2:], stack.outputs["InVpc"]) == (NETWORK_SIDS, "true")
-    stack.update(resources(2))
-    assert (own_policy(account, stack), stack.outputs["InVpc"]) == (before, "false")
+    for count, modified in enumerate((None, now - timedelta(minutes=58)), 2):
+        stack.update(resources(count, modified))
+        assert (own_policy(account, stack), stack.outputs["InVpc"]) == (before, "false")
     assert account.rotate(name, f"e2e/{name}") == ""
+    stack.update(resources(4, now - timedelta(minutes=61)))
+    assert sids(account, stack) == ["RotateSecret", "GeneratePassword"]
 
 
 def test_in_declared_mode_the_statements_for_the_vpc_stay_until_the_update_after_the_function_has_left(

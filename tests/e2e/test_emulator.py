@@ -6,6 +6,7 @@ Each test also says what the other end-to-end tests rely on. It fails in MiniSta
 import json
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -337,7 +338,7 @@ def test_the_function_of_a_stack_has_its_vpc_config(account: Account) -> None:
     assert subnets() == VPC_CONFIG["SubnetIds"]
 
 
-def test_the_function_of_a_stack_has_its_key(account: Account) -> None:
+def test_the_function_of_a_stack_has_its_key_and_the_time_of_its_last_update(account: Account) -> None:
     properties = {
         "Runtime": "python3.13",
         "Handler": "index.handler",
@@ -346,18 +347,38 @@ def test_the_function_of_a_stack_has_its_key(account: Account) -> None:
     }
     stack, key = Stack(account.emulator, "with-key"), account.key()
 
-    def template(**properties_of_key: str) -> str:
-        function = {"Type": "AWS::Lambda::Function", "Properties": properties | properties_of_key}
+    def template(**further: Any) -> str:
+        function = {"Type": "AWS::Lambda::Function", "Properties": properties | further}
         return json.dumps({"Resources": {"F": function}})
 
-    def key_of_function() -> str:
+    def configuration() -> tuple[str, str]:
         name = stack.physical_id("F")
-        return str(account.functions.get_function_configuration(FunctionName=name).get("KMSKeyArn", ""))
+        found = account.functions.get_function_configuration(FunctionName=name)
+        return str(found.get("KMSKeyArn", "")), found["LastModified"]
 
-    stack.create(template(KmsKeyArn=key))
-    assert key_of_function() == key
+    earlier = "2026-01-01T00:00:00.000+0000"
+    stack.create(template(KmsKeyArn=key, Tags=[{"Key": "emulator:LastModified", "Value": earlier}]))
+    assert configuration() == (key, earlier)
     stack.update(template())
-    assert key_of_function() == ""
+    key_after, modified = configuration()
+    assert key_after == ""
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(modified)) < timedelta(minutes=1)
+
+
+def test_a_request_of_cloudformation_has_the_time_of_its_signature(account: Account) -> None:
+    code = """
+import json, urllib.request
+def handler(event, context):
+    names = ("StackId", "RequestId", "LogicalResourceId")
+    response = {"Status": "SUCCESS", "PhysicalResourceId": event["ResponseURL"]} | {n: event[n] for n in names}
+    request = urllib.request.Request(event["ResponseURL"], json.dumps(response).encode(), method="PUT")
+    urllib.request.urlopen(request)
+"""
+    properties = {"ServiceToken": account.function(code), "ServiceTimeout": "30"}
+    stack = Stack(account.emulator, "signed")
+    stack.create(json.dumps({"Resources": {"Signed": {"Type": "Custom::Signed", "Properties": properties}}}))
+    _, _, signed_at = stack.physical_id("Signed").partition("?X-Amz-Date=")
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(signed_at)) < timedelta(minutes=1)
 
 
 # --- CloudFormation ---

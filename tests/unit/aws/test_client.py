@@ -343,14 +343,17 @@ def test_a_page_is_requested_only_when_it_is_needed(aws: WatchedAws, account: Ac
 
 
 def test_the_primary_secret_in_another_account_is_kept_although_botocore_does_not_know_it(account: Account) -> None:
+    replicas = [{"ReplicaSecretARN": "arn:replica", "ReplicationStatus": "Failed"}]
     primary = {"PrimarySecretARN": "arn:aws:secretsmanager:eu-central-1:999999999999:secret:primary-AbCdEf"}
 
     def respond(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         headers: Any = {}
-        body = json.dumps({"ARN": "arn", "Name": "replica", "CrossAccountPrimary": primary}).encode()
+        members = {"CrossAccountPrimary": primary, "CrossAccountReplicas": replicas}
+        body = json.dumps({"ARN": "arn", "Name": "replica", **members}).encode()
         return AWSResponse(request.url, 200, headers, MockRawResponse(body))
 
     secretsmanager = Session(prepare=lambda _: None).client("secretsmanager")
     secretsmanager.meta.events.register("before-send.secretsmanager.DescribeSecret", respond)
     described: dict[str, Any] = {**secretsmanager.describe_secret(SecretId="replica")}
     assert (described["Name"], described["CrossAccountPrimary"]) == ("replica", primary)
+    assert described["CrossAccountReplicas"] == replicas

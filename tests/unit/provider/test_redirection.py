@@ -202,6 +202,32 @@ def test_a_superseded_update_asks_the_physical_id_and_not_the_report_whether_its
     assert account.policies() == created
 
 
+@pytest.mark.parametrize("redirect", [other_function, other_role])
+def test_a_late_delivery_keeps_the_policy_of_the_role_to_which_a_rollback_returns(
+    account: Account, created: dict[str, Any], redirect: Callable[[Account], None]
+) -> None:
+    update = account.request(
+        "Update",
+        CHANGED,
+        PhysicalResourceId=OWN_ID,
+        OldResourceProperties=PROPERTIES,
+        stack_status="UPDATE_IN_PROGRESS",
+    )
+    account.function(account.role("successor"), "successor")
+    # A later update of the resource has moved the policy, and its rollback is in progress.
+    moved = f"successor/{OWN_POLICY}"
+    named = PROPERTIES | {"RotationLambdaARN": "successor"}
+    for status in ("UPDATE_COMPLETE", "UPDATE_IN_PROGRESS"):
+        account.cloudformation.set_status(STACK_ID, status)
+    account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", OWN_ID, named)
+    account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_COMPLETE", moved, named)
+    account.cloudformation.set_status(STACK_ID, "UPDATE_ROLLBACK_IN_PROGRESS")
+    account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "UPDATE_IN_PROGRESS", moved, PROPERTIES)
+    account.faults["cloudformation:DescribeStacks"] = [error("AccessDenied")] * 9
+    assert account.send(update)["Status"] == "FAILED"
+    assert account.policies() == created
+
+
 @pytest.mark.parametrize("direction", Direction)
 @pytest.mark.parametrize(
     ("current", "planned", "previous", "expected"),

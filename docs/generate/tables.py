@@ -68,8 +68,8 @@ def _property(path: str, row: Property) -> list[str]:
     shape = row.type_description or row.type
     if row.allowed_values:
         shape = " or ".join(f"`{value}`" for value in row.allowed_values)
-    elif row.type == "Integer":
-        shape = f"Integer, {row.minimum} to {row.maximum}"
+    elif row.maximum:
+        shape = f"{row.type}, {row.minimum} to {row.maximum}"
     default = f"`{row.default}`" if isinstance(row.default, str) else "" if row.default is None else str(row.default)
     return [f"`{path}`", shape, default or row.default_description, row.description]
 

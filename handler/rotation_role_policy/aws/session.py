@@ -13,6 +13,7 @@ import botocore.session
 # After botocore: importing boto3 first takes 10 ms more CPU time.
 import boto3
 from botocore.config import Config
+from botocore.exceptions import NoRegionError
 from botocore.loaders import Loader
 
 from rotation_role_policy.aws import transport
@@ -63,8 +64,10 @@ class Session:
 
     @property
     def region(self) -> str:
-        """The region of the calls, for error messages: a resource of another region is not found."""
-        return self.boto3.region_name
+        """The region of the calls. Raises botocore's `NoRegionError` if there is none."""
+        if region := self.boto3.region_name:
+            return region
+        raise NoRegionError
 
     def dns_suffix(self, partition: str) -> str:
         """Return the DNS suffix of a partition, such as ``amazonaws.com``, from botocore's data."""

@@ -420,7 +420,10 @@ def test_without_a_region_the_error_says_how_to_set_it(
     preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    assert preview(*BY_HAND).err == "error: You must specify a region. Give --region, or set AWS_REGION.\n"
+    message = "error: You must specify a region. Give --region, or set AWS_REGION.\n"
+    assert preview(*BY_HAND).err == message
+    # Nobody's region is compared with that of an ARN.
+    assert preview("--secret-id", secret, "--rotation-lambda", "rotate-db").err == message
     assert preview(*BY_HAND, "--region", REGION).status == 2
     monkeypatch.setenv("AWS_REGION", REGION)
     assert preview(*BY_HAND).status == 2

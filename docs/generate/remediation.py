@@ -133,7 +133,7 @@ REMEDIATIONS = (
     ),
     Remediation(
         (ErrorCode.RESOURCE_CONFLICT,),
-        ("reports the rotation function ... with the role", "that the secret reports, which has the role"),
+        ("reports the rotation function ... with the role", "that the secret ... reports, which has the role"),
         "The secret now names another rotation function, or the function has another role. The configuration of a"
         " rotation does not decide which role gets the policy. If you made this change, give `RotationLambdaARN`."
         " Otherwise somebody else has changed the rotation of the secret: correct it before the next rotation.",

@@ -7,6 +7,20 @@ https://docs.aws.amazon.com/kms/latest/APIReference/API_GrantConstraints.html
 from collections.abc import Mapping
 from typing import Any
 
+from rotation_role_policy import arn
+
+
+def is_for_role(grant: Mapping[str, Any], role_arn: str) -> bool:
+    """Return whether the grantee of a grant is a role, a session of it, or its account.
+
+    Whether a grant to the account reaches a role is not documented, so it counts.
+    """
+    owner = arn.parse(role_arn)
+    grantee = str(grant.get("GranteePrincipal", role_arn))
+    session = f"arn:{owner.partition}:sts::{owner.account}:assumed-role/{arn.role_name(role_arn)}/"
+    account = (owner.account, f"arn:{owner.partition}:iam::{owner.account}:root")
+    return grantee == role_arn or grantee.startswith(session) or grantee in account
+
 
 def can_allow(grant: Mapping[str, Any], action: str, encryption_context: Mapping[str, str | None]) -> bool:
     """Return whether a grant can allow a call: its operation, and the constraints on the encryption context.

@@ -46,7 +46,7 @@ class Denial:
 
     @property
     def doubt(self) -> str:
-        """Why the denial proves nothing, to complete a sentence."""
+        """Why the denial does not prove that a rotation fails, to complete a sentence."""
         if self.failure:
             suffix = "; no further grant was simulated" if self.is_last else ""
             return f"the policy simulator failed ({self.failure}){suffix}"
@@ -54,6 +54,8 @@ class Denial:
             denier = f" by {in_words(self.blocker)}" if self.blocker else ""
             keys = ", ".join(self.missing_keys)
             return f"denied{denier} in the policy simulator, but the context keys {keys} were missing"
+        if self.blocker:
+            return f"blocked by {in_words(self.blocker)}, but not every rotation function makes the call"
         if self.is_by_organization:
             return (
                 "denied by a service control policy (SCP) in the policy simulator, which evaluates SCPs without the"

@@ -31,7 +31,7 @@ def matches_any(patterns: Iterable[str], value: str, *, ignore_case: bool = Fals
     return any(matches(pattern, value, ignore_case=ignore_case) for pattern in patterns)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)
 def _compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
     first, *others = _between_stars(pattern)
     if others:

@@ -49,6 +49,19 @@ class KeyUnusableError(RequestError):
         super().__init__(reason, error_code)
 
 
+def _remedy(problem: KeyProblem) -> str:
+    """Return what makes a key usable again, by its state.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
+    """
+    return {
+        "PendingDeletion": "Cancel its deletion and enable it",
+        "PendingImport": "Import the key material",
+        "Unavailable": "Connect its key store",
+        "Creating": "Wait until the key is created",
+    }.get(problem.key_state, "Enable the key")
+
+
 def _own_key_unusable(subject: str, secret_name: str, problem: KeyProblem) -> KeyUnusableError:
     key = quoted(problem.key_id)
     if not problem.key_state:
@@ -60,7 +73,7 @@ def _own_key_unusable(subject: str, secret_name: str, problem: KeyProblem) -> Ke
             problem,
         )
     return KeyUnusableError(
-        f"{subject}: the secret's KMS key {key} is {problem.key_state}, not Enabled. Enable the key, or encrypt the"
+        f"{subject}: the secret's KMS key {key} is {problem.key_state}, not Enabled. {_remedy(problem)}, or encrypt the"
         f" secret with another key.",
         ErrorCode.RESOURCE_CONFLICT,
         secret_name,
@@ -70,10 +83,19 @@ def _own_key_unusable(subject: str, secret_name: str, problem: KeyProblem) -> Ke
 
 def _version_unusable(subject: str, secret_name: str, problem: KeyProblem, labels: Collection[str]) -> KeyUnusableError:
     state = f"is {problem.key_state}, not Enabled" if problem.key_state else "does not exist"
+    remedies = [_remedy(problem)] if problem.key_state else []
+    if "AWSCURRENT" in labels:
+        remedies.append("store the secret's value again (aws secretsmanager put-secret-value)")
+    else:
+        # A version that is stored as AWSPENDING would count as an unfinished rotation.
+        remedies.append(
+            "remove the label AWSPENDING (aws secretsmanager update-secret-version-stage --version-stage AWSPENDING"
+            " --remove-from-version-id)"
+        )
+    remedy = ", or ".join(remedies)
     return KeyUnusableError(
         f"{subject}: the version with the label {' and '.join(labels)} is encrypted with the KMS key"
-        f" {quoted(problem.key_id)}, which {state}. Restore the key, or store the secret's value again (aws"
-        f" secretsmanager put-secret-value --version-stages {' '.join(labels)}).",
+        f" {quoted(problem.key_id)}, which {state}. {remedy[0].upper()}{remedy[1:]}.",
         ErrorCode.RESOURCE_CONFLICT,
         secret_name,
         problem,
@@ -86,6 +108,7 @@ class SecretKeys(NamedTuple):
 
     key_arn: str | None
     earlier_key_arns: tuple[str, ...]
+    previous_key_arns: tuple[str, ...]
     unreadable_previous: KeyProblem | None
     keys_not_described: tuple[KeyProblem, ...]
 
@@ -147,6 +170,7 @@ class Keys:
         own_key = self._own_key(subject, secret)
         pages = self._aws.paginate(self._aws.secretsmanager.list_secret_version_ids, SecretId=secret["ARN"])
         earlier: dict[_Key, None] = {}
+        needed_by_others: set[_Key] = set()
         unreadable: KeyProblem | None = None
         for version in (version for page in pages for version in page.get("Versions", ())):
             labels_in_use = [label for label in version.get("VersionStages", ()) if label in labels]
@@ -154,6 +178,7 @@ class Keys:
                 continue
             needed = self._keys_of_version(secret, own_key, version)
             earlier |= dict.fromkeys(needed.usable)
+            needed_by_others.update(needed.usable if labels_in_use != ["AWSPREVIOUS"] else ())
             if needed.problem is None:
                 continue
             if labels_in_use == ["AWSPREVIOUS"]:
@@ -166,6 +191,7 @@ class Keys:
         return SecretKeys(
             own_key.arn if own_key and own_key.is_customer_managed else None,
             tuple(key.arn for key in earlier),
+            tuple(key.arn for key in earlier if key not in needed_by_others),
             unreadable,
             tuple(KeyProblem(key.arn, denied=key.denied) for key in dict.fromkeys(used) if key.denied),
         )

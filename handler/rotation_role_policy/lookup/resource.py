@@ -78,6 +78,7 @@ def inspect(
         environment_key=keys.environment_key(function.environment_key_id),
         target_arns=properties.target_arns,
         function_qualifier=function.qualifier,
+        function_reported_by=function.reported_by,
         function_modified=function.last_modified,
     )
 
@@ -118,9 +119,9 @@ def _function_of_role(
     aws: Aws, properties: Properties, secrets: list[DescribeSecretResponseTypeDef], place: Place
 ) -> Function:
     """Return the rotation function, and check its execution role."""
-    function_id = _function_id(properties, secrets)
+    function_id, reported_by = _function_id(properties, secrets)
     subject = f"RotationLambdaARN {quoted(function_id)}"
-    if not properties.rotation_lambda_arn:
+    if reported_by:
         subject = f"{properties.secret_property} reports the rotation function {quoted(function_id)}"
         place.check(f"{subject}, which", function_id)
     try:
@@ -140,7 +141,7 @@ def _function_of_role(
             f" Deploy the provider in the account of the function.",
         )
     _, qualifier = arn.split_qualifier(function_id)
-    function = replace(function, qualifier=qualifier or "", is_reported=not properties.rotation_lambda_arn)
+    function = replace(function, qualifier=qualifier or "", reported_by=reported_by)
     if properties.role_name and properties.role_name not in (role.name, role.arn):
         raise _not_the_role(properties.role_name, function)
     return function
@@ -148,21 +149,26 @@ def _function_of_role(
 
 def _not_the_role(role_name: str, function: Function) -> RequestError:
     subject = f"RoleName {quoted(role_name)} is not the execution role of the function"
-    if not function.is_reported:
+    if not function.reported_by:
         return RequestError(f"{subject}, which is {quoted(function.role.name)}. Use this name, or omit RoleName.")
     return RequestError(
-        f"{subject} {quoted(function.arn)} that the secret reports, which has the role {quoted(function.role.name)}."
+        f"{subject} {quoted(function.arn)} that the secret {quoted(function.reported_by)} reports, which has the role"
+        f" {quoted(function.role.name)}."
         f" If this change is yours, give RotationLambdaARN. Otherwise correct the secret's rotation.",
         ErrorCode.RESOURCE_CONFLICT,
     )
 
 
-def _function_id(properties: Properties, secrets: list[DescribeSecretResponseTypeDef]) -> str:
-    """Return the function's name or ARN: `RotationLambdaARN`, else the function that the secrets report."""
+def _function_id(properties: Properties, secrets: list[DescribeSecretResponseTypeDef]) -> tuple[str, str]:
+    """Return the function's name or ARN, and the name of the secret that reports it.
+
+    The name is empty if the properties name the function.
+    """
     if properties.rotation_lambda_arn:
-        return properties.rotation_lambda_arn
+        return properties.rotation_lambda_arn, ""
     property_name = properties.secret_property
-    reported = sorted({secret["RotationLambdaARN"] for secret in secrets if secret.get("RotationLambdaARN")})
+    names = {secret["RotationLambdaARN"]: secret["Name"] for secret in secrets[::-1] if secret.get("RotationLambdaARN")}
+    reported = sorted(names)
     if not reported:
         raise RequestError(
             f"RotationLambdaARN is missing, and {property_name} {quoted(properties.secret_ids[0])} reports no rotation"
@@ -173,4 +179,4 @@ def _function_id(properties: Properties, secrets: list[DescribeSecretResponseTyp
             f"{property_name}: the secrets report different rotation functions, or different versions of one:"
             f" {quoted(reported[0])} and {quoted(reported[1])}. Give RotationLambdaARN.",
         )
-    return reported[0]
+    return reported[0], names[reported[0]]

@@ -171,6 +171,7 @@ def _secret(keys: Keys, property_name: str, secret: Description, labels: tuple[s
         found.key_arn,
         _tags(secret),
         earlier_key_arns=found.earlier_key_arns,
+        previous_key_arns=found.previous_key_arns,
         unreadable_previous=found.unreadable_previous,
         keys_not_described=found.keys_not_described,
         partial_arn=partial_arn,

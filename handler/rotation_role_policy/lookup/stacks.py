@@ -199,8 +199,9 @@ def is_event_of_stack(stack_event: StackEventTypeDef, stack_id: str) -> bool:
 
 
 def is_event_of_resource(stack_event: StackEventTypeDef, logical_id: str) -> bool:
-    """Return whether a stack event is about the resource."""
-    return bool(stack_event.get("LogicalResourceId") == logical_id)
+    """Return whether a stack event is about the resource. A stack can have the name of one of its resources."""
+    is_of_stack = stack_event.get("PhysicalResourceId") == stack_event.get("StackId")
+    return bool(stack_event.get("LogicalResourceId") == logical_id) and not is_of_stack
 
 
 # --- failed look-ups --------------------------------------------------------------------------------------------------

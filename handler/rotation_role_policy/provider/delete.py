@@ -4,6 +4,8 @@ Source: docs/guarantees.md, "Deletions".
 """
 
 import logging
+import time
+from contextlib import suppress
 
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError, RequestError
@@ -33,10 +35,25 @@ def delete(aws: Aws, request: Request, place: Place) -> Success:
         RequestError: the policy that the physical ID names could not be deleted.
     """
     if request.role_name:
-        _delete_policy(aws, request, request.role_name)
+        try:
+            _delete_policy(aws, request, request.role_name)
+        except AccessDeniedError:
+            if not _is_certainly_absent(aws, request):
+                raise
     elif not is_foreign(request, place):
         _find_and_delete_policy(aws, request, place)
     return Success(request.physical_id, {})
+
+
+def _is_certainly_absent(aws: Aws, request: Request) -> bool:
+    """Return whether IAM says that the policy does not exist, which the physical ID names.
+
+    The role of a provider, for example, never gets a policy, and no policy can be deleted from it. A Create with such a
+    role has failed, and its Delete must not.
+    """
+    with suppress(RequestError):
+        return inline_policy.read(aws, request.role_name, request.policy_name) is None
+    return False
 
 
 def _find_and_delete_policy(aws: Aws, request: Request, place: Place) -> None:
@@ -45,7 +62,9 @@ def _find_and_delete_policy(aws: Aws, request: Request, place: Place) -> None:
     A failed look-up does not fail the Delete. Mostly there is nothing to delete, and the stack must not be stuck.
     """
     try:
-        role_name = resource.find_role_name(aws, parse_properties(request.properties), place)
+        # Half of the time is kept for what follows, so that throttled look-ups do not fail the Delete.
+        with aws.time_limit((aws.deadline - time.monotonic()) / 2):
+            role_name = resource.find_role_name(aws, parse_properties(request.properties), place)
     except Exception as error:
         logger.info(
             "nothing to delete: the role is unknown",

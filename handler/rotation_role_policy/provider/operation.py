@@ -142,9 +142,12 @@ class Operation:
     """The role that the physical ID of the request names; empty if it names none."""
     planned_role: str
     """The role that the properties lead to."""
+    follows_report: bool = False
+    """Whether only the secrets' configuration leads to the planned role: the properties name neither it nor a function.
+    """
 
     def may_follow_report(self, previous_role: str) -> bool:
-        """Return whether the planned role may get the policy if only the secrets' configuration leads to it.
+        """Return whether the planned role may get the policy, as far as the secrets' configuration leads to it.
 
         Whoever may configure the rotation of a secret would otherwise decide which role may read all the secrets of the
         resource. Only a first Create, or an Update whose physical ID names no role, takes the role from the secrets.
@@ -152,7 +155,7 @@ class Operation:
         Args:
             previous_role: as for `role_to_clean_up`. It counts only in a rollback.
         """
-        if self.direction is Direction.CREATE or not self.current_role:
+        if not self.follows_report or self.direction is Direction.CREATE or not self.current_role:
             return True
         is_previous = self.direction is Direction.ROLLBACK and self.planned_role == previous_role
         return self.planned_role == self.current_role or is_previous
@@ -162,8 +165,9 @@ class Operation:
         row = _TABLE[self.direction]
         is_of_earlier_delivery = plan.existing_document is not None and plan.is_changed
         return Steps(
-            # A first Create finds no policy. If one is superseded after that, its write is undone.
-            check_superseded=self.direction is not Direction.CREATE or is_of_earlier_delivery,
+            # A first Create finds no policy. If one is superseded after that, its write is undone. But a Create that is
+            # delivered again must not write to the role to which the secrets lead by now, not even for a moment.
+            check_superseded=self.direction is not Direction.CREATE or is_of_earlier_delivery or self.follows_report,
             check_access=plan.needs_access_check and row.is_access_checked,
             write=plan.is_changed or row.is_always_written,
             undo_in_doubt=row.is_undone_in_doubt,

@@ -156,9 +156,8 @@ class Invocation:
         if _direction(self.status) is Direction.UNKNOWN:
             self._look_up_status()
         direction = _direction(self.status)
-        operation = Operation(direction, request.role_name, role_name)
-        if not properties.names_role:
-            self._check_redirection(properties, state, operation)
+        operation = Operation(direction, request.role_name, role_name, follows_report=not properties.names_role)
+        self._check_redirection(properties, state, operation)
         existing = inline_policy.read(self.aws, role_name, request.policy_name)
         plan = make_plan(properties, request.old_properties, state, existing, request.signed_at)
         check_document(properties, plan.document)

@@ -94,7 +94,7 @@ def redirected(properties: Properties, state: State, current_role: str) -> Reque
         current_role: the role that has the policy.
     """
     return RequestError(
-        f"{properties.secret_property} {quoted(properties.secret_ids[0])} reports the rotation function"
+        f"{properties.secret_property} {quoted(state.function_reported_by)} reports the rotation function"
         f" {quoted(state.function_arn)} with the role {quoted(state.role.name)}, but the policy of this resource is on"
         f" the role {quoted(current_role)}. The configuration of a rotation does not move a policy. If this change is"
         f" yours, give RotationLambdaARN. Otherwise correct the secret's rotation.",

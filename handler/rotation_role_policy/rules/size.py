@@ -17,7 +17,7 @@ from rotation_role_policy.rules.state import Role, Secret, State
 ROLE_LIMIT = 10_240
 """Characters of all inline policies of a role, without white space."""
 
-_RANDOM_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")
+_RANDOM_SUFFIXES = re.compile(r"(-[A-Za-z0-9]{6})+$")
 """At the end of the full ARN of a secret. The name of a secret can end so too."""
 
 
@@ -72,6 +72,6 @@ def _smallest_secrets(secret_ids: Iterable[str], place: Place) -> tuple[Secret, 
     shortest: dict[str, str] = {}
     for secret_id in secret_ids:
         secret_arn = secret_id if secret_id.startswith("arn:") else f"{prefix}{secret_id}-000000"
-        name = _RANDOM_SUFFIX.sub("", secret_id.split(":")[-1])
+        name = _RANDOM_SUFFIXES.sub("", secret_id.split(":")[-1])
         shortest[name] = min(shortest.get(name, secret_arn), secret_arn, key=len)
     return tuple(Secret(secret_arn, None) for secret_arn in shortest.values())

@@ -46,6 +46,9 @@ class Secret:
     """For a managed superuser secret: the databases whose superuser it holds, from the secret's tags."""
     earlier_key_arns: tuple[str, ...] = ()
     """Full ARNs of other customer managed keys that still encrypt versions which the rotation function reads."""
+    previous_key_arns: tuple[str, ...] = ()
+    """Those of the earlier keys that only the version AWSPREVIOUS needs, which functions for alternating users do not
+    read."""
     unreadable_previous: KeyProblem | None = None
     """The key that alone encrypts the version AWSPREVIOUS, and cannot decrypt it. AWS's single-user functions fail. If
     AWS denied to describe it, or another key of the version, it is not known whether the version can be decrypted."""
@@ -98,8 +101,8 @@ class Function:
     """The version or alias by which it is named; empty if there is none."""
     last_modified: datetime | None = None
     """`LastModified` of GetFunctionConfiguration; None if unknown, and in declared mode."""
-    is_reported: bool = False
-    """Whether the secrets name the function, not the properties."""
+    reported_by: str = ""
+    """The secret that reports the function, as the properties have it; empty if the properties name the function."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,8 @@ class State:
     """The targets that the properties list, each of a type in `targets`."""
     function_qualifier: str = ""
     """The version or alias by which the function is named; empty if there is none."""
+    function_reported_by: str = ""
+    """As in `Function`."""
     function_modified: datetime | None = None
     """When the function was last modified; None if unknown, and in declared mode."""
 

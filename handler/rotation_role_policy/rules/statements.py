@@ -36,6 +36,8 @@ class Grant(NamedTuple):
     caller: Caller = Caller.FUNCTION_CODE
     is_safety_net: bool = False
     """Whether usually something else allows the calls too, so that it proves nothing if the statement is blocked."""
+    is_dispensable: bool = False
+    """Whether not every rotation function makes the calls, so that it is not certain that a rotation fails without."""
 
 
 SECRET_ARN_KEY = "kms:EncryptionContext:SecretARN"  # noqa: S105  # a condition key
@@ -101,7 +103,8 @@ def decrypt_earlier_versions(state: State) -> Iterator[Grant]:
     """
     for key_arn in dict.fromkeys(key_arn for secret in state.all_secrets for key_arn in secret.earlier_key_arns):
         secrets = tuple(secret for secret in state.all_secrets if key_arn in secret.earlier_key_arns)
-        yield _use_key([key_arn], ["kms:Decrypt"], secrets, state)
+        is_dispensable = all(key_arn in secret.previous_key_arns for secret in secrets)
+        yield _use_key([key_arn], ["kms:Decrypt"], secrets, state)._replace(is_dispensable=is_dispensable)
 
 
 def decrypt_environment(state: State) -> Iterator[Grant]:

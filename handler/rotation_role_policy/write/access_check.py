@@ -65,7 +65,7 @@ def simulate_grants(aws: Aws, state: State, document: JsonDocument) -> list[Deni
     text = json.dumps({**document, "Statement": allow_statements}, separators=(",", ":"))
     allow_grants = (grant for grant in grants(state) if grant.statement["Effect"] == "Allow")
     undecided: list[Denial] = []
-    for calls in (calls for grant in allow_grants for calls in calls_of(state, grant)):
+    for allowed, calls in ((grant, calls) for grant in allow_grants for calls in calls_of(state, grant)):
         try:
             denials = simulate(aws, state.role.arn, calls, [text])
         except AwsApiError as error:
@@ -74,7 +74,7 @@ def simulate_grants(aws: Aws, state: State, document: JsonDocument) -> list[Deni
             # The other simulations would most likely fail too.
             return [*undecided, replace(_not_simulated(calls, error), is_last=True)]
         for denial in denials:
-            if denial.blocker and denial.is_certain:
+            if denial.blocker and denial.is_certain and not allowed.is_dispensable:
                 [action], [resource] = denial.actions, denial.resources
                 raise RequestError(
                     f"AccessCheck: role {quoted(state.role.name)}: {action} on {quoted(resource)} is blocked by"

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rotation_role_policy import arn
@@ -24,7 +25,7 @@ from rotation_role_policy.aws.errors import is_throttling
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, quoted
 from rotation_role_policy.iam.document import Policy, PolicyKind, PolicyName, Statement
 from rotation_role_policy.iam.evaluation import Calls
-from rotation_role_policy.iam.key_grants import can_allow
+from rotation_role_policy.iam.key_grants import can_allow, is_for_role
 from rotation_role_policy.iam.resource_policies import CallingRole, PolicyDecision, decide, depends_on_identity
 from rotation_role_policy.rules.resource_policy_calls import (
     ENCRYPTION_CONTEXT_KEYS,
@@ -38,10 +39,16 @@ from rotation_role_policy.write.resource_policy_results import DoubtKind, Policy
 if TYPE_CHECKING:
     from types_boto3_kms.type_defs import GrantListEntryTypeDef
 
+MAX_GRANT_PAGES = 5
+"""Pages of 100 grants that are read. A key can have 50,000."""
 MAX_ATTEMPTS = 3
 """Attempts at a call that fails. The access check can do without its result."""
 
 Value = TypeVar("Value")
+
+
+class _TooManyGrantsError(Exception):
+    """A key has more grants than `MAX_GRANT_PAGES`."""
 
 
 class _Unread(NamedTuple):
@@ -95,9 +102,12 @@ class _Check:
             yield self._doubt(resource, calls, DoubtKind.NOT_READ, failure=policy.failure)
             return
         decided = [each for of_secret in calls for each in self._decide(policy, of_secret)]
-        if statement := next((each.decision.denied_by for each in decided if each.decision.denied_by), None):
-            blocked = [each for each in decided if each.decision.denied_by == statement]
+        essential = [each for each in decided if not self._is_dispensable(each)]
+        if statement := next((each.decision.denied_by for each in essential if each.decision.denied_by), None):
+            blocked = [each for each in essential if each.decision.denied_by == statement]
             raise denied(self.state.role, resource, _actions(blocked), statement, _only(blocked, decided))
+        if dispensable := [each for each in decided if each.decision.denied_by]:
+            yield self._doubt(resource, dispensable, DoubtKind.ONLY_PREVIOUS)
         yield from self._open(resource, decided, DoubtKind.DENIAL_OPEN, lambda each: each.open_denials)
         if _is_key(resource):
             open_ = [each for each in decided if each.decision.is_allowed is None]
@@ -142,7 +152,7 @@ class _Check:
     def _not_allowed(self, policy: Policy, decided: list[_Decided]) -> Iterator[PolicyDoubt]:
         """Yield what a grant or a second policy of a key may allow. Raise an error if nothing can allow a call."""
         key_arn = policy.name.name
-        blocked = [each for each in decided if each.decision.is_allowed is False]
+        blocked = [each for each in decided if each.decision.is_allowed is False and not each.decision.denied_by]
         if not blocked:
             return
         # Whether such an Allow is for the sessions of a role that it lists is not documented.
@@ -161,8 +171,15 @@ class _Check:
             yield self._doubt(key_arn, blocked, DoubtKind.ALLOWANCE_NOT_READ, failure=names.failure)
         elif set(names) - {"default"}:
             yield self._doubt(key_arn, blocked, DoubtKind.SECOND_POLICY)
+        elif essential := [each for each in blocked if not self._is_dispensable(each)]:
+            raise not_allowed(self.state.role, key_arn, _actions(essential), _only(essential, decided))
         else:
-            raise not_allowed(self.state.role, key_arn, _actions(blocked), _only(blocked, decided))
+            yield self._doubt(key_arn, blocked, DoubtKind.ONLY_PREVIOUS)
+
+    def _is_dispensable(self, decided: _Decided) -> bool:
+        """Return whether only the version AWSPREVIOUS of a secret needs the key, which not every function reads."""
+        secrets = {secret.arn: secret for secret in self.state.all_secrets}
+        return decided.calls.resources[0] in secrets[decided.secret_arn].previous_key_arns
 
     def _doubt(
         self,
@@ -213,7 +230,9 @@ def _attempt(call: Callable[[], Value]) -> Value | _Unread:
         if is_throttling(error.code):
             raise
         return _Unread(f"{error.action} failed with {error.code}: {quoted(error.message)}")
-    except ValueError:
+    except _TooManyGrantsError:
+        return _Unread(f"the key has more than {100 * MAX_GRANT_PAGES} grants")
+    except (ValueError, RecursionError):
         # The error has a part of the document, which is not for everybody who sees the log.
         return _Unread("the document does not follow IAM's grammar")
 
@@ -225,7 +244,10 @@ def _read_policy(aws: Aws, resource: str) -> Policy:
             text = aws.call(aws.kms.get_key_policy, KeyId=resource, PolicyName="default")["Policy"]
         else:
             text = aws.call(aws.secretsmanager.get_resource_policy, SecretId=resource).get("ResourcePolicy") or "{}"
-    policy = Policy(PolicyName(PolicyKind.KEY if _is_key(resource) else PolicyKind.SECRET, resource), json.loads(text))
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError("not an object")  # noqa: TRY004  # one error
+    policy = Policy(PolicyName(PolicyKind.KEY if _is_key(resource) else PolicyKind.SECRET, resource), document)
     # Parsed here, where an invalid document is an error of the call.
     _ = policy.statements
     return policy
@@ -233,8 +255,11 @@ def _read_policy(aws: Aws, resource: str) -> Policy:
 
 def _grants(aws: Aws, key_arn: str, role_arn: str) -> list[GrantListEntryTypeDef]:
     with aws.max_attempts(MAX_ATTEMPTS):
-        pages = aws.paginate(aws.kms.list_grants, KeyId=key_arn, GranteePrincipal=role_arn)
-        return [grant for page in pages for grant in page["Grants"]]
+        # Not only those of the role: a grant to a session of the role, or to its account, can allow the call too.
+        pages = list(islice(aws.paginate(aws.kms.list_grants, KeyId=key_arn, Limit=100), MAX_GRANT_PAGES + 1))
+    if len(pages) > MAX_GRANT_PAGES:
+        raise _TooManyGrantsError
+    return [grant for page in pages for grant in page["Grants"] if is_for_role(grant, role_arn)]
 
 
 def _policy_names(aws: Aws, key_arn: str) -> list[str]:

@@ -24,6 +24,8 @@ class DoubtKind(Enum):
     """The policy of the key allows nothing, but the key has a second policy."""
     ALLOWANCE_NOT_READ = auto()
     """The policy of the key allows nothing, but the key can have a grant, or a second policy."""
+    ONLY_PREVIOUS = auto()
+    """The call is blocked, but only for the version AWSPREVIOUS, which not every rotation function reads."""
     NOT_READ = auto()
     """The policy was not read."""
 
@@ -59,6 +61,11 @@ class PolicyDoubt:
                 return (
                     f"{policy} does not allow the call, and it is not known whether a grant or a second policy does"
                     f" ({self.failure}); otherwise {_must_allow(self.actions, self.role_arn)}"
+                )
+            case DoubtKind.ONLY_PREVIOUS:
+                return (
+                    f"blocked by {policy}, but only the version AWSPREVIOUS needs this key. AWS's single-user rotation"
+                    " functions read it"
                 )
             case DoubtKind.NOT_READ:
                 suffix = f"; {_must_allow(self.actions, self.role_arn)}" if _is_key(resource) else ""

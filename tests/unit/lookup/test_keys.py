@@ -97,12 +97,19 @@ def test_a_version_under_an_earlier_key_needs_this_key_if_the_function_reads_the
         property_name = "SecretId" if name == "db" else "SuperuserSecretId"
         assert reason.startswith(
             f'{property_name} "{name}": the version with the label {" and ".join(in_use)} is encrypted with the KMS key'
-            f' "{OLD}", which {"does not exist" if state == "missing" else f"is {state}, not Enabled"}. Restore the key'
+            f' "{OLD}", which {"does not exist" if state == "missing" else f"is {state}, not Enabled"}. '
         )
-        assert reason.endswith(
-            "or store the secret's value again (aws secretsmanager put-secret-value --version-stages"
-            f" {' '.join(in_use)})."
-        )
+        remedies = {
+            "Disabled": "Enable the key",
+            "PendingDeletion": "Cancel its deletion and enable it",
+            "PendingImport": "Import the key material",
+            "Unavailable": "Connect its key store",
+        }
+        assert state == "missing" or remedies[state] in reason
+        # A version that is stored as AWSPENDING would count as an unfinished rotation.
+        stored = "tore the secret's value again (aws secretsmanager put-secret-value)."
+        removed = "--version-stage AWSPENDING --remove-from-version-id)."
+        assert reason.endswith(stored if "AWSCURRENT" in in_use else removed)
     assert account.actions().count("kms:DescribeKey") == (1 if key_id else 0) + (1 if read else 0)
 
 
@@ -258,3 +265,19 @@ def reset(account: Account) -> Iterator[None]:
     yield
     account.api_responses.clear()
     account.faults.clear()
+
+
+@pytest.mark.parametrize(
+    ("versions", "previous"),
+    [
+        ([("AWSPREVIOUS",)], (OLD,)),
+        ([("AWSPREVIOUS",), ("AWSCURRENT",)], ()),
+        ([("AWSPREVIOUS", "AWSPENDING")], ()),
+        ([("AWSCURRENT",)], ()),
+    ],
+)
+def test_a_key_that_only_awsprevious_needs_is_known(
+    account: Account, versions: list[tuple[str, ...]], previous: tuple[str, ...]
+) -> None:
+    secret = inspected(account, CURRENT, [version(labels, OLD) for labels in versions], {})
+    assert (secret.earlier_key_arns, secret.previous_key_arns) == ((OLD,), previous)

@@ -1367,6 +1367,32 @@ def test_a_delete_by_its_own_id_needs_neither_secret_nor_function_nor_properties
     assert account.policies() == {}
 
 
+@pytest.mark.parametrize("exists", ["does not exist", "exists", "unknown"])
+def test_a_denied_delete_succeeds_only_if_iam_says_that_there_is_no_policy(
+    account: Account, secret: str, exists: str
+) -> None:
+    """The role of a provider, for example: a Create has failed after the role was known, and wrote nothing."""
+    if exists == "exists":
+        account.create(**PROPERTIES)
+    account.faults["iam:DeleteRolePolicy"] = [error("AccessDenied")] * 2
+    account.faults["iam:GetRolePolicy"] = [error("AccessDenied")] if exists == "unknown" else []
+    response = account.delete(OWN_ID, **PROPERTIES)
+    assert response["Status"] == ("SUCCESS" if exists == "does not exist" else "FAILED")
+    assert account.actions() == ["iam:DeleteRolePolicy", "iam:GetRolePolicy"]
+
+
+def test_the_look_ups_of_a_delete_leave_time_for_its_response(account: Account) -> None:
+    """Each throttled secret is tried until the time is over, and then the next."""
+    names = [f"prod/{number}" for number in range(100)]
+    account.faults["secretsmanager:DescribeSecret"] = [error("ThrottlingException")] * 100_000
+    context = Context(milliseconds=24_000)
+    response = account.send(
+        account.request("Delete", {"SecretIds": names}, PhysicalResourceId=f"uncreated-{LOGICAL_ID}"), context
+    )
+    assert response["Status"] == "SUCCESS"
+    assert context.get_remaining_time_in_millis() > 10_000
+
+
 def test_a_delete_that_is_denied_fails_because_the_policy_still_exists(account: Account, secret: str) -> None:
     physical_id = account.create(**PROPERTIES)["PhysicalResourceId"]
     account.faults["iam:DeleteRolePolicy"] = [error("AccessDenied")]

@@ -161,6 +161,47 @@ def test_only_a_first_create_takes_the_role_from_the_report(account: Account, cr
     assert uncreated["PhysicalResourceId"] == f"attacker/{OWN_POLICY}"
 
 
+@pytest.mark.parametrize("redirect", REDIRECTIONS)
+def test_a_create_that_is_delivered_again_writes_nothing_to_another_role(
+    account: Account, created: dict[str, Any], redirect: Callable[[Account], None]
+) -> None:
+    event = account.request("Create", PROPERTIES)
+    account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_COMPLETE", OWN_ID, PROPERTIES)
+    account.cloudformation.set_status(STACK_ID, "CREATE_COMPLETE")
+    redirect(account)
+    attackers = account.policies("attacker")
+    assert account.send(event)["Status"] == "FAILED"
+    assert "iam:PutRolePolicy" not in account.actions(), "not even while the provider waits for IAM"
+    assert account.policies() == created
+    # The policy with the resource's name is removed from a role that does not belong to the resource.
+    assert account.policies("attacker") == {} or account.policies("attacker") == attackers
+
+
+def test_the_reason_names_a_secret_that_reports_the_function(account: Account, created: dict[str, Any]) -> None:
+    one_secret_reports_it(account)
+    reverse = PROPERTIES | {"SecretIds": ["prod/b", "prod/a"]}
+    reason = account.update(OWN_ID, **reverse)["Reason"]
+    assert reason.startswith('SecretIds "prod/a" reports the rotation function')
+
+
+@pytest.mark.parametrize("stack_name", ["database", LOGICAL_ID])
+def test_a_rollback_returns_to_the_first_role_whatever_the_name_of_the_stack(
+    account: Account, created: dict[str, Any], stack_name: str
+) -> None:
+    stack_id = STACK_ID.replace("stack/database/", f"stack/{stack_name}/")
+    first = account.send(account.request("Create", PROPERTIES, StackId=stack_id))["PhysicalResourceId"]
+    account.cloudformation.set_resource(stack_id, LOGICAL_ID, "CREATE_COMPLETE", first, PROPERTIES)
+    account.function(account.role("successor"), "successor")
+    named = PROPERTIES | {"RotationLambdaARN": "successor"}
+    members: dict[str, Any] = {"StackId": stack_id, "OldResourceProperties": PROPERTIES}
+    moved = account.send(account.request("Update", named, PhysicalResourceId=first, **members))["PhysicalResourceId"]
+    assert moved.startswith("successor/")
+    account.cloudformation.set_resource(stack_id, LOGICAL_ID, "UPDATE_COMPLETE", moved, named)
+    status = "UPDATE_ROLLBACK_IN_PROGRESS"
+    request = account.request("Update", PROPERTIES, stack_status=status, PhysicalResourceId=moved, **members)
+    assert account.send(request)["PhysicalResourceId"] == first
+
+
 def test_the_reported_role_is_not_recommended_if_the_template_names_another(
     account: Account, created: dict[str, Any]
 ) -> None:
@@ -169,8 +210,8 @@ def test_the_reported_role_is_not_recommended_if_the_template_names_another(
     assert response["Status"] == "FAILED"
     assert response["Reason"] == (
         f'RoleName "rotation-role" is not the execution role of the function "{ATTACKERS_FUNCTION}" that the secret'
-        ' reports, which has the role "attacker". If this change is yours, give RotationLambdaARN. Otherwise correct'
-        " the secret's rotation."
+        ' "prod/a" reports, which has the role "attacker". If this change is yours, give RotationLambdaARN. Otherwise'
+        " correct the secret's rotation."
     )
     rolled_back = account.update_in_rollback(OWN_ID, **PROPERTIES, RoleName="rotation-role")
     assert (rolled_back["Status"], rolled_back["PhysicalResourceId"]) == ("SUCCESS", OWN_ID)
@@ -237,5 +278,6 @@ def test_the_planned_role_may_follow_the_report(
     direction: Direction, current: str, planned: str, previous: str, expected: bool | str
 ) -> None:
     is_expected = direction is Direction.ROLLBACK if expected == "in a rollback" else bool(expected)
-    allowed = Operation(direction, current, planned).may_follow_report(previous)
+    allowed = Operation(direction, current, planned, follows_report=True).may_follow_report(previous)
     assert allowed is (is_expected or direction is Direction.CREATE)
+    assert Operation(direction, current, planned).may_follow_report(previous), "the template names the role"

@@ -24,6 +24,8 @@ def test_ids_that_can_name_one_secret_count_once_with_the_shortest_arn() -> None
     assert smallest_arns("a", f"{PREFIX}a-AbCdEf") == [f"{PREFIX}a-000000"]
     assert smallest_arns("a", f"{PREFIX}a", f"{PREFIX}a-AbCdEf") == [f"{PREFIX}a"]
     assert len(smallest_arns("a", "b", f"{PREFIX}c")) == 3
+    master = f"{PREFIX}db-master"
+    assert smallest_arns("db-master", f"{master}-AbCdEf", master) == [master]
     # Too few secrets are no fault: the state is a lower bound.
     assert len(smallest_arns("prod/mysql-master", "prod/mysql")) == 1
 

@@ -21,7 +21,7 @@ from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.state import Secret, State
 from rotation_role_policy.write import access_check
 from tests.support.account import Account, WatchedAws, error
-from tests.unit.rules.test_policy import CLUSTER, KEY, SECOND, SECRET, SUPERUSER, SUPERUSER_KEY, state
+from tests.unit.rules.test_policy import CLUSTER, EARLIER_KEY, KEY, SECOND, SECRET, SUPERUSER, SUPERUSER_KEY, state
 
 Results = list[dict[str, Any]]
 
@@ -448,3 +448,25 @@ def test_a_role_that_does_not_exist_is_rejected(account: Account) -> None:
     account.faults["iam:SimulatePrincipalPolicy"] = [error("NoSuchEntity")]
     with pytest.raises(RequestError, match="does not exist in this account"):
         check(account, state())
+
+
+def test_a_key_that_only_awsprevious_needs_is_a_warning_if_it_is_blocked(account: Account) -> None:
+    earlier = EARLIER_KEY
+    inspected = state(Secret(SECRET, KEY, earlier_key_arns=(earlier,), previous_key_arns=(earlier,)))
+
+    def deny(simulation: dict[str, Any]) -> list[dict[str, Any]]:
+        [resource, *_] = simulation["ResourceArns"]
+        decision = "explicitDeny" if resource == earlier else "allowed"
+        return [
+            {"EvalActionName": action, "EvalResourceName": resource, "EvalDecision": decision}
+            for action in simulation["ActionNames"]
+        ]
+
+    account.simulate = deny
+    [denial] = check(account, inspected)
+    assert denial.resources == (earlier,)
+    assert denial.doubt == (
+        "blocked by an explicit deny in a policy of the role, but not every rotation function makes the call"
+    )
+    with pytest.raises(RequestError, match="blocked by an explicit deny"):
+        check(account, state(Secret(SECRET, KEY, earlier_key_arns=(earlier,))))

@@ -446,8 +446,9 @@ def test_an_allow_with_not_principal_that_lists_the_role_is_a_warning(world: Wor
     assert world.check(UNDER_KEY) == []
 
 
-def grant(*operations: str, **constraints: Any) -> dict[str, Any]:
-    return {"Operations": list(operations), "Constraints": constraints} if constraints else {"Operations": operations}
+def grant(*operations: str, grantee: str = ROLE, **constraints: Any) -> dict[str, Any]:
+    members = {"Constraints": constraints} if constraints else {}
+    return {"GranteePrincipal": grantee, "Operations": list(operations), **members}
 
 
 BOTH = ("Decrypt", "GenerateDataKey")
@@ -471,6 +472,15 @@ BOTH = ("Decrypt", "GenerateDataKey")
         ([grant(*BOTH, EncryptionContextEquals={"aws:lambda:FunctionArn": "arn:aws:lambda:x"})], USE_KEY),
         # Whether it matches is not known.
         ([grant(*BOTH, SourceArn="arn:aws:lambda:eu-central-1:123456789012:function:rotate-db")], ()),
+        # A session of the role, and its account.
+        ([grant(*BOTH, grantee="arn:aws:sts::123456789012:assumed-role/rotation-role/rotate-db")], ()),
+        ([grant(*BOTH, grantee="arn:aws:iam::123456789012:root")], ()),
+        ([grant(*BOTH, grantee="123456789012")], ()),
+        ([grant(*BOTH, grantee="arn:aws:sts::123456789012:assumed-role/rotation-role-2/rotate-db")], USE_KEY),
+        ([grant(*BOTH, grantee="arn:aws:sts::999999999999:assumed-role/rotation-role/rotate-db")], USE_KEY),
+        ([grant(*BOTH, grantee=DBA)], USE_KEY),
+        ([grant(*BOTH, grantee="arn:aws:iam::999999999999:root")], USE_KEY),
+        ([grant(*BOTH, grantee="rds.amazonaws.com")], USE_KEY),
     ],
 )
 def test_a_grant_can_stand_in_for_the_policy_of_the_key(
@@ -485,7 +495,7 @@ def test_a_grant_can_stand_in_for_the_policy_of_the_key(
         assert world.check(UNDER_KEY) == []
         assert "ListKeyPolicies" not in world.actions()
     [parameters] = [parameters for action, parameters in world.account.calls if action == "kms:ListGrants"]
-    assert parameters == {"KeyId": KEY, "GranteePrincipal": ROLE}
+    assert parameters == {"KeyId": KEY, "Limit": 100}
 
 
 def test_a_grant_overrides_no_deny(world: World) -> None:
@@ -502,7 +512,49 @@ def test_all_pages_of_grants_are_read(world: World) -> None:
     )
     world.account.api_responses["kms:ListGrants"] = lambda _: next(pages)
     assert world.check(UNDER_KEY) == []
-    assert world.account.calls[-1] == ("kms:ListGrants", {"KeyId": KEY, "GranteePrincipal": ROLE, "Marker": "next"})
+    assert world.account.calls[-1] == ("kms:ListGrants", {"KeyId": KEY, "Limit": 100, "Marker": "next"})
+
+
+def test_a_key_with_thousands_of_grants_is_a_warning_after_a_few_calls(world: World) -> None:
+    world.policies[KEY] = []
+    page = {"Grants": [grant(*BOTH, grantee=DBA)] * 100, "Truncated": True, "NextMarker": "next"}
+    world.account.api_responses["kms:ListGrants"] = lambda _: page
+    [doubt] = world.check(UNDER_KEY)
+    assert (doubt.kind, doubt.failure) == (DoubtKind.ALLOWANCE_NOT_READ, "the key has more than 500 grants")
+    assert world.actions().count("ListGrants") == 6
+
+
+ONLY_PREVIOUS = state(Secret(SECRET, KEY, earlier_key_arns=(EARLIER_KEY,), previous_key_arns=(EARLIER_KEY,)))
+
+
+@pytest.mark.parametrize("key_policy", [[], [{"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"}]])
+def test_a_key_that_only_awsprevious_needs_is_never_a_reason_to_refuse(
+    world: World, key_policy: list[dict[str, Any]]
+) -> None:
+    """AWS's functions for alternating users do not read this version."""
+    world.policies[EARLIER_KEY] = key_policy
+    [doubt] = world.check(ONLY_PREVIOUS)
+    assert (doubt.kind, doubt.actions, doubt.resources) == (
+        DoubtKind.ONLY_PREVIOUS,
+        ("kms:Decrypt",),
+        (EARLIER_KEY,),
+    )
+    assert "only the version AWSPREVIOUS needs this key" in doubt.doubt
+    # The same key is needed for another version of the secret, or of another secret.
+    for needed in (
+        state(Secret(SECRET, KEY, earlier_key_arns=(EARLIER_KEY,))),
+        state(*ONLY_PREVIOUS.secrets, Secret(SECOND, KEY, earlier_key_arns=(EARLIER_KEY,))),
+    ):
+        with pytest.raises(RequestError, match="blocked by"):
+            world.check(needed)
+
+
+@pytest.mark.parametrize("text", ["[]", '"x"', "1", "null", "[" * 5000 + "]" * 5000])
+def test_a_policy_that_is_json_but_no_object_is_a_warning(world: World, text: str) -> None:
+    world.account.api_responses["secretsmanager:GetResourcePolicy"] = lambda _: {"ResourcePolicy": text}
+    world.policies[KEY] = [allow_key()]
+    doubts = world.check(UNDER_KEY)
+    assert [doubt.kind for doubt in doubts] == [DoubtKind.NOT_READ]
 
 
 def test_a_key_with_a_second_policy_is_a_warning(world: World) -> None:

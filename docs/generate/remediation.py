@@ -167,7 +167,8 @@ REMEDIATIONS = (
         "The secret got another key, but this version was not re-encrypted, because the caller could not use both keys."
         " The rotation function could not read the version. Restore the earlier key, or store the value again"
         " (`aws secretsmanager put-secret-value`), which encrypts it with the secret's key. A label `AWSPENDING` that a"
-        " failed rotation left can be removed (`aws secretsmanager update-secret-version-stage`).",
+        " failed rotation left can be removed (`aws secretsmanager update-secret-version-stage --secret-id <secret>"
+        " --version-stage AWSPENDING --remove-from-version-id <version>`).",
     ),
     Remediation(
         (ErrorCode.SERVICE_LIMIT_EXCEEDED,),

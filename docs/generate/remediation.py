@@ -51,7 +51,9 @@ REMEDIATIONS = (
         (ErrorCode.INVALID_REQUEST,),
         ("The resource type ... is not",),
         "The provider serves only the type `Custom::RotationRolePolicy`. CloudFormation cannot change the type of a"
-        " resource: give the resource a new logical ID. In the CDK, set `resourceType`.",
+        " resource: give the resource a new logical ID. In the CDK, also set `resourceType` (Python: `resource_type`)."
+        " CloudFormation then creates a second policy on the role before it deletes the first, so both must fit the"
+        " role.",
     ),
     Remediation(
         (ErrorCode.INVALID_REQUEST,),
@@ -63,8 +65,8 @@ REMEDIATIONS = (
         (ErrorCode.INVALID_REQUEST,),
         ("is in ..., but the provider serves",),
         "The provider serves only secrets, functions and roles of its own account and region. Correct the ARN, or move"
-        " the resource to a stack with a provider there. If the secret reports a function of another account, the"
-        " secret has the wrong rotation function, or the provider belongs into the account of the function.",
+        " the resource to a stack with a provider there. The secret and its function must be in the same account. If"
+        " the secret reports a function of another account, configure its rotation with another function.",
     ),
     Remediation(
         (ErrorCode.INVALID_REQUEST,),
@@ -119,7 +121,7 @@ REMEDIATIONS = (
     Remediation(
         (ErrorCode.INVALID_REQUEST,),
         ("is not in the provider's account",),
-        "Deploy the provider in the account of the function.",
+        "The secret, the function and the role must be in one account. Deploy the provider and the stack there.",
     ),
     Remediation(
         (ErrorCode.NOT_FOUND,),
@@ -136,7 +138,8 @@ REMEDIATIONS = (
         ("reports the rotation function ... with the role", "that the secret ... reports, which has the role"),
         "The secret now names another rotation function, or the function has another role. The configuration of a"
         " rotation does not decide which role gets the policy. If you made this change, give `RotationLambdaARN`."
-        " Otherwise somebody else has changed the rotation of the secret: correct it before the next rotation.",
+        " Otherwise somebody else has changed the rotation of the secret: correct it before the next rotation. See"
+        " [below](#if-the-rotation-of-a-secret-is-redirected).",
     ),
     Remediation(
         (ErrorCode.INVALID_REQUEST,),
@@ -164,14 +167,21 @@ REMEDIATIONS = (
         "The secret got another key, but this version was not re-encrypted, because the caller could not use both keys."
         " The rotation function could not read the version. Restore the earlier key, or store the value again"
         " (`aws secretsmanager put-secret-value`), which encrypts it with the secret's key. A label `AWSPENDING` that a"
-        " failed rotation left can be removed (`aws secretsmanager update-secret-version-stage`).",
+        " failed rotation left can be removed (`aws secretsmanager update-secret-version-stage --secret-id <secret>"
+        " --version-stage AWSPENDING --remove-from-version-id <version>`).",
     ),
     Remediation(
         (ErrorCode.SERVICE_LIMIT_EXCEEDED,),
-        ("and IAM allows ...",),
+        ("The role ... is full",),
         "A role has at most 10,240 characters of inline policies. List all secrets of the function in `SecretIds` of"
         " one resource, give each function a role of its own, or move other inline policies to a managed policy. See"
         " [How many resources fit a role](guarantees.md#how-many-resources-fit-a-role).",
+    ),
+    Remediation(
+        (ErrorCode.SERVICE_LIMIT_EXCEEDED,),
+        ("values would have at least",),
+        "The policy of this resource alone has more than the 10,240 characters that IAM allows for the inline policies"
+        " of a role. Distribute the values over several functions, each with a role and a resource of its own.",
     ),
     Remediation(
         (ErrorCode.SERVICE_LIMIT_EXCEEDED,),
@@ -180,9 +190,9 @@ REMEDIATIONS = (
     ),
     Remediation(
         (ErrorCode.ACCESS_CHECK_FAILED,),
-        ("is blocked by ...",),
+        ("is blocked by .... Allow it there",),
         "A permissions boundary or an explicit deny would block the rotation. Allow the action there. If you know that"
-        ' the policy simulator is wrong, set `AccessCheck: "Off"`.',
+        ' the policy simulator is wrong, set `AccessCheck: "Off"`, in quotation marks.',
     ),
     Remediation(
         (ErrorCode.ACCESS_CHECK_FAILED,),

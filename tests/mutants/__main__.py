@@ -54,7 +54,7 @@ TESTS = {
     "audit/checks/superusers": _AUDIT,
     "rules/properties": ["unit/rules/test_properties.py", "unit/cli/test_options.py", f"{_PAGE}[properties.md]"],
     "rules/policy": _POLICY,
-    "rules/statements": _POLICY,
+    "rules/statements": [*_POLICY, "unit/lookup/test_environment_key.py"],
     "rules/plan": ["unit/rules/test_plan.py", "unit/provider/test_redirection.py"],
     "rules/place": ["unit/lookup/test_resource.py", "unit/provider/test_refusal.py"],
     "rules/size": ["unit/rules/test_size.py"],

@@ -28,7 +28,10 @@ class DeployedStack:
             self._description = aws.call(aws.cloudformation.describe_stacks, StackName=name)["Stacks"][0]
         except AwsApiError as failure:
             if failure.code == "ValidationError":
-                raise TemplateError(f"--stack {name}: {aws.region()} has no such stack.") from failure
+                raise TemplateError(
+                    f"--stack {name}: {aws.region()} has no such stack. A stack"
+                    " that does not exist yet cannot be previewed: use the lint rules."
+                ) from failure
             raise
         self.id = self._description["StackId"]
 

@@ -30,7 +30,11 @@ ATTRIBUTES = (
         "unqualified ARN of the rotation function; empty in declared mode",
         lambda _, state: state.function_arn,
     ),
-    Attribute("InVpc", "`true` or `false`", lambda _, state: "true" if state.in_vpc else "false"),
+    Attribute(
+        "InVpc",
+        "`true` or `false`: whether the function is configured, or declared, to be in a VPC",
+        lambda _, state: "true" if state.in_vpc else "false",
+    ),
     Attribute(
         "SecretArns",
         "full ARNs of the secrets, comma separated, in the order of the template",
@@ -38,8 +42,9 @@ ATTRIBUTES = (
     ),
     Attribute(
         "KmsKeyArns",
-        "ARNs of the customer managed keys of the secrets, of earlier versions and of the function's environment"
-        " variables, comma separated, without duplicates, also if `KmsScope` is `Secret`; empty if there are none",
+        "ARNs of the customer managed keys of the secrets, of the superuser secret, of earlier versions and of the"
+        " function's environment variables, comma separated, without duplicates, also if `KmsScope` is `Secret`; empty"
+        " if there are none",
         lambda _, state: ",".join(state.key_arns),
     ),
 )

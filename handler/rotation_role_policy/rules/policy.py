@@ -144,7 +144,7 @@ STATEMENTS = (
         _reason_omitted=lambda _: _AWS_MANAGED_KEY,
         any_key=AnyKey(
             statements.use_any_secret_key,
-            "whatever key encrypts the secrets: the conditions limit the statement to their values",
+            "any key, so that the policy survives a new one; the conditions limit the statement to the secrets",
         ),
     ),
     StatementType(
@@ -186,7 +186,8 @@ STATEMENTS = (
         _reason_omitted=_superuser_reason(_AWS_MANAGED_KEY),
         any_key=AnyKey(
             statements.use_any_superuser_key,
-            "whatever key encrypts the superuser secret, which is only read: the conditions limit the statement to it",
+            "any key, so that the policy survives a new one; the conditions limit the statement to this secret, which"
+            " is only read",
         ),
     ),
     StatementType(

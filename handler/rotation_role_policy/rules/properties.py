@@ -49,6 +49,7 @@ class Property:
     """Whether the policy, or the decision to write it, can depend on the property."""
 
 
+_BOOLEAN_HINT = " YAML reads On, Off, Yes and No as Boolean values unless they are in quotation marks."
 MAX_VALUES = 100
 """The longest list. A policy or a response with more values would be too large, whatever the values are."""
 _SECRET_FORM = "a secret's full ARN, partial ARN or name, without wildcards"  # noqa: S105  # a description
@@ -312,7 +313,8 @@ def _string(path: str, row: Property, value: Any) -> str:
         raise RequestError(f"{path} is empty. Give a value, or omit the property (AWS::NoValue).")
     if row.allowed_values and value not in row.allowed_values:
         choices = " or ".join(row.allowed_values)
-        raise RequestError(f"{path} {quoted_text(value)} is not an allowed value. Use {choices}.")
+        hint = _BOOLEAN_HINT if value in ("true", "false") else ""
+        raise RequestError(f"{path} {quoted_text(value)} is not an allowed value. Use {choices}.{hint}")
     if row.pattern and not row.pattern.fullmatch(value):
         raise RequestError(f"{path} {quoted_text(value)} has the wrong form. Give {row.pattern_description}.")
     return value

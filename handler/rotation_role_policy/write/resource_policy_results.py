@@ -126,7 +126,7 @@ def _is_key(resource: str) -> bool:
 
 def _named(statement: Statement) -> str:
     # AWS does not limit the length of a Sid.
-    return f"the statement {quoted_text(statement.sid) if statement.sid else statement.number}"
+    return f"the statement {quoted_text(statement.sid)}" if statement.sid else f"statement {statement.number}"
 
 
 def _and(names: Sequence[str]) -> str:

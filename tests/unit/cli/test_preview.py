@@ -625,7 +625,12 @@ def test_an_error_in_one_resource_does_not_hide_the_others(
         ("Resources: {}", [], "has no Custom::RotationRolePolicy."),
         (FUNCTION, ["--resource", "Nobody"], "has no Custom::RotationRolePolicy with this logical ID."),
         (FUNCTION, ["--parameter", "Nobody=1"], "--parameter Nobody: the template has no such parameter."),
-        (FUNCTION, ["--stack", "nobody"], "--stack nobody: eu-central-1 has no such stack."),
+        (
+            FUNCTION,
+            ["--stack", "nobody"],
+            "--stack nobody: eu-central-1 has no such stack. A stack that does not exist yet cannot be previewed: use"
+            " the lint rules.",
+        ),
     ],
 )
 def test_an_invalid_template_is_an_error_of_one_line(

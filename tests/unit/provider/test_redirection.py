@@ -76,12 +76,14 @@ REDIRECTIONS = [other_function, one_secret_reports_it, other_role, copied_policy
 
 @pytest.mark.parametrize("redirect", REDIRECTIONS)
 def test_a_forward_update_fails_and_names_both_roles_and_the_reported_function(
-    account: Account, created: dict[str, Any], redirect: Callable[[Account], None]
+    account: Account, created: dict[str, Any], redirect: Callable[[Account], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     redirect(account)
     attackers = account.policies("attacker")
+    capsys.readouterr()
     response = account.update(OWN_ID, **CHANGED)
     assert (response["Status"], response["PhysicalResourceId"]) == ("FAILED", OWN_ID)
+    assert '"error_code": "ResourceConflict"' in capsys.readouterr().out
     function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{'rotate-db' if redirect is other_role else 'attacker'}"
     assert f'reports the rotation function "{function}" with the role "attacker"' in response["Reason"]
     assert 'the policy of this resource is on the role "rotation-role"' in response["Reason"]

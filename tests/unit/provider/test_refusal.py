@@ -184,8 +184,11 @@ def strict_provider(account: Account) -> None:
 def test_documented_is_refused_by_default(account: Account, secret: str, strict_provider: None) -> None:
     response = account.create(**DOCUMENTED)
     assert (response["Status"], account.actions()) == ("FAILED", [])
-    assert "PolicyProfile Documented is not allowed" in response["Reason"]
-    assert "sam deploy --parameter-overrides AllowDocumentedProfile=true" in response["Reason"]
+    assert response["Reason"] == (
+        "PolicyProfile Documented is not allowed: it grants kms:Decrypt without a condition. Use Strict, which has the"
+        " same grants with conditions. Or the administrator of the provider allows it with the parameter"
+        " AllowDocumentedProfile of its stack (sam deploy --parameter-overrides AllowDocumentedProfile=true)."
+    )
     account.create(**PROPERTIES)
     before = account.policies()
     assert account.update(OWN_ID, **DOCUMENTED)["Status"] == "FAILED"

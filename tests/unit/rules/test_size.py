@@ -9,6 +9,7 @@ from rotation_role_policy.errors import RequestError
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy.rules.size import ROLE_LIMIT, check_document, size, smallest_state
+from rotation_role_policy.rules.state import Role, Secret, State
 from tests.support.account import ACCOUNT, PLACE, REGION
 
 PREFIX = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:"
@@ -28,6 +29,22 @@ def test_ids_that_can_name_one_secret_count_once_with_the_shortest_arn() -> None
     assert smallest_arns("db-master", f"{master}-AbCdEf", master) == [master]
     # Too few secrets are no fault: the state is a lower bound.
     assert len(smallest_arns("prod/mysql-master", "prod/mysql")) == 1
+    # The shortest, not the first in the alphabet.
+    assert smallest_arns(f"{PREFIX}z", f"{PREFIX}z-AbCdEf") == smallest_arns(f"{PREFIX}z-AbCdEf", f"{PREFIX}z")
+
+
+def test_the_smallest_state_has_only_what_the_properties_show() -> None:
+    target = f"arn:aws:rds:{REGION}:{ACCOUNT}:db:x"
+    state = smallest_state(parse_properties({"SecretId": "a", "TargetArns": [target]}), PLACE)
+    assert state == State(
+        (Secret(f"{PREFIX}a-000000", None),),
+        None,
+        Role("r", f"arn:aws:iam::{ACCOUNT}:role/r"),
+        "",
+        in_vpc=False,
+        dns_suffix="amazonaws.com",
+        target_arns=(target,),
+    )
 
 
 def test_a_declared_vpc_and_the_superuser_secret_count() -> None:
@@ -56,5 +73,13 @@ def test_a_document_must_fit_a_role(room: int) -> None:
     assert refused.value.error_code == "ServiceLimitExceeded"
 
 
+def test_the_message_names_the_longer_list() -> None:
+    targets = [f"arn:aws:rds:{REGION}:{ACCOUNT}:db:{number}" for number in range(3)]
+    properties = parse_properties({"SecretIds": ["a", "b"], "TargetArns": targets})
+    with pytest.raises(RequestError, match=r"^TargetArns: the policy for these 3 values"):
+        check_document(properties, {"Id": "x" * ROLE_LIMIT})
+
+
 def test_white_space_does_not_count() -> None:
+    assert size({"ü": "é"}) == len('{"ü":"é"}')
     assert size({"a": "b  c"}) == len(json.dumps({"a": "bc"}, separators=(",", ":")))

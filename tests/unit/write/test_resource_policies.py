@@ -294,7 +294,7 @@ def test_the_error_names_the_policy_the_statement_and_only_the_blocked_actions(w
     assert DBA not in str(refused.value)
     # Without a Sid, by its number.
     del world.policies[SECRET][1]["Sid"]
-    with pytest.raises(RequestError, match=r"by the statement 2 in the resource policy of the secret\."):
+    with pytest.raises(RequestError, match=r"by statement 2 in the resource policy of the secret\."):
         world.check(state())
 
 
@@ -313,7 +313,7 @@ def test_the_error_names_the_secret_if_the_key_is_blocked_only_for_some(world: W
     world.policies[KEY] = [DELEGATES, deny(**when("StringEquals", "kms:EncryptionContext:SecretARN", SECOND))]
     with pytest.raises(RequestError) as refused:
         world.check(inspected)
-    assert f'on "{KEY}" for "{SECOND}" are blocked by the statement 2 in the policy of the key' in str(refused.value)
+    assert f'on "{KEY}" for "{SECOND}" are blocked by statement 2 in the policy of the key' in str(refused.value)
     world.policies[KEY] = [DELEGATES, deny(**when("StringLike", "kms:EncryptionContext:SecretARN", SECOND, third))]
     with pytest.raises(RequestError, match=r'second-AbCdEf" and 1 more are blocked'):
         world.check(inspected)
@@ -439,7 +439,7 @@ def test_an_allow_with_not_principal_that_lists_the_role_is_a_warning(world: Wor
     world.policies[KEY] = [allow_key(Principal={"AWS": DBA}), statement]
     [doubt] = world.check(UNDER_KEY)
     assert (doubt.kind, doubt.actions) == (DoubtKind.ALLOW_OPEN, USE_KEY)
-    assert doubt.doubt.startswith("it is not known whether the statement 2 in the policy of the key allows the call")
+    assert doubt.doubt.startswith("it is not known whether statement 2 in the policy of the key allows the call")
     assert "ListGrants" not in world.actions()
     # If it lists somebody else, it allows the role.
     world.policies[KEY] = [statement | {"NotPrincipal": {"AWS": DBA}}]

@@ -10,8 +10,6 @@ from rotation_role_policy.rules.properties import PROPERTIES, Property
 from rotation_role_policy_cli.lint.rules.policy_rule import PolicyRule, value_error
 from rotation_role_policy_cli.lint.rules.template_graph import NO_VALUE, Path, TemplateGraph, branches
 
-_HINT = " YAML reads On, Off, Yes and No as Boolean values unless they are in quotation marks."
-
 
 class InvalidValue(PolicyRule):
     """The provider's own validation decides on each literal value, also in the branches of Fn::If."""
@@ -26,7 +24,7 @@ class InvalidValue(PolicyRule):
                 for path, value in _literals(row, properties.get(row.name, NO_VALUE), start):
                     message = value_error(row.name, value)
                     if message and graph.is_reachable(path):
-                        yield path, message + (_HINT if row.allowed_values and value in ("true", "false") else "")
+                        yield path, message
 
 
 def _literals(row: Property, value: Any, start: Path) -> Iterator[tuple[Path, Any]]:

@@ -1,11 +1,10 @@
 """The parameters of the provider's stack that its function reads, as environment variables (template.yaml)."""
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """The settings of one deployment of the provider."""
 
     allow_documented_profile: bool = False

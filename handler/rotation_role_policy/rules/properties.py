@@ -6,7 +6,6 @@ and the documentation (docs/properties.md) are derived from them. CONTRIBUTING.m
 Source: docs/properties.md.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -378,6 +377,8 @@ _PARSERS: dict[str, Callable[[str, Property, Any], Any]] = {
 
 def closest_name(name: str, candidates: Iterable[str]) -> str:
     """Return the candidate that is most similar to `name`, ignoring case."""
+    import difflib  # only errors need it, and it is a part of the cold start
+
     by_lower_case = {candidate.lower(): candidate for candidate in candidates}
     [best] = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0)
     return by_lower_case[best]

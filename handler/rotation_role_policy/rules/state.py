@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import NamedTuple
 
 from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName
 
@@ -73,8 +74,7 @@ class Role:
     arn: str
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentKey:
+class EnvironmentKey(NamedTuple):
     """The KMS key of a function's environment variables. Nothing about it fails a request."""
 
     arn: str = ""

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -87,13 +86,13 @@ def check_resource_policies(aws: Aws, state: State) -> list[PolicyDoubt]:
     ]
 
 
-@dataclass
 class _Check:
     """The check of one state. The role is described at most once."""
 
-    aws: Aws
-    state: State
-    described_role: CallingRole | None = None
+    def __init__(self, aws: Aws, state: State) -> None:
+        self.aws = aws
+        self.state = state
+        self.described_role: CallingRole | None = None
 
     def resource(self, resource: str, calls: list[Calls]) -> Iterator[PolicyDoubt]:
         """Yield what the policy of a secret or key leaves open. Raise an error for what it blocks."""

@@ -4,8 +4,8 @@ A statement is named by its Sid or its number. Its content may not be for everyb
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.errors import ErrorCode, RequestError, quoted, quoted_text
@@ -30,8 +30,7 @@ class DoubtKind(Enum):
     """The policy was not read."""
 
 
-@dataclass(frozen=True)
-class PolicyDoubt:
+class PolicyDoubt(NamedTuple):
     """Calls of which it is not known whether the resource policy of a secret or key blocks them."""
 
     actions: tuple[str, ...]

@@ -164,10 +164,11 @@ class Operation:
         """Return what to do to the policy on the planned role."""
         row = _TABLE[self.direction]
         is_of_earlier_delivery = plan.existing_document is not None and plan.is_changed
+        follows_report = self.follows_report and plan.is_changed
         return Steps(
             # A first Create finds no policy. If one is superseded after that, its write is undone. But a Create that is
             # delivered again must not write to the role to which the secrets lead by now, not even for a moment.
-            check_superseded=self.direction is not Direction.CREATE or is_of_earlier_delivery or self.follows_report,
+            check_superseded=self.direction is not Direction.CREATE or is_of_earlier_delivery or follows_report,
             check_access=plan.needs_access_check and row.is_access_checked,
             write=plan.is_changed or row.is_always_written,
             undo_in_doubt=row.is_undone_in_doubt,

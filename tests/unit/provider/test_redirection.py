@@ -163,7 +163,7 @@ def test_only_a_first_create_takes_the_role_from_the_report(account: Account, cr
     assert uncreated["PhysicalResourceId"] == f"attacker/{OWN_POLICY}"
 
 
-@pytest.mark.parametrize("redirect", REDIRECTIONS)
+@pytest.mark.parametrize("redirect", [other_function, one_secret_reports_it, other_role])
 def test_a_create_that_is_delivered_again_writes_nothing_to_another_role(
     account: Account, created: dict[str, Any], redirect: Callable[[Account], None]
 ) -> None:
@@ -171,12 +171,22 @@ def test_a_create_that_is_delivered_again_writes_nothing_to_another_role(
     account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_COMPLETE", OWN_ID, PROPERTIES)
     account.cloudformation.set_status(STACK_ID, "CREATE_COMPLETE")
     redirect(account)
-    attackers = account.policies("attacker")
     assert account.send(event)["Status"] == "FAILED"
     assert "iam:PutRolePolicy" not in account.actions(), "not even while the provider waits for IAM"
-    assert account.policies() == created
-    # The policy with the resource's name is removed from a role that does not belong to the resource.
-    assert account.policies("attacker") == {} or account.policies("attacker") == attackers
+    assert (account.policies(), account.policies("attacker")) == (created, {})
+
+
+def test_a_first_create_asks_cloudformation_before_it_writes_and_an_unchanged_one_does_not(
+    account: Account, created: dict[str, Any]
+) -> None:
+    assert account.create(SecretId="prod/a")["Status"] == "SUCCESS"
+    assert account.create(SecretId="prod/a")["Status"] == "SUCCESS"
+    unchanged = ["secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds"]
+    assert account.actions() == [*unchanged, "lambda:GetFunctionConfiguration", "iam:GetRolePolicy"]
+    account.client("iam").delete_role_policy(RoleName="rotation-role", PolicyName=OWN_POLICY)
+    account.create(SecretId="prod/a")
+    actions = account.actions()
+    assert actions.index("cloudformation:DescribeStackEvents") < actions.index("iam:PutRolePolicy")
 
 
 def test_the_reason_names_a_secret_that_reports_the_function(account: Account, created: dict[str, Any]) -> None:

@@ -42,6 +42,9 @@ class Grant(NamedTuple):
 
 SECRET_ARN_KEY = "kms:EncryptionContext:SecretARN"  # noqa: S105  # a condition key
 FUNCTION_ARN_KEY = "kms:EncryptionContext:aws:lambda:FunctionArn"
+SOURCE_FUNCTION_KEY = "lambda:SourceFunctionArn"
+"""Context key of calls that the code of a Lambda function makes.
+https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html"""
 
 ROTATE_ACTIONS = (
     "secretsmanager:DescribeSecret",
@@ -188,8 +191,7 @@ def manage_network_interfaces(state: State) -> Iterator[Grant]:
 def keep_network_interfaces_from_code(state: State) -> Iterator[Grant]:
     """Deny the function's code what `manage_network_interfaces` allows Lambda.
 
-    Calls of function code have the context key ``lambda:SourceFunctionArn``, Lambda's own calls do not.
-    Source: https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html
+    Calls of function code have the context key `SOURCE_FUNCTION_KEY`, Lambda's own calls do not.
     """
     if state.in_vpc:
         yield Grant(
@@ -197,7 +199,7 @@ def keep_network_interfaces_from_code(state: State) -> Iterator[Grant]:
                 "Effect": "Deny",
                 "Action": list(NETWORK_INTERFACE_ACTIONS),
                 "Resource": "*",
-                "Condition": {"Null": {"lambda:SourceFunctionArn": "false"}},
+                "Condition": {"Null": {SOURCE_FUNCTION_KEY: "false"}},
             }
         )
 

@@ -9,7 +9,7 @@ from rotation_role_policy import arn
 from rotation_role_policy.iam.document import as_list
 from rotation_role_policy.iam.evaluation import Calls, Context
 from rotation_role_policy.rules.state import Secret, State
-from rotation_role_policy.rules.statements import SECRET_ARN_KEY, SOURCE_FUNCTION_KEY, Caller, Grant, via_service
+from rotation_role_policy.rules.statements import SECRET_ARN_KEY, SOURCE_FUNCTION_KEY, Caller, Grant, via_services
 
 
 def calls_of(state: State, grant: Grant) -> Iterator[Calls]:
@@ -38,7 +38,7 @@ def calls_of(state: State, grant: Grant) -> Iterator[Calls]:
             for secret in grant.secrets:
                 encryption = {
                     SECRET_ARN_KEY: secret.arn,
-                    "kms:ViaService": via_service(secret, state.dns_suffix),
+                    "kms:ViaService": via_services(secret, state.dns_suffix)[0],
                 }
                 yield Calls(actions, resources, context | encryption)
         case Caller.LAMBDA:

@@ -10,7 +10,7 @@ from rotation_role_policy.iam.evaluation import Calls
 from rotation_role_policy.rules.calls import calls_of
 from rotation_role_policy.rules.policy import grants
 from rotation_role_policy.rules.state import Secret, State
-from rotation_role_policy.rules.statements import SECRET_ARN_KEY, SOURCE_FUNCTION_KEY, Caller, Grant, via_service
+from rotation_role_policy.rules.statements import SECRET_ARN_KEY, SOURCE_FUNCTION_KEY, Caller, Grant, via_services
 
 _TAG_KEYS = ("aws:resourcetag/", "secretsmanager:resourcetag/")
 _ENCRYPTION_CONTEXT = "kms:encryptioncontext:"
@@ -83,11 +83,9 @@ def with_certain_context(state: State, calls: Calls, policy: Policy) -> tuple[Ca
     absent = {key for key in used if key.startswith(_ENCRYPTION_CONTEXT)} - sent
     context["kms:CallerAccount"] = arn.parse(state.role.arn).account
     secret = secrets[str(context[SECRET_ARN_KEY])]
-    # In a partition with another DNS suffix, KMS sees either form.
-    services = dict.fromkeys(via_service(secret, suffix) for suffix in (state.dns_suffix, "amazonaws.com"))
     return tuple(
         calls._replace(context={**context, "kms:ViaService": service}, absent_keys=frozenset(absent))
-        for service in services
+        for service in via_services(secret, state.dns_suffix)
     )
 
 

@@ -39,20 +39,8 @@ def find(aws: Aws, request: Request, previous_role: str, place: Place) -> Succes
         place: of the provider. The roles are in its account.
     """
     named, function = _named_by_template(aws, request, place)
-    for candidate in filter(None, (previous_role, named, request.role_name)):
-        try:
-            document = inline_policy.read(aws, candidate, request.policy_name)
-        except RequestError:
-            document = None
-            # According to CloudFormation the policy is on the previous role. If the response named another role,
-            # nothing would ever delete this policy.
-            if candidate == previous_role:
-                break
-        if document:
-            break
-    else:
-        candidate, document = request.role_name, None
-    return _response(aws, request, candidate, document, function, place)
+    role_name, document = _locate(aws, request, previous_role, named)
+    return _response(aws, request, role_name, document, function, place)
 
 
 def on_own_role(aws: Aws, request: Request, place: Place) -> Success:
@@ -97,6 +85,25 @@ def _named_by_template(aws: Aws, request: Request, place: Place) -> tuple[str, F
             function = find_function(aws, properties, place)
             return function.role.name, function
     return arn.role_name(properties.role_name or ""), None
+
+
+def _locate(aws: Aws, request: Request, previous_role: str, named: str) -> tuple[str, JsonDocument | None]:
+    """Return the first of the roles that has the policy, and the document; the request's role and None if none has it.
+
+    Arguments as for `find`; `named` is the role that the template names.
+    """
+    for role_name in filter(None, (previous_role, named, request.role_name)):
+        try:
+            document = inline_policy.read(aws, role_name, request.policy_name)
+        except RequestError:
+            if role_name == previous_role:
+                # According to CloudFormation the policy is on the previous role. If the response named another role,
+                # nothing would ever delete this policy.
+                return role_name, None
+        else:
+            if document:
+                return role_name, document
+    return request.role_name, None
 
 
 def _describe_role(aws: Aws, role_name: str, place: Place) -> Role:

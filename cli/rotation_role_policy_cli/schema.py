@@ -16,13 +16,14 @@ from rotation_role_policy.rules.properties import (
     MUTUALLY_EXCLUSIVE,
     PROPERTIES,
     REQUIRES,
+    RESOURCE_TYPE,
     Property,
 )
 
 FILE = Path(__file__).with_name("properties.schema.json")
 """The file in the repository that has `text()`."""
 
-TYPE = "Custom::RotationRolePolicy"
+TYPE = RESOURCE_TYPE
 
 
 def schema() -> dict[str, Any]:

@@ -17,9 +17,8 @@ from typing import NamedTuple
 from rotation_role_policy import arn
 from rotation_role_policy.audit.facts import Known, Problem, RoleFacts, Simulation, Stopped, Unknown
 from rotation_role_policy.audit.needs import Coverage
-from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName
 from rotation_role_policy.iam.evaluation import BlockedBy, Blocker, Calls, Outcome, evaluate
-from rotation_role_policy.iam.resource_policies import CallingRole, decide
+from rotation_role_policy.iam.resource_policies import CallingRole, decide, is_key, resource_policy_of
 from rotation_role_policy.iam.simulation import Denial
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.calls import calls_of
@@ -129,7 +128,7 @@ class _Examination(NamedTuple):
                     yield from self._of_open(some)
                 case Outcome.NOT_ALLOWED:
                     yield from self._of_not_allowed(some)
-                case Outcome.ALLOWED if _is_key(resource):
+                case Outcome.ALLOWED if is_key(resource):
                     yield from self._of_allowed_on_key(some)
 
     def _problem(
@@ -193,7 +192,7 @@ class _Examination(NamedTuple):
         elif isinstance(found, Unknown):
             yield from self._of_unknown(calls, found)
         else:
-            resource_policy = _resource_policy(resource, found.value)
+            resource_policy = resource_policy_of(resource, found.value)
             # What counts is whether the policy allows the calls to the role itself.
             decisions = decide(resource_policy, self._calling_role, calls, account_delegates=False)
             if actions := tuple(each.action for each in decisions if each.denied_by or each.is_allowed is False):
@@ -210,7 +209,7 @@ class _Examination(NamedTuple):
             if arn.parse(key_arn).account == arn.parse(self.role.role.arn).account:
                 yield from self._of_unknown(calls, found)
         else:
-            key_policy = _resource_policy(key_arn, found.value)
+            key_policy = resource_policy_of(key_arn, found.value)
             decisions = decide(key_policy, self._calling_role, calls, account_delegates=True)
             blocked = {
                 BlockedBy.DENY: [each.action for each in decisions if each.denied_by],
@@ -230,12 +229,3 @@ class _Examination(NamedTuple):
 
 def _has_policy(resource: str) -> bool:
     return arn.service(resource) in ("kms", "secretsmanager")
-
-
-def _is_key(resource: str) -> bool:
-    return arn.service(resource) == "kms"
-
-
-def _resource_policy(resource: str, document: JsonDocument) -> Policy:
-    kind = PolicyKind.KEY if _is_key(resource) else PolicyKind.SECRET
-    return Policy(PolicyName(kind, resource), document)

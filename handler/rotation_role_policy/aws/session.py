@@ -95,6 +95,9 @@ def _keep_cross_account_members(http_response: Any, parsed: dict[str, Any], **_:
 
     Versions of botocore before 1.44.8, such as that of the Lambda runtime, do not know these members and remove them.
     """
+    if http_response.status_code >= 300:
+        # The body of an error need not be JSON. botocore raises the error, and the call is retried.
+        return
     response = json.loads(http_response.content)
     for name in ("CrossAccountPrimary", "CrossAccountReplicas"):
         if response.get(name):

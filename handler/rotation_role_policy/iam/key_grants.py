@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/kms/latest/APIReference/API_GrantConstraints.html
 from collections.abc import Mapping
 from typing import Any
 
-from rotation_role_policy import arn
+from rotation_role_policy.iam.principals import account_names, session_prefix
 
 
 def is_for_role(grant: Mapping[str, Any], role_arn: str) -> bool:
@@ -15,11 +15,8 @@ def is_for_role(grant: Mapping[str, Any], role_arn: str) -> bool:
 
     Whether a grant to the account reaches a role is not documented, so it counts.
     """
-    owner = arn.parse(role_arn)
     grantee = str(grant.get("GranteePrincipal", role_arn))
-    session = f"arn:{owner.partition}:sts::{owner.account}:assumed-role/{arn.role_name(role_arn)}/"
-    account = (owner.account, f"arn:{owner.partition}:iam::{owner.account}:root")
-    return grantee == role_arn or grantee.startswith(session) or grantee in account
+    return grantee in {role_arn, *account_names(role_arn)} or grantee.startswith(session_prefix(role_arn))
 
 
 def can_allow(grant: Mapping[str, Any], action: str, encryption_context: Mapping[str, str | None]) -> bool:

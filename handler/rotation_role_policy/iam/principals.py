@@ -77,22 +77,29 @@ def unique_ids(statement: Statement) -> list[str]:
     return [name for name in names if name.startswith("AROA")]
 
 
+def account_names(role_arn: str) -> set[str]:
+    """Return the forms in which a policy or a grant names the account of a role."""
+    owner = arn.parse(role_arn)
+    return {owner.account, f"arn:{owner.partition}:iam::{owner.account}:root"}
+
+
+def session_prefix(role_arn: str) -> str:
+    """Return the start of the ARN of each session of a role. A role of another account can have the same name."""
+    owner = arn.parse(role_arn)
+    return f"arn:{owner.partition}:sts::{owner.account}:assumed-role/{arn.role_name(role_arn)}/"
+
+
 def _names(principals: Principals, role_arn: str, unique_id: str | None) -> bool:
     # No principal is None.
     return not {"*", role_arn, unique_id}.isdisjoint(principals.names.get("AWS", ()))
 
 
 def _names_account(principals: Principals, role_arn: str) -> bool:
-    owner = arn.parse(role_arn)
-    account = {owner.account, f"arn:{owner.partition}:iam::{owner.account}:root"}
-    return not account.isdisjoint(principals.names.get("AWS", ()))
+    return not account_names(role_arn).isdisjoint(principals.names.get("AWS", ()))
 
 
 def _names_session(principals: Principals, role_arn: str) -> bool:
-    """Return whether a session of the role is listed. A role of another account can have the same name."""
-    owner = arn.parse(role_arn)
-    session = f"arn:{owner.partition}:sts::{owner.account}:assumed-role/{arn.role_name(role_arn)}/"
-    return any(name.startswith(session) for name in principals.names.get("AWS", ()))
+    return any(name.startswith(session_prefix(role_arn)) for name in principals.names.get("AWS", ()))
 
 
 def can_assume(trust_policy: Iterable[Statement], service: str) -> bool:

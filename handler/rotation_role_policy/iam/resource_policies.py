@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from rotation_role_policy.iam.document import Policy, Statement
+from rotation_role_policy import arn
+from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName, Statement
 from rotation_role_policy.iam.evaluation import Calls, applies
 from rotation_role_policy.iam.principals import is_about_account, is_about_role, unique_ids
 
@@ -38,6 +39,16 @@ class PolicyDecision(NamedTuple):
     """Whether an Allow applies; None if that is not known."""
     open_allows: tuple[Statement, ...]
     """Each Allow for which it is not known whether it applies."""
+
+
+def is_key(resource: str) -> bool:
+    """Return whether an ARN is that of a KMS key, not of a secret."""
+    return arn.service(resource) == "kms"
+
+
+def resource_policy_of(resource: str, document: JsonDocument) -> Policy:
+    """Return the policy of a secret or key (full ARN) with this document."""
+    return Policy(PolicyName(PolicyKind.KEY if is_key(resource) else PolicyKind.SECRET, resource), document)
 
 
 def decide(

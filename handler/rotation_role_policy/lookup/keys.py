@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, CallError, ErrorCode, RequestError, quoted
-from rotation_role_policy.rules.state import EnvironmentKey, KeyProblem
+from rotation_role_policy.rules.state import NO_KEY, EnvironmentKey, KeyProblem
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import (
@@ -203,7 +203,7 @@ class Keys:
             key_id: full ARN of the key or of an alias; empty if there is none.
         """
         if not key_id:
-            return EnvironmentKey()
+            return NO_KEY
         key_arn = key_id if arn.KEY.fullmatch(key_id) else ""
         try:
             with self._aws.time_limit(_ENVIRONMENT_SECONDS):
@@ -213,7 +213,7 @@ class Keys:
         except RequestError as error:
             return EnvironmentKey(key_arn, KeyProblem(key_id, denied=str(error)))
         if not key.is_customer_managed:
-            return EnvironmentKey()
+            return NO_KEY
         if key.is_usable and not key.denied:
             return EnvironmentKey(key.arn)
         # An alias that does not exist leads to no key.

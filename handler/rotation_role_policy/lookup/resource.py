@@ -84,7 +84,7 @@ def inspect(
 
 
 def find_role_name(aws: Aws, properties: Properties, place: Place) -> str:
-    """Return the name of the role that has the policy, for a Delete whose physical ID does not name the role.
+    """Return the name of the role that the properties lead to, even if some of the secrets do not exist.
 
     Makes no call if `RoleName` is given. Arguments and errors as for `inspect`.
     """

@@ -21,7 +21,7 @@ from rotation_role_policy.rules.state import Function, Role
 from rotation_role_policy.write import inline_policy
 
 
-def find(aws: Aws, request: Request, previous_role: str, provider_arn: str) -> Success:
+def find(aws: Aws, request: Request, previous_role: str, place: Place) -> Success:
     """Return the response to an Update of a rollback with the existing policy. An unknown attribute is empty.
 
     The policy is looked up on `previous_role`, then on the role that the template names by itself or by its function,
@@ -36,36 +36,24 @@ def find(aws: Aws, request: Request, previous_role: str, provider_arn: str) -> S
         aws: makes the calls.
         request: an Update with the old properties.
         previous_role: the role before the update, if the update moved the policy; else empty.
-        provider_arn: ARN of the provider function. The roles are in its account.
+        place: of the provider. The roles are in its account.
     """
-    named, function = _named_by_template(aws, request, Place.of(provider_arn))
-    for candidate in filter(None, (previous_role, named, request.role_name)):
-        try:
-            document = inline_policy.read(aws, candidate, request.policy_name)
-        except RequestError:
-            document = None
-            # According to CloudFormation the policy is on the previous role. If the response named another role,
-            # nothing would ever delete this policy.
-            if candidate == previous_role:
-                break
-        if document:
-            break
-    else:
-        candidate, document = request.role_name, None
-    return _response(aws, request, candidate, document, function, provider_arn)
+    named, function = _named_by_template(aws, request, place)
+    role_name, document = _locate(aws, request, previous_role, named)
+    return _response(aws, request, role_name, document, function, place)
 
 
-def on_own_role(aws: Aws, request: Request, provider_arn: str) -> Success:
+def on_own_role(aws: Aws, request: Request, place: Place) -> Success:
     """Return the response with the policy on the role that the physical ID of the request names."""
     document = None
     with suppress(RequestError):
         document = inline_policy.read(aws, request.role_name, request.policy_name)
-    return _response(aws, request, request.role_name, document, None, provider_arn)
+    return _response(aws, request, request.role_name, document, None, place)
 
 
-def without_lookup(request: Request, provider_arn: str) -> Success:
+def without_lookup(request: Request, place: Place) -> Success:
     """Return the response with the existing policy if there is no time for any look-up."""
-    role = _role_without_path(request.role_name, provider_arn)
+    role = _role_without_path(request.role_name, place)
     return Success(request.physical_id, attributes.from_document(request.policy_name, role, None, None))
 
 
@@ -75,12 +63,12 @@ def _response(
     role_name: str,
     document: JsonDocument | None,
     function: Function | None,
-    provider_arn: str,
+    place: Place,
 ) -> Success:
     if function and function.role.name == role_name:
         role = function.role
     else:
-        role, function = _describe_role(aws, role_name, provider_arn), None
+        role, function = _describe_role(aws, role_name, place), None
     data = attributes.from_document(request.policy_name, role, function, document)
     physical_id = identity.physical_id(role_name, request.policy_name) if role_name else request.physical_id
     return Success(physical_id, fit_attributes(request.ids, physical_id, data))
@@ -99,13 +87,31 @@ def _named_by_template(aws: Aws, request: Request, place: Place) -> tuple[str, F
     return arn.role_name(properties.role_name or ""), None
 
 
-def _describe_role(aws: Aws, role_name: str, provider_arn: str) -> Role:
+def _locate(aws: Aws, request: Request, previous_role: str, named: str) -> tuple[str, JsonDocument | None]:
+    """Return the first of the roles that has the policy, and the document; the request's role and None if none has it.
+
+    Arguments as for `find`; `named` is the role that the template names.
+    """
+    for role_name in filter(None, (previous_role, named, request.role_name)):
+        try:
+            document = inline_policy.read(aws, role_name, request.policy_name)
+        except RequestError:
+            if role_name == previous_role:
+                # According to CloudFormation the policy is on the previous role. If the response named another role,
+                # nothing would ever delete this policy.
+                return role_name, None
+        else:
+            if document:
+                return role_name, document
+    return request.role_name, None
+
+
+def _describe_role(aws: Aws, role_name: str, place: Place) -> Role:
     with suppress(RequestError):
         return describe_role(aws, role_name)
-    return _role_without_path(role_name, provider_arn)
+    return _role_without_path(role_name, place)
 
 
-def _role_without_path(role_name: str, provider_arn: str) -> Role:
+def _role_without_path(role_name: str, place: Place) -> Role:
     """Return a role of which only the name is known. If it has a path, the ARN is wrong."""
-    provider = arn.parse(provider_arn)
-    return Role(role_name, f"arn:{provider.partition}:iam::{provider.account}:role/{role_name}")
+    return Role(role_name, f"arn:{place.partition}:iam::{place.account}:role/{role_name}")

@@ -3,8 +3,7 @@
 from rotation_role_policy.errors import RequestError, quoted, quoted_text
 from rotation_role_policy.provider.request import Request
 from rotation_role_policy.rules.place import Place
-
-RESOURCE_TYPE = "Custom::RotationRolePolicy"
+from rotation_role_policy.rules.properties import RESOURCE_TYPE
 
 
 def is_foreign(request: Request, place: Place) -> bool:

@@ -73,29 +73,33 @@ def serve(aws: Aws, settings: Settings, response: SingleResponse, schedule: Sche
     aws.begin_request(schedule.calls_until)
     aws.waits_for_new_roles = request.type != "Delete"
     logger.info("request received", extra={"physical_id": request.physical_id or None})
+    place = Place.of(provider_arn)
     if request.type == "Delete":
-        return delete(aws, request, Place.of(provider_arn))
-    invocation = Invocation(aws, settings, request, response, schedule, provider_arn)
+        return delete(aws, request, place)
+    invocation = Invocation(aws, settings, request, response, schedule, place)
     return invocation.create() if request.type == "Create" else invocation.update()
 
 
 @dataclass
 class Invocation:
-    """One invocation of the provider function for a Create or Update. The attributes are those of `serve`."""
+    """One invocation of the provider function for a Create or Update.
+
+    The attributes are those of `serve`; `place` is that of the provider.
+    """
 
     aws: Aws
     settings: Settings
     request: Request
     response: SingleResponse
     schedule: Schedule
-    provider_arn: str
+    place: Place
     status: StackStatus | None = None
     """The newest known status of the stack; None for a Create."""
 
     def create(self) -> Success:
         """Put the policy. A repeated delivery gives the same response."""
         if self._is_foreign:
-            raise refusal.foreign_stack(self.request, self._place)
+            raise refusal.foreign_stack(self.request, self.place)
         try:
             return self._put_policy()
         except AccessDeniedError as error:
@@ -149,7 +153,7 @@ class Invocation:
         refusal.check_type(request)
         properties = self._with_allowed_profile(parse_properties(request.properties))
         self._check_smallest_size(properties)
-        state = resource.inspect(self.aws, properties, self._place, self._read_own_policy)
+        state = resource.inspect(self.aws, properties, self.place, self._read_own_policy)
         _log_state(state)
         role_name = state.role.name
         planned = self._planned(properties, state)
@@ -200,7 +204,7 @@ class Invocation:
 
     def _check_smallest_size(self, properties: Properties) -> None:
         """Raise `RequestError` if the properties alone show that the policy or the response would be too large."""
-        smallest = smallest_state(properties, self._place)
+        smallest = smallest_state(properties, self.place)
         self._planned(properties, smallest)
         check_document(properties, policy.document(smallest, *properties.form))
 
@@ -273,7 +277,7 @@ class Invocation:
         return Undo.KEEP if operation.stays_after_failure(role_of_response) else Undo.RESTORE
 
     def _is_in_use(self, change: Change, superseded: RequestSupersededError) -> bool:
-        return is_policy_in_use(self.aws, self.request, change, superseded, self._place)
+        return is_policy_in_use(self.aws, self.request, change, superseded, self.place)
 
     # --- an Update of a rollback ---
 
@@ -328,7 +332,7 @@ class Invocation:
         )
         self.response.warnings["RollbackWarnings"] += 1
         try:
-            return existing_policy.find(self.aws, self.request, self._previous_role(), self.provider_arn)
+            return existing_policy.find(self.aws, self.request, self._previous_role(), self.place)
         except Exception:
             logger.exception("existing policy unknown")
             return self._existing_policy
@@ -336,28 +340,23 @@ class Invocation:
     @cached_property
     def _existing_policy(self) -> Success:
         """The response with the existing policy, as far as the request alone tells."""
-        return existing_policy.without_lookup(self.request, self.provider_arn)
+        return existing_policy.without_lookup(self.request, self.place)
 
-    @cached_property
-    def _place(self) -> Place:
-        """Where the provider works."""
-        return Place.of(self.provider_arn)
-
-    @cached_property
+    @property
     def _is_foreign(self) -> bool:
         """Whether the stack is in another account or region."""
-        return refusal.is_foreign(self.request, self._place)
+        return refusal.is_foreign(self.request, self.place)
 
     # --- stacks of other accounts and regions ---
 
     def _keep_policy_of_foreign_stack(self) -> Success:
         """Respond to an Update with the existing policy, which an older version of the provider wrote."""
-        error = refusal.foreign_stack(self.request, self._place)
+        error = refusal.foreign_stack(self.request, self.place)
         if not self.request.role_name:
             raise error
         logger.warning("policy of another account's or region's stack kept", extra={"reason": str(error)})
         self.response.warnings["RollbackWarnings"] += 1
-        return existing_policy.on_own_role(self.aws, self.request, self.provider_arn)
+        return existing_policy.on_own_role(self.aws, self.request, self.place)
 
 
 def _direction(status: StackStatus | None) -> Direction:

@@ -9,11 +9,7 @@ from rotation_role_policy import arn
 from rotation_role_policy.iam.document import as_list
 from rotation_role_policy.iam.evaluation import Calls, Context
 from rotation_role_policy.rules.state import Secret, State
-from rotation_role_policy.rules.statements import SECRET_ARN_KEY, Caller, Grant, via_service
-
-SOURCE_FUNCTION = "lambda:SourceFunctionArn"
-"""Context key of calls that the code of a Lambda function makes.
-https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html"""
+from rotation_role_policy.rules.statements import SECRET_ARN_KEY, SOURCE_FUNCTION_KEY, Caller, Grant, via_services
 
 
 def calls_of(state: State, grant: Grant) -> Iterator[Calls]:
@@ -42,14 +38,14 @@ def calls_of(state: State, grant: Grant) -> Iterator[Calls]:
             for secret in grant.secrets:
                 encryption = {
                     SECRET_ARN_KEY: secret.arn,
-                    "kms:ViaService": via_service(secret, state.dns_suffix),
+                    "kms:ViaService": via_services(secret, state.dns_suffix)[0],
                 }
                 yield Calls(actions, resources, context | encryption)
         case Caller.LAMBDA:
-            yield Calls(actions, resources, context, absent_keys=frozenset({SOURCE_FUNCTION.lower()}))
+            yield Calls(actions, resources, context, absent_keys=frozenset({SOURCE_FUNCTION_KEY.lower()}))
         case Caller.FUNCTION_CODE:
             if state.function_arn:
-                context[SOURCE_FUNCTION] = state.function_arn
+                context[SOURCE_FUNCTION_KEY] = state.function_arn
             for secrets, tag_context in _by_tags(grant.secrets):
                 yield Calls(actions, tuple(secret.arn for secret in secrets), {**context, **tag_context})
             if not grant.secrets:

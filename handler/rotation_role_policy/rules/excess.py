@@ -14,8 +14,8 @@ from rotation_role_policy import arn
 from rotation_role_policy.iam.document import Condition, Element, Policy, PolicyName, Statement
 from rotation_role_policy.iam.evaluation import Calls, Outcome, evaluate
 from rotation_role_policy.iam.wildcard import has_wildcard, matches, matches_any
-from rotation_role_policy.rules.calls import SOURCE_FUNCTION
 from rotation_role_policy.rules.state import State
+from rotation_role_policy.rules.statements import SOURCE_FUNCTION_KEY
 
 _SECRET_ACTIONS = (
     "secretsmanager:GetSecretValue",
@@ -293,7 +293,7 @@ def _of_interfaces(
         yield ExcessKind.INTERFACES_OUTSIDE_VPC, actions, resources[0]
         return
     for function_arn in needed.function_arns or (_ANY_FUNCTION,):
-        calls = Calls(granted, ("*",), {SOURCE_FUNCTION: function_arn})
+        calls = Calls(granted, ("*",), {SOURCE_FUNCTION_KEY: function_arn})
         if any(decision.outcome is Outcome.ALLOWED for decision in evaluate(all_policies, boundary, calls)):
             yield ExcessKind.INTERFACES_OPEN_TO_CODE, actions, resources[0]
             return

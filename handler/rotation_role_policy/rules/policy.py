@@ -80,7 +80,7 @@ _AWS_MANAGED_KEY = "AWS managed key: no grant needed"
 
 
 def _never(_: State) -> str:
-    """Return nothing: the statement is never omitted without another that grants the same."""
+    """Return no reason, for a statement that every policy has."""
     return ""
 
 

@@ -16,6 +16,8 @@ from rotation_role_policy.errors import RequestError, quoted_text
 from rotation_role_policy.rules.policy import Form
 from rotation_role_policy.rules.targets import ANY_TARGET, TARGET_TYPES
 
+RESOURCE_TYPE = "Custom::RotationRolePolicy"
+
 
 @dataclass(frozen=True)
 class Property:

@@ -7,10 +7,10 @@ are known in addition: the tags of a secret are all known, and Secrets Manager a
 from rotation_role_policy import arn
 from rotation_role_policy.iam.document import Policy
 from rotation_role_policy.iam.evaluation import Calls
-from rotation_role_policy.rules.calls import SOURCE_FUNCTION, calls_of
+from rotation_role_policy.rules.calls import calls_of
 from rotation_role_policy.rules.policy import grants
 from rotation_role_policy.rules.state import Secret, State
-from rotation_role_policy.rules.statements import SECRET_ARN_KEY, Caller, Grant, via_service
+from rotation_role_policy.rules.statements import SECRET_ARN_KEY, SOURCE_FUNCTION_KEY, Caller, Grant, via_services
 
 _TAG_KEYS = ("aws:resourcetag/", "secretsmanager:resourcetag/")
 _ENCRYPTION_CONTEXT = "kms:encryptioncontext:"
@@ -69,7 +69,7 @@ def with_certain_context(state: State, calls: Calls, policy: Policy) -> tuple[Ca
     [resource] = calls.resources
     # This key cannot be used in resource policies, so what a condition on it does is not known.
     # https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html
-    context = {key: value for key, value in calls.context.items() if key != SOURCE_FUNCTION}
+    context = {key: value for key, value in calls.context.items() if key != SOURCE_FUNCTION_KEY}
     context["aws:PrincipalType"] = "AssumedRole"
     used = {condition.key.lower() for statement in policy.statements for condition in statement.conditions}
     secrets = {secret.arn: secret for secret in state.all_secrets}
@@ -83,11 +83,9 @@ def with_certain_context(state: State, calls: Calls, policy: Policy) -> tuple[Ca
     absent = {key for key in used if key.startswith(_ENCRYPTION_CONTEXT)} - sent
     context["kms:CallerAccount"] = arn.parse(state.role.arn).account
     secret = secrets[str(context[SECRET_ARN_KEY])]
-    # In a partition with another DNS suffix, KMS sees either form.
-    services = dict.fromkeys(via_service(secret, suffix) for suffix in (state.dns_suffix, "amazonaws.com"))
     return tuple(
         calls._replace(context={**context, "kms:ViaService": service}, absent_keys=frozenset(absent))
-        for service in services
+        for service in via_services(secret, state.dns_suffix)
     )
 
 

@@ -168,15 +168,15 @@ class State:
     @property
     def secret_key_arns(self) -> tuple[str, ...]:
         """The customer managed keys of the secrets and of their versions, without duplicates."""
-        keys = [secret.key_arn for secret in self.secrets]
-        keys += [key_arn for secret in self.all_secrets for key_arn in secret.earlier_key_arns]
-        keys += [self.superuser_secret.key_arn] if self.superuser_secret else []
-        return tuple(dict.fromkeys(key_arn for key_arn in keys if key_arn))
+        return self._keys_with("")
 
     @property
     def key_arns(self) -> tuple[str, ...]:
         """All customer managed keys, in the order of the policy with `KmsScope` Key, without duplicates."""
-        used = [secret.key_arn for secret in self.secrets]
-        used += [key_arn for secret in self.all_secrets for key_arn in secret.earlier_key_arns]
-        used += [self.environment_key.arn, self.superuser_secret.key_arn if self.superuser_secret else ""]
-        return tuple(dict.fromkeys(key_arn for key_arn in used if key_arn))
+        return self._keys_with(self.environment_key.arn)
+
+    def _keys_with(self, environment_key_arn: str) -> tuple[str, ...]:
+        keys = [secret.key_arn for secret in self.secrets]
+        keys += [key_arn for secret in self.all_secrets for key_arn in secret.earlier_key_arns]
+        keys += [environment_key_arn, self.superuser_secret.key_arn if self.superuser_secret else ""]
+        return tuple(dict.fromkeys(key_arn for key_arn in keys if key_arn))

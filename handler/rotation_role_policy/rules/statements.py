@@ -42,6 +42,9 @@ class Grant(NamedTuple):
 
 SECRET_ARN_KEY = "kms:EncryptionContext:SecretARN"  # noqa: S105  # a condition key
 FUNCTION_ARN_KEY = "kms:EncryptionContext:aws:lambda:FunctionArn"
+SOURCE_FUNCTION_KEY = "lambda:SourceFunctionArn"
+"""Context key of calls that the code of a Lambda function makes.
+https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html"""
 
 ROTATE_ACTIONS = (
     "secretsmanager:DescribeSecret",
@@ -188,8 +191,7 @@ def manage_network_interfaces(state: State) -> Iterator[Grant]:
 def keep_network_interfaces_from_code(state: State) -> Iterator[Grant]:
     """Deny the function's code what `manage_network_interfaces` allows Lambda.
 
-    Calls of function code have the context key ``lambda:SourceFunctionArn``, Lambda's own calls do not.
-    Source: https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html
+    Calls of function code have the context key `SOURCE_FUNCTION_KEY`, Lambda's own calls do not.
     """
     if state.in_vpc:
         yield Grant(
@@ -197,7 +199,7 @@ def keep_network_interfaces_from_code(state: State) -> Iterator[Grant]:
                 "Effect": "Deny",
                 "Action": list(NETWORK_INTERFACE_ACTIONS),
                 "Resource": "*",
-                "Condition": {"Null": {"lambda:SourceFunctionArn": "false"}},
+                "Condition": {"Null": {SOURCE_FUNCTION_KEY: "false"}},
             }
         )
 
@@ -241,19 +243,21 @@ def _only_through_secrets_manager(secrets: tuple[Secret, ...], dns_suffix: str) 
 
     Source: https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
     """
-    # In a partition with another DNS suffix, KMS sees either form.
-    services = dict.fromkeys(via_service(secrets[0], suffix) for suffix in (dns_suffix, "amazonaws.com"))
     return {
         "StringEquals": {
             SECRET_ARN_KEY: _one_or_list([secret.arn for secret in secrets]),
-            "kms:ViaService": _one_or_list(list(services)),
+            "kms:ViaService": _one_or_list(via_services(secrets[0], dns_suffix)),
         }
     }
 
 
-def via_service(secret: Secret, dns_suffix: str) -> str:
-    """Return the value of `kms:ViaService` in KMS calls that Secrets Manager makes for this secret."""
-    return f"secretsmanager.{arn.parse(secret.arn).region}.{dns_suffix}"
+def via_services(secret: Secret, dns_suffix: str) -> list[str]:
+    """Return the possible values of `kms:ViaService` in KMS calls that Secrets Manager makes for this secret.
+
+    In a partition with another DNS suffix than ``amazonaws.com``, KMS sees either form. The partition's own is first.
+    """
+    region = arn.parse(secret.arn).region
+    return [f"secretsmanager.{region}.{suffix}" for suffix in dict.fromkeys((dns_suffix, "amazonaws.com"))]
 
 
 def _one_or_list(values: list[str]) -> str | list[str]:

@@ -18,14 +18,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.aws.errors import is_throttling
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, quoted
-from rotation_role_policy.iam.document import Policy, PolicyKind, PolicyName, Statement
+from rotation_role_policy.iam.document import Policy, Statement
 from rotation_role_policy.iam.evaluation import Calls
 from rotation_role_policy.iam.key_grants import can_allow, is_for_role
-from rotation_role_policy.iam.resource_policies import CallingRole, PolicyDecision, decide, depends_on_identity
+from rotation_role_policy.iam.resource_policies import (
+    CallingRole,
+    PolicyDecision,
+    decide,
+    depends_on_identity,
+    is_key,
+    resource_policy_of,
+)
 from rotation_role_policy.rules.resource_policy_calls import (
     ENCRYPTION_CONTEXT_KEYS,
     resource_policy_calls,
@@ -108,7 +114,7 @@ class _Check:
         if dispensable := [each for each in decided if each.decision.denied_by]:
             yield self._doubt(resource, dispensable, DoubtKind.ONLY_PREVIOUS)
         yield from self._open(resource, decided, DoubtKind.DENIAL_OPEN, lambda each: each.open_denials)
-        if _is_key(resource):
+        if is_key(resource):
             open_ = [each for each in decided if each.decision.is_allowed is None]
             yield from self._open(resource, open_, DoubtKind.ALLOW_OPEN, lambda each: each.open_allows)
             yield from self._not_allowed(policy, decided)
@@ -125,7 +131,7 @@ class _Check:
 
     def _depends_on_identity(self, decision: PolicyDecision, calls: Calls) -> bool:
         # An Allow of a secret is not needed.
-        statements = decision.open_denials + (decision.open_allows if _is_key(*calls.resources) else ())
+        statements = decision.open_denials + (decision.open_allows if is_key(*calls.resources) else ())
         return any(depends_on_identity(statement, self.state.role.arn) for statement in statements)
 
     @property
@@ -191,10 +197,6 @@ class _Check:
         return PolicyDoubt(_actions(about), (resource,), kind, self.state.role.arn, statements, failure)
 
 
-def _is_key(resource: str) -> bool:
-    return arn.service(resource) == "kms"
-
-
 def _excepts(statement: Statement) -> bool:
     return statement.principals is not None and statement.principals.is_negated
 
@@ -239,14 +241,14 @@ def _attempt(call: Callable[[], Value]) -> Value | _Unread:
 def _read_policy(aws: Aws, resource: str) -> Policy:
     """Return the policy of a secret or key. A secret without one has a policy without statements."""
     with aws.max_attempts(MAX_ATTEMPTS):
-        if _is_key(resource):
+        if is_key(resource):
             text = aws.call(aws.kms.get_key_policy, KeyId=resource, PolicyName="default")["Policy"]
         else:
             text = aws.call(aws.secretsmanager.get_resource_policy, SecretId=resource).get("ResourcePolicy") or "{}"
     document = json.loads(text)
     if not isinstance(document, dict):
         raise ValueError("not an object")  # noqa: TRY004  # one error
-    policy = Policy(PolicyName(PolicyKind.KEY if _is_key(resource) else PolicyKind.SECRET, resource), document)
+    policy = resource_policy_of(resource, document)
     # Parsed here, where an invalid document is an error of the call.
     _ = policy.statements
     return policy

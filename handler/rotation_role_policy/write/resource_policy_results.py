@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
-from rotation_role_policy import arn
 from rotation_role_policy.errors import ErrorCode, RequestError, quoted, quoted_text
 from rotation_role_policy.iam.document import Statement
+from rotation_role_policy.iam.resource_policies import is_key
 from rotation_role_policy.rules.state import Role
 
 
@@ -67,7 +67,7 @@ class PolicyDoubt(NamedTuple):
                     " functions read it"
                 )
             case DoubtKind.NOT_READ:
-                suffix = f"; {_must_allow(self.actions, self.role_arn)}" if _is_key(resource) else ""
+                suffix = f"; {_must_allow(self.actions, self.role_arn)}" if is_key(resource) else ""
                 return f"{policy} was not read ({self.failure}){suffix}"
 
     def __str__(self) -> str:
@@ -116,11 +116,7 @@ def _must_allow(actions: Sequence[str], role_arn: str) -> str:
 
 
 def _policy_of(resource: str) -> str:
-    return "the policy of the key" if _is_key(resource) else "the resource policy of the secret"
-
-
-def _is_key(resource: str) -> bool:
-    return arn.service(resource) == "kms"
+    return "the policy of the key" if is_key(resource) else "the resource policy of the secret"
 
 
 def _named(statement: Statement) -> str:

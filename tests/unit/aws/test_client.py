@@ -357,3 +357,16 @@ def test_the_primary_secret_in_another_account_is_kept_although_botocore_does_no
     described: dict[str, Any] = {**secretsmanager.describe_secret(SecretId="replica")}
     assert (described["Name"], described["CrossAccountPrimary"]) == ("replica", primary)
     assert described["CrossAccountReplicas"] == replicas
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>503 Service Unavailable</html>", b'{"__type": "InternalServiceError"}'])
+def test_a_response_of_describe_secret_with_an_error_is_botocore_s_error_whatever_its_body_is(body: bytes) -> None:
+    def respond(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        headers: Any = {}
+        return AWSResponse(request.url, 503, headers, MockRawResponse(body))
+
+    secretsmanager = Session(prepare=lambda _: None).client("secretsmanager")
+    secretsmanager.meta.events.register("before-send.secretsmanager.DescribeSecret", respond)
+    with pytest.raises(ClientError) as failure:
+        secretsmanager.describe_secret(SecretId="s")
+    assert failure.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503

@@ -90,9 +90,9 @@ class TemplateGraph:
             return self.identity(self.properties[name].get(same_as))
         return name if self.types.get(name) in _IDENTIFIABLE else json.dumps(value, default=str)
 
-    def secrets(self, policy: Mapping[str, Any], scenario: Mapping[str, bool] | None = None) -> set[str]:
-        """Return the identities of the secrets that the properties of a policy name in a scenario."""
-        names = [policy.get("SecretId"), *as_list(selected(policy.get("SecretIds"), scenario))]
+    def secrets(self, properties: Mapping[str, Any], scenario: Mapping[str, bool] | None = None) -> set[str]:
+        """Return the identities of the secrets that the properties of a policy or a schedule name in a scenario."""
+        names = [properties.get("SecretId"), *as_list(selected(properties.get("SecretIds"), scenario))]
         values = [value for name in names if (value := selected(name, scenario)) not in (None, "", NO_VALUE)]
         return {self.identity(value) for value in values}
 

@@ -135,7 +135,7 @@ REMEDIATIONS = (
     ),
     Remediation(
         (ErrorCode.RESOURCE_CONFLICT,),
-        ("reports the rotation function ... with the role", "that the secret ... reports, which has the role"),
+        ("but the policy of this resource is on the role", "that the secret ... reports, which has the role"),
         "The secret now names another rotation function, or the function has another role. The configuration of a"
         " rotation does not decide which role gets the policy. If you made this change, give `RotationLambdaARN`."
         " Otherwise somebody else has changed the rotation of the secret: correct it before the next rotation. See"
@@ -196,7 +196,7 @@ REMEDIATIONS = (
     ),
     Remediation(
         (ErrorCode.ACCESS_CHECK_FAILED,),
-        ("Exclude the role from this statement",),
+        ("Exclude ... from this statement",),
         "A Deny in the resource policy of the secret, or in the key's policy, would block the rotation. The message has"
         " the statement's `Sid` or number. Exclude the role with `ArnNotEquals` on `aws:PrincipalArn`; a statement with"
         " `NotPrincipal` also denies roles that it lists, if they have a permissions boundary. If the policy changes in"

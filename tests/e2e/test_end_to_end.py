@@ -672,8 +672,9 @@ def test_a_secret_whose_policy_denies_the_role_fails_the_create(account: Emulate
     assert failed.value.status == "ROLLBACK_COMPLETE"
     assert failed.value.reason == (
         f'AccessCheck: role "{name}": secretsmanager:GetSecretValue and secretsmanager:PutSecretValue on "{secret_arn}"'
-        ' are blocked by the statement "OnlyThese" in the resource policy of the secret. Exclude the role from this'
-        " statement, for example with ArnNotEquals on aws:PrincipalArn, or set AccessCheck to Off."
+        ' are blocked by the statement "OnlyThese" in the resource policy of the secret. Exclude'
+        f' "arn:aws:iam::{ACCOUNT_ID}:role/{name}" from this statement (ArnNotEquals on aws:PrincipalArn), or set'
+        " AccessCheck to Off."
     )
     Stack(account.emulator, name).delete()
 

@@ -97,7 +97,7 @@ def _difference(preview: Preview) -> Iterator[RenderableType]:
     yield ""
     if not preview.has_changes:
         yield "  None."
-    if preview.previous_role:
+    if preview.previous_role and not preview.refusal:
         yield Paragraph(
             f"The policy moves: it is written to this role, and removed from the role {preview.previous_role} when the"
             " stack's update has succeeded.",

@@ -87,7 +87,8 @@ def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = Non
     smallest = smallest_state(properties, place)
     _check_response(resource, properties, smallest, policy_name="")
     check_document(properties, policy.document(smallest, *properties.form))
-    state = inspect(aws, properties, place, partial(_existing_document, aws, resource))
+    current_role = (resource.physical_id or "").partition("/")[0]
+    state = inspect(aws, properties, place, partial(_existing_document, aws, resource), current_role)
     notes = [messages.warning(warning) for warning in warnings_of(state)]
     if properties.policy_profile == "Documented":
         notes.append(_DOCUMENTED_NOTE)
@@ -141,7 +142,13 @@ def _check_response(resource: Resource, properties: Properties, state: State, po
 def _check_redirection(result: Preview) -> None:
     """Raise `RequestError` if only the secrets' configuration would move the policy of a deployed resource."""
     if result.previous_role and not result.properties.names_role:
-        raise redirected(result.properties, result.state, result.previous_role)
+        raise redirected(
+            result.properties.secret_property,
+            result.state.function_reported_by,
+            result.state.function_arn,
+            result.state.role.name,
+            result.previous_role,
+        )
 
 
 def _existing_document(aws: Aws, resource: Resource) -> JsonDocument | None:

@@ -56,6 +56,7 @@ def _remedy(problem: KeyProblem) -> str:
     """
     return {
         "PendingDeletion": "Cancel its deletion and enable it",
+        "PendingReplicaDeletion": "Cancel its deletion and enable it",
         "PendingImport": "Import the key material",
         "Unavailable": "Connect its key store",
         "Creating": "Wait until the key is created",

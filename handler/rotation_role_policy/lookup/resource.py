@@ -7,7 +7,7 @@ GetFunctionConfiguration call, or in declared mode one GetRole call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,10 +23,12 @@ from rotation_role_policy.lookup.secrets import (
     Described,
     check_function_can_rotate,
     describe_secret,
+    describe_secret_in_any_state,
     rotated_secret,
     superuser_secret_of,
 )
 from rotation_role_policy.rules.place import Place, check_place
+from rotation_role_policy.rules.plan import redirected
 from rotation_role_policy.rules.properties import Properties
 from rotation_role_policy.rules.state import Function, State
 
@@ -37,7 +39,11 @@ ExistingDocument = Callable[[], JsonDocument | None]
 
 
 def inspect(
-    aws: Aws, properties: Properties, place: Place, existing_document: ExistingDocument = lambda: None
+    aws: Aws,
+    properties: Properties,
+    place: Place,
+    existing_document: ExistingDocument = lambda: None,
+    current_role: str = "",
 ) -> State:
     """Return the state that the policy of a resource depends on.
 
@@ -47,6 +53,8 @@ def inspect(
         place: of the provider, which serves only what is there.
         existing_document: returns the document of the resource's existing policy. Called only if AWS does not find a
             secret by an ARN that can be a partial ARN.
+        current_role: the role that has the resource's policy; empty if there is none. For the errors about a function
+            that only the secrets' configuration leads to.
 
     Raises:
         RequestError: a secret, function, role or key does not exist, cannot be used or is elsewhere, or an AWS call
@@ -67,7 +75,8 @@ def inspect(
     keys = Keys(aws)
     rotated = tuple(rotated_secret(keys, secret_property, *secret) for secret in described.values())
     superuser_secret = superuser_secret_of(keys, "SuperuserSecretId", *superuser) if superuser else None
-    function = _get_function(aws, properties, [secret.description for secret in described.values()], place)
+    descriptions = [secret.description for secret in described.values()]
+    function = _get_function(aws, properties, descriptions, place, "" if properties.names_role else current_role)
     return State(
         secrets=rotated,
         superuser_secret=superuser_secret,
@@ -101,37 +110,66 @@ def find_function(aws: Aws, properties: Properties, place: Place) -> Function:
         for secret_id in properties.secret_ids:
             # One secret that reports its function is enough.
             with suppress(AwsApiError, AccessDeniedError):
-                secrets.append(aws.call(aws.secretsmanager.describe_secret, SecretId=secret_id))
+                secrets.append(describe_secret_in_any_state(aws, secret_id))
     return _get_function(aws, properties, secrets, place)
 
 
 def _get_function(
-    aws: Aws, properties: Properties, secrets: list[DescribeSecretResponseTypeDef], place: Place
+    aws: Aws,
+    properties: Properties,
+    secrets: list[DescribeSecretResponseTypeDef],
+    place: Place,
+    current_role: str = "",
 ) -> Function:
     """Return the rotation function: inspected, or as declared."""
     if properties.subnet_ids is not None:
         role = declared_role(aws, str(properties.role_name))
         return Function("", role, bool(properties.subnet_ids), properties.kms_key_arn)
-    return _function_of_role(aws, properties, secrets, place)
+    if properties.rotation_lambda_arn:
+        return _named_function(aws, properties, place, properties.rotation_lambda_arn)
+    reported = _reported_by(properties, secrets)
+    [function_id, *others] = sorted(reported)
+    try:
+        if others:
+            raise _different_functions(properties, function_id, others[0])
+        return _named_function(aws, properties, place, function_id, reported[function_id])
+    except RequestError as error:
+        is_of_report = error.error_code in (ErrorCode.INVALID_REQUEST, ErrorCode.NOT_FOUND)
+        if current_role and is_of_report:
+            _raise_if_redirected(aws, properties, place, reported, current_role)
+        raise
 
 
-def _function_of_role(
-    aws: Aws, properties: Properties, secrets: list[DescribeSecretResponseTypeDef], place: Place
+def _raise_if_redirected(
+    aws: Aws, properties: Properties, place: Place, reported: Mapping[str, str], current_role: str
+) -> None:
+    """Raise an error that names the first reported function whose role does not have the policy."""
+    for function_id, secret_name in reported.items():
+        role_name = ""
+        with suppress(RequestError):
+            place.check("", function_id)
+            role_name = function_from(get_function_configuration(aws, function_id)).role.name
+        if role_name != current_role:
+            raise redirected(properties.secret_property, secret_name, function_id, role_name, current_role)
+
+
+def _named_function(
+    aws: Aws, properties: Properties, place: Place, function_id: str, reported_by: str = ""
 ) -> Function:
-    """Return the rotation function, and check its execution role."""
-    function_id, reported_by = _function_id(properties, secrets)
+    """Return a rotation function, and check its execution role."""
     subject = f"RotationLambdaARN {quoted(function_id)}"
     if reported_by:
-        subject = f"{properties.secret_property} reports the rotation function {quoted(function_id)}"
+        subject = f"{properties.secret_property} {quoted(reported_by)} reports the rotation function"
+        subject += f" {quoted(function_id)}"
         place.check(f"{subject}, which", function_id)
     try:
         function = function_from(get_function_configuration(aws, function_id))
     except AwsApiError as error:
         if error.code == "ResourceNotFoundException":
+            remedy = "Correct the name, or give RoleName and VpcConfig for a function that is created later."
+            remedy = "Correct the secret's rotation, or give RotationLambdaARN." if reported_by else remedy
             raise RequestError(
-                f"{subject}: the function does not exist in {aws.region()}. Correct the name, or give RoleName and"
-                f" VpcConfig for a function that is created later.",
-                ErrorCode.NOT_FOUND,
+                f"{subject}: the function does not exist in {aws.region()}. {remedy}", ErrorCode.NOT_FOUND
             ) from error
         raise
     role = function.role
@@ -159,24 +197,27 @@ def _not_the_role(role_name: str, function: Function) -> RequestError:
     )
 
 
-def _function_id(properties: Properties, secrets: list[DescribeSecretResponseTypeDef]) -> tuple[str, str]:
-    """Return the function's name or ARN, and the name of the secret that reports it.
+def _reported_by(properties: Properties, secrets: list[DescribeSecretResponseTypeDef]) -> dict[str, str]:
+    """Return the rotation functions that the secrets report, each with the name of the first secret that reports it.
 
-    The name is empty if the properties name the function.
+    Raises:
+        RequestError: no secret reports a function.
     """
-    if properties.rotation_lambda_arn:
-        return properties.rotation_lambda_arn, ""
-    property_name = properties.secret_property
-    names = {secret["RotationLambdaARN"]: secret["Name"] for secret in secrets[::-1] if secret.get("RotationLambdaARN")}
-    reported = sorted(names)
-    if not reported:
+    names: dict[str, str] = {}
+    for secret in secrets:
+        if function_id := secret.get("RotationLambdaARN"):
+            names.setdefault(function_id, secret["Name"])
+    if not names:
         raise RequestError(
-            f"RotationLambdaARN is missing, and {property_name} {quoted(properties.secret_ids[0])} reports no rotation"
-            f" function. Give RotationLambdaARN, or RoleName and VpcConfig for a function that is created later.",
+            f"RotationLambdaARN is missing, and {properties.secret_property} {quoted(properties.secret_ids[0])} reports"
+            f" no rotation function. Give RotationLambdaARN, or RoleName and VpcConfig for a function that is created"
+            f" later.",
         )
-    if len(reported) > 1:
-        raise RequestError(
-            f"{property_name}: the secrets report different rotation functions, or different versions of one:"
-            f" {quoted(reported[0])} and {quoted(reported[1])}. Give RotationLambdaARN.",
-        )
-    return reported[0], names[reported[0]]
+    return names
+
+
+def _different_functions(properties: Properties, first: str, second: str) -> RequestError:
+    return RequestError(
+        f"{properties.secret_property}: the secrets report different rotation functions, or different versions of one:"
+        f" {quoted(first)} and {quoted(second)}. Give RotationLambdaARN.",
+    )

@@ -12,6 +12,7 @@ from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import (
     AccessDeniedError,
     AwsApiError,
+    CallError,
     ErrorCode,
     RequestError,
     SecretDeniedError,
@@ -76,6 +77,20 @@ def describe_secret(
             ErrorCode.RESOURCE_CONFLICT,
         )
     return found
+
+
+def describe_secret_in_any_state(aws: Aws, secret_id: str) -> DescribeSecretResponseTypeDef:
+    """Return the response of DescribeSecret, also for a secret that is scheduled for deletion.
+
+    A partial ARN that AWS takes for a full one is looked up by its name. Raises as `Aws.call`.
+    """
+    try:
+        return aws.call(aws.secretsmanager.describe_secret, SecretId=secret_id)
+    except CallError:
+        by_name = _describe_by_name(aws, secret_id, lambda: None)
+        if by_name is None:
+            raise
+        return by_name
 
 
 def _describe(aws: Aws, property_name: str, secret_id: str) -> DescribeSecretResponseTypeDef:

@@ -94,7 +94,8 @@ def check_response_size(
     if size > RESPONSE_LIMIT:
         raise RequestError(
             f"{secret_property}: {secrets} secrets are too many for one resource. The response would have {size:,}"
-            f" bytes, and CloudFormation accepts {RESPONSE_LIMIT:,}. Distribute the secrets over several resources.",
+            f" bytes, and CloudFormation accepts {RESPONSE_LIMIT:,}. Distribute the secrets over several functions"
+            f" with a role and a resource each.",
             ErrorCode.SERVICE_LIMIT_EXCEEDED,
         )
 

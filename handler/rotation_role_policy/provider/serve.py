@@ -153,7 +153,7 @@ class Invocation:
         refusal.check_type(request)
         properties = self._with_allowed_profile(parse_properties(request.properties))
         self._check_smallest_size(properties)
-        state = resource.inspect(self.aws, properties, self.place, self._read_own_policy)
+        state = resource.inspect(self.aws, properties, self.place, self._read_own_policy, request.role_name)
         _log_state(state)
         role_name = state.role.name
         planned = self._planned(properties, state)
@@ -162,6 +162,7 @@ class Invocation:
         direction = _direction(self.status)
         operation = Operation(direction, request.role_name, role_name, follows_report=not properties.names_role)
         self._check_redirection(properties, state, operation)
+        check_document(properties, policy.document(state, *properties.form))
         existing = inline_policy.read(self.aws, role_name, request.policy_name)
         plan = make_plan(properties, request.old_properties, state, existing, request.signed_at)
         check_document(properties, plan.document)
@@ -225,7 +226,13 @@ class Invocation:
         needs_previous = operation.direction is Direction.ROLLBACK and not operation.may_follow_report("")
         previous_role = self._previous_role(stacks.ESSENTIAL_LOOKUP_SECONDS) if needs_previous else ""
         if not operation.may_follow_report(previous_role):
-            raise redirected(properties, state, operation.current_role)
+            raise redirected(
+                properties.secret_property,
+                state.function_reported_by,
+                state.function_arn,
+                operation.planned_role,
+                operation.current_role,
+            )
 
     def _read_own_policy(self) -> JsonDocument | None:
         """Return the document of the policy that the physical ID names; None if there is none."""

@@ -85,18 +85,23 @@ def _declared_subnets(properties: Any) -> Any:
     return vpc_config.get("SubnetIds", []) if isinstance(vpc_config, Mapping) else None
 
 
-def redirected(properties: Properties, state: State, current_role: str) -> RequestError:
+def redirected(
+    secret_property: str, secret_name: str, function_arn: str, role_name: str, current_role: str
+) -> RequestError:
     """Return the error for a policy that only the secrets' configuration would move from one role to another.
 
     Args:
-        properties: of the resource. They name neither a function nor a role.
-        state: with the function that the secrets report, and its role.
+        secret_property: the property that names the secrets.
+        secret_name: of a secret that reports the function.
+        function_arn: the rotation function that the secret reports.
+        role_name: its role; empty if it could not be found out, because the function does not exist or is elsewhere.
         current_role: the role that has the policy.
     """
+    role = f" with the role {quoted(role_name)}" if role_name else ", which was not found in this account and region"
     return RequestError(
-        f"{properties.secret_property} {quoted(state.function_reported_by)} reports the rotation function"
-        f" {quoted(state.function_arn)} with the role {quoted(state.role.name)}, but the policy of this resource is on"
-        f" the role {quoted(current_role)}. The configuration of a rotation does not move a policy. If this change is"
-        f" yours, give RotationLambdaARN. Otherwise correct the secret's rotation.",
+        f"{secret_property} {quoted(secret_name)} reports the rotation function {quoted(function_arn)}"
+        f"{role}, but the policy of this resource is on the role {quoted(current_role)}. The configuration of a"
+        f" rotation does not move a policy. If this change is yours, give RotationLambdaARN. Otherwise correct the"
+        f" secret's rotation.",
         ErrorCode.RESOURCE_CONFLICT,
     )

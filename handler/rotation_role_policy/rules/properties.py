@@ -328,7 +328,8 @@ def _string_list(path: str, row: Property, value: Any) -> list[str]:
         raise RequestError(f"{path} is an empty list. Give at least {row.minimum}.")
     if row.maximum and len(value) > row.maximum:
         raise RequestError(
-            f"{path} has {len(value):,} values, more than {row.maximum}. Distribute them over several resources."
+            f"{path} has {len(value):,} values, more than {row.maximum}. Distribute them over several"
+            f" functions with a role and a resource each."
         )
     return [_string(f"{path}[{index}]", row, item) for index, item in enumerate(value)]
 

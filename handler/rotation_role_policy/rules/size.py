@@ -36,11 +36,11 @@ def check_document(properties: Properties, document: JsonDocument) -> None:
     """
     if size(document) > ROLE_LIMIT:
         lists = {properties.secret_property: properties.secret_ids, "TargetArns": properties.target_arns}
-        longest = max(lists, key=lambda name: len(lists[name]))
+        given = {name: len(values) for name, values in lists.items() if values}
         raise RequestError(
-            f"{longest}: the policy for these {len(lists[longest])} values would have at least {size(document):,}"
-            f" characters, and IAM allows {ROLE_LIMIT:,} for all inline policies of a role. Distribute the values over"
-            f" several functions with a role and a resource each.",
+            f"{' and '.join(given)}: the policy for {' and '.join(map(str, given.values()))} values would have at least"
+            f" {size(document):,} characters, and IAM allows {ROLE_LIMIT:,} for all inline policies of a role."
+            f" Distribute the values over several functions with a role and a resource each.",
             ErrorCode.SERVICE_LIMIT_EXCEEDED,
         )
 

@@ -81,7 +81,7 @@ def denied(
     """Return the error for calls that a Deny blocks. Arguments as for `not_allowed`, and the Deny."""
     return RequestError(
         f"{_calls(role, resource, actions, secrets)} blocked by {_named(statement)} in {_policy_of(resource)}. Exclude"
-        " the role from this statement, for example with ArnNotEquals on aws:PrincipalArn, or set AccessCheck to Off.",
+        f" {quoted(role.arn)} from this statement (ArnNotEquals on aws:PrincipalArn), or set AccessCheck to Off.",
         ErrorCode.ACCESS_CHECK_FAILED,
     )
 

@@ -12,7 +12,7 @@ from rotation_role_policy.provider.messages import reason
 from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy.rules.state import State
 from rotation_role_policy.rules.warnings import WarningKind, warnings_of
-from tests.support.account import ACCOUNT, OWN_POLICY, PLACE, REGION, Account, WatchedAws, error
+from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, PLACE, REGION, STACK_ID, Account, WatchedAws, error
 
 PREFIX = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:"
 NAME = "prod/mysql-master"
@@ -125,3 +125,14 @@ def test_an_update_reads_the_policy_that_its_physical_id_names(account: Account,
     assert created["Data"]["SecretArns"] == secret
     again = account.update(created["PhysicalResourceId"], SecretId=PARTIAL, RotationLambdaARN="rotate-db")
     assert (again["Status"], again["Data"]) == ("SUCCESS", created["Data"])
+
+
+def test_a_delete_of_a_cancelled_create_finds_the_role_by_the_name_of_the_secret(account: Account, secret: str) -> None:
+    function = account.client("lambda").get_function_configuration(FunctionName="rotate-db")["FunctionArn"]
+    account.client("secretsmanager").rotate_secret(SecretId=NAME, RotationLambdaARN=function)
+    answer_as_aws(account, CODES[0])
+    assert account.create(SecretId=PARTIAL)["Status"] == "SUCCESS"
+    assert account.policies()
+    account.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_FAILED", "", {"SecretId": PARTIAL})
+    assert account.delete("database-DatabaseRotationPolicy-ABCDEFGH", SecretId=PARTIAL)["Status"] == "SUCCESS"
+    assert account.policies() == {}

@@ -486,7 +486,9 @@ def test_a_reported_function_in_another_account_is_refused_before_any_call_on_it
     for look_up in (inspect, find_function):
         with pytest.raises(RequestError) as refused:
             look_up(aws, parse_properties({"SecretId": "managed"}), PLACE)
-        expected = f'SecretId reports the rotation function "{reported}", which is in account 210987654321, but'
+        expected = (
+            f'SecretId "managed" reports the rotation function "{reported}", which is in account 210987654321, but'
+        )
         assert str(refused.value).startswith(expected)
     assert "lambda:GetFunctionConfiguration" not in account.actions()
 
@@ -628,8 +630,9 @@ def test_the_error_for_a_deleted_rotation_function_names_the_function(account: A
     account.client("lambda").delete_function(FunctionName="rotate-db")
     text = error_message(account, SecretId="prod/db")
     assert text.startswith(
-        f'SecretId reports the rotation function "{function}": the function does not exist in eu-central-1'
+        f'SecretId "prod/db" reports the rotation function "{function}": the function does not exist in eu-central-1.'
     )
+    assert text.endswith("Correct the secret's rotation, or give RotationLambdaARN.")
 
 
 @pytest.mark.parametrize(("action", "trusted"), [("sts:Assume*", True), ("STS:assumerole", True), ("sts:Tag*", False)])

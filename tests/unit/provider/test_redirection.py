@@ -71,7 +71,12 @@ def copied_policy(account: Account) -> None:
     put(RoleName="attacker", PolicyName=OWN_POLICY, PolicyDocument=json.dumps(document))
 
 
-REDIRECTIONS = [other_function, one_secret_reports_it, other_role, copied_policy]
+def one_of_two(account: Account) -> None:
+    """Let one secret report the attacker's function, while the other still reports the right one."""
+    account.client("secretsmanager").rotate_secret(SecretId="prod/a", RotationLambdaARN=ATTACKERS_FUNCTION)
+
+
+REDIRECTIONS = [other_function, one_secret_reports_it, one_of_two, other_role, copied_policy]
 
 
 @pytest.mark.parametrize("redirect", REDIRECTIONS)
@@ -163,7 +168,7 @@ def test_only_a_first_create_takes_the_role_from_the_report(account: Account, cr
     assert uncreated["PhysicalResourceId"] == f"attacker/{OWN_POLICY}"
 
 
-@pytest.mark.parametrize("redirect", [other_function, one_secret_reports_it, other_role])
+@pytest.mark.parametrize("redirect", [other_function, one_secret_reports_it, one_of_two, other_role])
 def test_a_create_that_is_delivered_again_writes_nothing_to_another_role(
     account: Account, created: dict[str, Any], redirect: Callable[[Account], None]
 ) -> None:
@@ -174,6 +179,48 @@ def test_a_create_that_is_delivered_again_writes_nothing_to_another_role(
     assert account.send(event)["Status"] == "FAILED"
     assert "iam:PutRolePolicy" not in account.actions(), "not even while the provider waits for IAM"
     assert (account.policies(), account.policies("attacker")) == (created, {})
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:nowhere",
+        f"arn:aws:lambda:{REGION}:999999999999:function:attacker",
+        f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:attacker",
+    ],
+)
+def test_a_function_that_is_not_found_here_is_no_less_redirected(
+    account: Account, created: dict[str, Any], function: str
+) -> None:
+    described = account.client("secretsmanager").describe_secret
+
+    def reporting(parameters: dict[str, Any]) -> dict[str, Any]:
+        response: dict[str, Any] = described(**parameters)
+        return response | ({"RotationLambdaARN": function} if response["Name"] == "prod/b" else {})
+
+    account.api_responses["secretsmanager:DescribeSecret"] = reporting
+    for properties in (PROPERTIES, {"SecretId": "prod/b"}):
+        response = account.update(OWN_ID, **properties)
+        assert response["Status"] == "FAILED"
+        name = next(iter(properties))
+        assert response["Reason"].startswith(
+            f'{name} "prod/b" reports the rotation function "{function}", which was not found in this account and'
+            ' region, but the policy of this resource is on the role "rotation-role".'
+        )
+        looked_up = [values["FunctionName"] for action, values in account.calls if action.startswith("lambda:")]
+        assert ("nowhere" in function) == (function in looked_up), "no call on what is elsewhere"
+        rolled_back = account.update_in_rollback(OWN_ID, **properties)
+        assert (rolled_back["Status"], rolled_back["PhysicalResourceId"]) == ("SUCCESS", OWN_ID)
+    assert account.policies() == created
+
+
+def test_different_functions_with_the_same_role_need_rotation_lambda_arn(
+    account: Account, created: dict[str, Any]
+) -> None:
+    function = account.function(f"arn:aws:iam::{ACCOUNT}:role/rotation-role", "second")
+    account.client("secretsmanager").rotate_secret(SecretId="prod/b", RotationLambdaARN=function)
+    reason = account.update(OWN_ID, **CHANGED)["Reason"]
+    assert reason.startswith("SecretIds: the secrets report different rotation functions")
 
 
 def test_a_first_create_asks_cloudformation_before_it_writes_and_an_unchanged_one_does_not(

@@ -127,14 +127,14 @@ TARGET = f"arn:aws:rds:{REGION}:{ACCOUNT}:db:"
         ({"SecretIds": [f"prod/{number}" for number in range(100)]}, "SecretIds: 100 secrets are too many"),
         (
             {"TargetArns": [f"{TARGET}{'x' * 120}{number}" for number in range(100)]},
-            "TargetArns: the policy for these 100 values would have at least",
+            "SecretId and TargetArns: the policy for 1 and 100 values would have at least",
         ),
         (
             {
                 "SecretIds": [f"prod/{number}" for number in range(20)],
                 "TargetArns": [f"{TARGET}{'x' * 60}{number}" for number in range(90)],
             },
-            "TargetArns: the policy for these 90 values would have at least",
+            "SecretIds and TargetArns: the policy for 20 and 90 values would have at least",
         ),
     ],
 )
@@ -156,9 +156,10 @@ def test_what_only_the_keys_show_to_be_too_large_makes_no_simulation_and_reads_n
     account.function(account.role("in-vpc"), "in-vpc", vpc=account.vpc())
     response = account.create(SecretIds=names, RotationLambdaARN="in-vpc")
     assert response["Status"] == "FAILED"
-    assert response["Reason"].startswith("SecretIds: the policy for these 22 values would have at least 1")
+    assert response["Reason"].startswith("SecretIds: the policy for 22 values would have at least 1")
     actions = set(account.actions())
     assert "kms:DescribeKey" in actions
+    assert "iam:GetRolePolicy" not in actions
     assert not actions & {"iam:SimulatePrincipalPolicy", "secretsmanager:GetResourcePolicy", "kms:GetKeyPolicy"}
     assert account.policies() == {}
 

@@ -30,7 +30,7 @@ def test_a_response_that_would_exceed_4096_bytes_is_rejected_before_it_is_sent(s
         response_module.check_response_size(IDS, "SecretIds", 50, "role/policy", longest | {"A": longest["A"] + "x"})
     assert str(rejected.value) == (
         "SecretIds: 50 secrets are too many for one resource. The response would have 4,097 bytes, and CloudFormation"
-        " accepts 4,096. Distribute the secrets over several resources."
+        " accepts 4,096. Distribute the secrets over several functions with a role and a resource each."
     )
     assert rejected.value.error_code == "ServiceLimitExceeded"
 

@@ -67,16 +67,17 @@ def test_a_document_must_fit_a_role(room: int) -> None:
     with pytest.raises(RequestError) as refused:
         check_document(properties, document)
     assert str(refused.value) == (
-        "SecretIds: the policy for these 2 values would have at least 10,241 characters, and IAM allows 10,240 for all"
-        " inline policies of a role. Distribute the values over several functions with a role and a resource each."
+        "SecretIds and TargetArns: the policy for 2 and 1 values would have at least 10,241 characters, and IAM allows"
+        " 10,240 for all inline policies of a role. Distribute the values over several functions with a role and a"
+        " resource each."
     )
     assert refused.value.error_code == "ServiceLimitExceeded"
 
 
-def test_the_message_names_the_longer_list() -> None:
+def test_the_message_names_each_list() -> None:
     targets = [f"arn:aws:rds:{REGION}:{ACCOUNT}:db:{number}" for number in range(3)]
     properties = parse_properties({"SecretIds": ["a", "b"], "TargetArns": targets})
-    with pytest.raises(RequestError, match=r"^TargetArns: the policy for these 3 values"):
+    with pytest.raises(RequestError, match=r"^SecretIds and TargetArns: the policy for 2 and 3 values"):
         check_document(properties, {"Id": "x" * ROLE_LIMIT})
 
 

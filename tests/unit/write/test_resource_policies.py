@@ -288,8 +288,8 @@ def test_the_error_names_the_policy_the_statement_and_only_the_blocked_actions(w
         world.check(state())
     assert str(refused.value) == (
         'AccessCheck: role "rotation-role": secretsmanager:GetSecretValue and secretsmanager:PutSecretValue on'
-        f' "{SECRET}" are blocked by the statement "OnlyDba" in the resource policy of the secret. Exclude the role'
-        " from this statement, for example with ArnNotEquals on aws:PrincipalArn, or set AccessCheck to Off."
+        f' "{SECRET}" are blocked by the statement "OnlyDba" in the resource policy of the secret. Exclude'
+        f' "{ROLE}" from this statement (ArnNotEquals on aws:PrincipalArn), or set AccessCheck to Off.'
     )
     assert DBA not in str(refused.value)
     # Without a Sid, by its number.

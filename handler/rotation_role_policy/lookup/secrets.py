@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     Description = DescribeSecretResponseTypeDef | SecretListEntryTypeDef
 
+ExistingDocument = Callable[[], JsonDocument | None]
+"""Returns the document of the resource's existing policy; None if there is none."""
+
 _ROTATED_LABELS = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS")
 """The versions of a rotated secret that AWS's rotation functions read."""
 _SUPERUSER_LABELS = ("AWSCURRENT",)
@@ -42,9 +45,7 @@ class Described(NamedTuple):
     """As in `state.Secret`."""
 
 
-def describe_secret(
-    aws: Aws, property_name: str, secret_id: str, existing_document: Callable[[], JsonDocument | None]
-) -> Described:
+def describe_secret(aws: Aws, property_name: str, secret_id: str, existing_document: ExistingDocument) -> Described:
     """Return the response of DescribeSecret for the secret that a property names.
 
     AWS can take a partial ARN for a full one, if the secret's name ends in a hyphen and six characters. The secret is
@@ -95,7 +96,7 @@ def _describe(aws: Aws, property_name: str, secret_id: str) -> DescribeSecretRes
 
 
 def _describe_by_name(
-    aws: Aws, secret_id: str, existing_document: Callable[[], JsonDocument | None]
+    aws: Aws, secret_id: str, existing_document: ExistingDocument
 ) -> DescribeSecretResponseTypeDef | None:
     """Return the secret of which `secret_id` is a partial ARN; None if it is none, or if nothing is certain."""
     name = arn.name_in_partial_arn(secret_id)

@@ -45,7 +45,7 @@ REMEDIATIONS = (
         (ErrorCode.INVALID_REQUEST,),
         ("has ... values, more than",),
         "A list has at most 100 values. A policy or a response with more would be too large. Distribute the values over"
-        " several resources.",
+        " several functions, with a role and a resource each.",
     ),
     Remediation(
         (ErrorCode.INVALID_REQUEST,),
@@ -186,7 +186,8 @@ REMEDIATIONS = (
     Remediation(
         (ErrorCode.SERVICE_LIMIT_EXCEEDED,),
         ("secrets are too many for one resource",),
-        "CloudFormation accepts responses of 4,096 bytes. Distribute the secrets over several resources.",
+        "CloudFormation accepts responses of 4,096 bytes. Distribute the secrets over several"
+        " functions, with a role and a resource each.",
     ),
     Remediation(
         (ErrorCode.ACCESS_CHECK_FAILED,),

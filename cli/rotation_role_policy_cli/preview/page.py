@@ -55,7 +55,7 @@ def _secret(label: str, secret: Secret) -> Iterator[RenderableType]:
 
 def _statements(preview: Preview) -> Iterator[RenderableType]:
     yield _bold("Granted")
-    for statement_type, statements in policy.statements_by_type(preview.state, *preview.properties.form):
+    for statement_type, statements in policy.statements_by_type(preview.planned_state, *preview.properties.form):
         reason = statement_type.reason_for(preview.properties.kms_scope)
         for statement in statements:
             yield ""
@@ -75,9 +75,10 @@ def _statement(statement: JsonStatement) -> Iterator[RenderableType]:
 
 
 def _left_out(preview: Preview) -> Iterator[RenderableType]:
-    by_type = policy.statements_by_type(preview.state, *preview.properties.form)
+    state = preview.planned_state
+    by_type = policy.statements_by_type(state, *preview.properties.form)
     missing = [
-        (statement_type.sid, statement_type.reason_omitted(preview.state))
+        (statement_type.sid, statement_type.reason_omitted(state))
         for statement_type, statements in by_type
         if not statements
     ]

@@ -5,7 +5,7 @@ plan, access check, write. Instead of the write it checks what IAM would refuse.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -45,6 +45,7 @@ class Preview:
     resource: Resource
     properties: Properties
     state: State
+    """As inspected and declared."""
     plan: Plan
     policy_name: str | None
     """The inline policy with which the plan compares.
@@ -58,6 +59,11 @@ class Preview:
     """What the other policies on the role grant beyond what the rotation needs."""
     notes: list[str] = field(default_factory=list)
     """What could not be inspected, and what the preview assumes instead."""
+
+    @property
+    def planned_state(self) -> State:
+        """The state of the planned document: a function that has just left its VPC still counts as in a VPC."""
+        return replace(self.state, in_vpc=policy.summarize(self.plan.document).in_vpc)
 
     @property
     def has_changes(self) -> bool:
@@ -92,7 +98,6 @@ def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = Non
     notes = [messages.warning(warning) for warning in warnings_of(state)]
     if properties.policy_profile == "Documented":
         notes.append(_DOCUMENTED_NOTE)
-    document = policy.document(state, *properties.form)
 
     role_name = state.role.name
     # No policy has an empty name, so this reads all inline policies.
@@ -100,6 +105,7 @@ def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = Non
     if resource.stack_id and resource.logical_id:
         name: str | None = policy_name(resource.stack_id, resource.logical_id)
     else:
+        document = policy.document(state, *properties.form)
         name = resource.policy_name or _guess_policy_name(inline, resource, state, document, notes)
     # The properties of the deployed resource are not known. So in declared mode, existing network statements stay.
     plan = make_plan(properties, None, state, inline.pop(name, None) if name else None, datetime.now(UTC))
@@ -107,9 +113,9 @@ def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = Non
 
     role = _role_policies(aws, state.role, inline, notes)
     planned_here = {other: text for (role_with, other), text in planned.items() if role_with == role_name}
-    result.excess = _excess(role, state, document, [*own_policies(inline).values(), *planned_here.values()])
+    result.excess = _excess(role, state, plan.document, [*own_policies(inline).values(), *planned_here.values()])
     inline |= planned_here
-    planned[role_name, name or resource.logical_id or ""] = document
+    planned[role_name, name or resource.logical_id or ""] = plan.document
     try:
         _raise_if_refused(aws, result, inline)
     except RequestError as error:

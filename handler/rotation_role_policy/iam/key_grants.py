@@ -13,7 +13,7 @@ from rotation_role_policy.iam.principals import account_names, session_prefix
 def is_for_role(grant: Mapping[str, Any], role_arn: str) -> bool:
     """Return whether the grantee of a grant is a role, a session of it, or its account.
 
-    Whether a grant to the account reaches a role is not documented, so it counts.
+    Whether a grant to the account reaches a role is not documented, so it counts, as does a grant without a grantee.
     """
     grantee = str(grant.get("GranteePrincipal", role_arn))
     return grantee in {role_arn, *account_names(role_arn)} or grantee.startswith(session_prefix(role_arn))

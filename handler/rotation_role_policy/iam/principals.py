@@ -21,7 +21,7 @@ def is_about_service(statement: Statement, service: str) -> bool:
 
 
 def is_about_role(
-    statement: Statement, role_arn: str, *, has_boundary: bool | None = False, unique_id: str | None = ""
+    statement: Statement, role_arn: str, *, has_boundary: bool | None, unique_id: str | None
 ) -> bool | None:
     """Return whether the principals of a statement include a role; None if that is not known.
 

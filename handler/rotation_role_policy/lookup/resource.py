@@ -7,7 +7,7 @@ GetFunctionConfiguration call, or in declared mode one GetRole call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, ErrorCode, RequestError, quoted
-from rotation_role_policy.iam.document import JsonDocument
 from rotation_role_policy.lookup.functions import function_from, get_function_configuration
 from rotation_role_policy.lookup.keys import Keys
 from rotation_role_policy.lookup.roles import declared_role
 from rotation_role_policy.lookup.secrets import (
     Described,
+    ExistingDocument,
     check_function_can_rotate,
     describe_secret,
     describe_secret_in_any_state,
@@ -34,8 +34,6 @@ from rotation_role_policy.rules.state import Function, State
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
-
-ExistingDocument = Callable[[], JsonDocument | None]
 
 
 def inspect(

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     Description = DescribeSecretResponseTypeDef | SecretListEntryTypeDef
 
+ExistingDocument = Callable[[], JsonDocument | None]
+"""Returns the document of the resource's existing policy; None if there is none."""
+
 _ROTATED_LABELS = ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS")
 """The versions of a rotated secret that AWS's rotation functions read."""
 _SUPERUSER_LABELS = ("AWSCURRENT",)
@@ -43,9 +46,7 @@ class Described(NamedTuple):
     """As in `state.Secret`."""
 
 
-def describe_secret(
-    aws: Aws, property_name: str, secret_id: str, existing_document: Callable[[], JsonDocument | None]
-) -> Described:
+def describe_secret(aws: Aws, property_name: str, secret_id: str, existing_document: ExistingDocument) -> Described:
     """Return the response of DescribeSecret for the secret that a property names.
 
     AWS can take a partial ARN for a full one, if the secret's name ends in a hyphen and six characters. The secret is
@@ -110,7 +111,7 @@ def _describe(aws: Aws, property_name: str, secret_id: str) -> DescribeSecretRes
 
 
 def _describe_by_name(
-    aws: Aws, secret_id: str, existing_document: Callable[[], JsonDocument | None]
+    aws: Aws, secret_id: str, existing_document: ExistingDocument
 ) -> DescribeSecretResponseTypeDef | None:
     """Return the secret of which `secret_id` is a partial ARN; None if it is none, or if nothing is certain."""
     name = arn.name_in_partial_arn(secret_id)
@@ -155,8 +156,7 @@ def check_function_can_rotate(subject: str, secret: Description) -> None:
 
 def primary_of(secret: Description) -> str:
     """Return the region or the account of a replica's primary secret; empty if the secret is not a replica."""
-    # The types are those of an older botocore.
-    if primary := cast(dict[str, Any], secret).get("CrossAccountPrimary"):
+    if primary := _untyped(secret).get("CrossAccountPrimary"):
         return f"the account {arn.parse(primary['PrimarySecretARN']).account}"
     region = secret.get("PrimaryRegion")
     return region if region and region != arn.parse(secret["ARN"]).region else ""
@@ -174,22 +174,10 @@ def rotated_secret(keys: Keys, property_name: str, secret: Description, partial_
     Raises:
         RequestError: the secret's key, or an earlier key of a version in use, cannot be used, or an AWS call failed.
     """
-    return _secret(keys, property_name, secret, _ROTATED_LABELS, partial_arn)
-
-
-def _secret(keys: Keys, property_name: str, secret: Description, labels: tuple[str, ...], partial_arn: str) -> Secret:
-    replicas = cast(dict[str, Any], secret)
-    in_regions, in_accounts = replicas.get("ReplicationStatus", ()), replicas.get("CrossAccountReplicas", ())
-    found = keys.keys_of(property_name, secret, labels)
-    return Secret(
-        secret["ARN"],
-        found.key_arn,
-        _tags(secret),
-        earlier_key_arns=found.earlier_key_arns,
-        previous_key_arns=found.previous_key_arns,
-        unreadable_previous=found.unreadable_previous,
-        keys_not_described=found.keys_not_described,
-        partial_arn=partial_arn,
+    members = _untyped(secret)
+    in_regions, in_accounts = members.get("ReplicationStatus", ()), members.get("CrossAccountReplicas", ())
+    return replace(
+        _secret(keys, property_name, secret, _ROTATED_LABELS, partial_arn),
         failed_replicas=(
             # Right after a secret was created, InProgress is normal.
             *(replica["Region"] for replica in in_regions if replica.get("Status") == "Failed"),
@@ -201,14 +189,26 @@ def _secret(keys: Keys, property_name: str, secret: Description, labels: tuple[s
     )
 
 
+def _secret(keys: Keys, property_name: str, secret: Description, labels: tuple[str, ...], partial_arn: str) -> Secret:
+    """Return what the state of a rotated secret and that of a superuser secret have in common."""
+    found = keys.keys_of(property_name, secret, labels)
+    return Secret(
+        secret["ARN"],
+        found.key_arn,
+        _tags(secret),
+        earlier_key_arns=found.earlier_key_arns,
+        previous_key_arns=found.previous_key_arns,
+        unreadable_previous=found.unreadable_previous,
+        keys_not_described=found.keys_not_described,
+        partial_arn=partial_arn,
+    )
+
+
 def superuser_secret_of(keys: Keys, property_name: str, secret: Description, partial_arn: str = "") -> Secret:
     """Return the state of a superuser secret. Arguments and errors as for `rotated_secret`."""
     superuser_secret = _secret(keys, property_name, secret, _SUPERUSER_LABELS, partial_arn)
-    # The function only reads this secret.
     has_rotation = bool(secret.get("RotationEnabled") and secret.get("RotationLambdaARN"))
-    superuser_secret = replace(
-        superuser_secret, has_rotation=has_rotation, failed_replicas=(), replicas_without_role=()
-    )
+    superuser_secret = replace(superuser_secret, has_rotation=has_rotation)
     owner = secret.get("OwningService", "")
     if owner not in _MANAGING_SERVICES:
         # Any user can set the tags of such a secret.
@@ -232,6 +232,11 @@ def _database_arns(property_name: str, secret: Description) -> tuple[str, ...]:
             )
         database_arns.append(value)
     return tuple(database_arns)
+
+
+def _untyped(secret: Description) -> dict[str, Any]:
+    """Return a secret with the members that the types of an older botocore lack."""
+    return cast(dict[str, Any], secret)
 
 
 def _tags(secret: Description) -> tuple[tuple[str, str], ...]:

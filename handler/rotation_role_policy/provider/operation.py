@@ -142,7 +142,7 @@ class Operation:
     """The role that the physical ID of the request names; empty if it names none."""
     planned_role: str
     """The role that the properties lead to."""
-    follows_report: bool = False
+    follows_report: bool
     """Whether only the secrets' configuration leads to the planned role: the properties name neither it nor a function.
     """
 

@@ -6,7 +6,6 @@ Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.ht
 import json
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from rotation_role_policy.errors import ErrorCode, RequestError
 from rotation_role_policy.iam.document import JsonDocument
@@ -21,7 +20,7 @@ _RANDOM_SUFFIXES = re.compile(r"(-[A-Za-z0-9]{6})+$")
 """At the end of the full ARN of a secret. The name of a secret can end so too."""
 
 
-def size(document: Any) -> int:
+def size(document: JsonDocument) -> int:
     """Return the number of characters that IAM counts, which is without white space."""
     text = json.dumps(document, ensure_ascii=False)
     return sum(not character.isspace() for character in text)

@@ -102,7 +102,7 @@ class Function:
     last_modified: datetime | None = None
     """`LastModified` of GetFunctionConfiguration; None if unknown, and in declared mode."""
     reported_by: str = ""
-    """The secret that reports the function, as the properties have it; empty if the properties name the function."""
+    """The name of the secret that reports the function; empty if the properties name the function."""
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,8 @@ class _Check:
         """Yield what the policy of a secret or key leaves open. Raise an error for what it blocks."""
         policy = _attempt(lambda: _read_policy(self.aws, resource))
         if isinstance(policy, _Unread):
-            yield self._doubt(resource, calls, DoubtKind.NOT_READ, failure=policy.failure)
+            actions = (action for of_secret in calls for action in of_secret.actions)
+            yield self._doubt(resource, actions, DoubtKind.NOT_READ, failure=policy.failure)
             return
         decided = [each for of_secret in calls for each in self._decide(policy, of_secret)]
         essential = [each for each in decided if not self._is_dispensable(each)]
@@ -112,7 +113,7 @@ class _Check:
             blocked = [each for each in essential if each.decision.denied_by == statement]
             raise denied(self.state.role, resource, _actions(blocked), statement, _only(blocked, decided))
         if dispensable := [each for each in decided if each.decision.denied_by]:
-            yield self._doubt(resource, dispensable, DoubtKind.ONLY_PREVIOUS)
+            yield self._doubt(resource, _actions(dispensable), DoubtKind.ONLY_PREVIOUS)
         yield from self._open(resource, decided, DoubtKind.DENIAL_OPEN, lambda each: each.open_denials)
         if is_key(resource):
             open_ = [each for each in decided if each.decision.is_allowed is None]
@@ -152,7 +153,7 @@ class _Check:
             if statements := statements_of(each.decision):
                 by_statements.setdefault(tuple(statement.number for statement in statements), []).append(each)
         for same in by_statements.values():
-            yield self._doubt(resource, same, kind, statements_of(same[0].decision))
+            yield self._doubt(resource, _actions(same), kind, statements_of(same[0].decision))
 
     def _not_allowed(self, policy: Policy, decided: list[_Decided]) -> Iterator[PolicyDoubt]:
         """Yield what a grant or a second policy of a key may allow. Raise an error if nothing can allow a call."""
@@ -162,24 +163,24 @@ class _Check:
             return
         # Whether such an Allow is for the sessions of a role that it lists is not documented.
         if allows := tuple(each for each in policy.statements if each.allows and _excepts(each)):
-            yield self._doubt(key_arn, blocked, DoubtKind.ALLOW_OPEN, allows)
+            yield self._doubt(key_arn, _actions(blocked), DoubtKind.ALLOW_OPEN, allows)
             return
         grants = _attempt(lambda: _grants(self.aws, key_arn, self.state.role.arn))
         if isinstance(grants, _Unread):
-            yield self._doubt(key_arn, blocked, DoubtKind.ALLOWANCE_NOT_READ, failure=grants.failure)
+            yield self._doubt(key_arn, _actions(blocked), DoubtKind.ALLOWANCE_NOT_READ, failure=grants.failure)
             return
         blocked = [each for each in blocked if not any(_can_allow(grant, each) for grant in grants)]
         if not blocked:
             return
         names = _attempt(lambda: _policy_names(self.aws, key_arn))
         if isinstance(names, _Unread):
-            yield self._doubt(key_arn, blocked, DoubtKind.ALLOWANCE_NOT_READ, failure=names.failure)
+            yield self._doubt(key_arn, _actions(blocked), DoubtKind.ALLOWANCE_NOT_READ, failure=names.failure)
         elif set(names) - {"default"}:
-            yield self._doubt(key_arn, blocked, DoubtKind.SECOND_POLICY)
+            yield self._doubt(key_arn, _actions(blocked), DoubtKind.SECOND_POLICY)
         elif essential := [each for each in blocked if not self._is_dispensable(each)]:
             raise not_allowed(self.state.role, key_arn, _actions(essential), _only(essential, decided))
         else:
-            yield self._doubt(key_arn, blocked, DoubtKind.ONLY_PREVIOUS)
+            yield self._doubt(key_arn, _actions(blocked), DoubtKind.ONLY_PREVIOUS)
 
     def _is_dispensable(self, decided: _Decided) -> bool:
         """Return whether only the version AWSPREVIOUS of a secret needs the key, which not every function reads."""
@@ -189,21 +190,20 @@ class _Check:
     def _doubt(
         self,
         resource: str,
-        about: Iterable[Calls | _Decided],
+        actions: Iterable[str],
         kind: DoubtKind,
         statements: tuple[Statement, ...] = (),
         failure: str = "",
     ) -> PolicyDoubt:
-        return PolicyDoubt(_actions(about), (resource,), kind, self.state.role.arn, statements, failure)
+        return PolicyDoubt(tuple(dict.fromkeys(actions)), (resource,), kind, self.state.role.arn, statements, failure)
 
 
 def _excepts(statement: Statement) -> bool:
     return statement.principals is not None and statement.principals.is_negated
 
 
-def _actions(about: Iterable[Calls | _Decided]) -> tuple[str, ...]:
-    names = (each.actions if isinstance(each, Calls) else (each.decision.action,) for each in about)
-    return tuple(dict.fromkeys(name for each in names for name in each))
+def _actions(decided: Iterable[_Decided]) -> list[str]:
+    return list(dict.fromkeys(each.decision.action for each in decided))
 
 
 def _only(blocked: Iterable[_Decided], decided: Iterable[_Decided]) -> list[str]:

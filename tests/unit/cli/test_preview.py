@@ -235,6 +235,24 @@ def test_the_deny_statement_is_shown_only_for_the_strict_profile(preview: Previe
     assert "KeepNetworkInterfacesFromCode  the user guide's policy has no Deny" in documented
 
 
+def test_network_statements_that_stay_after_the_function_has_left_its_vpc_are_shown_as_granted(
+    preview: Preview, account: Account
+) -> None:
+    role_arn = account.role()
+    account.function(role_arn, vpc=account.vpc())
+    account.secret()
+    account.create(**PROPERTIES)
+    # Lambda may still delete its network interfaces.
+    account.client("lambda").delete_function(FunctionName="rotate-db")
+    account.function(role_arn)
+    result = preview(*BY_HAND)
+    assert result.status == 0
+    assert "not in a VPC" in result.out
+    granted, left_out = result.out.split("Left out")
+    for sid in ("ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode"):
+        assert (f"{sid}: " in granted, sid in left_out) == (True, False)
+
+
 def test_colours_require_a_terminal_that_is_not_dumb_and_no_color_unset(
     preview: Preview, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

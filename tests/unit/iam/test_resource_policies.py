@@ -4,11 +4,18 @@ from typing import Any
 
 import pytest
 
-from rotation_role_policy.iam.document import Policy, PolicyKind, PolicyName
+from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName
 from rotation_role_policy.iam.evaluation import Calls
 from rotation_role_policy.iam.key_grants import can_allow
-from rotation_role_policy.iam.resource_policies import CallingRole, decide, depends_on_identity
+from rotation_role_policy.iam.resource_policies import (
+    CallingRole,
+    decide,
+    depends_on_identity,
+    is_key,
+    resource_policy_of,
+)
 
+SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/db-AbCdEf"
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/11111111-1111-1111-1111-111111111111"
 ROLE = "arn:aws:iam::123456789012:role/rotation-role"
 ROOT = "arn:aws:iam::123456789012:root"
@@ -26,6 +33,13 @@ def calls(**context: str) -> Calls:
 
 
 UNKNOWN = CallingRole(ROLE, has_boundary=None, unique_id=None)
+
+
+@pytest.mark.parametrize(("resource", "kind"), [(SECRET, PolicyKind.SECRET), (KEY, PolicyKind.KEY)])
+def test_the_policy_of_a_secret_or_key_has_the_name_of_its_resource(resource: str, kind: PolicyKind) -> None:
+    document: JsonDocument = {"Statement": []}
+    assert resource_policy_of(resource, document) == Policy(PolicyName(kind, resource), document)
+    assert is_key(resource) is (kind is PolicyKind.KEY)
 
 
 def test_each_action_has_a_decision_with_the_statements_that_decide() -> None:

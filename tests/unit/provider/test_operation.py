@@ -68,7 +68,7 @@ def test_the_direction_of_the_stack_decides_what_a_request_does(direction: Direc
     expected = TABLE[direction]
 
     def operation(current: str, planned: str) -> Operation:
-        return Operation(direction, current, planned)
+        return Operation(direction, current, planned, follows_report=False)
 
     for current in ("", "role", "other"):
         plans = {"new": NEW, "changed": CHANGED, "unchecked": UNCHECKED, "same": SAME}

@@ -481,6 +481,8 @@ BOTH = ("Decrypt", "GenerateDataKey")
         ([grant(*BOTH, grantee=DBA)], USE_KEY),
         ([grant(*BOTH, grantee="arn:aws:iam::999999999999:root")], USE_KEY),
         ([grant(*BOTH, grantee="rds.amazonaws.com")], USE_KEY),
+        # It is not known for whom it is.
+        ([{"Operations": [*BOTH]}], ()),
     ],
 )
 def test_a_grant_can_stand_in_for_the_policy_of_the_key(

@@ -70,7 +70,8 @@ def document_at(
 def _may_have_interfaces(old_properties: Any, state: State, at: datetime | None) -> bool:
     """Return whether a function that is not in a VPC may still have network interfaces."""
     if not state.function_arn:
-        return bool(_declared_subnets(old_properties) != [])
+        # If the old properties are unknown, or declare no function, the function may have been in a VPC.
+        return not _declare_no_vpc(old_properties)
     if state.function_qualifier not in ("", "$LATEST"):
         # Another version may be in a VPC. Lambda keeps the interfaces until the last version with the VPC is gone.
         return True
@@ -79,10 +80,10 @@ def _may_have_interfaces(old_properties: Any, state: State, at: datetime | None)
     return at - state.function_modified < INTERFACE_DELETION
 
 
-def _declared_subnets(properties: Any) -> Any:
-    """Return `VpcConfig.SubnetIds` of properties that CloudFormation sent; None if they declare no VPC."""
+def _declare_no_vpc(properties: Any) -> bool:
+    """Return whether properties that CloudFormation sent declare a function outside a VPC."""
     vpc_config = properties.get("VpcConfig") if isinstance(properties, Mapping) else None
-    return vpc_config.get("SubnetIds", []) if isinstance(vpc_config, Mapping) else None
+    return isinstance(vpc_config, Mapping) and bool(vpc_config.get("SubnetIds", []) == [])
 
 
 def redirected(

@@ -52,8 +52,8 @@ MAX_ATTEMPTS = 3
 Value = TypeVar("Value")
 
 
-class _TooManyGrantsError(Exception):
-    """A key has more grants than `MAX_GRANT_PAGES`."""
+class _UnusableError(Exception):
+    """A response of AWS cannot be used. `str()` of the error says why, without a part of the response."""
 
 
 class _Unread(NamedTuple):
@@ -231,11 +231,8 @@ def _attempt(call: Callable[[], Value]) -> Value | _Unread:
         if is_throttling(error.code):
             raise
         return _Unread(f"{error.action} failed with {error.code}: {quoted(error.message)}")
-    except _TooManyGrantsError:
-        return _Unread(f"the key has more than {100 * MAX_GRANT_PAGES} grants")
-    except (ValueError, RecursionError):
-        # The error has a part of the document, which is not for everybody who sees the log.
-        return _Unread("the document does not follow IAM's grammar")
+    except _UnusableError as error:
+        return _Unread(str(error))
 
 
 def _read_policy(aws: Aws, resource: str) -> Policy:
@@ -245,11 +242,19 @@ def _read_policy(aws: Aws, resource: str) -> Policy:
             text = aws.call(aws.kms.get_key_policy, KeyId=resource, PolicyName="default")["Policy"]
         else:
             text = aws.call(aws.secretsmanager.get_resource_policy, SecretId=resource).get("ResourcePolicy") or "{}"
+    try:
+        return _parse(resource, text)
+    except (ValueError, RecursionError):
+        # The error has a part of the document, which is not for everybody who sees the log.
+        raise _UnusableError("the document does not follow IAM's grammar") from None
+
+
+def _parse(resource: str, text: str) -> Policy:
+    """Return a policy whose statements are parsed. Raises `ValueError` if the text does not follow IAM's grammar."""
     document = json.loads(text)
     if not isinstance(document, dict):
-        raise ValueError("not an object")  # noqa: TRY004  # one error
+        raise ValueError("the document is not an object")  # noqa: TRY004  # one error
     policy = resource_policy_of(resource, document)
-    # Parsed here, where an invalid document is an error of the call.
     _ = policy.statements
     return policy
 
@@ -259,7 +264,7 @@ def _grants(aws: Aws, key_arn: str, role_arn: str) -> list[GrantListEntryTypeDef
         # Not only those of the role: a grant to a session of the role, or to its account, can allow the call too.
         pages = list(islice(aws.paginate(aws.kms.list_grants, KeyId=key_arn, Limit=100), MAX_GRANT_PAGES + 1))
     if len(pages) > MAX_GRANT_PAGES:
-        raise _TooManyGrantsError
+        raise _UnusableError(f"the key has more than {100 * MAX_GRANT_PAGES} grants")
     return [grant for page in pages for grant in page["Grants"] if is_for_role(grant, role_arn)]
 
 

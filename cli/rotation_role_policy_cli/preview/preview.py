@@ -18,7 +18,7 @@ from rotation_role_policy.provider import response
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.attributes import attributes
 from rotation_role_policy.rules.excess import Excess, find_excess, needed_by
-from rotation_role_policy.rules.identity import is_possible_policy_name, policy_name
+from rotation_role_policy.rules.identity import is_possible_policy_name
 from rotation_role_policy.rules.own_policies import other_policies, own_policies
 from rotation_role_policy.rules.place import Place
 from rotation_role_policy.rules.plan import Plan, make_plan, redirected
@@ -73,8 +73,8 @@ class Preview:
     @property
     def previous_role(self) -> str | None:
         """The name of the role that has the policy today, if that is another role."""
-        role_name, slash, _ = (self.resource.physical_id or "").partition("/")
-        return role_name if slash and role_name != self.state.role.name else None
+        current_role = self.resource.current_role
+        return current_role if current_role and current_role != self.state.role.name else None
 
 
 PlannedDocuments = dict[tuple[str, str], JsonDocument]
@@ -93,8 +93,7 @@ def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = Non
     smallest = smallest_state(properties, place)
     _check_response(resource, properties, smallest, policy_name="")
     check_document(properties, policy.document(smallest, *properties.form))
-    current_role = (resource.physical_id or "").partition("/")[0]
-    state = inspect(aws, properties, place, partial(_existing_document, aws, resource), current_role)
+    state = inspect(aws, properties, place, partial(_existing_document, aws, resource), resource.current_role)
     notes = [messages.warning(warning) for warning in warnings_of(state)]
     if properties.policy_profile == "Documented":
         notes.append(_DOCUMENTED_NOTE)
@@ -102,8 +101,8 @@ def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = Non
     role_name = state.role.name
     # No policy has an empty name, so this reads all inline policies.
     inline = inline_policy.read_others(aws, role_name, "")
-    if resource.stack_id and resource.logical_id:
-        name: str | None = policy_name(resource.stack_id, resource.logical_id)
+    if resource.own_policy_name:
+        name: str | None = resource.own_policy_name
     else:
         document = policy.document(state, *properties.form)
         name = resource.policy_name or _guess_policy_name(inline, resource, state, document, notes)
@@ -159,8 +158,8 @@ def _check_redirection(result: Preview) -> None:
 
 def _existing_document(aws: Aws, resource: Resource) -> JsonDocument | None:
     """Return the document of the policy that the physical ID of a deployed resource names; None if there is none."""
-    role_name, _, name = (resource.physical_id or "").partition("/")
-    return inline_policy.read(aws, role_name, name) if name else None
+    role_name = resource.current_role
+    return inline_policy.read(aws, role_name, resource.own_policy_name) if role_name else None
 
 
 def _check_access(aws: Aws, result: Preview) -> None:

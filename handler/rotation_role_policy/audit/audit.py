@@ -7,13 +7,15 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit import lookups, messages
+from rotation_role_policy.audit import lookups
 from rotation_role_policy.audit.bulk import StoppedError
 from rotation_role_policy.audit.collect import Region, Sources, collect_role
 from rotation_role_policy.audit.facts import FunctionFacts, Known, Stopped, Unknown
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.listing import Selection
 from rotation_role_policy.audit.lookups import Workers, is_expired, problem_of
+from rotation_role_policy.audit.messages import failures
+from rotation_role_policy.audit.messages.failures import not_inspected
 from rotation_role_policy.audit.report import Report, sort_findings
 from rotation_role_policy.audit.role import RoleResult, audit_function, audit_role, failed
 from rotation_role_policy.audit.roles import RoleFact, read_roles
@@ -71,16 +73,16 @@ def _list(region: Region, selection: Selection, workers: Workers) -> list[Findin
     except RequestError as error:
         problem = problem_of(error)
         if is_expired(error):
-            workers.stop(f"The credentials have expired ({messages.problem(problem)}).")
+            workers.stop(f"The credentials have expired ({failures.problem(problem)}).")
             return []
         what = f"The region {region.name}"
-        return [Finding(FindingType.NOT_INSPECTED, subject, region.name, messages.not_inspected(what, problem))]
+        return [Finding(FindingType.NOT_INSPECTED, subject, region.name, not_inspected(what, problem))]
     except lookups.CONTAINED_ERRORS as error:
         what = f"The region {region.name}"
-        words = messages.not_inspected(what, lookups.internal_error(region.name, error))
+        words = not_inspected(what, lookups.internal_error(region.name, error))
         return [Finding(FindingType.NOT_INSPECTED, subject, region.name, words)]
     return [
-        Finding(FindingType.NOT_INSPECTED, Subject(secret_arn), secret_arn, messages.not_inspected(secret_arn, error))
+        Finding(FindingType.NOT_INSPECTED, Subject(secret_arn), secret_arn, not_inspected(secret_arn, error))
         for secret_arn, error in region.not_listed.items()
     ]
 
@@ -89,7 +91,7 @@ def _list_functions(region: Region) -> list[Finding]:
     """List the functions of a region, and return the finding if that is not possible."""
     match region.functions_by_role():
         case Unknown(problem) if not isinstance(problem, Stopped):
-            words = messages.not_inspected(f"Which functions share a role in {region.name}", problem)
+            words = not_inspected(f"Which functions share a role in {region.name}", problem)
             return [Finding(FindingType.NOT_INSPECTED, Subject(region=region.name), region.name, words)]
     return []
 
@@ -118,7 +120,7 @@ def _audit_function(region: Region, function_id: str, now: datetime) -> RoleResu
     try:
         return audit_function(region.function(function_id), now)
     except lookups.CONTAINED_ERRORS as error:
-        words = messages.not_inspected(function_id, lookups.internal_error(function_id, error))
+        words = not_inspected(function_id, lookups.internal_error(function_id, error))
         subject = Subject(function_arn=function_id)
         return RoleResult(findings=(Finding(FindingType.NOT_INSPECTED, subject, function_id, words),))
 

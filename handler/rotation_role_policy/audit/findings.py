@@ -1,7 +1,7 @@
 """The types of findings as one table, and a finding.
 
 The JSON Schema of the report and the documentation (docs/audit.md) are derived from the table `FindingType`. A new
-finding needs a row here, its words in `messages`, and a check in `checks/` that yields it. A new file in `checks/` is
+finding needs a row here, its words in `messages/`, and a check in `checks/` that yields it. A new file in `checks/` is
 called by `role.audit_role`, and a new fact is collected by `collect`. What a policy grants too much is found by
 `rules.excess`, for the preview too: there a new kind needs a member of `ExcessKind`, and here a row in
 `checks.excess.FINDING_TYPES`.
@@ -228,7 +228,7 @@ class Subject(NamedTuple):
 
 
 class Words(NamedTuple):
-    """The text of a finding (`messages`)."""
+    """The text of a finding (`messages/`)."""
 
     message: str
     """What is wrong, with full ARNs."""

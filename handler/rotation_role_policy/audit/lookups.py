@@ -10,7 +10,6 @@ from threading import Event, Lock
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.bulk import StoppedError
 from rotation_role_policy.audit.facts import (
     FailedCall,
@@ -22,6 +21,7 @@ from rotation_role_policy.audit.facts import (
     Unusable,
     UnusableKey,
 )
+from rotation_role_policy.audit.messages import failures
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, CallError, RequestError
 from rotation_role_policy.lookup.keys import KeyUnusableError
 
@@ -177,7 +177,7 @@ class Lookups(Generic[Key, Value]):
         except RequestError as error:
             problem = problem_of(error)
             if is_expired(error):
-                self._workers.stop(f"The credentials have expired ({messages.problem(problem)}).")
+                self._workers.stop(f"The credentials have expired ({failures.problem(problem)}).")
                 return Unknown(Stopped())
             return Unknown(problem)
         except CONTAINED_ERRORS as error:

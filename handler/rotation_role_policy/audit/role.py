@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.checks import access, excess, functions, roles, secrets, superusers
 from rotation_role_policy.audit.facts import FunctionFacts, InternalError, RoleFacts, Stopped, Unknown
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.messages.failures import not_inspected
+from rotation_role_policy.audit.messages.roles import no_policy, unknowns
 from rotation_role_policy.audit.needs import Coverage, coverages
 from rotation_role_policy.audit.report import Rotation
 
@@ -55,7 +56,7 @@ def audit_function(facts: FunctionFacts, now: datetime) -> RoleResult:
 
 def failed(role_arn: str, audited: Iterable[FunctionFacts], error: InternalError) -> RoleResult:
     """Return the result for a role with which the audit itself failed."""
-    words = messages.not_inspected(role_arn, error)
+    words = not_inspected(role_arn, error)
     finding = Finding(FindingType.NOT_INSPECTED, Subject(role_arn=role_arn), role_arn, words)
     return RoleResult(tuple(_rotations_without_role(audited)), (finding,))
 
@@ -71,7 +72,7 @@ def _without_policy(role_arn: str, covered: Iterable[Coverage]) -> Iterator[Find
         if not coverage.policy_name:
             for secret in coverage.secrets:
                 subject = Subject(secret.arn, coverage.function.function_id, role_arn)
-                yield Finding(FindingType.NO_POLICY, subject, role_arn, messages.no_policy(secret.arn, coverage))
+                yield Finding(FindingType.NO_POLICY, subject, role_arn, no_policy(secret.arn, coverage))
 
 
 def _selected(audited: Iterable[FunctionFacts], findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -91,7 +92,7 @@ def _rotations(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Rotati
                 rotation,
                 state=coverage.state(facts, (rotation.secret_arn,)),
                 policy_name=coverage.policy_name,
-                unknowns=messages.unknowns(coverage),
+                unknowns=unknowns(coverage),
             )
         else:
             yield rotation

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError, SSOTokenLoadError
 
-from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.bulk import StoppedError
 from rotation_role_policy.audit.facts import FailedCall, InternalError, Known, Stopped, Unknown, UnusableKey
 from rotation_role_policy.audit.lookups import Lookups, Workers, is_expired, problem_of
+from rotation_role_policy.audit.messages import failures as messages
 from rotation_role_policy.aws.errors import to_request_error
 from rotation_role_policy.errors import ErrorCode, RequestError
 from rotation_role_policy.lookup.keys import KeyUnusableError

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
-from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.access import problems
 from rotation_role_policy.audit.facts import RoleFacts
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.messages import access as messages
+from rotation_role_policy.audit.messages.failures import not_inspected
 from rotation_role_policy.audit.needs import Coverage
 
 
@@ -15,7 +16,7 @@ def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
         subject = Subject(problem.secret_arn, problem.coverage.function.function_id, problem.role_arn)
         if problem.problem:
             what = messages.may_call(problem)
-            words = messages.not_inspected(what, problem.problem)
+            words = not_inspected(what, problem.problem)
             yield Finding(FindingType.NOT_INSPECTED, subject, problem.resource, words)
         elif problem.blocker:
             words = messages.action_blocked(problem, problem.blocker)

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.facts import Known, RoleFacts
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.messages import excess as messages
+from rotation_role_policy.audit.messages.roles import policy_drift
 from rotation_role_policy.audit.needs import Coverage, expected_document, is_gone
 from rotation_role_policy.iam.difference import difference
 from rotation_role_policy.rules.excess import ExcessKind, Needed, find_excess, needed_by
@@ -78,6 +79,6 @@ def _drift(facts: RoleFacts, role: RolePolicies, covered: Sequence[Coverage], no
     for name, current in own_policies(role.inline).items():
         expected = expected_document(name, current, facts, covered, now)
         if expected is not None and expected != current:
-            words = messages.policy_drift(facts.role_arn, name)
+            words = policy_drift(facts.role_arn, name)
             subject = Subject(role_arn=facts.role_arn)
             yield Finding(FindingType.POLICY_DRIFT, subject, facts.role_arn, words, difference(current, expected))

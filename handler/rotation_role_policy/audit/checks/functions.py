@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.facts import FailedCall, FunctionFacts, Known, Stopped, Unknown
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.invocation import statements_without_source
+from rotation_role_policy.audit.messages import functions as messages
+from rotation_role_policy.audit.messages.failures import not_inspected
 
 _USABLE_STATES = ("Active", "Pending")
 """https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html"""
@@ -35,5 +36,5 @@ def _of_failed_call(function_id: str, fact: Known[object] | Unknown) -> Iterator
         case Unknown(FailedCall(code="ResourceNotFoundException")):
             yield Finding(FindingType.FUNCTION_MISSING, subject, function_id, messages.function_missing(function_id))
         case Unknown(problem) if not isinstance(problem, Stopped):
-            words = messages.not_inspected(function_id, problem)
+            words = not_inspected(function_id, problem)
             yield Finding(FindingType.NOT_INSPECTED, subject, function_id, words)

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.facts import Known, RoleFacts, Stopped, Unknown
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.messages import roles as messages
+from rotation_role_policy.audit.messages.failures import not_inspected
 from rotation_role_policy.iam.document import parse
 from rotation_role_policy.iam.principals import can_assume
 
@@ -17,7 +18,7 @@ def check(facts: RoleFacts) -> Iterator[Finding]:
     subject = Subject(role_arn=facts.role_arn)
     match facts.role:
         case Unknown(problem) if not isinstance(problem, Stopped):
-            words = messages.not_inspected(facts.role_arn, problem)
+            words = not_inspected(facts.role_arn, problem)
             yield Finding(FindingType.NOT_INSPECTED, subject, facts.role_arn, words)
         case Known(None):
             words = messages.role_missing(facts.role_arn)

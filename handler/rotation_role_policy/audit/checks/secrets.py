@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.facts import (
     FailedCall,
     FunctionFacts,
@@ -16,6 +15,8 @@ from rotation_role_policy.audit.facts import (
 )
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.invocation import may_invoke
+from rotation_role_policy.audit.messages import secrets as messages
+from rotation_role_policy.audit.messages.failures import not_inspected
 from rotation_role_policy.rules.state import KeyProblem
 
 _GRACE = timedelta(days=1)
@@ -45,7 +46,7 @@ def _of_keys(secret: SecretFacts, subject: Subject) -> Iterator[Finding]:
             yield Finding(FindingType.KEY_UNUSABLE, subject, secret.arn, messages.key_unusable(key))
             return
         case Unknown(problem):
-            words = messages.not_inspected(secret.arn, problem)
+            words = not_inspected(secret.arn, problem)
             yield Finding(FindingType.NOT_INSPECTED, subject, secret.arn, words)
             return
     state = secret.state.value
@@ -67,7 +68,7 @@ def _of_keys(secret: SecretFacts, subject: Subject) -> Iterator[Finding]:
 
 def _not_described(subject: Subject, key: KeyProblem) -> Finding:
     denied = FailedCall("kms:DescribeKey", "AccessDeniedException", key.denied, is_denied=True)
-    return Finding(FindingType.NOT_INSPECTED, subject, key.key_id, messages.not_inspected(key.key_id, denied))
+    return Finding(FindingType.NOT_INSPECTED, subject, key.key_id, not_inspected(key.key_id, denied))
 
 
 def _of_schedule(secret: SecretFacts, subject: Subject, now: datetime) -> Iterator[Finding]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
-from rotation_role_policy.audit import messages
 from rotation_role_policy.audit.facts import Known, RoleFacts, Stopped, Unknown, UnusableKey
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.messages import functions as messages
+from rotation_role_policy.audit.messages.failures import not_inspected
+from rotation_role_policy.audit.messages.secrets import key_unusable
 from rotation_role_policy.audit.needs import Coverage
 
 
@@ -20,7 +22,7 @@ def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
                 words = messages.superuser_missing(superuser_arn, coverage)
                 yield Finding(FindingType.SUPERUSER_MISSING, subject, superuser_arn, words)
             case Unknown(UnusableKey() as key):
-                yield Finding(FindingType.KEY_UNUSABLE, subject, superuser_arn, messages.key_unusable(key))
+                yield Finding(FindingType.KEY_UNUSABLE, subject, superuser_arn, key_unusable(key))
             case Unknown(problem) if not isinstance(problem, Stopped):
-                words = messages.not_inspected(superuser_arn, problem)
+                words = not_inspected(superuser_arn, problem)
                 yield Finding(FindingType.NOT_INSPECTED, subject, superuser_arn, words)

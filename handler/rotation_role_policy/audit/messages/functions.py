@@ -1,0 +1,47 @@
+"""The words of findings about functions, and about the superuser secrets that they read."""
+
+from rotation_role_policy.audit.findings import Words
+from rotation_role_policy.audit.needs import Coverage
+from rotation_role_policy.errors import quoted
+
+
+def function_missing(function_id: str) -> Words:
+    """Return the words for a rotation function that does not exist."""
+    return Words(
+        f"The rotation function {function_id} does not exist.",
+        "Deploy the function again, or give the secrets another one (aws secretsmanager rotate-secret --secret-id ID"
+        " --rotation-lambda-arn ARN --no-rotate-immediately), or turn the rotation off (aws secretsmanager"
+        " cancel-rotate-secret --secret-id ID).",
+    )
+
+
+def function_not_active(function_id: str, state: str, reason: str) -> Words:
+    """Return the words for a function whose `State` is not Active. `reason` is Lambda's own; it may be empty."""
+    because = f" Lambda's reason: {reason.rstrip('.')}." if reason else ""
+    remediation = "Correct the cause, or deploy the function again."
+    if state == "Inactive":
+        remediation = (
+            "Invoke the function once, so that Lambda prepares it again. The first invocation fails, and with it the"
+            " first attempt of a rotation."
+        )
+    return Words(f"The rotation function {function_id} is {state}, not Active.{because}", remediation)
+
+
+def invoke_without_source(function_id: str, sid: str) -> Words:
+    """Return the words for a statement by which secrets of any account can invoke the function."""
+    return Words(
+        f"The statement {quoted(sid)} in the policy of the function {function_id} lets Secrets Manager invoke it for"
+        " secrets of any account, because no condition on aws:SourceArn or aws:SourceAccount excludes other accounts.",
+        "Add a permission with the account as SourceAccount, or one with each secret as SourceArn. Then remove this one"
+        f" (aws lambda remove-permission --function-name {function_id} --statement-id {sid}).",
+    )
+
+
+def superuser_missing(superuser_arn: str, coverage: Coverage) -> Words:
+    """Return the words for a provider's policy whose superuser secret is gone."""
+    return Words(
+        f"The superuser secret {superuser_arn} of the policy {quoted(coverage.policy_name)} on the role"
+        f" {coverage.details.function.role.arn} does not exist, or is scheduled for deletion.",
+        f"Restore the secret (aws secretsmanager restore-secret --secret-id {superuser_arn}), or change"
+        " SuperuserSecretId of the Custom::RotationRolePolicy.",
+    )

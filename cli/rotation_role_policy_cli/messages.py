@@ -62,6 +62,7 @@ _EXCESS = {
     ExcessKind.OTHER_SECRETS: "which matches other secrets",
     ExcessKind.SECRET_NOT_NEEDED: "which is neither a secret nor the superuser secret of this resource",
     ExcessKind.SECRET_MANAGEMENT: "so the function can also delete the secret",
+    ExcessKind.SUPERUSER_WRITABLE: "although the function only reads its superuser secret",
     ExcessKind.OTHER_KEYS: "which matches other keys",
     ExcessKind.KEY_NOT_NEEDED: "which encrypts no secret of this resource",
     ExcessKind.KEY_ALIAS: "which allows nothing: these actions need the ARN of the key",

@@ -48,6 +48,9 @@ FOR_AUDIT = (
     "iam:GetPolicy",
     "iam:GetPolicyVersion",
     "iam:SimulatePrincipalPolicy",
+    "cloudformation:ListStacks",
+    "cloudformation:DescribeStackResource",
+    "cloudformation:DescribeStackEvents",
     "sts:GetCallerIdentity",
 )
 """For `audit` (docs/audit.md)."""

@@ -69,6 +69,12 @@ def name_in_partial_arn(secret_id: str) -> str:
     return name if secret_id.startswith("arn:") and name[-7:-6] == "-" else ""
 
 
+def ids_of_secret(secret_arn: str) -> frozenset[str]:
+    """Return what names a secret: its full ARN, its partial ARN without the random characters, and its name."""
+    partial_arn = secret_arn[:-7]
+    return frozenset({secret_arn, partial_arn, partial_arn.split(":", 6)[-1]})
+
+
 def is_partial(partial_arn: str, secret_arn: str) -> bool:
     """Return whether the full ARN of a secret is `partial_arn`, a hyphen and six random characters."""
     return len(secret_arn) == len(partial_arn) + 7 and secret_arn.startswith(f"{partial_arn}-")

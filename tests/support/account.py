@@ -205,6 +205,14 @@ class Account:
         """Return the response to a Create."""
         return self.send(self.request("Create", properties))
 
+    def deploy(self, **properties: Any) -> dict[str, Any]:
+        """Return the response to a Create, with which CloudFormation completes the stack."""
+        response = self.create(**properties)
+        physical_id = response["PhysicalResourceId"]
+        self.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_COMPLETE", physical_id, properties)
+        self.cloudformation.set_status(STACK_ID, "CREATE_COMPLETE")
+        return response
+
     def update(self, physical_id: str, **properties: Any) -> dict[str, Any]:
         """Return the response to an Update."""
         return self.send(self.request("Update", properties, PhysicalResourceId=physical_id, OldResourceProperties={}))

@@ -14,6 +14,7 @@ from rotation_role_policy.audit.facts import (
     SecretFacts,
     Unknown,
 )
+from rotation_role_policy.audit.ownership import Owner
 from rotation_role_policy.rules.state import Function, Role, RolePolicies, Secret
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
@@ -24,6 +25,9 @@ SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:prod/db-AbCdEf"
 SUPERUSER = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:superuser-AbCdEf"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-1111-1111-1111-111111111111"
 ROOT = {"Effect": "Allow", "Action": "kms:*", "Resource": "*", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}
+STACK = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/database/6b1e1c50-0000-11ef-8e9a-0a1b2c3d4e5f"
+OWN = "DatabaseRotationPolicy-697baaecb2ba"
+"""The policy of the resource `DatabaseRotationPolicy` of this stack."""
 DENIED = FailedCall("iam:GetRole", "AccessDenied", "not authorized", is_denied=True)
 ROTATE = [
     f"secretsmanager:{action}"
@@ -87,7 +91,12 @@ def policies(*statements: Any, boundary: Any = None, **inline: Any) -> RolePolic
 
 
 def role(*functions: FunctionFacts, role: Any = None, **members: Any) -> RoleFacts:
-    """Return the facts about a role. `role` are its policies, `members` those of `RoleFacts`."""
+    """Return the facts about a role, on which a resource of a stack has put the policy `OWN` if there is one.
+
+    `role` are its policies, `members` those of `RoleFacts`.
+    """
     known = role if isinstance(role, Unknown | Known) else Known(role or policies())
-    found = RoleFacts(ROLE, known, functions or (function(),), regions=frozenset({REGION}))
+    inline = known.value.inline if isinstance(known, Known) and known.value else {}
+    owners = {OWN: Owner(STACK, "DatabaseRotationPolicy")} if OWN in inline else {}
+    found = RoleFacts(ROLE, known, functions or (function(),), regions=frozenset({REGION}), owners=owners)
     return replace(found, **members)

@@ -70,7 +70,11 @@ class FakeCloudFormation:
         stack = self.stacks[stack_id]
         known = stack.resources.get(logical_id)
         if properties is not None or known is None or known["PhysicalResourceId"] == physical_id:
-            stack.resources[logical_id] = {"ResourceStatus": status, "PhysicalResourceId": physical_id}
+            stack.resources[logical_id] = {
+                "ResourceStatus": status,
+                "PhysicalResourceId": physical_id,
+                "ResourceType": "Custom::RotationRolePolicy",
+            }
         members = {"ResourceStatusReason": reason} if reason else {}
         resource_type = CLEAN_UP_TYPE
         if properties is not None:
@@ -102,6 +106,13 @@ class FakeCloudFormation:
 
     def respond(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the response to an operation. Raises `ClientError` for an unknown stack, resource or operation."""
+        if operation == "ListStacks":
+            listed = [
+                {"StackId": stack_id, "StackStatus": stack.status}
+                for stack_id, stack in self.stacks.items()
+                if stack.status in parameters["StackStatusFilter"]
+            ]
+            return {"StackSummaries": listed}
         stack = self.stacks.get(parameters["StackName"])
         if stack is None:
             raise _validation_error(f"Stack with id {parameters['StackName']} does not exist")

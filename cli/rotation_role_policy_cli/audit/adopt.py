@@ -28,8 +28,10 @@ Deploy it as a new stack. Over an earlier template of this kind, it would remove
   aws cloudformation deploy --template-file FILE --stack-name rotation-policies-{date}
 
 If the provider refuses one resource, CloudFormation rolls back all of them. The reason is in the stack's events.
-Then rotate one secret after the other, and remove the grants that the next audit reports as too much only after the
-rotation has succeeded. Keep a copy of what you remove. If you delete this stack, its policies are removed.
+Then run the audit again. It says which grants can go, what has to happen first, and with which commands a grant is
+restored. Remove the grants of one role, and rotate its secrets at once while somebody watches: only a rotation without
+the old grants shows that the new policy has everything. If the rotation fails, put the grants back.
+If you delete this stack, its policies are removed.
 """.splitlines()
 _RESOURCES_PER_TEMPLATE = 500
 """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
@@ -64,13 +66,16 @@ def _by_region(report: Report) -> dict[str, list[Rotation]]:
 
 
 def _obstacles(report: Report, rotation: Rotation) -> list[str]:
-    """Return why the provider would refuse a resource for the rotation, which would roll back the whole stack."""
+    """Return why a rotation is left out. If the provider refused its resource, the whole stack would roll back."""
     found = report.findings_of(rotation)
     obstacles = [
         finding.message
         for finding in found
         if finding.type in (FindingType.ACTION_BLOCKED, FindingType.KEY_UNUSABLE, FindingType.FUNCTION_MISSING)
     ]
+    if rotation.is_elsewhere:
+        # To adopt it would complete the change, which nobody here may have wanted.
+        obstacles += [finding.message for finding in found if finding.type is FindingType.NO_POLICY]
     if not obstacles and rotation.state is None:
         obstacles = [finding.message for finding in found] or ["It was not inspected."]
     return obstacles
@@ -100,7 +105,7 @@ def _lines(report: Report, region: str) -> Iterator[str]:
 
 
 def _left_out(report: Report, region: str) -> Iterator[str]:
-    """Yield comments on the rotations that the provider would refuse."""
+    """Yield comments on the rotations that are left out."""
     in_region = (each for each in report.rotations if arn.parse(each.secret_arn).region == region)
     left_out = {
         rotation: obstacles
@@ -108,7 +113,8 @@ def _left_out(report: Report, region: str) -> Iterator[str]:
         if not rotation.policy_name and (obstacles := _obstacles(report, rotation))
     }
     if left_out:
-        yield "# Left out, because the provider would refuse them. Correct the errors, then run the audit again:"
+        yield "# Left out, because of errors, or because a policy on another role covers them. Correct that, then run"
+        yield "# the audit again:"
     for rotation, obstacles in left_out.items():
         yield f"# - {rotation.secret_arn}"
         for obstacle in obstacles:
@@ -145,7 +151,7 @@ def _resource(report: Report, logical_id: str, function_arn: str, rotations: Seq
     yield f"      RotationLambdaARN: {_text(function_arn)}"
     for unknown in dict.fromkeys(unknown for rotation in rotations for unknown in rotation.unknowns):
         yield from _comment(unknown)
-    superuser = state.superuser_secret if state else None
+    superuser = state.superuser_secret if state and rotations[0].is_superuser_callable else None
     yield f"      SuperuserSecretId: {_text(superuser.arn)}" if superuser else "      # SuperuserSecretId:"
     databases = superuser.database_arns if superuser else ()
     targets = [target for target in (state.target_arns if state else ()) if target not in databases]

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rotation_role_policy import arn
+from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.facts import Known, Problem, RoleFacts, Simulation, Stopped, Unknown
-from rotation_role_policy.audit.needs import Coverage
 from rotation_role_policy.iam.evaluation import BlockedBy, Blocker, Calls, Outcome, evaluate
 from rotation_role_policy.iam.resource_policies import CallingRole, decide, is_key, resource_policy_of
 from rotation_role_policy.iam.simulation import Denial

@@ -51,6 +51,7 @@ def audit(
         # A function of a region without a selected secret can have the same role.
         findings += (finding for region in regions for finding in _list_functions(region))
     results = _Audit(Sources(regions, workers), workers, time).results()
+    findings += (finding for region in regions for finding in _of_stacks(region))
     rotations = sorted((each for result in results for each in result.rotations), key=lambda each: each.secret_arn)
     findings += (finding for result in results for finding in result.findings)
     if workers.reason:
@@ -94,6 +95,15 @@ def _list_functions(region: Region) -> list[Finding]:
             words = not_inspected(f"Which functions share a role in {region.name}", problem)
             return [Finding(FindingType.NOT_INSPECTED, Subject(region=region.name), region.name, words)]
     return []
+
+
+def _of_stacks(region: Region) -> list[Finding]:
+    """Return the findings if it could not be looked up which stacks have put policies on the roles."""
+    what = f"Which stacks of {region.name} have put policies on roles"
+    return [
+        Finding(FindingType.NOT_INSPECTED, Subject(region=region.name), region.name, not_inspected(what, problem))
+        for problem in region.stacks.failures()
+    ]
 
 
 def audit_one(sources: Sources, role_arn: str, role: RoleFact, functions: Functions, now: datetime) -> RoleResult:

@@ -82,5 +82,5 @@ def bulk_aws(session: Session, stopped: Event) -> Aws:
         stopped: if it is set, further attempts fail.
     """
     aws = Aws(session, Adaptive(session, stopped))
-    _ = aws.iam, aws.kms, aws.lambda_, aws.secretsmanager
+    _ = aws.cloudformation, aws.iam, aws.kms, aws.lambda_, aws.secretsmanager
     return aws

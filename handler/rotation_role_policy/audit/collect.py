@@ -11,6 +11,8 @@ from typing import cast
 from rotation_role_policy import arn
 from rotation_role_policy.audit import access, lookups
 from rotation_role_policy.audit.access import PolicyQuestion
+from rotation_role_policy.audit.coverage import Coverage, coverages, expected_document
+from rotation_role_policy.audit.elsewhere import Elsewhere
 from rotation_role_policy.audit.facts import (
     FunctionDetails,
     FunctionFacts,
@@ -25,8 +27,10 @@ from rotation_role_policy.audit.facts import (
 )
 from rotation_role_policy.audit.listing import Selection, functions_by_role, list_secrets
 from rotation_role_policy.audit.lookups import Lookups, Workers
-from rotation_role_policy.audit.needs import coverages
+from rotation_role_policy.audit.needs import MAX_CANDIDATES, secret_id_of
+from rotation_role_policy.audit.ownership import ElsewherePolicy, Owner, Unproven
 from rotation_role_policy.audit.roles import RoleFact
+from rotation_role_policy.audit.stacks import Stacks, owners
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AwsApiError
 from rotation_role_policy.iam.document import JsonDocument
@@ -72,10 +76,13 @@ class Region:
         self._functions_by_role: Lookups[str, Mapping[str, tuple[str, ...]]] = Lookups(
             workers, "functions", 1, lambda _: functions_by_role(aws)
         )
-        self.superusers = Lookups(workers, "secrets", _SECRET_THREADS, partial(_superuser, aws, keys))
-        """By the ARN, or the partial ARN, that a policy has."""
+        self.superusers: Lookups[str, Secret | None] = Lookups(
+            workers, "secrets", _SECRET_THREADS, lambda superuser_id: self._superuser(keys, superuser_id)
+        )
+        """By the ID in `needs.Needs`."""
         self.resource_policies = Lookups(workers, "resource policies", _POLICY_THREADS, partial(_resource_policy, aws))
         """By the ARN of the secret or key."""
+        self.stacks = Stacks(aws, workers)
         self._secrets: dict[str, ListedSecret] = {}
         self._secrets_of: dict[str, list[ListedSecret]] = {}
         """By `RotationLambdaARN`."""
@@ -161,6 +168,10 @@ class Region:
     def _state(self, keys: Keys, secret_arn: str) -> Secret:
         return rotated_secret(keys, _SECRET_SUBJECT, self._secrets[secret_arn].description)
 
+    def _superuser(self, keys: Keys, superuser_id: str) -> Secret | None:
+        account = arn.parse(next(iter(self._secrets))).account
+        return _superuser(self.aws, keys, secret_id_of(superuser_id, self.name, account))
+
 
 class Sources:
     """Where the facts about roles come from.
@@ -177,6 +188,12 @@ class Sources:
         self.simulations: Lookups[Simulation, tuple[Denial, ...]] = Lookups(
             workers, "policy simulator", _POLICY_THREADS, partial(_simulate, self.iam)
         )
+        self.elsewhere = Elsewhere(self.iam, workers)
+
+    @property
+    def stacks(self) -> list[Stacks]:
+        """The stacks of the regions."""
+        return [region.stacks for region in self.regions.values()]
 
 
 def collect_role(sources: Sources, role_arn: str, role: RoleFact, functions: Sequence[FunctionFacts]) -> RoleFacts:
@@ -208,12 +225,15 @@ def collect_role(sources: Sources, role_arn: str, role: RoleFact, functions: Seq
         frozenset(sources.regions),
         all(region.are_roles_known for region in sources.regions.values()),
     )
+    facts = _with_owners(sources, facts)
+    covered = coverages(facts)
+    facts = replace(facts, elsewhere=_elsewhere(sources, facts.role_arn, covered))
     facts = replace(
         facts,
         superusers={
-            coverage.superuser_arn: sources.regions[coverage.function.region].superusers.get(coverage.superuser_arn)
-            for coverage in coverages(facts)
-            if coverage.superuser_arn
+            superuser_id: sources.regions[coverage.function.region].superusers.get(superuser_id)
+            for coverage in covered
+            for superuser_id in coverage.needs.superuser_ids[:MAX_CANDIDATES]
         },
     )
     covered = coverages(facts)
@@ -221,6 +241,33 @@ def collect_role(sources: Sources, role_arn: str, role: RoleFact, functions: Seq
     while questions := access.questions(facts, covered):
         facts = _with_answers(sources, facts, questions)
     return facts
+
+
+def _with_owners(sources: Sources, facts: RoleFacts) -> RoleFacts:
+    """Return the facts with the owners of the role's policies, and with the properties that matter.
+
+    A policy that shows neither a superuser secret nor a target, and that is as the provider writes it, needs no more.
+    """
+    if not isinstance(facts.role, Known) or facts.role.value is None:
+        return facts
+    role = facts.role.value
+    found = owners(sources.stacks, role.role.name, role.inline)
+    facts = replace(facts, owners=found)
+    covered = coverages(facts)
+    stacks = {each.region: each for each in sources.stacks}
+
+    def with_properties(name: str, owner: Owner | Unproven) -> Owner | Unproven:
+        current = role.inline[name]
+        if isinstance(owner, Unproven) or expected_document(name, current, facts, covered, None) == current:
+            return owner
+        return replace(owner, properties=stacks[arn.region(owner.stack_id)].properties(owner))
+
+    return replace(facts, owners={name: with_properties(name, owner) for name, owner in found.items()})
+
+
+def _elsewhere(sources: Sources, role_arn: str, covered: Iterable[Coverage]) -> dict[str, ElsewherePolicy]:
+    uncovered = [secret.arn for coverage in covered if not coverage.policy_name for secret in coverage.secrets]
+    return sources.elsewhere.covering(sources.stacks, role_arn, uncovered)
 
 
 def _with_answers(sources: Sources, facts: RoleFacts, questions: Iterable[Simulation | PolicyQuestion]) -> RoleFacts:

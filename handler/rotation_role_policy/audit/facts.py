@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from rotation_role_policy.audit.ownership import ElsewherePolicy, Owner, Unproven
 from rotation_role_policy.iam.document import JsonDocument
 from rotation_role_policy.iam.evaluation import Calls
 from rotation_role_policy.iam.simulation import Denial
@@ -202,8 +203,13 @@ class RoleFacts:
     """The regions that are audited. A function in another region can have the role too."""
     are_functions_known: bool = True
     """Whether all rotation functions of these regions are known that have the role."""
+    owners: Mapping[str, Owner | Unproven] = field(default_factory=dict)
+    """By name: the inline policies that a resource of a stack has put on the role, or can have put on it."""
+    elsewhere: Mapping[str, ElsewherePolicy] = field(default_factory=dict)
+    """By the ARN of a secret that none of these policies covers: the one on another role that does."""
     superusers: Mapping[str, Known[Secret | None] | Unknown] = field(default_factory=dict)
-    """The superuser secrets by the ARN that a policy has; None if the secret is gone or scheduled for deletion."""
+    """The superuser secrets and the candidates by their ID in `needs.Needs`; None if the secret is gone or scheduled
+    for deletion."""
     simulations: tuple[Simulated, ...] = ()
     resource_policies: Mapping[str, Known[JsonDocument] | Unknown] = field(default_factory=dict)
     """The policies of secrets and keys by their ARN, as far as they matter. Empty if there is none."""

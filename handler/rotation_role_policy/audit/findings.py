@@ -104,8 +104,8 @@ class FindingType(Enum):
         "A policy allows the role to read or write secrets by a wildcard, which does not only match secrets of its"
         " functions. Conditions on the secret (its tags, or `secretsmanager:resource/AllowRotationLambdaArn`) count as"
         " a limit.",
-        "Adopt the rotation, with the superuser secret if the function reads one. Rotate the secret, then remove the"
-        " grant.",
+        "Adopt the rotation, with the superuser secret if the function reads one. Remove the grant, with a copy of the"
+        " policy. Rotate at once while somebody watches, and put the grant back if that fails.",
     )
     KMS_ALL_KEYS = (
         "KmsAllKeys",
@@ -113,7 +113,8 @@ class FindingType(Enum):
         "The role can use other keys",
         "A policy allows to use or to delete keys by a wildcard, such as `*` or `key/*`, without a condition on"
         " `kms:EncryptionContext:SecretARN`.",
-        "Adopt the rotation. Rotate the secret, then remove the grant.",
+        "Adopt the rotation. Remove the grant, with a copy of the policy. Rotate at once while somebody watches, and"
+        " put the grant back if that fails.",
     )
     KMS_WITHOUT_CONTEXT = (
         "KmsWithoutEncryptionContext",
@@ -121,7 +122,8 @@ class FindingType(Enum):
         "The role can decrypt more than its secrets",
         "A policy allows the use of a secret's key without a condition on `kms:EncryptionContext:SecretARN`. The role"
         " can decrypt everything under this key.",
-        "Adopt the rotation. Rotate the secret, then remove the grant.",
+        "Adopt the rotation. Remove the grant, with a copy of the policy. Rotate at once while somebody watches, and"
+        " put the grant back if that fails.",
     )
     NETWORK_INTERFACES_OPEN = (
         "NetworkInterfacesOpenToCode",
@@ -135,9 +137,21 @@ class FindingType(Enum):
         "UnneededGrant",
         Severity.WARNING,
         "A grant is not needed",
-        "A policy names a secret or a key that no function of the role needs, allows to manage a secret or a key that"
-        " the function only uses, or allows network interfaces although no function of the role is in a VPC.",
-        "Check that the function's code does not use the grant, then remove it.",
+        "A policy names a secret or a key that no function of the role needs, or more secrets than one can be the"
+        " superuser secret. It allows to manage a secret or a key that the function only uses. Or it allows network"
+        " interfaces although no function of the role is in a VPC.",
+        "Replace a grant that the rotation lives from. Remove another one if the function's code does not use it: set"
+        " `SuperuserSecretId` first, if the function reads the secret as the superuser.",
+    )
+    POLICY_WIDENED = (
+        "PolicyWidened",
+        Severity.WARNING,
+        "The policy of a resource was edited",
+        "The policy that a `Custom::RotationRolePolicy` has put on the role grants more than the resource does: other"
+        " actions, other secrets, or a key without the conditions that limit it to the secrets. Or it has the profile"
+        " `Documented`.",
+        "Put what the function needs into the properties, then send an Update: change `Triggers` of the resource, and"
+        " deploy its stack. In place of `Documented`, use `Strict`.",
     )
     INVOKE_WITHOUT_SOURCE = (
         "InvokeWithoutSource",
@@ -175,9 +189,17 @@ class FindingType(Enum):
         "PolicyDrift",
         Severity.NOTE,
         "The policy is outdated",
-        "The policy that `Custom::RotationRolePolicy` has put on the role would be written differently today. The"
-        " finding has the difference.",
+        "The policy that a `Custom::RotationRolePolicy` has put on the role would be written differently today, but"
+        " grants nothing that the resource never grants. The finding has the difference.",
         "Send an Update: change `Triggers` of the resource, and deploy its stack.",
+    )
+    REDUNDANT_GRANT = (
+        "RedundantGrant",
+        Severity.NOTE,
+        "A grant is repeated",
+        "A statement of another policy grants nothing beyond the policy that a `Custom::RotationRolePolicy` has put on"
+        " the role.",
+        "Remove the statement, with a copy of the policy. Then rotate the secret while somebody watches.",
     )
     NO_POLICY = (
         "NoPolicy",

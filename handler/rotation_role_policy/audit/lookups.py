@@ -169,6 +169,16 @@ class Lookups(Generic[Key, Value]):
             result = self._results[key] = result.result()
         return result
 
+    def failures(self) -> list[Problem]:
+        """Return why look-ups that are done have failed, each reason of AWS once, without those that were stopped."""
+        with self._lock:
+            results = list(self._results.values())
+        done = (each.result() if isinstance(each, Future) else each for each in results if _is_done(each))
+        problems = [
+            each.problem for each in done if isinstance(each, Unknown) and not isinstance(each.problem, Stopped)
+        ]
+        return list({_reason(each): each for each in problems}.values())
+
     def _fact(self, key: Key) -> Known[Value] | Unknown:
         try:
             return Known(self._look_up(key))
@@ -182,6 +192,14 @@ class Lookups(Generic[Key, Value]):
             return Unknown(problem)
         except CONTAINED_ERRORS as error:
             return Unknown(internal_error(str(key), error))
+
+
+def _is_done(result: object) -> bool:
+    return not isinstance(result, Future) or result.done()
+
+
+def _reason(problem: Problem) -> object:
+    return (problem.action, problem.code) if isinstance(problem, FailedCall) else problem
 
 
 def internal_error(what: str, error: Exception) -> InternalError:

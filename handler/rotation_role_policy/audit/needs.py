@@ -1,79 +1,162 @@
-"""What the rotations of a role need: the secrets that one policy covers, and what its policies show about the rest.
+"""What is known about the superuser secret and the targets of a rotation.
 
-No API reports the superuser secret and the targets of a rotation function. The policy that a
-`Custom::RotationRolePolicy` has put on the role has them all; other policies show them as grants on whole ARNs.
+No API reports the superuser secret and the targets of a rotation function. The properties of the
+`Custom::RotationRolePolicy` name them; without these, its policy shows them. Where there is no such policy, the grants
+of the role show candidates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit.facts import FunctionDetails, FunctionFacts, Known, RoleFacts, SecretFacts, Unknown
-from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind
+from rotation_role_policy.iam.document import Condition, Policy
 from rotation_role_policy.iam.wildcard import has_wildcard, matches_any
-from rotation_role_policy.rules import policy
-from rotation_role_policy.rules.own_policies import other_policies, own_policies
-from rotation_role_policy.rules.plan import document_at
-from rotation_role_policy.rules.policy import summarize
-from rotation_role_policy.rules.state import Secret, State
-from rotation_role_policy.rules.targets import ANY_TARGET, target_type
+from rotation_role_policy.rules.properties import Properties
+from rotation_role_policy.rules.targets import ACTIONS_WITHOUT_RESOURCE, ANY_TARGET, target_type
 
-# --- what the policies show -------------------------------------------------------------------------------------------
+_RANDOM_SUFFIX = re.compile(r"-([A-Za-z0-9]{6}|\?{6})$")
+MAX_CANDIDATES = 20
+"""Candidates for the superuser secret that are looked up."""
+_GET, _PUT = "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"
+_ROTATION_FUNCTION_KEY = "secretsmanager:resource/allowrotationlambdaarn"
+"""In lower case. A condition on it leaves only the secrets that a function rotates."""
 
 
-class InferredNeeds(NamedTuple):
-    """What the policies of a role show about a rotation."""
+class Needs(NamedTuple):
+    """What is known about the superuser secret and the targets of a rotation."""
 
-    superuser_arns: tuple[str, ...] = ()
-    """The candidates for the superuser secret. More than one leaves it unknown."""
+    superuser_ids: tuple[str, ...] = ()
+    """The superuser secret, or the candidates for it: more than one leaves it unknown. A full ARN, or a pattern for one
+    as a policy has it; in properties also a name or a partial ARN."""
     target_arns: tuple[str, ...] = ()
     describes_superuser: bool = False
     """Whether the function may describe the superuser secret."""
     wildcard: str = ""
     """A pattern by which the role may read other secrets too, so that the superuser secret can be any of them."""
+    doubtful_ids: frozenset[str] = frozenset()
+    """Those of the candidates that the role may read only under a condition, or that it may write too."""
+    are_declared: bool = False
+    """Whether the properties of a resource say so."""
 
 
-def infer_needs(policies: Iterable[Policy], rotated_arns: Collection[str]) -> InferredNeeds:
-    """Return what policies show about the superuser secret and the targets.
+def declared_needs(properties: Properties) -> Needs:
+    """Return what the properties of a resource declare."""
+    superuser = properties.superuser_secret_id
+    return Needs((superuser,) if superuser else (), properties.target_arns, are_declared=True)
+
+
+def shown_needs(own: Policy, rotated_arns: Collection[str]) -> Needs:
+    """Return what the policy of a resource shows, if its properties are not known. Arguments as for `infer_needs`.
+
+    The provider grants only reading on the superuser secret, and on a target all that its type needs.
+    """
+    writable = {resource for actions, resource, _ in _grants([own]) if _has(actions, _PUT)}
+    inferred = infer_needs([own], rotated_arns)
+    granted = {(action, resource) for actions, resource, _ in _grants([own]) for action in actions}
+    targets = (each for each in inferred.target_arns if _is_whole_target(each, granted))
+    superusers = tuple(each for each in inferred.superuser_ids if each not in writable)
+    return inferred._replace(
+        superuser_ids=superusers, target_arns=tuple(targets), describes_superuser=_describes(own, superusers)
+    )
+
+
+def _is_whole_target(target: str, granted: Collection[tuple[str, str]]) -> bool:
+    return all(
+        (action, "*" if action in ACTIONS_WITHOUT_RESOURCE else target) in granted
+        for action in target_type(target).actions
+    )
+
+
+def infer_needs(policies: Sequence[Policy], rotated_arns: Collection[str]) -> Needs:
+    """Return the candidates that the policies of a role show.
+
+    A secret that the role may read, and that none of its functions rotates, is a candidate for the superuser secret,
+    whatever else the role may do with it. A target that the role may use is one.
 
     Args:
-        policies: the provider's policy alone, or all policies of the role.
+        policies: of the role.
         rotated_arns: the secrets that the functions of the role rotate.
     """
     readable: dict[str, None] = {}
-    described: set[str] = set()
+    without_condition: set[str] = set()
     writable: set[str] = set()
     targets: dict[str, None] = {}
     wildcard = ""
-    for actions, resource in (grant for each in policies for grant in _grants(each)):
-        secret = arn.ANY_RANDOM_SUFFIX.sub("", resource)
-        if arn.service(resource) == "secretsmanager" and arn.SECRET.fullmatch(secret):
-            if _has(actions, "secretsmanager:PutSecretValue"):
-                writable.add(secret)
-            if _has(actions, "secretsmanager:DescribeSecret"):
-                described.add(secret)
-            if _has(actions, "secretsmanager:GetSecretValue"):
-                readable[secret] = None
-        elif _is_pattern_of_secrets(resource) and _has(actions, "secretsmanager:GetSecretValue"):
-            wildcard = wildcard or resource
+    for actions, resource, is_conditional in _grants(policies):
+        if is_one_secret(resource):
+            if _has(actions, _PUT):
+                writable.add(resource)
+            if _has(actions, _GET) and not is_named(resource, rotated_arns):
+                readable[resource] = None
+                if not is_conditional:
+                    without_condition.add(resource)
+        elif _is_pattern_of_secrets(resource):
+            if _has(actions, _GET):
+                wildcard = wildcard or resource
         elif ANY_TARGET.fullmatch(resource) and any(_has(actions, action) for action in target_type(resource).actions):
             targets[resource] = None
-    # A pattern without the random characters is the same secret as its whole ARN.
-    rotated = {*rotated_arns, *(secret.rpartition("-")[0] for secret in rotated_arns)}
-    superusers = tuple(secret for secret in readable if secret not in writable and secret not in rotated)
-    return InferredNeeds(superusers, tuple(targets), any(secret in described for secret in superusers), wildcard)
+    superusers = tuple(_without_repetitions(readable))
+    doubtful = {each for each in superusers if each in writable or each not in without_condition}
+    describes = any(_describes(each, superusers) for each in policies)
+    return Needs(superusers, tuple(targets), describes, wildcard, frozenset(doubtful))
 
 
-def _grants(granting: Policy) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the actions and each resource of the statements that allow."""
-    for statement in granting.statements:
-        if statement.allows and not statement.actions.is_negated and not statement.resources.is_negated:
+def may_write(granting: Policy, secret_arn: str) -> bool:
+    """Return whether a policy allows a rotation to write a secret, by its ARN or by a pattern."""
+    return any(
+        statement.allows
+        and statement.includes_action(_PUT)
+        and matches_any(statement.resources.patterns, secret_arn) != statement.resources.is_negated
+        for statement in granting.statements
+    )
+
+
+def is_one_secret(resource: str) -> bool:
+    """Return whether a resource is the whole ARN of a secret, or a pattern for its random characters.
+
+    A secret's ARN always ends in a hyphen and six characters, so an ARN without them is that of no secret.
+    """
+    match = _RANDOM_SUFFIX.search(resource)
+    return match is not None and arn.SECRET.fullmatch(resource[: match.start()]) is not None
+
+
+def is_named(resource: str, secret_arns: Iterable[str]) -> bool:
+    """Return whether a resource that is one secret is one of these."""
+    partial_arn = arn.ANY_RANDOM_SUFFIX.sub("", resource)
+    is_pattern = partial_arn != resource
+    return any(arn.is_partial(partial_arn, each) if is_pattern else resource == each for each in secret_arns)
+
+
+def _without_repetitions(resources: Iterable[str]) -> Iterator[str]:
+    """Yield whole ARNs, and those patterns that none of them matches."""
+    whole = [resource for resource in resources if not has_wildcard(resource)]
+    yield from (resource for resource in resources if resource in whole or not is_named(resource, whole))
+
+
+def _describes(granting: Policy, superusers: Collection[str]) -> bool:
+    return any(
+        _has(actions, "secretsmanager:DescribeSecret") and resource in superusers
+        for actions, resource, _ in _grants([granting])
+    )
+
+
+def _grants(policies: Iterable[Policy]) -> Iterator[tuple[tuple[str, ...], str, bool]]:
+    """Yield the actions and each resource of the statements that allow, and whether a condition limits them.
+
+    Statements that a condition limits to the secrets that a function rotates are left out.
+    """
+    for statement in (statement for each in policies for statement in each.statements):
+        is_plain = statement.allows and not statement.actions.is_negated and not statement.resources.is_negated
+        if is_plain and not any(map(_is_for_own_secrets, statement.conditions)):
             for resource in statement.resources.patterns:
-                yield statement.actions.patterns, resource
+                yield statement.actions.patterns, resource, bool(statement.conditions)
+
+
+def _is_for_own_secrets(condition: Condition) -> bool:
+    return condition.is_limit and condition.key.lower() == _ROTATION_FUNCTION_KEY
 
 
 def _is_pattern_of_secrets(resource: str) -> bool:
@@ -84,117 +167,13 @@ def _has(patterns: Collection[str], action: str) -> bool:
     return matches_any(patterns, action, ignore_case=True)
 
 
-# --- what one policy covers -------------------------------------------------------------------------------------------
+def secret_id_of(candidate: str, region: str, account: str) -> str:
+    """Return the ID by which to look up a secret that a policy names by a whole ARN or by a pattern for one.
 
-
-@dataclass(frozen=True)
-class Coverage:
-    """The rotations of one function that one policy covers, or would cover."""
-
-    function: FunctionFacts
-    details: FunctionDetails
-    secrets: tuple[SecretFacts, ...]
-    policy_name: str
-    """The policy of a `Custom::RotationRolePolicy` that covers the secrets; empty if there is none."""
-    inferred: InferredNeeds
-
-    @property
-    def superuser_arn(self) -> str:
-        """The ARN of the superuser secret, as the policy has it; empty if there is none, or if it is not known."""
-        return self.inferred.superuser_arns[0] if len(self.inferred.superuser_arns) == 1 else ""
-
-    def state(self, facts: RoleFacts, secret_arns: Collection[str] = ()) -> State | None:
-        """Return what the policy for these secrets depends on; None if none of them could be inspected.
-
-        Args:
-            facts: of the role.
-            secret_arns: the secrets, by default all. Secrets that could not be inspected are left out.
-        """
-        inspected = tuple(
-            secret.state.value
-            for secret in self.secrets
-            if isinstance(secret.state, Known) and (not secret_arns or secret.arn in secret_arns)
-        )
-        if not inspected:
-            return None
-        function = self.details.function
-        found = facts.superusers.get(self.superuser_arn)
-        superuser = found.value if isinstance(found, Known) else None
-        return State(
-            secrets=inspected,
-            superuser_secret=superuser,
-            role=function.role,
-            function_arn=function.arn,
-            in_vpc=function.in_vpc,
-            dns_suffix=self.function.dns_suffix,
-            environment_key=self.details.environment_key,
-            target_arns=(*self.inferred.target_arns, *self._redshift_target(superuser, inspected[0].arn)),
-            function_qualifier=arn.split_qualifier(self.function.function_id)[1] or "",
-            function_modified=function.last_modified,
-        )
-
-    def _redshift_target(self, superuser: Secret | None, secret_arn: str) -> tuple[str, ...]:
-        """Return a target that explains why the policy allows to describe a superuser secret that nobody manages.
-
-        A Redshift target has no grant of its own (`targets`), so the policy does not contain its ARN.
-        """
-        if not self.policy_name or not self.inferred.describes_superuser or superuser is None or superuser.managed_by:
-            return ()
-        place = arn.parse(secret_arn)
-        return (f"arn:{place.partition}:redshift:{place.region}:{place.account}:cluster:unknown",)
-
-
-def coverages(facts: RoleFacts) -> list[Coverage]:
-    """Return the rotations of a role, by function and by policy; empty if the role could not be read."""
-    if not isinstance(facts.role, Known) or facts.role.value is None:
-        return []
-    role = facts.role.value
-    own = own_policies(role.inline)
-    covered = {secret_arn: name for name, document in own.items() for secret_arn in summarize(document).secret_arns}
-    rotated = {secret.arn for function in facts.functions for secret in function.secrets}
-    by_name = {each.name.name: each for each in role.policies if each.name.kind is PolicyKind.INLINE}
-    inferred = {name: infer_needs([by_name[name]], rotated) for name in own}
-    # Only needed for secrets that no policy of the provider covers.
-    inferred[""] = infer_needs(other_policies(role), rotated)
-    found = []
-    for function in facts.functions:
-        by_policy: dict[str, list[SecretFacts]] = {}
-        for secret in function.secrets:
-            by_policy.setdefault(covered.get(secret.arn, ""), []).append(secret)
-        if isinstance(function.details, Known):
-            found += [
-                Coverage(function, function.details.value, tuple(secrets), name, inferred[name])
-                for name, secrets in by_policy.items()
-            ]
-    return found
-
-
-def is_gone(superuser: Known[Secret | None] | Unknown | None) -> bool:
-    """Return whether a superuser secret does not exist or is scheduled for deletion."""
-    return isinstance(superuser, Known) and superuser.value is None
-
-
-def expected_document(
-    name: str, current: JsonDocument, facts: RoleFacts, covered: Iterable[Coverage], now: datetime
-) -> JsonDocument | None:
-    """Return what the provider would write at the time `now` in place of one of its policies; None if not known."""
-    own = [coverage for coverage in covered if coverage.policy_name == name]
-    states = [state for coverage in own if (state := coverage.state(facts))]
-    if not states or len(states) < len(own):
-        return None
-    # Without its superuser secret, the provider would refuse the request.
-    if any(coverage.superuser_arn and not _is_usable(facts, coverage.superuser_arn) for coverage in own):
-        return None
-    secrets = {secret.arn: secret for state in states for secret in state.secrets}
-    # The order of the secrets is that of the template, which the current policy shows.
-    in_order = summarize(current).secret_arns
-    if not secrets.keys() >= set(in_order):
-        # A secret of the policy was deleted, or it has no rotation yet.
-        return None
-    state = replace(states[0], secrets=tuple(secrets[secret_arn] for secret_arn in in_order))
-    return document_at(policy.form_of(current), None, state, current, now)
-
-
-def _is_usable(facts: RoleFacts, superuser_arn: str) -> bool:
-    found = facts.superusers.get(superuser_arn)
-    return isinstance(found, Known) and found.value is not None
+    By its partial ARN, AWS does not find a secret whose name ends in a hyphen and six characters, so the name counts.
+    """
+    partial_arn = arn.ANY_RANDOM_SUFFIX.sub("", candidate)
+    if partial_arn == candidate:
+        return candidate
+    owner = arn.parse(partial_arn)
+    return owner.resource.removeprefix("secret:") if (owner.region, owner.account) == (region, account) else partial_arn

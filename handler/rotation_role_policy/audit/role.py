@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from rotation_role_policy.audit.checks import access, excess, functions, roles, secrets, superusers
+from rotation_role_policy.audit.checks import access, excess, functions, own_policies, roles, secrets, superusers
+from rotation_role_policy.audit.coverage import Coverage, coverages
 from rotation_role_policy.audit.facts import FunctionFacts, InternalError, RoleFacts, Stopped, Unknown
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.messages.failures import not_inspected
-from rotation_role_policy.audit.messages.roles import no_policy, unknowns
-from rotation_role_policy.audit.needs import Coverage, coverages
+from rotation_role_policy.audit.messages.roles import no_policy, policy_elsewhere, unknowns
 from rotation_role_policy.audit.report import Rotation
 
 
@@ -43,10 +43,10 @@ def audit_role(facts: RoleFacts, now: datetime) -> RoleResult:
         *roles.check(facts),
         *superusers.check(facts, covered),
         *access.check(facts, covered),
-        *_without_policy(facts.role_arn, covered),
+        *_without_policy(facts, covered),
     ]
-    too_much = excess.check(facts, covered, now)
-    return RoleResult(tuple(_rotations(facts, covered)), _selected(facts.functions, found), tuple(too_much))
+    too_much = (*excess.check(facts, covered), *own_policies.check(facts, covered, now))
+    return RoleResult(tuple(_rotations(facts, covered)), _selected(facts.functions, found), too_much)
 
 
 def audit_function(facts: FunctionFacts, now: datetime) -> RoleResult:
@@ -67,12 +67,13 @@ def _of_function(function: FunctionFacts, now: datetime) -> Iterator[Finding]:
     yield from functions.check(function)
 
 
-def _without_policy(role_arn: str, covered: Iterable[Coverage]) -> Iterator[Finding]:
+def _without_policy(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
     for coverage in covered:
-        if not coverage.policy_name:
-            for secret in coverage.secrets:
-                subject = Subject(secret.arn, coverage.function.function_id, role_arn)
-                yield Finding(FindingType.NO_POLICY, subject, role_arn, no_policy(secret.arn, coverage))
+        for secret in () if coverage.policy_name else coverage.secrets:
+            elsewhere = facts.elsewhere.get(secret.arn)
+            words = policy_elsewhere(secret.arn, coverage, elsewhere) if elsewhere else no_policy(secret.arn, coverage)
+            subject = Subject(secret.arn, coverage.function.function_id, facts.role_arn)
+            yield Finding(FindingType.NO_POLICY, subject, facts.role_arn, words)
 
 
 def _selected(audited: Iterable[FunctionFacts], findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -92,6 +93,8 @@ def _rotations(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Rotati
                 rotation,
                 state=coverage.state(facts, (rotation.secret_arn,)),
                 policy_name=coverage.policy_name,
+                is_superuser_callable=coverage.is_superuser_callable,
+                is_elsewhere=rotation.secret_arn in facts.elsewhere,
                 unknowns=unknowns(coverage),
             )
         else:

@@ -27,6 +27,12 @@ _SECRET_ACTIONS = (
 """The actions that read or change a secret."""
 _SECRET_MANAGEMENT = ("secretsmanager:DeleteSecret",)
 """No rotation needs this action. A pattern that matches it grants the management of the secret."""
+_SUPERUSER_WRITE = (
+    "secretsmanager:PutSecretValue",
+    "secretsmanager:UpdateSecretVersionStage",
+    "secretsmanager:UpdateSecret",
+)
+"""Actions on a superuser secret that no rotation needs: it is only read."""
 _KEY_USE = ("kms:Decrypt", "kms:GenerateDataKey", "kms:Encrypt", "kms:ReEncryptFrom")
 _KEY_MANAGEMENT = ("kms:ScheduleKeyDeletion",)
 _KEY_ACTIONS = (*_KEY_USE, *_KEY_MANAGEMENT)
@@ -59,6 +65,8 @@ class ExcessKind(Enum):
     """No function of the role rotates or reads the secret."""
     SECRET_MANAGEMENT = auto()
     """The function can also delete the secret."""
+    SUPERUSER_WRITABLE = auto()
+    """The function only reads the superuser secret, but may also write it."""
     OTHER_KEYS = auto()
     """A pattern matches other keys, without a condition on the encryption context."""
     KEY_NOT_NEEDED = auto()
@@ -208,6 +216,12 @@ def _of_secrets(statement: Statement, needed: Needed) -> Iterator[_Grant]:
                 yield ExcessKind.SECRET_NOT_NEEDED, actions, resource
         elif management := _granted(statement, _SECRET_MANAGEMENT):
             yield ExcessKind.SECRET_MANAGEMENT, management, resource
+        elif (
+            not _names(pattern, needed.rotated_arns)
+            and arn.region(pattern) in needed.regions
+            and (write := _granted(statement, _SUPERUSER_WRITE))
+        ):
+            yield ExcessKind.SUPERUSER_WRITABLE, write, resource
 
 
 def _one_secret(resource: Element) -> str | None:

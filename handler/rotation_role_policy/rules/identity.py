@@ -31,6 +31,14 @@ def is_possible_policy_name(name: str, logical_id: str) -> bool:
     return re.fullmatch(f"{prefix}[0-9a-f]{{{_DIGITS}}}", name) is not None
 
 
+def logical_id_in(name: str) -> str:
+    """Return the logical ID in the name of a resource's own policy; empty if the name has another form.
+
+    In a name of `POLICY_NAME_CHARACTERS` the logical ID can be cut.
+    """
+    return name[: -_DIGITS - 1] if is_possible_policy_name(name, "") else ""
+
+
 def physical_id(role_name: str, policy_name: str) -> str:
     """Return the physical ID of a resource whose policy is on this role."""
     return f"{role_name}/{policy_name}"

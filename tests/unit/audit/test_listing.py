@@ -132,6 +132,8 @@ def test_what_secrets_share_is_looked_up_once(audited: AuditAccount) -> None:
         "lambda:GetFunctionConfiguration": 1,
         "lambda:GetPolicy": 1,
         "lambda:ListFunctions": 1,
+        # Is the policy of the secret on another role?
+        "iam:GetAccountAuthorizationDetails": 1,
         "iam:GetRole": 1,
         "iam:ListRolePolicies": 1,
         "iam:ListAttachedRolePolicies": 1,

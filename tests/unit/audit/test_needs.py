@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rotation_role_policy.audit.needs import InferredNeeds, infer_needs
+from rotation_role_policy.audit.needs import Needs, infer_needs
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.own_policies import own_policies
 from rotation_role_policy.rules.state import Secret
@@ -34,7 +34,7 @@ def allow(action: Any, resource: Any, **members: Any) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": action, "Resource": resource, **members}
 
 
-def inferred(*statements: dict[str, Any]) -> InferredNeeds:
+def inferred(*statements: dict[str, Any]) -> Needs:
     """Return what one document shows about a function that rotates `SECRET`."""
     return infer_needs([inline({"Version": "2012-10-17", "Statement": list(statements)})], {SECRET})
 
@@ -86,16 +86,16 @@ def test_a_policy_with_another_name_is_not_the_provider_s(name: str) -> None:
         ([allow(ROTATE, SECRET), allow(GET, [SUPERUSER])], [SUPERUSER]),
         ([allow(ROTATE, SECRET)], []),
         # Without the random characters the pattern means the same secret.
-        ([allow(ROTATE, SECRET), allow(GET, SUPERUSER[:-6] + "??????")], [SUPERUSER[:-7]]),
+        ([allow(ROTATE, SECRET), allow(GET, SUPERUSER[:-6] + "??????")], [SUPERUSER[:-6] + "??????"]),
         ([allow(GET, [SECRET, SUPERUSER])], [SUPERUSER]),
         ([allow("secretsmanager:Get*", SUPERUSER)], [SUPERUSER]),
         ([allow(["SecretsManager:getsecretvalue"], SUPERUSER)], [SUPERUSER]),
         # The order of the policies, without duplicates.
         ([allow(GET, [SUPERUSER, SECOND]), allow(GET, SECOND)], [SUPERUSER, SECOND]),
-        # What the function writes, it rotates. Nobody changes the superuser secret in this way.
-        ([allow(ROTATE, SECRET), allow(ROTATE, SECOND)], []),
-        ([allow("secretsmanager:*", SECOND)], []),
-        ([allow(GET, SECOND), allow("secretsmanager:PutSecretValue", SECOND)], []),
+        # Whatever else the role may do with it: nobody rotates it with this role.
+        ([allow(ROTATE, SECRET), allow(ROTATE, SECOND)], [SECOND]),
+        ([allow("secretsmanager:*", SECOND)], [SECOND]),
+        ([allow(GET, SECOND), allow("secretsmanager:PutSecretValue", SECOND)], [SECOND]),
         # Nothing names a secret.
         ([allow(ROTATE, SECRET), allow(GET, "*")], []),
         ([allow(GET, SUPERUSER[:-6] + "*")], []),
@@ -113,20 +113,22 @@ def test_a_policy_with_another_name_is_not_the_provider_s(name: str) -> None:
 def test_a_secret_that_the_role_may_only_read_is_taken_for_the_superuser_secret(
     statements: list[dict[str, Any]], superusers: list[str]
 ) -> None:
-    assert list(inferred(*statements).superuser_arns) == superusers
+    assert list(inferred(*statements).superuser_ids) == superusers
 
 
 def test_the_statement_and_the_document_can_be_in_any_form_and_any_policy() -> None:
     single = inline({"Statement": allow(GET, SUPERUSER)})
-    assert infer_needs([inline({}), inline({"Statement": []}), single], [SECRET]).superuser_arns == (SUPERUSER,)
+    assert infer_needs([inline({}), inline({"Statement": []}), single], [SECRET]).superuser_ids == (SUPERUSER,)
     writes = inline({"Statement": allow("secretsmanager:PutSecretValue", SUPERUSER)})
-    assert infer_needs([single, writes], [SECRET]).superuser_arns == ()
+    assert infer_needs([single, writes], [SECRET]).superuser_ids == (SUPERUSER,)
+    assert infer_needs([single], [SECRET]).doubtful_ids == frozenset()
+    assert infer_needs([single, writes], [SECRET]).doubtful_ids == {SUPERUSER}
 
 
 def test_the_china_partition_has_secrets_and_targets_too() -> None:
     superuser, cluster = (text.replace("arn:aws:", "arn:aws-cn:") for text in (SUPERUSER, CLUSTER))
     found = inferred(allow(GET, superuser), allow("rds:DescribeDBClusters", cluster))
-    assert (found.superuser_arns, found.target_arns) == ((superuser,), (cluster,))
+    assert (found.superuser_ids, found.target_arns) == ((superuser,), (cluster,))
 
 
 @pytest.mark.parametrize(
@@ -170,4 +172,4 @@ def test_the_provider_s_policy_shows_what_its_resource_declares(profile: str) ->
     targets = (INSTANCE, CLUSTER, CACHE_USER, DIRECTORY)
     inspected = state(superuser=Secret(SUPERUSER, None, managed_by="rds"), targets=targets)
     found = infer_needs([inline(policy.document(inspected, profile))], {SECRET})
-    assert found == InferredNeeds((SUPERUSER,), targets, describes_superuser=True)
+    assert found == Needs((SUPERUSER,), targets, describes_superuser=True)

@@ -8,6 +8,7 @@ import pytest
 
 from rotation_role_policy.audit import access
 from rotation_role_policy.audit.access import PolicyQuestion
+from rotation_role_policy.audit.coverage import coverages
 from rotation_role_policy.audit.facts import (
     FailedCall,
     FunctionFacts,
@@ -24,7 +25,6 @@ from rotation_role_policy.audit.facts import (
     to_json,
 )
 from rotation_role_policy.audit.findings import Finding, FindingType
-from rotation_role_policy.audit.needs import coverages
 from rotation_role_policy.audit.role import RoleResult, audit_function, audit_role, failed
 from rotation_role_policy.iam.document import PolicyKind, PolicyName
 from rotation_role_policy.iam.evaluation import BlockedBy, Blocker
@@ -39,6 +39,7 @@ from tests.support.audit_facts import (
     GUIDE,
     KEY,
     NOW,
+    OWN,
     REGION,
     ROLE,
     ROOT,
@@ -55,7 +56,6 @@ from tests.support.audit_facts import (
 GET, PUT = "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"
 STOPPED = Unknown(Stopped())
 GUARD = PolicyName(PolicyKind.ROLE, "guard")
-OWN = "DatabaseRotationPolicy-697baaecb2ba"
 USE_KEY = allow(
     ["kms:Decrypt", "kms:GenerateDataKey"],
     KEY,
@@ -339,7 +339,7 @@ def test_the_superuser_secret_that_the_policies_show_is_audited(
     superuser: Any, is_covered: bool, expected: list[str]
 ) -> None:
     read = allow(GET, SUPERUSER)
-    covered = {OWN: document(*GUIDE, read)}
+    covered = {OWN: document(*(allow(each["Action"], each["Resource"], Sid="x") for each in GUIDE), read)}
     role = replace(policies(), inline=covered) if is_covered else policies(*GUIDE, read)
     facts = audit_facts.role(role=role, superusers={SUPERUSER: superuser})
     assert codes(facts) == expected
@@ -399,10 +399,10 @@ def test_the_function_of_the_secret_is_known_for_rotated_secrets_only() -> None:
     limited = policies(allow(ROTATE, "*", **limit), GUIDE[1])
     assert questions(audit_facts.role(role=limited)) == []
     assert codes(audit_facts.role(role=limited)) == []
-    # The superuser secret can have another function, or none.
-    read = allow(GET, SUPERUSER, **limit)
+    # The superuser secret can have another function, or none. So whether a Deny applies is a question.
+    deny = allow(GET, SUPERUSER, **limit) | {"Effect": "Deny"}
     superusers = {SUPERUSER: Known(Secret(SUPERUSER, None))}
-    facts = audit_facts.role(role=policies(*GUIDE, read), superusers=superusers)
+    facts = audit_facts.role(role=policies(*GUIDE, allow(GET, SUPERUSER), deny), superusers=superusers)
     [question] = questions(facts)
     assert (question.resources, question.actions) == ((SUPERUSER,), (GET,))
     assert not dict(question.context).keys() & {"secretsmanager:resource/AllowRotationLambdaArn"}
@@ -527,8 +527,9 @@ def test_a_key_of_another_function_s_secret_needs_the_context_too() -> None:
 
 def test_nothing_is_called_unneeded_if_not_all_functions_are_known() -> None:
     other = allow(ROTATE, SECRET.replace("prod/db", "other"))
-    assert codes(with_policy(other, allow("ec2:*", "*"))) == ["UnneededGrant"] * 2
-    assert codes(with_policy(other, allow("ec2:Describe*", "*"), are_functions_known=False)) == []
+    more = allow(ROTATE, SECRET.replace("prod/db", "more"))
+    assert codes(with_policy(other, more, allow("ec2:*", "*"))) == ["UnneededGrant"] * 3
+    assert codes(with_policy(other, more, allow("ec2:Describe*", "*"), are_functions_known=False)) == []
     assert codes(with_policy(allow("ec2:*", "*"), are_functions_known=False)) == ["NetworkInterfacesOpenToCode"]
 
 
@@ -563,15 +564,16 @@ def test_a_policy_of_the_provider_is_outdated_if_it_would_be_written_differently
     assert state
     written = policy.document(state, profile, kms_scope)
     current = audit_facts.role(role=replace(policies(), inline={OWN: written}))
-    assert findings(audit_role(current, NOW)) == []
+    assert codes(current) == (["PolicyWidened"] if profile == "Documented" else [])
     assert [rotation.policy_name for rotation in audit_role(current, NOW).rotations] == [OWN]
     edited = written | {"Statement": [*written["Statement"], allow("s3:*", "*")]}
-    drift = the(audit_facts.role(role=replace(policies(), inline={OWN: edited})))
-    assert (drift.type.code, drift.subject.role_arn) == ("PolicyDrift", ROLE)
-    assert any("s3:*" in line for line in drift.difference if line.startswith("-"))
-    # Without the state of all of its secrets, nothing is compared.
+    widened = the(audit_facts.role(role=replace(policies(), inline={OWN: edited})))
+    assert (widened.type.code, widened.subject.role_arn) == ("PolicyWidened", ROLE)
+    assert any("s3:*" in line for line in widened.difference if line.startswith("-"))
+    # Without the state of all of its secrets, the whole documents are not compared.
     unknown = function(replace(secret(), state=STOPPED))
-    assert codes(audit_facts.role(unknown, role=replace(policies(), inline={OWN: edited}))) == []
+    outdated = written | {"Statement": [*written["Statement"][:1], allow("ec2:CreateNetworkInterface", SECRET)]}
+    assert "PolicyDrift" not in codes(audit_facts.role(unknown, role=replace(policies(), inline={OWN: outdated})))
 
 
 @pytest.mark.parametrize(("hours", "is_drift"), [(0, False), (2, True)])

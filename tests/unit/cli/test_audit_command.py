@@ -216,7 +216,7 @@ def test_adopt_writes_a_template_after_whose_deployment_the_rotation_is_covered(
     assert parse_properties({name: value for name, value in properties.items() if name != "ServiceToken"})
     assert properties["SuperuserSecretId"] == superuser
     del properties["ServiceToken"]
-    assert audited.account.create(**properties)["Status"] == "SUCCESS"
+    assert audited.account.deploy(**properties)["Status"] == "SUCCESS"
     for name in ("rotation-db", "superuser"):
         audited.account.client("iam").delete_role_policy(RoleName="role-db", PolicyName=name)
     assert audit("--json").report["findings"] == []

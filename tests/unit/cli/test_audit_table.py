@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from rotation_role_policy.audit.findings import FindingType
+from rotation_role_policy.audit.findings import FindingType, Severity
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy_cli.audit.table import show_report
 from tests.support.audit_report import (
@@ -42,7 +42,8 @@ def test_the_severities_and_the_types_of_findings_come_worst_first() -> None:
     text = printed(full_report())
     places = [text.index(f"({each.code}): ") for each in FindingType]
     assert places == sorted(places)
-    headings = [text.index(f"\n{heading}\n") for heading in ("10 ERRORS", "10 WARNINGS", "3 NOTES")]
+    totals = full_report().totals
+    headings = [text.index(f"\n{totals[each]} {each.upper()}S\n") for each in Severity]
     assert headings[0] < places[0] < headings[1] < text.index("(OtherSecrets)")
     assert text.index("(NotInspected)") < headings[2] < text.index("(PolicyDrift)")
 

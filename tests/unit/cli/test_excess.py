@@ -33,7 +33,7 @@ def verdicts(account: Account, other: list[dict[str, Any]], *, vpc: bool = False
     rotation = audited.rotation("db", key=key, vpc=vpc)
     account.client("iam").delete_role_policy(RoleName="role-db", PolicyName="rotation-db")
     properties = {"SecretId": "db", "RotationLambdaARN": rotation.function}
-    assert account.create(**properties)["Status"] == "SUCCESS"
+    assert account.deploy(**properties)["Status"] == "SUCCESS"
     text = json.dumps(other).replace("OTHER", account.secret("other")).replace("SECRET", rotation.secret)
     audited.put_policy(rotation.role, *json.loads(text.replace("KEY", key)), name="other")
     aws = watched_caller_aws(account)(None, None, lambda _: None)

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 
 from rotation_role_policy.audit.access import problems
+from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.facts import RoleFacts
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.messages import access as messages
 from rotation_role_policy.audit.messages.failures import not_inspected
-from rotation_role_policy.audit.needs import Coverage
 
 
 def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:

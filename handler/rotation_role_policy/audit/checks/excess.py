@@ -1,22 +1,20 @@
-"""Findings about what the policies of a role grant too much, and about policies of the provider that are outdated."""
+"""Findings about what the policies of a role grant too much."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
+from rotation_role_policy.audit.advice import advise
+from rotation_role_policy.audit.coverage import Coverage, found_superuser, is_gone, other_policies
 from rotation_role_policy.audit.facts import Known, RoleFacts
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.messages import excess as messages
-from rotation_role_policy.audit.messages.roles import policy_drift
-from rotation_role_policy.audit.needs import Coverage, expected_document, is_gone
-from rotation_role_policy.iam.difference import difference
 from rotation_role_policy.rules.excess import ExcessKind, Needed, find_excess, needed_by
-from rotation_role_policy.rules.own_policies import other_policies, own_policies
-from rotation_role_policy.rules.state import RolePolicies, State
+from rotation_role_policy.rules.state import State
 
 FINDING_TYPES = {
     ExcessKind.OTHER_SECRETS: FindingType.OTHER_SECRETS,
     ExcessKind.SECRET_NOT_NEEDED: FindingType.UNNEEDED_GRANT,
     ExcessKind.SECRET_MANAGEMENT: FindingType.UNNEEDED_GRANT,
+    ExcessKind.SUPERUSER_WRITABLE: FindingType.UNNEEDED_GRANT,
     ExcessKind.OTHER_KEYS: FindingType.KMS_ALL_KEYS,
     ExcessKind.KEY_NOT_NEEDED: FindingType.UNNEEDED_GRANT,
     ExcessKind.KEY_ALIAS: FindingType.UNNEEDED_GRANT,
@@ -29,23 +27,21 @@ FINDING_TYPES = {
 """The type of the finding about each kind of excess."""
 
 
-def check(facts: RoleFacts, covered: Sequence[Coverage], now: datetime) -> Iterator[Finding]:
-    """Yield what the policies of a role grant too much, and which of the provider's policies are outdated.
+def check(facts: RoleFacts, covered: Sequence[Coverage]) -> Iterator[Finding]:
+    """Yield what the policies of a role grant too much. Those that a stack has put there have their own check.
 
     Args:
         facts: of the role, whose functions were all inspected.
         covered: all rotations of the role.
-        now: the time of the audit, in UTC.
     """
     if not isinstance(facts.role, Known) or facts.role.value is None or not covered:
         return
     role, subject = facts.role.value, Subject(role_arn=facts.role_arn)
     states = [state for coverage in covered if (state := coverage.state(facts))]
     needed = _needed(facts, covered, states)
-    for found in find_excess(other_policies(role), role.policies, role.boundary_policy, needed):
-        words = messages.excess(facts.role_arn, found, covered)
+    for found in find_excess(other_policies(facts), role.policies, role.boundary_policy, needed):
+        words = messages.excess(role.role, found, advise(facts, covered, found))
         yield Finding(FINDING_TYPES[found.kind], subject, facts.role_arn, words)
-    yield from _drift(facts, role, covered, now)
 
 
 def _needed(facts: RoleFacts, covered: Sequence[Coverage], states: Sequence[State]) -> Needed:
@@ -56,12 +52,7 @@ def _needed(facts: RoleFacts, covered: Sequence[Coverage], states: Sequence[Stat
     listed = {secret.arn for coverage in covered for secret in coverage.secrets} | {secret.arn for secret in other}
     return needed._replace(
         rotated_arns=listed,
-        superuser_arns={
-            superuser
-            for coverage in covered
-            for superuser in coverage.inferred.superuser_arns
-            if not is_gone(facts.superusers.get(superuser))
-        },
+        superuser_arns={superuser for coverage in covered for superuser in _superusers(facts, coverage)},
         key_arns={*needed.key_arns, *(secret.description.get("KmsKeyId", "") for secret in other)},
         # Whether other functions with this role are in a VPC is not known.
         in_vpc=any(coverage.details.function.in_vpc for coverage in covered)
@@ -75,10 +66,9 @@ def _needed(facts: RoleFacts, covered: Sequence[Coverage], states: Sequence[Stat
     )
 
 
-def _drift(facts: RoleFacts, role: RolePolicies, covered: Sequence[Coverage], now: datetime) -> Iterator[Finding]:
-    for name, current in own_policies(role.inline).items():
-        expected = expected_document(name, current, facts, covered, now)
-        if expected is not None and expected != current:
-            words = policy_drift(facts.role_arn, name)
-            subject = Subject(role_arn=facts.role_arn)
-            yield Finding(FindingType.POLICY_DRIFT, subject, facts.role_arn, words, difference(current, expected))
+def _superusers(facts: RoleFacts, coverage: Coverage) -> Iterator[str]:
+    """Yield the superuser secret, or the only candidate for it. Of several candidates, not all are needed."""
+    remaining = [each for each in coverage.needs.superuser_ids if not is_gone(facts, each)]
+    if len(remaining) == 1:
+        found = found_superuser(facts, remaining[0])
+        yield found.arn if found else remaining[0]

@@ -2,18 +2,18 @@
 
 from collections.abc import Iterable, Iterator
 
+from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.facts import Known, RoleFacts, Stopped, Unknown, UnusableKey
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.messages import functions as messages
 from rotation_role_policy.audit.messages.failures import not_inspected
 from rotation_role_policy.audit.messages.secrets import key_unusable
-from rotation_role_policy.audit.needs import Coverage
 
 
 def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
     """Yield the findings about the superuser secrets of a role's rotations."""
     for coverage in covered:
-        superuser_arn, function_id = coverage.superuser_arn, coverage.function.function_id
+        superuser_arn, function_id = coverage.superuser_id, coverage.function.function_id
         subject = Subject(function_arn=function_id)
         match facts.superusers.get(superuser_arn):
             # A grant in another policy can be left over from a secret that is not needed any more (`excess`).

@@ -13,7 +13,7 @@ def action_not_granted(problem: AccessProblem) -> Words:
     for_secret = f" for the secret {problem.secret_arn}" if is_for_secret else ""
     text = f"The role {problem.role_arn} is not allowed {join(problem.actions)} on {problem.resource}{for_secret}."
     if policy_name := problem.coverage.policy_name:
-        return Words(text, send_update(policy_name))
+        return Words(text, send_update(policy_name, problem.coverage.owner))
     return Words(text, f"{ADOPT}, or allow it in a policy of the role.")
 
 

@@ -1,19 +1,21 @@
 """The words of findings about grants beyond what is needed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
+from rotation_role_policy.audit.advice import Advice
 from rotation_role_policy.audit.findings import Words
-from rotation_role_policy.audit.messages.phrases import ADOPT, policy
-from rotation_role_policy.audit.needs import Coverage
+from rotation_role_policy.audit.messages.phrases import ADOPT, UNPROVEN, join, policy, send_update
 from rotation_role_policy.errors import quoted
-from rotation_role_policy.iam.document import Element, PolicyKind
+from rotation_role_policy.iam.document import Element, PolicyKind, PolicyName
 from rotation_role_policy.rules.excess import Excess, ExcessKind
+from rotation_role_policy.rules.state import Role
 
 _EXCESS = {
     ExcessKind.OTHER_SECRETS: "which matches secrets that the functions of the role do not rotate, or can match them"
     " later",
     ExcessKind.SECRET_NOT_NEEDED: "which no function of the role is configured to rotate",
     ExcessKind.SECRET_MANAGEMENT: "so the function can also delete the secret",
+    ExcessKind.SUPERUSER_WRITABLE: "although a function only reads its superuser secret",
     ExcessKind.OTHER_KEYS: "which matches keys that no secret of the role needs",
     ExcessKind.KEY_NOT_NEEDED: "which encrypts no secret of the role",
     ExcessKind.KEY_ALIAS: "which allows nothing: these actions need the ARN of the key",
@@ -28,47 +30,100 @@ _EXCESS = {
 """By kind: what is too much, to complete a sentence that begins with the grant."""
 
 
-def excess(role_arn: str, found: Excess, covered: Iterable[Coverage]) -> Words:
-    """Return the words for a grant beyond what is needed. `covered` are all rotations of the role."""
+_MANAGEMENT = (ExcessKind.SECRET_MANAGEMENT, ExcessKind.SUPERUSER_WRITABLE, ExcessKind.KEY_MANAGEMENT)
+"""A part of the grant is what the rotation lives from."""
+
+
+def excess(role: Role, found: Excess, advice: Advice) -> Words:
+    """Return the words for a grant beyond what is needed.
+
+    Args:
+        role: has the policy.
+        found: the grant.
+        advice: what has to happen before the grant is removed.
+    """
     subject = policy(found.policy)
     if found.sid:
         subject = f"the statement {quoted(found.sid)} in {subject}"
     actions, resource = _elements(found.actions, "all but "), _elements(found.resource, "* but ")
-    message = f"{subject} of the role {role_arn} allows {actions} on {resource}, {_EXCESS[found.kind]}."
-    return Words(f"{message[:1].upper()}{message[1:]}", _excess_remediation(found, list(covered)))
+    message = f"{subject} of the role {role.arn} allows {actions} on {resource}, {_EXCESS[found.kind]}."
+    return Words(f"{message[:1].upper()}{message[1:]}", " ".join(_remediation(role, found, advice)))
 
 
 def _elements(element: Element, all_but: str) -> str:
     return f"{all_but if element.is_negated else ''}{', '.join(element.patterns)}"
 
 
-def _excess_remediation(found: Excess, covered: list[Coverage]) -> str:
-    """Return what to do about a grant. To remove it must not take anything that the function uses."""
-    uncovered = [coverage for coverage in covered if not coverage.policy_name]
-    adopt = f"{ADOPT}. " if uncovered else ""
-    remove = "remove this grant"
-    if found.policy.kind is PolicyKind.MANAGED:
-        remove = (
-            "detach this policy. If the function gets other permissions from it, such as those for its log, grant them"
-            " first"
+def _remediation(role: Role, found: Excess, advice: Advice) -> Iterator[str]:
+    """Yield what to do about a grant, in this order. What is removed must not be what a rotation lives from."""
+    if advice.unproven:
+        yield f"Do not remove it: {UNPROVEN[advice.unproven]}."
+        return
+    if found.kind is ExcessKind.INTERFACES_OPEN_TO_CODE:
+        if advice.needs_adoption:
+            yield f"{ADOPT}."
+        yield "With the Deny of the profile Strict, only Lambda can use this grant. It need not be removed."
+        return
+    if found.kind in _MANAGEMENT and advice.at_risk:
+        yield f"Replace it: allow {_needed(advice)} in its place."
+    else:
+        yield from _before(found, advice)
+    yield from changing(role, found.policy, advice.secret_arns)
+
+
+def _needed(advice: Advice) -> str:
+    """Return what rotations need of a grant."""
+    by_resource: dict[str, dict[str, None]] = {}
+    for each in advice.at_risk:
+        by_resource.setdefault(each.resource, {}).update(dict.fromkeys(each.calls.actions))
+    return " and ".join(f"{join(actions)} on {resource}" for resource, actions in by_resource.items())
+
+
+def _before(found: Excess, advice: Advice) -> Iterator[str]:
+    """Yield what has to happen before a grant is removed."""
+    if found.kind is ExcessKind.INTERFACES_OUTSIDE_VPC:
+        yield (
+            "Lambda needs this grant until it has deleted the interfaces, up to 20 minutes after the function left its"
+            " VPC."
         )
-    match found.kind:
-        case ExcessKind.INTERFACES_OPEN_TO_CODE:
-            return (
-                f"{adopt}With the Deny of the profile Strict, only Lambda can use this grant. It need not be removed."
-            )
-        case ExcessKind.INTERFACES_OUTSIDE_VPC:
-            return (
-                "Lambda needs this grant until it has deleted the interfaces, up to 20 minutes after the function left"
-                f" its VPC. Then {remove}."
-            )
-        case ExcessKind.OTHER_SECRETS if any(coverage.inferred.wildcard for coverage in uncovered):
-            return (
-                f"Find out whether the function reads a superuser secret by this grant. {adopt}Name that secret as"
-                f" SuperuserSecretId. Rotate the secret, then {remove}."
-            )
-        case ExcessKind.OTHER_SECRETS | ExcessKind.OTHER_KEYS:
-            return f"{adopt}Rotate the secret, then {remove}."
-        case ExcessKind.KEY_FOR_EVERYTHING | ExcessKind.KEY_FOR_EVERY_SECRET:
-            return f"{adopt}Rotate the secret, then {remove}."
-    return f"Check that the code of the function does not use it. Then {remove}."
+    if advice.candidates and found.kind is not ExcessKind.OTHER_SECRETS:
+        which = f"{advice.candidates[0]} is" if len(advice.candidates) == 1 else f"one of {join(advice.candidates)} is"
+        yield f"Find out whether {which} the superuser secret of a function. If so, set SuperuserSecretId first."
+    elif advice.candidates or advice.is_for_candidates_key:
+        yield (
+            "Find out whether the function reads a superuser secret by this grant. If so, set SuperuserSecretId to it"
+            " first."
+        )
+    if advice.may_be_for_targets:
+        yield "If the function calls the API of a database, a user or a directory, set TargetArns first."
+    if advice.has_other_permissions:
+        yield "If the function gets other permissions from it, such as those for its log, grant them first."
+    if advice.needs_adoption:
+        yield f"{ADOPT}."
+    for policy_name, owner in advice.outdated:
+        yield f"{send_update(policy_name, owner)} The policy does not allow yet what the rotation needs."
+    if not advice.secret_arns and found.kind is not ExcessKind.INTERFACES_OUTSIDE_VPC:
+        yield "Check that the code of the function does not use the grant."
+
+
+def changing(role: Role, name: PolicyName, secret_arns: tuple[str, ...]) -> Iterator[str]:
+    """Yield how a grant is removed, so that it can be restored.
+
+    Args:
+        role: has the policy.
+        name: of the policy that has the grant.
+        secret_arns: the secrets whose rotations have used the grant.
+    """
+    if name.kind is PolicyKind.MANAGED:
+        yield f"Then detach the policy (aws iam detach-role-policy --role-name {role.name} --policy-arn {name.name})."
+        restore = f"attach it again (aws iam attach-role-policy --role-name {role.name} --policy-arn {name.name})"
+    else:
+        arguments = f"--role-name {role.name} --policy-name {name.name}"
+        yield f"Keep a copy of the policy (aws iam get-role-policy {arguments}), then remove the grant from it."
+        restore = f"put the copy back (aws iam put-role-policy {arguments} --policy-document file://COPY)"
+    if secret_arns:
+        more = f", then the {len(secret_arns) - 1} others of the role" if len(secret_arns) > 1 else ""
+        yield (
+            f"Rotate at once while somebody watches (aws secretsmanager rotate-secret --secret-id {secret_arns[0]})"
+            f"{more}. If a rotation fails, {restore}."
+        )

@@ -1,7 +1,7 @@
 """The words of findings about functions, and about the superuser secrets that they read."""
 
+from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.findings import Words
-from rotation_role_policy.audit.needs import Coverage
 from rotation_role_policy.errors import quoted
 
 

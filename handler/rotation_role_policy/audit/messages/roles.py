@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
+from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.findings import Words
-from rotation_role_policy.audit.messages.phrases import ADOPT, send_update
-from rotation_role_policy.audit.needs import Coverage
+from rotation_role_policy.audit.messages.phrases import ADOPT, resource_of
+from rotation_role_policy.audit.ownership import ElsewherePolicy
 from rotation_role_policy.errors import quoted
 
 
@@ -45,11 +46,15 @@ def no_policy(secret_arn: str, coverage: Coverage) -> Words:
     )
 
 
-def policy_drift(role_arn: str, policy_name: str) -> Words:
-    """Return the words for a policy of the provider that would be written differently today."""
+def policy_elsewhere(secret_arn: str, coverage: Coverage, elsewhere: ElsewherePolicy) -> Words:
+    """Return the words for a secret whose policy is on another role than that of its function."""
+    owner = elsewhere.owner
     return Words(
-        f"The policy {quoted(policy_name)} on the role {role_arn} would be written differently today.",
-        send_update(policy_name),
+        f"The secret {secret_arn} reports the rotation function {coverage.function.function_id} with the role"
+        f" {coverage.details.function.role.arn}, but {resource_of(owner)} has put its policy"
+        f" {quoted(elsewhere.policy_name)} on the role {elsewhere.role_arn}.",
+        f"If this change is yours, give RotationLambdaARN in {resource_of(owner)}. Otherwise correct the rotation of"
+        " the secret (aws secretsmanager rotate-secret --rotation-lambda-arn).",
     )
 
 
@@ -57,17 +62,22 @@ def unknowns(coverage: Coverage) -> tuple[str, ...]:
     """Return what the audit assumes of a rotation and only a person can know, as sentences."""
     if coverage.policy_name:
         return ()
-    candidates, wildcard = coverage.inferred.superuser_arns, coverage.inferred.wildcard
-    if len(candidates) > 1:
+    needs = coverage.needs
+    if len(needs.superuser_ids) > 1:
         return (
             "The role may read several other secrets, and one of them can be the superuser secret of the function:"
-            f" {', '.join(candidates)}.",
+            f" {', '.join(needs.superuser_ids)}.",
         )
-    if candidates:
-        return (f"The role may read {candidates[0]}, which is taken for the superuser secret of the function.",)
-    if wildcard:
+    if coverage.named_superuser:
+        return (f"The role may read {coverage.superuser_id}, which is taken for the superuser secret of the function.",)
+    if needs.superuser_ids:
         return (
-            f"The role may read other secrets by {wildcard}, so its policies do not show whether the function reads a"
-            " superuser secret.",
+            f"The role may read {needs.superuser_ids[0]}, which can be the superuser secret of the function. But it may"
+            " not make all calls on it that a superuser secret needs, or only under a condition.",
+        )
+    if needs.wildcard:
+        return (
+            f"The role may read other secrets by {needs.wildcard}, so its policies do not show whether the function"
+            " reads a superuser secret.",
         )
     return ("The role may read no other secret, so no superuser secret is assumed.",)

@@ -1,0 +1,175 @@
+"""What has to happen before a grant is removed, so that no rotation breaks.
+
+It holds for functions that make the calls of `rules.calls`. Of other code, nobody but its owner knows what it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rotation_role_policy import arn
+from rotation_role_policy.audit.coverage import Coverage, proven_policies, unnamed_candidates
+from rotation_role_policy.audit.facts import Known, RoleFacts
+from rotation_role_policy.audit.ownership import Owner, Unproven
+from rotation_role_policy.iam.document import Element, Policy, PolicyKind, as_list
+from rotation_role_policy.iam.evaluation import Calls, Outcome, evaluate
+from rotation_role_policy.iam.wildcard import matches_any
+from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.calls import calls_of
+from rotation_role_policy.rules.excess import Excess, ExcessKind
+from rotation_role_policy.rules.targets import TARGET_TYPES
+
+_READ = "secretsmanager:GetSecretValue"
+_OF_KEYS = {
+    ExcessKind.OTHER_KEYS,
+    ExcessKind.KEY_NOT_NEEDED,
+    ExcessKind.KEY_FOR_EVERYTHING,
+    ExcessKind.KEY_FOR_EVERY_SECRET,
+}
+_TARGET_ACTIONS = {action for row in TARGET_TYPES for action in (*row.actions, *row.superuser_actions)}
+_KNOWN_SERVICES = ("secretsmanager", "kms", "ec2")
+
+
+class NeededCalls(NamedTuple):
+    """Calls that a rotation makes on one resource."""
+
+    coverage: Coverage
+    calls: Calls
+    is_safety_net: bool
+
+    @property
+    def resource(self) -> str:
+        """The resource of the calls."""
+        [resource] = self.calls.resources
+        return resource
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What has to happen before a grant is removed."""
+
+    at_risk: tuple[NeededCalls, ...]
+    """Calls of rotations that the grant allows, and that the provider's own policy does not."""
+    secret_arns: tuple[str, ...]
+    """The secrets whose rotations use the grant today."""
+    candidates: tuple[str, ...] = ()
+    """Secrets, and patterns, that the grant lets the role read: one can be the superuser secret of a rotation."""
+    is_for_candidates_key: bool = False
+    """Whether the grant is for keys, and one of them can be that of the superuser secret."""
+    may_be_for_targets: bool = False
+    """Whether the grant allows calls of targets, which only a person knows."""
+    has_other_permissions: bool = False
+    """Whether more goes with the grant than what the audit looks at, such as the permissions for a log."""
+    unproven: Unproven | None = None
+    """Why it is not known whether a stack has put the policy on the role. It must then not be removed."""
+
+    @property
+    def needs_adoption(self) -> bool:
+        """Whether rotations that no `Custom::RotationRolePolicy` covers need the grant."""
+        return any(not each.coverage.policy_name for each in self.at_risk)
+
+    @property
+    def outdated(self) -> list[tuple[str, Owner | Unproven | None]]:
+        """The provider's policies that do not allow what their rotations need, with their owners."""
+        covered = (each.coverage for each in self.at_risk)
+        return list(dict.fromkeys((each.policy_name, each.owner) for each in covered if each.policy_name))
+
+
+def advise(facts: RoleFacts, covered: Sequence[Coverage], found: Excess) -> Advice:
+    """Return what has to happen before a grant is removed.
+
+    Args:
+        facts: of the role.
+        covered: all rotations of the role.
+        found: the grant.
+    """
+    removed = _removed(facts, found)
+    proven = proven_policies(facts)
+    used = [each for each in _needed_calls(facts, covered) if _allows(removed, each.calls)]
+    at_risk = [rest for each in used if (rest := _without_allowed(each, proven.get(each.coverage.policy_name)))]
+    unnamed = unnamed_candidates(facts, covered)
+    can_be_superuser = [*unnamed.superuser_ids, *filter(None, [unnamed.wildcard])]
+    candidates = [
+        each
+        for each in can_be_superuser
+        if any(_includes(actions, _READ) and _reads(resource, each) for actions, resource in removed)
+    ]
+    ownership = facts.owners.get(found.policy.name) if found.policy.kind is PolicyKind.INLINE else None
+    return Advice(
+        tuple(at_risk),
+        tuple(dict.fromkeys(secret.arn for calls in used for secret in calls.coverage.secrets)),
+        tuple(candidates),
+        bool(can_be_superuser) and found.kind in _OF_KEYS,
+        any(_includes(actions, action) for actions, _ in removed for action in _TARGET_ACTIONS),
+        any(_has_other_services(actions) for actions, _ in removed),
+        ownership if isinstance(ownership, Unproven) else None,
+    )
+
+
+_Removed = tuple[Element, Element]
+"""Actions and resource."""
+
+
+def _removed(facts: RoleFacts, found: Excess) -> list[_Removed]:
+    """Return what goes if the grant is removed: of a managed policy, which is detached, everything."""
+    if found.policy.kind is not PolicyKind.MANAGED:
+        return [(found.actions, found.resource)]
+    return [
+        (statement.actions, statement.resources)
+        for each in _policies(facts)
+        if each.name == found.policy
+        for statement in each.statements
+        if statement.allows
+    ]
+
+
+def _policies(facts: RoleFacts) -> Sequence[Policy]:
+    return facts.role.value.policies if isinstance(facts.role, Known) and facts.role.value else ()
+
+
+def _needed_calls(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[NeededCalls]:
+    for coverage in covered:
+        state = coverage.state(facts)
+        for grant in policy.grants(state) if state else ():
+            if state and grant.statement["Effect"] == "Allow":
+                safety_net = Calls(tuple(grant.statement["Action"]), tuple(as_list(grant.statement["Resource"])), {})
+                for calls in calls_of(state, grant) if not grant.is_safety_net else [safety_net]:
+                    for resource in calls.resources:
+                        yield NeededCalls(coverage, calls._replace(resources=(resource,)), grant.is_safety_net)
+
+
+def _allows(removed: Iterable[_Removed], calls: Calls) -> bool:
+    return any(
+        _includes(resources, calls.resources[0], ignore_case=False)
+        and any(_includes(actions, action) for action in calls.actions)
+        for actions, resources in removed
+    )
+
+
+def _without_allowed(needed: NeededCalls, own: Policy | None) -> NeededCalls | None:
+    """Return the calls without those that the provider's own policy allows; None if there are none left."""
+    decisions = evaluate([own], None, needed.calls) if own else ()
+    # Of a safety net, the context is not known, so its conditions are open.
+    allowing = {Outcome.ALLOWED, Outcome.OPEN} if needed.is_safety_net else {Outcome.ALLOWED}
+    allowed = {decision.action for decision in decisions if decision.outcome in allowing}
+    actions = tuple(action for action in needed.calls.actions if action not in allowed)
+    return needed._replace(calls=needed.calls._replace(actions=actions)) if actions else None
+
+
+def _includes(element: Element, value: str, *, ignore_case: bool = True) -> bool:
+    return matches_any(element.patterns, value, ignore_case=ignore_case) != element.is_negated
+
+
+def _reads(resource: Element, candidate: str) -> bool:
+    """Return whether a resource includes a candidate, or is the pattern that is one."""
+    if candidate in resource.patterns and not resource.is_negated:
+        return True
+    example = arn.ANY_RANDOM_SUFFIX.sub("-AbCdEf", candidate)
+    return _includes(resource, example, ignore_case=False)
+
+
+def _has_other_services(actions: Element) -> bool:
+    services = {pattern.partition(":")[0].lower() for pattern in actions.patterns}
+    return actions.is_negated or not services <= set(_KNOWN_SERVICES)

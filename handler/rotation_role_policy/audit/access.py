@@ -29,6 +29,9 @@ DISPENSABLE_ACTIONS = {"ec2:DetachNetworkInterface"}
 """Needed actions whose absence does not fail a rotation. AWS's own AWSLambdaVPCAccessExecutionRole lacks them.
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions"""
 
+RANDOM_ACTION = "secretsmanager:GetRandomPassword"
+"""A custom function can make its passwords itself."""
+
 _ROTATION_FUNCTION_KEY = "secretsmanager:resource/AllowRotationLambdaArn"
 """Context key by which the policies of AWS's published rotation functions are limited to the secrets of a function.
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_iam-policies.html"""
@@ -63,6 +66,11 @@ class AccessProblem:
     """The result of the simulator, if it proves nothing."""
     problem: Problem | None = None
     """Why nothing is known."""
+
+    @property
+    def is_for_network_interfaces(self) -> bool:
+        """Whether Lambda makes the calls, to connect the function to its VPC."""
+        return all(action.startswith("ec2:") for action in self.actions)
 
 
 def questions(facts: RoleFacts, covered: Iterable[Coverage]) -> list[Simulation | PolicyQuestion]:

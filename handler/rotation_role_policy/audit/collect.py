@@ -250,6 +250,9 @@ def _details(aws: Aws, keys: Keys, function_id: str) -> FunctionDetails:
         configuration.get("State", "Active"),
         configuration.get("StateReason", ""),
         keys.environment_key(function.environment_key_id),
+        configuration.get("StateReasonCode", ""),
+        # Who may not decrypt the variables gets an error in their place. No value is kept.
+        any((configuration.get("Environment") or {}).values()),
     )
 
 

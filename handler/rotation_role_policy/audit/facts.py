@@ -135,7 +135,27 @@ class FunctionDetails:
     lambda_state: str
     """`State` of GetFunctionConfiguration."""
     state_reason: str
+    """`StateReason`: Lambda's own sentence; it may be empty."""
     environment_key: EnvironmentKey = NO_KEY
+    reason_code: str = ""
+    """`StateReasonCode`; empty if there is none."""
+    has_variables: bool = False
+    """Whether the function has environment variables."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether Lambda has released what the function needs, because nobody invoked it. The next invocation wakes it.
+
+        https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
+        """
+        return self.lambda_state == "Inactive" and self.reason_code in ("", "Idle", "Creating", "Restoring")
+
+    @property
+    def failure_code(self) -> str | None:
+        """Lambda's code for why the function cannot be invoked, perhaps empty; None if it can, or if it is idle."""
+        if self.lambda_state in ("Active", "Pending") or self.is_idle:
+            return None
+        return self.reason_code
 
 
 @dataclass(frozen=True, slots=True)

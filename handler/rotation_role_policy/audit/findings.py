@@ -16,9 +16,9 @@ class Severity(StrEnum):
     """How urgent a finding is. The order of the members is the order of a report, worst first."""
 
     ERROR = "error"
-    """The next rotation fails, or a rotation that was due has not happened."""
+    """Certain: the next rotation fails, or a rotation that was due has not happened."""
     WARNING = "warning"
-    """The role can do more than the rotation needs, or something could not be inspected."""
+    """A rotation probably fails, the role can do more than it needs, or something could not be inspected."""
     NOTE = "note"
 
 
@@ -69,9 +69,9 @@ class FindingType(Enum):
         "FunctionNotActive",
         Severity.ERROR,
         "The rotation function is not active",
-        "Lambda reports another state of the function than `Active` or `Pending`. The next invocation of an `Inactive`"
-        " function fails while Lambda prepares the function again.",
-        "Invoke an inactive function once. For another state, the message has Lambda's reason.",
+        "Lambda reports that it cannot invoke the function, and why (`State`, `StateReasonCode`). For the same cause,"
+        " there is no other finding.",
+        "Correct the cause. The message says how for each of Lambda's codes.",
     )
     INVOKE_NOT_ALLOWED = (
         "InvokeNotAllowed",
@@ -96,6 +96,23 @@ class FindingType(Enum):
         " `AutomaticallyAfterDays` and one more day.",
         "Read the log of the rotation function. Correct the other findings of this secret, then rotate it"
         " (`aws secretsmanager rotate-secret`).",
+    )
+    NETWORK_INTERFACES_NOT_GRANTED = (
+        "NetworkInterfacesNotGranted",
+        Severity.WARNING,
+        "Lambda may not create network interfaces again",
+        "The function is in a VPC, and its role may not manage network interfaces, or that is blocked. The interfaces"
+        " that exist keep working. Lambda needs the actions when it creates one again: the subnets or security groups"
+        " change, the function was idle for weeks, or Lambda replaces an interface.",
+        "Put a `Custom::RotationRolePolicy` on the role (`--adopt`), or allow the actions.",
+    )
+    RANDOM_PASSWORD_NOT_GRANTED = (
+        "RandomPasswordNotGranted",
+        Severity.WARNING,
+        "The role may not call GetRandomPassword",
+        "No policy of the role allows `secretsmanager:GetRandomPassword`, or it is blocked. AWS's functions call it. A"
+        " custom function need not.",
+        "If the code of the function calls GetRandomPassword, allow it.",
     )
     OTHER_SECRETS = (
         "OtherSecrets",
@@ -170,6 +187,14 @@ class FindingType(Enum):
         " incomplete.",
         "Give yourself the permission that the message names, or run the audit again. Report an internal error to the"
         " maintainers.",
+    )
+    FUNCTION_IDLE = (
+        "FunctionIdle",
+        Severity.NOTE,
+        "The function is idle",
+        "Lambda made the function `Inactive`, because nobody invoked it for weeks. The next invocation fails and wakes"
+        " it, and Secrets Manager repeats an attempt that fails. That is normal for a rotation once a month.",
+        "Nothing, or invoke the function before the rotation.",
     )
     POLICY_DRIFT = (
         "PolicyDrift",

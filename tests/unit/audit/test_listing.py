@@ -11,7 +11,7 @@ from rotation_role_policy.audit.facts import secret_ids
 from rotation_role_policy.audit.listing import Selection
 from rotation_role_policy.audit.report import Report
 from tests.support.account import ACCOUNT, REGION, error
-from tests.support.audit_account import NOW, AuditAccount, allow, codes, guide, use_key
+from tests.support.audit_account import NOW, AuditAccount, allow, codes, guide, the, use_key
 
 
 def names(report: Report) -> list[str]:
@@ -200,22 +200,28 @@ def test_aliases_and_versions_are_looked_up_separately_and_have_their_own_polici
 
 
 @pytest.mark.parametrize(
-    ("state", "is_reported"), [("Active", False), ("Pending", False), ("Inactive", True), ("Failed", True)]
+    ("state", "code", "expected"),
+    [
+        ("Active", None, None),
+        ("Pending", "Creating", None),
+        ("Inactive", "Idle", "FunctionIdle"),
+        ("Failed", "DisabledKMSKey", "FunctionNotActive"),
+    ],
 )
-def test_a_function_that_is_not_active_is_reported(audited: AuditAccount, state: str, is_reported: bool) -> None:
+def test_a_function_that_is_not_active_is_reported(
+    audited: AuditAccount, state: str, code: str | None, expected: str | None
+) -> None:
     rotation = audited.rotation()
-    audited.alter["lambda:GetFunctionConfiguration"] = lambda response: (
-        response
-        | {
-            "State": state,
-            "StateReason": "The function is idle.",
-        }
-    )
+    reported = {"State": state, "StateReason": "This is why.", **({"StateReasonCode": code} if code else {})}
+    audited.alter["lambda:GetFunctionConfiguration"] = lambda response: response | reported
     report = audited.audit()
-    assert codes(report) == (["FunctionNotActive"] if is_reported else [])
-    if is_reported:
-        assert report.findings[0].subject.function_arn == rotation.function
-        assert "The function is idle" in report.findings[0].message
+    assert codes(report) == ([expected] if expected else [])
+    if expected:
+        found = the(report, expected)
+        assert (found.subject.function_arn, found.subject.role_arn) == (rotation.function, rotation.role)
+    if expected == "FunctionNotActive":
+        assert "a KMS key of the function is disabled" in the(report, expected).message
+        assert "This is why." in the(report, expected).message
 
 
 def test_the_audit_waits_for_the_secrets_of_a_function_that_does_not_exist(audited: AuditAccount) -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.session import Session
 
 from rotation_role_policy.audit import access
 from rotation_role_policy.audit.access import PolicyQuestion
@@ -53,6 +54,7 @@ from tests.support.audit_facts import (
 )
 
 GET, PUT = "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"
+RANDOM = "secretsmanager:GetRandomPassword"
 STOPPED = Unknown(Stopped())
 GUARD = PolicyName(PolicyKind.ROLE, "guard")
 OWN = "DatabaseRotationPolicy-697baaecb2ba"
@@ -255,16 +257,50 @@ def test_what_is_known_of_a_function_decides_the_finding(members: dict[str, Any]
     assert all(each.subject.function_arn == FUNCTION for each in findings(result))
 
 
-@pytest.mark.parametrize(("state", "is_found"), [("Active", False), ("Pending", False), ("Inactive", True)])
-def test_a_function_that_is_not_active_is_a_finding_with_lambda_s_reason(state: str, is_found: bool) -> None:
-    sound = function()
+def in_state(state: str, code: str, reason: str = "", **members: Any) -> FunctionFacts:
+    """Return a function in a state that Lambda reports with a code. `members` are those of `audit_facts.function`."""
+    sound = function(**members)
     assert isinstance(sound.details, Known)
-    details = replace(sound.details.value, lambda_state=state, state_reason="It is idle.")
-    facts = audit_facts.role(replace(sound, details=Known(details)))
-    assert codes(facts) == (["FunctionNotActive"] if is_found else [])
-    if is_found:
-        assert "Lambda's reason: It is idle." in the(facts).message
+    return replace(
+        sound,
+        details=Known(replace(sound.details.value, lambda_state=state, reason_code=code, state_reason=reason)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "expected"),
+    [
+        ("Active", "", None),
+        ("Pending", "Creating", None),
+        ("Pending", "Restoring", None),
+        ("Inactive", "Idle", "FunctionIdle"),
+        ("Inactive", "", "FunctionIdle"),
+        # Lambda could not wake it.
+        ("Inactive", "SubnetOutOfIPAddresses", "FunctionNotActive"),
+        ("Failed", "", "FunctionNotActive"),
+        ("Failed", "ACodeOfTomorrow", "FunctionNotActive"),
+        ("Deactivated", "", "FunctionNotActive"),
+    ],
+)
+def test_what_lambda_reports_of_a_function_decides_the_finding(state: str, code: str, expected: str | None) -> None:
+    facts = audit_facts.role(in_state(state, code, "The subnets are full."))
+    assert codes(facts) == ([expected] if expected else [])
+    if expected:
         assert the(facts).subject == ("", FUNCTION, ROLE, "")
+        assert f"state {state}" in the(facts).message
+    if expected == "FunctionNotActive":
+        assert "Lambda's reason: The subnets are full." in the(facts).message
+        assert code in the(facts).message
+
+
+def test_each_code_of_lambda_has_words() -> None:
+    codes_of_lambda: Any = Session().get_service_model("lambda").shape_for("StateReasonCode")
+    passing = {"Idle", "Creating", "Restoring", "DrainingDurableExecutions"}
+    for code in set(codes_of_lambda.enum) - passing:
+        finding = the(audit_facts.role(in_state("Failed", code)))
+        assert "cannot be invoked, because " in finding.message, code
+        assert code in finding.message
+        assert not finding.remediation.startswith("Correct the cause that Lambda reports"), code
 
 
 def test_a_function_that_other_accounts_can_invoke_is_a_finding_with_the_statement() -> None:
@@ -472,8 +508,56 @@ def test_the_simulator_decides_what_a_condition_leaves_open(denial: dict[str, An
 def test_network_interfaces_belong_to_no_secret() -> None:
     facts = audit_facts.role(function(in_vpc=True))
     finding = the(facts)
-    assert (finding.type.code, finding.subject) == ("ActionNotGranted", ("", FUNCTION, ROLE, ""))
+    assert (finding.type.code, finding.subject) == ("NetworkInterfacesNotGranted", ("", FUNCTION, ROLE, ""))
     assert "DetachNetworkInterface" not in finding.message
+
+
+DENY_ALL = {"Effect": "Deny", "Resource": "*"}
+
+
+@pytest.mark.parametrize(
+    ("statements", "boundary", "words"),
+    [
+        # It is missing, denied, or outside the boundary.
+        ((GUIDE[0],), None, ["is not allowed secretsmanager:GetRandomPassword on *", "--adopt FILE"]),
+        ((*GUIDE, DENY_ALL | {"Action": RANDOM}), None, [f"{RANDOM} on * is blocked", "Narrow this deny"]),
+        (GUIDE, document(allow(ROTATE, "*")), ["the role's permissions boundary", "policy/boundary"]),
+        ((GUIDE[0],), document(allow(ROTATE, "*")), ["the role's permissions boundary"]),
+    ],
+)
+def test_a_role_that_may_not_make_a_random_password_is_a_warning(
+    statements: Any, boundary: Any, words: list[str]
+) -> None:
+    finding = the(audit_facts.role(role=policies(*statements, boundary=boundary)))
+    assert (finding.type.code, finding.severity.value) == ("RandomPasswordNotGranted", "warning")
+    assert finding.remediation.startswith(f"If the code of {FUNCTION} calls GetRandomPassword: ")
+    assert [part for part in words if part not in f"{finding.message} {finding.remediation}"] == []
+
+
+@pytest.mark.parametrize(
+    ("statements", "boundary", "words"),
+    [
+        (GUIDE, None, ["is not allowed ec2:CreateNetworkInterface, ec2:DeleteNetworkInterface and", "--adopt FILE"]),
+        ((*GUIDE, allow("ec2:*", "*"), DENY_ALL | {"Action": "ec2:*"}), None, ["are blocked", "Narrow this deny"]),
+        ((*GUIDE, allow("ec2:*", "*")), document(allow("secretsmanager:*", "*")), ["permissions boundary"]),
+    ],
+)
+@pytest.mark.parametrize(
+    ("state", "code"), [("Active", ""), ("Inactive", "Idle"), ("Pending", "Creating"), ("Failed", "InvalidSubnet")]
+)
+def test_a_role_that_may_not_manage_interfaces_is_a_warning_that_says_when_they_are_needed(
+    statements: Any, boundary: Any, words: list[str], state: str, code: str
+) -> None:
+    facts = audit_facts.role(in_state(state, code, in_vpc=True), role=policies(*statements, boundary=boundary))
+    [finding] = [each for each in found(facts) if each.type.code.startswith(("NetworkInterfacesNot", "Action"))]
+    assert (finding.type.code, finding.severity.value) == ("NetworkInterfacesNotGranted", "warning")
+    assert "Lambda needs the actions when it creates an interface again" in finding.message
+    assert [part for part in words if part not in f"{finding.message} {finding.remediation}"] == []
+
+
+def test_if_lambda_reports_the_missing_permissions_there_is_no_other_finding_about_them() -> None:
+    failed_function = in_state("Failed", "InsufficientRolePermissions", in_vpc=True)
+    assert codes(audit_facts.role(failed_function)) == ["FunctionNotActive"]
 
 
 # --- excess and drift ---

@@ -7,9 +7,7 @@ from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.invocation import statements_without_source
 from rotation_role_policy.audit.messages import functions as messages
 from rotation_role_policy.audit.messages.failures import not_inspected
-
-_USABLE_STATES = ("Active", "Pending")
-"""https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html"""
+from rotation_role_policy.audit.messages.lambda_reasons import function_not_active
 
 
 def check(function: FunctionFacts) -> Iterator[Finding]:
@@ -21,8 +19,10 @@ def check(function: FunctionFacts) -> Iterator[Finding]:
         return
     details = function.details.value
     subject = Subject(function_arn=function_id, role_arn=details.function.role.arn)
-    if details.lambda_state not in _USABLE_STATES:
-        words = messages.function_not_active(function_id, details.lambda_state, details.state_reason)
+    if details.is_idle:
+        yield Finding(FindingType.FUNCTION_IDLE, subject, function_id, messages.function_idle(function_id))
+    elif details.failure_code is not None:
+        words = function_not_active(function_id, details.lambda_state, details.failure_code, details.state_reason)
         yield Finding(FindingType.FUNCTION_NOT_ACTIVE, subject, function_id, words)
     if isinstance(function.invoke_policy, Known):
         for sid in statements_without_source(function.invoke_policy.value, function_id):

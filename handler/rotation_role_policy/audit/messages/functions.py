@@ -15,16 +15,15 @@ def function_missing(function_id: str) -> Words:
     )
 
 
-def function_not_active(function_id: str, state: str, reason: str) -> Words:
-    """Return the words for a function whose `State` is not Active. `reason` is Lambda's own; it may be empty."""
-    because = f" Lambda's reason: {reason.rstrip('.')}." if reason else ""
-    remediation = "Correct the cause, or deploy the function again."
-    if state == "Inactive":
-        remediation = (
-            "Invoke the function once, so that Lambda prepares it again. The first invocation fails, and with it the"
-            " first attempt of a rotation."
-        )
-    return Words(f"The rotation function {function_id} is {state}, not Active.{because}", remediation)
+def function_idle(function_id: str) -> Words:
+    """Return the words for a function that Lambda has made inactive because nobody invoked it."""
+    return Words(
+        f"The rotation function {function_id} was not invoked for weeks, so Lambda has made it inactive (state"
+        " Inactive). The next invocation fails and wakes it. Secrets Manager repeats an attempt that fails, so a"
+        " rotation succeeds a few minutes later. That is normal for a rotation once a month.",
+        "Nothing, if a rotation may take some minutes longer. Otherwise invoke the function before it (aws lambda"
+        f" invoke --function-name {function_id} response.json): that wakes the function and does not run its code.",
+    )
 
 
 def invoke_without_source(function_id: str, sid: str) -> Words:

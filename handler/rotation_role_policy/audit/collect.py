@@ -17,6 +17,7 @@ from rotation_role_policy.audit.facts import (
     InternalError,
     Known,
     ListedSecret,
+    OtherAccount,
     RoleFacts,
     SecretFacts,
     Simulated,
@@ -39,6 +40,9 @@ from rotation_role_policy.write import access_check
 
 _SECRET_SUBJECT, _SUPERUSER_SUBJECT = "The secret", "The superuser secret"
 """The subjects of messages about secrets."""
+
+_FOREIGN = Unknown(OtherAccount())
+"""What is known of a function of another account."""
 
 # Enough threads for the account's rate, at 60 ms for each call. With many more, boto3's pacing wastes some of the rate
 # (`make audit-load`).
@@ -66,8 +70,8 @@ class Region:
         self._states: Lookups[str, Secret] = Lookups(
             workers, "secrets", _SECRET_THREADS, lambda secret_arn: self._state(keys, secret_arn)
         )
-        self.details = Lookups(workers, "functions", _FUNCTION_THREADS, partial(_details, aws, keys))
-        """By `RotationLambdaARN`."""
+        # By `RotationLambdaARN`.
+        self._details = Lookups(workers, "functions", _FUNCTION_THREADS, partial(_details, aws, keys))
         self._invoke_policies = Lookups(workers, "functions", _FUNCTION_THREADS, partial(_invoke_policy, aws))
         self._functions_by_role: Lookups[str, Mapping[str, tuple[str, ...]]] = Lookups(
             workers, "functions", 1, lambda _: functions_by_role(aws)
@@ -85,6 +89,8 @@ class Region:
         """The ARNs of the secrets that the audit reports on."""
         self.functions: dict[str, None] = {}
         """`RotationLambdaARN` of these secrets, in the order of the look-ups."""
+        self._foreign_functions: set[str] = set()
+        """Each `RotationLambdaARN` of another account. Nothing about these functions is looked up."""
         self.not_listed: dict[str, InternalError] = {}
         """Secrets that could not be listed, by their ARN."""
         self._is_listed = False
@@ -108,6 +114,8 @@ class Region:
 
     def _add(self, secret: ListedSecret, selection: Selection) -> None:
         function_arn, _ = arn.split_qualifier(secret.function_id)
+        if arn.parse(function_arn).account != arn.parse(secret.arn).account:
+            self._foreign_functions.add(secret.function_id)
         self._secrets[secret.arn] = secret
         if secret.function_id not in self._secrets_of:
             self._ids_of_function.setdefault(function_arn, []).append(secret.function_id)
@@ -115,14 +123,25 @@ class Region:
         if selection.includes(secret):
             self.selected.add(secret.arn)
             self.functions[secret.function_id] = None
-            # Lambda's rates are the lowest.
-            self._functions_by_role.start(self.name)
-            self.details.start(secret.function_id)
-            self._invoke_policies.start(secret.function_id)
+            if secret.function_id not in self._foreign_functions:
+                # Lambda's rates are the lowest.
+                self._functions_by_role.start(self.name)
+                self._details.start(secret.function_id)
+                self._invoke_policies.start(secret.function_id)
 
     def functions_by_role(self) -> Known[Mapping[str, tuple[str, ...]]] | Unknown:
-        """Return all functions of the region by the ARN of their role; empty if the region has no rotated secret."""
-        return self._functions_by_role.get(self.name) if self._secrets_of else Known({})
+        """Return all functions of the region by the ARN of their role; empty if no secret has a function there."""
+        return self._functions_by_role.get(self.name) if self._own_functions() else Known({})
+
+    def details(self, function_id: str) -> Known[FunctionDetails] | Unknown:
+        """Return the details of a function, by `RotationLambdaARN`."""
+        return _FOREIGN if function_id in self._foreign_functions else self._details.get(function_id)
+
+    def _invoke_policy(self, function_id: str) -> Known[JsonDocument] | Unknown:
+        return _FOREIGN if function_id in self._foreign_functions else self._invoke_policies.get(function_id)
+
+    def _own_functions(self) -> Collection[str]:
+        return self._secrets_of.keys() - self._foreign_functions
 
     @cached_property
     def are_roles_known(self) -> bool:
@@ -132,8 +151,8 @@ class Region:
         if isinstance(self.functions_by_role(), Known):
             return True
         return all(
-            function_id in self.functions and isinstance(self.details.get(function_id), Known)
-            for function_id in self._secrets_of
+            function_id in self.functions and isinstance(self.details(function_id), Known)
+            for function_id in self._own_functions()
         )
 
     def function(self, function_id: str) -> FunctionFacts:
@@ -146,8 +165,8 @@ class Region:
             function_id,
             self.name,
             self._dns_suffix,
-            self.details.get(function_id),
-            self._invoke_policies.get(function_id),
+            self.details(function_id),
+            self._invoke_policy(function_id),
             tuple(secrets),
         )
 

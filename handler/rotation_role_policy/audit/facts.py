@@ -68,7 +68,12 @@ class Stopped:
     """The audit was stopped before the look-up."""
 
 
-Problem = FailedCall | UnusableKey | Unusable | InternalError | Stopped
+@dataclass(frozen=True, slots=True)
+class OtherAccount:
+    """The function belongs to another account, so nothing about it is looked up."""
+
+
+Problem = FailedCall | UnusableKey | Unusable | InternalError | Stopped | OtherAccount
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,6 +196,14 @@ class FindingType(Enum):
         " it, and Secrets Manager repeats an attempt that fails. That is normal for a rotation once a month.",
         "Nothing, or invoke the function before the rotation.",
     )
+    FUNCTION_IN_OTHER_ACCOUNT = (
+        "FunctionInOtherAccount",
+        Severity.NOTE,
+        "The function belongs to another account",
+        "The rotation function of a secret belongs to another account. The audit looks at the secret, its keys and its"
+        " schedule, but not at the function and its role.",
+        "Audit that account too. If you do not know it, give the secret another function.",
+    )
     POLICY_DRIFT = (
         "PolicyDrift",
         Severity.NOTE,

@@ -11,7 +11,7 @@ from rotation_role_policy.audit.facts import secret_ids
 from rotation_role_policy.audit.listing import Selection
 from rotation_role_policy.audit.report import Report
 from tests.support.account import ACCOUNT, REGION, error
-from tests.support.audit_account import NOW, AuditAccount, allow, codes, guide, the, use_key
+from tests.support.audit_account import NOW, PUT, AuditAccount, allow, codes, guide, the, use_key
 
 
 def names(report: Report) -> list[str]:
@@ -311,3 +311,34 @@ def test_a_region_that_fails_is_a_finding_and_the_others_are_judged(audited: Aud
     assert "us-east-1" in report.findings[0].resource
     assert "secretsmanager:ListSecrets" in report.findings[0].remediation
     assert not report.is_complete
+
+
+# --- functions of other accounts ---
+
+
+def test_a_function_of_another_account_is_one_note_and_nothing_about_it_is_looked_up(audited: AuditAccount) -> None:
+    foreign = f"arn:aws:lambda:{REGION}:999999999999:function:rotate:live"
+    key = audited.account.key()
+    audited.account.client("kms").disable_key(KeyId=key.rpartition("/")[2])
+    overdue = audited.rotate("overdue", foreign, NextRotationDate=NOW - timedelta(1))
+    broken = audited.rotate("broken", foreign, key=key)
+    report = audited.audit()
+    assert codes(report) == ["KeyUnusable", "RotationOverdue", "FunctionInOtherAccount"]
+    assert report.is_complete
+    found = the(report, "FunctionInOtherAccount")
+    assert (found.resource, found.subject.function_arn, found.subject.secret_arn) == (foreign, foreign, "")
+    assert "999999999999" in found.message
+    assert report.secrets_of(found) == sorted([overdue, broken])
+    assert {each.function_arn for each in report.rotations} == {foreign}
+    assert not [action for action in audited.calls() if action.startswith(("lambda:", "iam:"))]
+
+
+def test_a_function_of_another_account_leaves_the_own_roles_known(audited: AuditAccount) -> None:
+    """A grant that is too much is found, also where functions cannot be listed."""
+    rotation = audited.rotation()
+    other = allow(["secretsmanager:GetSecretValue", PUT], audited.account.secret("other"))
+    audited.put_policy(rotation.role, other, name="other")
+    audited.rotate("foreign", f"arn:aws:lambda:{REGION}:999999999999:function:rotate")
+    assert codes(audited.audit()) == ["UnneededGrant", "FunctionInOtherAccount"]
+    audited.let_fail("lambda:ListFunctions")
+    assert codes(audited.audit()) == ["UnneededGrant", "NotInspected", "FunctionInOtherAccount"]

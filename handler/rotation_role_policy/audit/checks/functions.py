@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rotation_role_policy.audit.facts import FailedCall, FunctionFacts, Known, Stopped, Unknown
+from rotation_role_policy.audit.facts import FailedCall, FunctionFacts, Known, OtherAccount, Stopped, Unknown
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.invocation import statements_without_source
 from rotation_role_policy.audit.messages import functions as messages
@@ -33,6 +33,9 @@ def check(function: FunctionFacts) -> Iterator[Finding]:
 def _of_failed_call(function_id: str, fact: Known[object] | Unknown) -> Iterator[Finding]:
     subject = Subject(function_arn=function_id)
     match fact:
+        case Unknown(OtherAccount()):
+            words = messages.function_in_other_account(function_id)
+            yield Finding(FindingType.FUNCTION_IN_OTHER_ACCOUNT, subject, function_id, words)
         case Unknown(FailedCall(code="ResourceNotFoundException")):
             yield Finding(FindingType.FUNCTION_MISSING, subject, function_id, messages.function_missing(function_id))
         case Unknown(problem) if not isinstance(problem, Stopped):

@@ -1,5 +1,6 @@
 """The words of findings about functions, and about the superuser secrets that they read."""
 
+from rotation_role_policy import arn
 from rotation_role_policy.audit.findings import Words
 from rotation_role_policy.audit.needs import Coverage
 from rotation_role_policy.errors import quoted
@@ -12,6 +13,16 @@ def function_missing(function_id: str) -> Words:
         "Deploy the function again, or give the secrets another one (aws secretsmanager rotate-secret --secret-id ID"
         " --rotation-lambda-arn ARN --no-rotate-immediately), or turn the rotation off (aws secretsmanager"
         " cancel-rotate-secret --secret-id ID).",
+    )
+
+
+def function_in_other_account(function_id: str) -> Words:
+    """Return the words for a rotation function of another account than its secrets."""
+    return Words(
+        f"The rotation function {function_id} belongs to the account {arn.parse(function_id).account}. The audit looks"
+        " at its secrets here, but not at the function and its role.",
+        "Run the audit in that account for the role. If you do not know that account, give the secrets another function"
+        " (aws secretsmanager rotate-secret --secret-id ID --rotation-lambda-arn ARN --no-rotate-immediately).",
     )
 
 

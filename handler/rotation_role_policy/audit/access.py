@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit.facts import Known, Problem, RoleFacts, Simulation, Stopped, Unknown
-from rotation_role_policy.audit.needs import Coverage
+from rotation_role_policy.audit.needs import Coverage, rotating
 from rotation_role_policy.iam.evaluation import BlockedBy, Blocker, Calls, Outcome, evaluate
 from rotation_role_policy.iam.resource_policies import CallingRole, decide, is_key, resource_policy_of
 from rotation_role_policy.iam.simulation import Denial
@@ -93,7 +93,7 @@ def examine(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[AccessPro
     """
     if not isinstance(facts.role, Known) or facts.role.value is None:
         return
-    for coverage in covered:
+    for coverage in rotating(covered):
         examination = _Examination(facts, facts.role.value, coverage)
         for calls in _needed_calls(facts, coverage):
             yield from examination.of_calls(calls)

@@ -34,7 +34,7 @@ from rotation_role_policy.iam.document import JsonDocument
 from rotation_role_policy.iam.simulation import Denial
 from rotation_role_policy.lookup.functions import function_from, get_function_configuration
 from rotation_role_policy.lookup.keys import Keys
-from rotation_role_policy.lookup.secrets import rotated_secret, superuser_secret_of
+from rotation_role_policy.lookup.secrets import failed_replicas, rotated_secret, superuser_secret_of
 from rotation_role_policy.rules.state import Secret
 from rotation_role_policy.write import access_check
 
@@ -69,6 +69,9 @@ class Region:
         keys = Keys(aws)
         self._states: Lookups[str, Secret] = Lookups(
             workers, "secrets", _SECRET_THREADS, lambda secret_arn: self._state(keys, secret_arn)
+        )
+        self._failed_replicas: Lookups[str, tuple[str, ...]] = Lookups(
+            workers, "replicas", _SECRET_THREADS, partial(_failed_replicas, aws)
         )
         # By `RotationLambdaARN`.
         self._details = Lookups(workers, "functions", _FUNCTION_THREADS, partial(_details, aws, keys))
@@ -110,6 +113,8 @@ class Region:
         for function_id in self.functions:
             for secret in self._secrets_of[function_id]:
                 self._states.start(secret.arn)
+                if secret.is_replicated:
+                    self._failed_replicas.start(secret.arn)
         self._is_listed = not self.not_listed
 
     def _add(self, secret: ListedSecret, selection: Selection) -> None:
@@ -158,7 +163,12 @@ class Region:
     def function(self, function_id: str) -> FunctionFacts:
         """Return the facts about a rotation function and its secrets."""
         secrets = (
-            SecretFacts(secret, secret.arn in self.selected, self._states.get(secret.arn))
+            SecretFacts(
+                secret,
+                secret.arn in self.selected,
+                self._states.get(secret.arn),
+                self._failed_replicas.get(secret.arn) if secret.is_replicated else Known(()),
+            )
             for secret in self._secrets_of[function_id]
         )
         return FunctionFacts(
@@ -287,6 +297,10 @@ def _invoke_policy(aws: Aws, function_id: str) -> JsonDocument:
             return {}
         raise
     return cast(JsonDocument, json.loads(text))
+
+
+def _failed_replicas(aws: Aws, secret_arn: str) -> tuple[str, ...]:
+    return failed_replicas(aws.call(aws.secretsmanager.describe_secret, SecretId=secret_arn))
 
 
 def _superuser(aws: Aws, keys: Keys, secret_id: str) -> Secret | None:

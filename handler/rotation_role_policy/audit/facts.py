@@ -110,6 +110,10 @@ class ListedSecret:
     last_rotated: datetime | None
     next_rotation: datetime | None
     created: datetime | None
+    schedule: str = ""
+    """`ScheduleExpression`; empty if the schedule is only a number of days."""
+    is_replicated: bool = False
+    """Whether the secret has replicas."""
 
 
 def secret_ids(name: str, secret_arn: str) -> frozenset[str]:
@@ -125,6 +129,8 @@ class SecretFacts:
     is_selected: bool
     """Whether the audit reports on the secret. The others determine what its role needs."""
     state: Known[Secret] | Unknown
+    failed_replicas: Known[tuple[str, ...]] | Unknown = Known(())
+    """The regions or ARNs of the replicas to which Secrets Manager could not replicate the secret."""
 
     @property
     def arn(self) -> str:
@@ -176,6 +182,11 @@ class FunctionFacts:
     invoke_policy: Known[JsonDocument] | Unknown
     """The policy that lets services invoke it. Empty if there is none."""
     secrets: tuple[SecretFacts, ...]
+
+    @property
+    def is_rotating(self) -> bool:
+        """Whether the rotation of at least one of its secrets is turned on."""
+        return any(secret.listed.is_enabled for secret in self.secrets)
 
     @property
     def role_arn(self) -> str:

@@ -93,9 +93,28 @@ class FindingType(Enum):
         Severity.ERROR,
         "The rotation is overdue",
         "`NextRotationDate` has passed. Without this date: the last rotation is longer ago than"
-        " `AutomaticallyAfterDays` and one more day.",
+        " `AutomaticallyAfterDays` and one more day. The message says if the label `AWSPENDING` is on a version of its"
+        " own.",
         "Read the log of the rotation function. Correct the other findings of this secret, then rotate it"
         " (`aws secretsmanager rotate-secret`).",
+    )
+    ROTATION_UNFINISHED = (
+        "RotationUnfinished",
+        Severity.WARNING,
+        "A rotation has not finished",
+        "For more than a day, the label `AWSPENDING` is on a version of its own. Secrets Manager then refuses to begin"
+        " another rotation.",
+        "Read the log of the rotation function, and correct the error. Find out whether the database has the new"
+        " password, then move or remove a label as the message says.",
+    )
+    ROTATION_LATE = (
+        "RotationLate",
+        Severity.WARNING,
+        "A rotation was missed",
+        "The last rotation that succeeded is more than two intervals ago, although the next date is in the future. The"
+        " date moves also when somebody saves the schedule or stores a value. For a cron expression, the interval is"
+        " the `AutomaticallyAfterDays` that Secrets Manager calculates.",
+        "Read the log of the rotation function, then rotate the secret.",
     )
     NETWORK_INTERFACES_NOT_GRANTED = (
         "NetworkInterfacesNotGranted",
@@ -113,6 +132,14 @@ class FindingType(Enum):
         "No policy of the role allows `secretsmanager:GetRandomPassword`, or it is blocked. AWS's functions call it. A"
         " custom function need not.",
         "If the code of the function calls GetRandomPassword, allow it.",
+    )
+    REPLICATION_FAILED = (
+        "ReplicationFailed",
+        Severity.WARNING,
+        "The secret could not be replicated",
+        "Secrets Manager reports that it could not replicate the secret to a region or an account. The replica keeps"
+        " its old value after a rotation.",
+        "Read the reason (`aws secretsmanager describe-secret --query ReplicationStatus`), and correct it.",
     )
     OTHER_SECRETS = (
         "OtherSecrets",
@@ -195,6 +222,14 @@ class FindingType(Enum):
         "Lambda made the function `Inactive`, because nobody invoked it for weeks. The next invocation fails and wakes"
         " it, and Secrets Manager repeats an attempt that fails. That is normal for a rotation once a month.",
         "Nothing, or invoke the function before the rotation.",
+    )
+    ROTATION_DISABLED = (
+        "RotationDisabled",
+        Severity.NOTE,
+        "The rotation is turned off",
+        "The secret has a rotation function, but its rotation is turned off. The audit then reports only what is too"
+        " much.",
+        "Turn the rotation on (`aws secretsmanager rotate-secret`), and run the audit again.",
     )
     FUNCTION_IN_OTHER_ACCOUNT = (
         "FunctionInOtherAccount",

@@ -169,6 +169,15 @@ def coverages(facts: RoleFacts) -> list[Coverage]:
     return found
 
 
+def rotating(covered: Iterable[Coverage]) -> list[Coverage]:
+    """Return the coverages with only those secrets whose rotation is turned on. What nobody rotates needs no access."""
+    return [
+        replace(coverage, secrets=secrets)
+        for coverage in covered
+        if (secrets := tuple(secret for secret in coverage.secrets if secret.listed.is_enabled))
+    ]
+
+
 def is_gone(superuser: Known[Secret | None] | Unknown | None) -> bool:
     """Return whether a superuser secret does not exist or is scheduled for deletion."""
     return isinstance(superuser, Known) and superuser.value is None

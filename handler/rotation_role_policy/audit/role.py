@@ -14,7 +14,7 @@ from rotation_role_policy.audit.facts import FunctionFacts, InternalError, RoleF
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.messages.failures import not_inspected
 from rotation_role_policy.audit.messages.roles import no_policy, unknowns
-from rotation_role_policy.audit.needs import Coverage, coverages
+from rotation_role_policy.audit.needs import Coverage, coverages, rotating
 from rotation_role_policy.audit.report import Rotation
 
 
@@ -38,12 +38,13 @@ def audit_role(facts: RoleFacts, now: datetime) -> RoleResult:
         now: the time of the audit, in UTC.
     """
     covered = coverages(facts)
+    in_use = rotating(covered)
     found = [
         *(finding for function in facts.functions for finding in _of_function(function, now)),
         *roles.check(facts),
-        *superusers.check(facts, covered),
+        *superusers.check(facts, in_use),
         *access.check(facts, covered),
-        *_without_policy(facts.role_arn, covered),
+        *_without_policy(facts.role_arn, in_use),
     ]
     too_much = excess.check(facts, covered, now)
     return RoleResult(tuple(_rotations(facts, covered)), _selected(facts.functions, found), tuple(too_much))

@@ -64,6 +64,9 @@ class Secret:
     replicas_without_role: tuple[str, ...] = ()
     """The ARNs of replicas in other accounts that have no replication role. Secrets Manager replicates to them with the
     permissions of the caller that updates the secret."""
+    pending_since: datetime | None = None
+    """When the version AWSPENDING was created, in UTC; None if there is none, or if it is also AWSCURRENT. A rotation
+    has begun and is not finished."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,6 @@ def test_a_sound_role_has_no_finding_but_that_no_resource_covers_its_secret() ->
     [
         ({"next_rotation": NOW}, False),
         ({"next_rotation": NOW - timedelta(seconds=1)}, True),
-        ({"next_rotation": NOW - timedelta(seconds=1), "is_enabled": False}, False),
         # Without the date: the days since the last rotation, and one more.
         ({"next_rotation": None, "last_rotated": NOW - timedelta(days=31)}, False),
         ({"next_rotation": None, "last_rotated": NOW - timedelta(days=31, seconds=1)}, True),
@@ -146,6 +145,120 @@ def test_a_sound_role_has_no_finding_but_that_no_resource_covers_its_secret() ->
 )
 def test_a_rotation_is_overdue_after_its_date(members: dict[str, Any], is_overdue: bool) -> None:
     assert codes(listed(**members)) == (["RotationOverdue"] if is_overdue else [])
+
+
+def pending(days: float, **members: Any) -> RoleFacts:
+    """Return a secret with an unfinished version. `members` are those of `ListedSecret`."""
+    state = Known(Secret(SECRET, None, pending_since=NOW - timedelta(days=days)))
+    return audit_facts.role(function(replace(secret(**members), state=state)))
+
+
+@pytest.mark.parametrize(
+    ("days", "members", "expected"),
+    [
+        (0.1, {}, []),
+        (1, {}, []),
+        (1.01, {}, ["RotationUnfinished"]),
+        (9, {"last_rotated": None}, ["RotationUnfinished"]),
+        # One fact, one finding.
+        (9, {"next_rotation": NOW - timedelta(1)}, ["RotationOverdue"]),
+        (0.1, {"next_rotation": NOW - timedelta(1)}, ["RotationOverdue"]),
+        (9, {"is_enabled": False}, ["RotationDisabled"]),
+    ],
+)
+def test_a_rotation_is_unfinished_if_awspending_is_on_a_version_of_its_own_for_more_than_a_day(
+    days: float, members: dict[str, Any], expected: list[str]
+) -> None:
+    facts = pending(days, **members)
+    assert codes(facts) == expected
+    if expected and expected != ["RotationDisabled"]:
+        assert "the label AWSPENDING is on a version of its own" in the(facts).message
+        assert "Find out whether the database already has the password" in the(facts).remediation
+
+
+def test_an_overdue_rotation_without_awspending_is_rotated_again() -> None:
+    finding = the(listed(next_rotation=NOW - timedelta(1)))
+    assert "AWSPENDING" not in f"{finding.message} {finding.remediation}"
+    assert finding.remediation.endswith(f"rotate it (aws secretsmanager rotate-secret --secret-id {SECRET}).")
+
+
+@pytest.mark.parametrize(
+    ("members", "is_late"),
+    [
+        ({"last_rotated": NOW - timedelta(days=60)}, False),
+        ({"last_rotated": NOW - timedelta(days=60, seconds=1)}, True),
+        ({"last_rotated": None}, False),
+        ({"last_rotated": NOW - timedelta(days=99), "days": None}, False),
+        # The expression has the interval, whatever the number of days is.
+        ({"last_rotated": NOW - timedelta(hours=8, seconds=1), "schedule": "rate(4 hours)", "days": 1}, True),
+        ({"last_rotated": NOW - timedelta(hours=8), "schedule": "rate(4 hours)", "days": 1}, False),
+        ({"last_rotated": NOW - timedelta(days=2, seconds=1), "schedule": "rate(1 day)", "days": None}, True),
+        ({"last_rotated": NOW - timedelta(days=20), "schedule": " Rate( 10  Days ) ", "days": None}, False),
+        # Secrets Manager calculates the days of a cron expression.
+        ({"last_rotated": NOW - timedelta(days=63), "schedule": "cron(0 8 1 * ? *)", "days": 31}, True),
+        ({"last_rotated": NOW - timedelta(days=62), "schedule": "cron(0 8 1 * ? *)", "days": 31}, False),
+        ({"last_rotated": NOW - timedelta(days=999), "schedule": "cron(0 8 1 * ? *)", "days": None}, False),
+        # Without a date, the rotation is overdue.
+        ({"last_rotated": NOW - timedelta(days=99), "is_enabled": False}, False),
+    ],
+)
+def test_a_rotation_is_late_if_two_intervals_have_passed_and_the_next_date_is_in_the_future(
+    members: dict[str, Any], is_late: bool
+) -> None:
+    expected = ["RotationLate"] if is_late else ["RotationDisabled"] if "is_enabled" in members else []
+    assert codes(listed(**members)) == expected
+    if not is_late:
+        return
+    assert "2026-" in the(listed(**members)).message
+    assert codes(listed(**members | {"next_rotation": NOW - timedelta(1)})) == ["RotationOverdue"]
+
+
+def test_of_a_rotation_that_is_turned_off_only_excess_is_reported() -> None:
+    off: dict[str, Any] = {"is_enabled": False}
+    broken = function(
+        replace(secret(next_rotation=NOW - timedelta(9), **off), state=Unknown(UnusableKey("db", KeyProblem(KEY), ()))),
+        secret(SECRET.replace("db", "other"), key=KEY, **off),
+        in_vpc=True,
+        invoke_policy=Known({}),
+    )
+    facts = audit_facts.role(broken, role=policies(allow(GET, "*")))
+    assert questions(facts) == []
+    assert codes(facts) == ["RotationDisabled", "RotationDisabled", "OtherSecrets"]
+    assert not [each for each in audit_role(facts, NOW).findings if each.type is FindingType.NO_POLICY]
+    for missing in (Known(None), replace(policies(), trust_policy=document())):
+        assert codes(audit_facts.role(broken, role=missing)) == ["RotationDisabled", "RotationDisabled"]
+    gone = replace(broken, details=Unknown(MISSING))
+    assert [each.type.code for each in findings(audit_function(gone, NOW))] == ["RotationDisabled", "RotationDisabled"]
+    # What could not be looked up is reported.
+    unknown = function(replace(secret(**off), state=Unknown(DENIED)), invoke_policy=Unknown(DENIED))
+    assert sorted(codes(audit_facts.role(unknown))) == ["NotInspected", "NotInspected", "RotationDisabled"]
+
+
+def test_a_secret_whose_rotation_is_turned_off_leaves_the_others_of_its_function() -> None:
+    off = secret(SECRET.replace("db", "other"), is_enabled=False)
+    facts = audit_facts.role(function(off, secret()), role=policies(allow(ROTATE[:3], SECRET), GUIDE[1]))
+    assert questions(facts) == [PolicyQuestion(SECRET, REGION)]
+    answered = replace(facts, resource_policies={SECRET: Known({})})
+    assert [(each.type.code, each.subject.secret_arn) for each in found(answered)] == [
+        ("RotationDisabled", off.arn),
+        ("ActionNotGranted", SECRET),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("replicas", "code"),
+    [
+        (Known(()), None),
+        (Known(("us-east-1", "eu-west-1")), "ReplicationFailed"),
+        (Unknown(DENIED), "NotInspected"),
+        (STOPPED, None),
+    ],
+)
+def test_replication_that_failed_is_a_finding(replicas: Any, code: str | None) -> None:
+    facts = with_secret(failed_replicas=replicas)
+    assert codes(facts) == ([code] if code else [])
+    if code == "ReplicationFailed":
+        assert f"{SECRET} to us-east-1 and eu-west-1." in the(facts).message
 
 
 @pytest.mark.parametrize(

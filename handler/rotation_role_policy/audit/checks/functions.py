@@ -14,12 +14,14 @@ def check(function: FunctionFacts) -> Iterator[Finding]:
     """Yield the findings about a function."""
     function_id = function.function_id
     for fact in (function.details, function.invoke_policy):
-        yield from _of_failed_call(function_id, fact)
+        yield from _of_unknown(function, fact)
     if not isinstance(function.details, Known):
         return
     details = function.details.value
     subject = Subject(function_arn=function_id, role_arn=details.function.role.arn)
-    if details.is_idle:
+    if not function.is_rotating:
+        pass
+    elif details.is_idle:
         yield Finding(FindingType.FUNCTION_IDLE, subject, function_id, messages.function_idle(function_id))
     elif details.failure_code is not None:
         words = function_not_active(function_id, details.lambda_state, details.failure_code, details.state_reason)
@@ -30,14 +32,17 @@ def check(function: FunctionFacts) -> Iterator[Finding]:
             yield Finding(FindingType.INVOKE_WITHOUT_SOURCE, subject, function_id, words)
 
 
-def _of_failed_call(function_id: str, fact: Known[object] | Unknown) -> Iterator[Finding]:
+def _of_unknown(function: FunctionFacts, fact: Known[object] | Unknown) -> Iterator[Finding]:
+    function_id = function.function_id
     subject = Subject(function_arn=function_id)
     match fact:
         case Unknown(OtherAccount()):
             words = messages.function_in_other_account(function_id)
             yield Finding(FindingType.FUNCTION_IN_OTHER_ACCOUNT, subject, function_id, words)
         case Unknown(FailedCall(code="ResourceNotFoundException")):
-            yield Finding(FindingType.FUNCTION_MISSING, subject, function_id, messages.function_missing(function_id))
+            if function.is_rotating:
+                words = messages.function_missing(function_id)
+                yield Finding(FindingType.FUNCTION_MISSING, subject, function_id, words)
         case Unknown(problem) if not isinstance(problem, Stopped):
             words = not_inspected(function_id, problem)
             yield Finding(FindingType.NOT_INSPECTED, subject, function_id, words)

@@ -6,11 +6,10 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import cast
+from typing import Any, cast
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit import access, lookups
-from rotation_role_policy.audit.access import PolicyQuestion
+from rotation_role_policy.audit import access, environment, lookups
 from rotation_role_policy.audit.facts import (
     FunctionDetails,
     FunctionFacts,
@@ -27,6 +26,8 @@ from rotation_role_policy.audit.facts import (
 from rotation_role_policy.audit.listing import Selection, functions_by_role, list_secrets
 from rotation_role_policy.audit.lookups import Lookups, Workers
 from rotation_role_policy.audit.needs import coverages
+from rotation_role_policy.audit.resource_lookups import ResourceLookups
+from rotation_role_policy.audit.resources import ResourceFact, ResourceQuestion
 from rotation_role_policy.audit.roles import RoleFact
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AwsApiError
@@ -81,8 +82,7 @@ class Region:
         )
         self.superusers = Lookups(workers, "secrets", _SECRET_THREADS, partial(_superuser, aws, keys))
         """By the ARN, or the partial ARN, that a policy has."""
-        self.resource_policies = Lookups(workers, "resource policies", _POLICY_THREADS, partial(_resource_policy, aws))
-        """By the ARN of the secret or key."""
+        self.resources = ResourceLookups(aws, workers)
         self._secrets: dict[str, ListedSecret] = {}
         self._secrets_of: dict[str, list[ListedSecret]] = {}
         """By `RotationLambdaARN`."""
@@ -247,24 +247,28 @@ def collect_role(sources: Sources, role_arn: str, role: RoleFact, functions: Seq
     )
     covered = coverages(facts)
     # What the policies and the simulator do not allow, a resource-based policy may allow. So answers lead to questions.
-    while questions := access.questions(facts, covered):
+    while questions := (*access.questions(facts, covered), *environment.questions(facts)):
         facts = _with_answers(sources, facts, questions)
     return facts
 
 
-def _with_answers(sources: Sources, facts: RoleFacts, questions: Iterable[Simulation | PolicyQuestion]) -> RoleFacts:
+def _with_answers(sources: Sources, facts: RoleFacts, questions: Iterable[Simulation | ResourceQuestion]) -> RoleFacts:
     simulations = [each for each in questions if isinstance(each, Simulation)]
-    policies = [each for each in questions if isinstance(each, PolicyQuestion)]
+    of_resources = [each for each in questions if isinstance(each, ResourceQuestion)]
     for simulation in simulations:
         sources.simulations.start(simulation)
-    for question in policies:
-        sources.regions[question.region].resource_policies.start(question.resource)
+    for question in of_resources:
+        sources.regions[question.region].resources.start(question)
     simulated = tuple(Simulated(each, sources.simulations.get(each)) for each in simulations)
-    read = {each.resource: sources.regions[each.region].resource_policies.get(each.resource) for each in policies}
+    answers: dict[ResourceFact, dict[str, Any]] = {fact: {} for fact in ResourceFact}
+    for question in of_resources:
+        answers[question.fact][question.resource] = sources.regions[question.region].resources.get(question)
     return replace(
         facts,
         simulations=(*facts.simulations, *simulated),
-        resource_policies={**facts.resource_policies, **read},
+        resource_policies={**facts.resource_policies, **answers[ResourceFact.POLICY]},
+        grants={**facts.grants, **answers[ResourceFact.GRANTS]},
+        key_policy_names={**facts.key_policy_names, **answers[ResourceFact.POLICY_NAMES]},
     )
 
 
@@ -311,15 +315,6 @@ def _superuser(aws: Aws, keys: Keys, secret_id: str) -> Secret | None:
             return None
         raise
     return None if described.get("DeletedDate") else superuser_secret_of(keys, _SUPERUSER_SUBJECT, described)
-
-
-def _resource_policy(aws: Aws, resource: str) -> JsonDocument:
-    """Return the policy of a secret or a key; an empty document if there is none."""
-    if arn.service(resource) == "kms":
-        text = aws.call(aws.kms.get_key_policy, KeyId=resource, PolicyName="default")["Policy"]
-    else:
-        text = aws.call(aws.secretsmanager.get_resource_policy, SecretId=resource).get("ResourcePolicy", "")
-    return cast(JsonDocument, json.loads(text)) if text else {}
 
 
 def _simulate(aws: Aws, simulation: Simulation) -> tuple[Denial, ...]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value", covariant=True)
 
+Grant = Mapping[str, Any]
+"""A grant on a KMS key, one of the `Grants` of ListGrants."""
+
 
 # --- known or unknown -------------------------------------------------------------------------------------------------
 
@@ -243,6 +246,10 @@ class RoleFacts:
     simulations: tuple[Simulated, ...] = ()
     resource_policies: Mapping[str, Known[JsonDocument] | Unknown] = field(default_factory=dict)
     """The policies of secrets and keys by their ARN, as far as they matter. Empty if there is none."""
+    grants: Mapping[str, Known[tuple[Grant, ...]] | Unknown] = field(default_factory=dict)
+    """All grants on keys by the ARN of the key, as far as they matter."""
+    key_policy_names: Mapping[str, Known[tuple[str, ...]] | Unknown] = field(default_factory=dict)
+    """The names of the policies of keys by the ARN of the key, as far as they matter."""
 
 
 def to_json(facts: RoleFacts | FunctionFacts) -> Any:

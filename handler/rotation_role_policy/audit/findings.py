@@ -46,8 +46,9 @@ class FindingType(Enum):
         "KeyUnusable",
         Severity.ERROR,
         "A key cannot be used",
-        "The KMS key of the secret or of the superuser secret does not exist or is disabled, or `AWSCURRENT` or"
-        " `AWSPENDING` is encrypted only with an earlier key that does not exist or is disabled.",
+        "The KMS key of the secret, of the superuser secret or of the function's environment variables does not exist"
+        " or is disabled, or `AWSCURRENT` or `AWSPENDING` is encrypted only with an earlier key that does not exist or"
+        " is disabled.",
         "Enable or restore the key, or store the secret's value again under another key.",
     )
     SUPERUSER_MISSING = (
@@ -132,6 +133,22 @@ class FindingType(Enum):
         "No policy of the role allows `secretsmanager:GetRandomPassword`, or it is blocked. AWS's functions call it. A"
         " custom function need not.",
         "If the code of the function calls GetRandomPassword, allow it.",
+    )
+    ROLE_RECREATED = (
+        "RoleRecreated",
+        Severity.WARNING,
+        "The role is younger than its function",
+        "The role was created after the function's last change, so Lambda's grant on the key of the function's"
+        " environment variables was for a former role with this name. No policy allows `kms:Decrypt` on the key.",
+        "Put a `Custom::RotationRolePolicy` on the role (`--adopt`), allow `kms:Decrypt`, or update the function.",
+    )
+    ENVIRONMENT_KEY_NOT_GRANTED = (
+        "EnvironmentKeyNotGranted",
+        Severity.WARNING,
+        "Lambda may not decrypt the environment variables",
+        "Neither a policy nor a grant allows the role `kms:Decrypt` on the customer managed key of the function's"
+        " environment variables. Only of a function that has variables.",
+        "Put a `Custom::RotationRolePolicy` on the role (`--adopt`), allow `kms:Decrypt`, or update the function.",
     )
     REPLICATION_FAILED = (
         "ReplicationFailed",

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from rotation_role_policy.audit.checks import access, excess, functions, roles, secrets, superusers
+from rotation_role_policy.audit.checks import access, environment, excess, functions, roles, secrets, superusers
 from rotation_role_policy.audit.facts import FunctionFacts, InternalError, RoleFacts, Stopped, Unknown
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.messages.failures import not_inspected
@@ -42,6 +42,7 @@ def audit_role(facts: RoleFacts, now: datetime) -> RoleResult:
     found = [
         *(finding for function in facts.functions for finding in _of_function(function, now)),
         *roles.check(facts),
+        *environment.check(facts),
         *superusers.check(facts, in_use),
         *access.check(facts, covered),
         *_without_policy(facts.role_arn, in_use),

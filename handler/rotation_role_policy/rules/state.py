@@ -120,6 +120,10 @@ class RolePolicies:
     """Documents by ARN."""
     boundary_arn: str = ""
     boundary: JsonDocument | None = None
+    unique_id: str | None = None
+    """`RoleId`, such as ``AROAEXAMPLE``; None if it is not known."""
+    created: datetime | None = None
+    """`CreateDate`, in UTC; None if it is not known."""
 
     @cached_property
     def policies(self) -> tuple[Policy, ...]:

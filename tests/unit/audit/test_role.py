@@ -8,7 +8,6 @@ import pytest
 from botocore.session import Session
 
 from rotation_role_policy.audit import access
-from rotation_role_policy.audit.access import PolicyQuestion
 from rotation_role_policy.audit.facts import (
     FailedCall,
     FunctionFacts,
@@ -26,6 +25,7 @@ from rotation_role_policy.audit.facts import (
 )
 from rotation_role_policy.audit.findings import Finding, FindingType
 from rotation_role_policy.audit.needs import coverages
+from rotation_role_policy.audit.resources import ResourceFact, ResourceQuestion
 from rotation_role_policy.audit.role import RoleResult, audit_function, audit_role, failed
 from rotation_role_policy.iam.document import PolicyKind, PolicyName
 from rotation_role_policy.iam.evaluation import BlockedBy, Blocker
@@ -237,7 +237,7 @@ def test_of_a_rotation_that_is_turned_off_only_excess_is_reported() -> None:
 def test_a_secret_whose_rotation_is_turned_off_leaves_the_others_of_its_function() -> None:
     off = secret(SECRET.replace("db", "other"), is_enabled=False)
     facts = audit_facts.role(function(off, secret()), role=policies(allow(ROTATE[:3], SECRET), GUIDE[1]))
-    assert questions(facts) == [PolicyQuestion(SECRET, REGION)]
+    assert questions(facts) == [of_policy(SECRET)]
     answered = replace(facts, resource_policies={SECRET: Known({})})
     assert [(each.type.code, each.subject.secret_arn) for each in found(answered)] == [
         ("RotationDisabled", off.arn),
@@ -502,6 +502,10 @@ def test_the_superuser_secret_that_the_policies_show_is_audited(
 # --- access ---
 
 
+def of_policy(resource: str) -> ResourceQuestion:
+    return ResourceQuestion(ResourceFact.POLICY, resource, REGION)
+
+
 def questions(facts: RoleFacts) -> list[Any]:
     return access.questions(facts, coverages(facts))
 
@@ -514,7 +518,7 @@ def test_plain_policies_lead_to_no_question() -> None:
 def test_what_no_policy_of_the_role_allows_is_a_question_for_the_policy_of_the_secret() -> None:
     role = policies(allow(ROTATE[:2], SECRET), GUIDE[1])
     facts = audit_facts.role(role=role)
-    assert questions(facts) == [PolicyQuestion(SECRET, REGION)]
+    assert questions(facts) == [of_policy(SECRET)]
     of_role = {"Principal": {"AWS": ROLE}}
     for answer, lacking in (
         (Known({}), ROTATE[2:]),
@@ -573,7 +577,7 @@ def test_a_policy_of_a_resource_counts_only_for_the_role() -> None:
 
 def test_the_policy_of_each_key_is_a_question() -> None:
     facts = with_policy(USE_KEY, key=KEY, resource_policies={})
-    assert questions(facts) == [PolicyQuestion(KEY, REGION)]
+    assert questions(facts) == [of_policy(KEY)]
     assert codes(with_policy(USE_KEY, key=KEY)) == []
     nobody = replace(facts, resource_policies={KEY: Known(document())})
     assert (the(nobody).type.code, "neither allows the role nor delegates" in the(nobody).message) == (

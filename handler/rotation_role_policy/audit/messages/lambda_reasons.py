@@ -9,8 +9,6 @@ from rotation_role_policy.audit.findings import Words
 
 NETWORK_CODE = "InsufficientRolePermissions"
 """The role lacks permissions for the network interfaces of the function."""
-KEY_CODES = ("DisabledKMSKey", "InvalidStateKMSKey", "KMSKeyAccessDenied", "KMSKeyNotFound")
-"""The key of the environment variables, or of the code, cannot be used."""
 
 
 class _Row(NamedTuple):

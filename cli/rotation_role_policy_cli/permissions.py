@@ -37,6 +37,8 @@ FOR_AUDIT = (
     "secretsmanager:GetResourcePolicy",
     "kms:DescribeKey",
     "kms:GetKeyPolicy",
+    "kms:ListGrants",
+    "kms:ListKeyPolicies",
     "lambda:ListFunctions",
     "lambda:GetFunctionConfiguration",
     "lambda:GetPolicy",

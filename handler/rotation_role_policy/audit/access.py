@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit.coverage import Coverage
+from rotation_role_policy.audit.coverage import Coverage, rotating
 from rotation_role_policy.audit.facts import Known, Problem, RoleFacts, Simulation, Stopped, Unknown
+from rotation_role_policy.audit.resources import ResourceFact, ResourceQuestion
 from rotation_role_policy.iam.evaluation import BlockedBy, Blocker, Calls, Outcome, evaluate
 from rotation_role_policy.iam.resource_policies import CallingRole, decide, is_key, resource_policy_of
 from rotation_role_policy.iam.simulation import Denial
@@ -29,18 +30,12 @@ DISPENSABLE_ACTIONS = {"ec2:DetachNetworkInterface"}
 """Needed actions whose absence does not fail a rotation. AWS's own AWSLambdaVPCAccessExecutionRole lacks them.
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions"""
 
+RANDOM_ACTION = "secretsmanager:GetRandomPassword"
+"""A custom function can make its passwords itself."""
+
 _ROTATION_FUNCTION_KEY = "secretsmanager:resource/AllowRotationLambdaArn"
 """Context key by which the policies of AWS's published rotation functions are limited to the secrets of a function.
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_iam-policies.html"""
-
-
-class PolicyQuestion(NamedTuple):
-    """A question for the resource-based policy of a secret or a key."""
-
-    resource: str
-    """Full ARN."""
-    region: str
-    """Of the function that uses the resource."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +59,16 @@ class AccessProblem:
     problem: Problem | None = None
     """Why nothing is known."""
 
+    @property
+    def is_for_network_interfaces(self) -> bool:
+        """Whether Lambda makes the calls, to connect the function to its VPC."""
+        return all(action.startswith("ec2:") for action in self.actions)
 
-def questions(facts: RoleFacts, covered: Iterable[Coverage]) -> list[Simulation | PolicyQuestion]:
+
+def questions(facts: RoleFacts, covered: Iterable[Coverage]) -> list[Simulation | ResourceQuestion]:
     """Return what else must be known to decide whether the rotations have access."""
     found = examine(facts, covered)
-    return list(dict.fromkeys(each for each in found if isinstance(each, Simulation | PolicyQuestion)))
+    return list(dict.fromkeys(each for each in found if isinstance(each, Simulation | ResourceQuestion)))
 
 
 def problems(facts: RoleFacts, covered: Iterable[Coverage]) -> list[AccessProblem]:
@@ -76,7 +76,7 @@ def problems(facts: RoleFacts, covered: Iterable[Coverage]) -> list[AccessProble
     return [each for each in examine(facts, covered) if isinstance(each, AccessProblem)]
 
 
-def examine(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[AccessProblem | Simulation | PolicyQuestion]:
+def examine(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[AccessProblem | Simulation | ResourceQuestion]:
     """Yield the problems of a role's rotations, and the questions that have no answer in `facts` yet.
 
     Args:
@@ -85,7 +85,7 @@ def examine(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[AccessPro
     """
     if not isinstance(facts.role, Known) or facts.role.value is None:
         return
-    for coverage in covered:
+    for coverage in rotating(covered):
         examination = _Examination(facts, facts.role.value, coverage)
         for calls in _needed_calls(facts, coverage):
             yield from examination.of_calls(calls)
@@ -112,7 +112,7 @@ class _Examination(NamedTuple):
     role: RolePolicies
     coverage: Coverage
 
-    def of_calls(self, calls: Calls) -> Iterator[AccessProblem | Simulation | PolicyQuestion]:
+    def of_calls(self, calls: Calls) -> Iterator[AccessProblem | Simulation | ResourceQuestion]:
         """Yield problems and questions for some calls, those with the same outcome together."""
         actions: dict[tuple[Outcome, str, Blocker | None], list[str]] = {}
         for decision in evaluate(self.role.policies, self.role.boundary_policy, calls):
@@ -159,7 +159,7 @@ class _Examination(NamedTuple):
         if not isinstance(unknown.problem, Stopped):
             yield self._problem(calls, problem=unknown.problem)
 
-    def _of_open(self, calls: Calls) -> Iterator[AccessProblem | Simulation | PolicyQuestion]:
+    def _of_open(self, calls: Calls) -> Iterator[AccessProblem | Simulation | ResourceQuestion]:
         simulation = Simulation(
             self.role.role.arn, calls.actions, calls.resources, tuple(calls.context.items()), calls.absent_keys
         )
@@ -180,7 +180,7 @@ class _Examination(NamedTuple):
             else:
                 yield self._problem(denied, undecided=denial)
 
-    def _of_not_allowed(self, calls: Calls) -> Iterator[AccessProblem | PolicyQuestion]:
+    def _of_not_allowed(self, calls: Calls) -> Iterator[AccessProblem | ResourceQuestion]:
         """Yield the calls as a problem, without those that the policy of the secret or key allows."""
         [resource] = calls.resources
         if not _has_policy(resource):
@@ -188,7 +188,7 @@ class _Examination(NamedTuple):
             return
         found = self.facts.resource_policies.get(resource)
         if found is None:
-            yield PolicyQuestion(resource, self.coverage.function.region)
+            yield ResourceQuestion(ResourceFact.POLICY, resource, self.coverage.function.region)
         elif isinstance(found, Unknown):
             yield from self._of_unknown(calls, found)
         else:
@@ -198,12 +198,12 @@ class _Examination(NamedTuple):
             if actions := tuple(each.action for each in decisions if each.denied_by or each.is_allowed is False):
                 yield self._problem(calls._replace(actions=actions))
 
-    def _of_allowed_on_key(self, calls: Calls) -> Iterator[AccessProblem | PolicyQuestion]:
+    def _of_allowed_on_key(self, calls: Calls) -> Iterator[AccessProblem | ResourceQuestion]:
         """Yield calls that the policies of the role allow as a problem if the policy of the key blocks them."""
         [key_arn] = calls.resources
         found = self.facts.resource_policies.get(key_arn)
         if found is None:
-            yield PolicyQuestion(key_arn, self.coverage.function.region)
+            yield ResourceQuestion(ResourceFact.POLICY, key_arn, self.coverage.function.region)
         elif isinstance(found, Unknown):
             # The owner of another account's key need not let anybody here read its policy.
             if arn.parse(key_arn).account == arn.parse(self.role.role.arn).account:

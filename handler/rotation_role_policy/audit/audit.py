@@ -182,7 +182,7 @@ class _Audit:
         without_role: Functions = {}
         for region in self._sources.regions.values():
             for function_id in region.functions:
-                details = region.details.get(function_id)
+                details = region.details(function_id)
                 if isinstance(details, Known):
                     found.setdefault(details.value.function.role.arn, {})[function_id] = region
                 else:

@@ -6,11 +6,10 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import cast
+from typing import Any, cast
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit import access, lookups
-from rotation_role_policy.audit.access import PolicyQuestion
+from rotation_role_policy.audit import access, environment, lookups
 from rotation_role_policy.audit.coverage import Coverage, coverages, expected_document
 from rotation_role_policy.audit.elsewhere import Elsewhere
 from rotation_role_policy.audit.facts import (
@@ -19,6 +18,7 @@ from rotation_role_policy.audit.facts import (
     InternalError,
     Known,
     ListedSecret,
+    OtherAccount,
     RoleFacts,
     SecretFacts,
     Simulated,
@@ -29,6 +29,8 @@ from rotation_role_policy.audit.listing import Selection, functions_by_role, lis
 from rotation_role_policy.audit.lookups import Lookups, Workers
 from rotation_role_policy.audit.needs import MAX_CANDIDATES, secret_id_of
 from rotation_role_policy.audit.ownership import ElsewherePolicy, Owner, Unproven
+from rotation_role_policy.audit.resource_lookups import ResourceLookups
+from rotation_role_policy.audit.resources import ResourceFact, ResourceQuestion
 from rotation_role_policy.audit.roles import RoleFact
 from rotation_role_policy.audit.stacks import Stacks, owners
 from rotation_role_policy.aws.client import Aws
@@ -37,12 +39,15 @@ from rotation_role_policy.iam.document import JsonDocument
 from rotation_role_policy.iam.simulation import Denial
 from rotation_role_policy.lookup.functions import function_from, get_function_configuration
 from rotation_role_policy.lookup.keys import Keys
-from rotation_role_policy.lookup.secrets import rotated_secret, superuser_secret_of
+from rotation_role_policy.lookup.secrets import failed_replicas, rotated_secret, superuser_secret_of
 from rotation_role_policy.rules.state import Secret
 from rotation_role_policy.write import access_check
 
 _SECRET_SUBJECT, _SUPERUSER_SUBJECT = "The secret", "The superuser secret"
 """The subjects of messages about secrets."""
+
+_FOREIGN = Unknown(OtherAccount())
+"""What is known of a function of another account."""
 
 # Enough threads for the account's rate, at 60 ms for each call. With many more, boto3's pacing wastes some of the rate
 # (`make audit-load`).
@@ -70,8 +75,11 @@ class Region:
         self._states: Lookups[str, Secret] = Lookups(
             workers, "secrets", _SECRET_THREADS, lambda secret_arn: self._state(keys, secret_arn)
         )
-        self.details = Lookups(workers, "functions", _FUNCTION_THREADS, partial(_details, aws, keys))
-        """By `RotationLambdaARN`."""
+        self._failed_replicas: Lookups[str, tuple[str, ...]] = Lookups(
+            workers, "replicas", _SECRET_THREADS, partial(_failed_replicas, aws)
+        )
+        # By `RotationLambdaARN`.
+        self._details = Lookups(workers, "functions", _FUNCTION_THREADS, partial(_details, aws, keys))
         self._invoke_policies = Lookups(workers, "functions", _FUNCTION_THREADS, partial(_invoke_policy, aws))
         self._functions_by_role: Lookups[str, Mapping[str, tuple[str, ...]]] = Lookups(
             workers, "functions", 1, lambda _: functions_by_role(aws)
@@ -80,8 +88,7 @@ class Region:
             workers, "secrets", _SECRET_THREADS, lambda superuser_id: self._superuser(keys, superuser_id)
         )
         """By the ID in `needs.Needs`."""
-        self.resource_policies = Lookups(workers, "resource policies", _POLICY_THREADS, partial(_resource_policy, aws))
-        """By the ARN of the secret or key."""
+        self.resources = ResourceLookups(aws, workers)
         self.stacks = Stacks(aws, workers)
         self._secrets: dict[str, ListedSecret] = {}
         self._secrets_of: dict[str, list[ListedSecret]] = {}
@@ -92,6 +99,8 @@ class Region:
         """The ARNs of the secrets that the audit reports on."""
         self.functions: dict[str, None] = {}
         """`RotationLambdaARN` of these secrets, in the order of the look-ups."""
+        self._foreign_functions: set[str] = set()
+        """Each `RotationLambdaARN` of another account. Nothing about these functions is looked up."""
         self.not_listed: dict[str, InternalError] = {}
         """Secrets that could not be listed, by their ARN."""
         self._is_listed = False
@@ -111,10 +120,14 @@ class Region:
         for function_id in self.functions:
             for secret in self._secrets_of[function_id]:
                 self._states.start(secret.arn)
+                if secret.is_replicated:
+                    self._failed_replicas.start(secret.arn)
         self._is_listed = not self.not_listed
 
     def _add(self, secret: ListedSecret, selection: Selection) -> None:
         function_arn, _ = arn.split_qualifier(secret.function_id)
+        if arn.parse(function_arn).account != arn.parse(secret.arn).account:
+            self._foreign_functions.add(secret.function_id)
         self._secrets[secret.arn] = secret
         if secret.function_id not in self._secrets_of:
             self._ids_of_function.setdefault(function_arn, []).append(secret.function_id)
@@ -122,14 +135,25 @@ class Region:
         if selection.includes(secret):
             self.selected.add(secret.arn)
             self.functions[secret.function_id] = None
-            # Lambda's rates are the lowest.
-            self._functions_by_role.start(self.name)
-            self.details.start(secret.function_id)
-            self._invoke_policies.start(secret.function_id)
+            if secret.function_id not in self._foreign_functions:
+                # Lambda's rates are the lowest.
+                self._functions_by_role.start(self.name)
+                self._details.start(secret.function_id)
+                self._invoke_policies.start(secret.function_id)
 
     def functions_by_role(self) -> Known[Mapping[str, tuple[str, ...]]] | Unknown:
-        """Return all functions of the region by the ARN of their role; empty if the region has no rotated secret."""
-        return self._functions_by_role.get(self.name) if self._secrets_of else Known({})
+        """Return all functions of the region by the ARN of their role; empty if no secret has a function there."""
+        return self._functions_by_role.get(self.name) if self._own_functions() else Known({})
+
+    def details(self, function_id: str) -> Known[FunctionDetails] | Unknown:
+        """Return the details of a function, by `RotationLambdaARN`."""
+        return _FOREIGN if function_id in self._foreign_functions else self._details.get(function_id)
+
+    def _invoke_policy(self, function_id: str) -> Known[JsonDocument] | Unknown:
+        return _FOREIGN if function_id in self._foreign_functions else self._invoke_policies.get(function_id)
+
+    def _own_functions(self) -> Collection[str]:
+        return self._secrets_of.keys() - self._foreign_functions
 
     @cached_property
     def are_roles_known(self) -> bool:
@@ -139,22 +163,27 @@ class Region:
         if isinstance(self.functions_by_role(), Known):
             return True
         return all(
-            function_id in self.functions and isinstance(self.details.get(function_id), Known)
-            for function_id in self._secrets_of
+            function_id in self.functions and isinstance(self.details(function_id), Known)
+            for function_id in self._own_functions()
         )
 
     def function(self, function_id: str) -> FunctionFacts:
         """Return the facts about a rotation function and its secrets."""
         secrets = (
-            SecretFacts(secret, secret.arn in self.selected, self._states.get(secret.arn))
+            SecretFacts(
+                secret,
+                secret.arn in self.selected,
+                self._states.get(secret.arn),
+                self._failed_replicas.get(secret.arn) if secret.is_replicated else Known(()),
+            )
             for secret in self._secrets_of[function_id]
         )
         return FunctionFacts(
             function_id,
             self.name,
             self._dns_suffix,
-            self.details.get(function_id),
-            self._invoke_policies.get(function_id),
+            self.details(function_id),
+            self._invoke_policy(function_id),
             tuple(secrets),
         )
 
@@ -238,7 +267,7 @@ def collect_role(sources: Sources, role_arn: str, role: RoleFact, functions: Seq
     )
     covered = coverages(facts)
     # What the policies and the simulator do not allow, a resource-based policy may allow. So answers lead to questions.
-    while questions := access.questions(facts, covered):
+    while questions := (*access.questions(facts, covered), *environment.questions(facts)):
         facts = _with_answers(sources, facts, questions)
     return facts
 
@@ -270,19 +299,23 @@ def _elsewhere(sources: Sources, role_arn: str, covered: Iterable[Coverage]) -> 
     return sources.elsewhere.covering(sources.stacks, role_arn, uncovered)
 
 
-def _with_answers(sources: Sources, facts: RoleFacts, questions: Iterable[Simulation | PolicyQuestion]) -> RoleFacts:
+def _with_answers(sources: Sources, facts: RoleFacts, questions: Iterable[Simulation | ResourceQuestion]) -> RoleFacts:
     simulations = [each for each in questions if isinstance(each, Simulation)]
-    policies = [each for each in questions if isinstance(each, PolicyQuestion)]
+    of_resources = [each for each in questions if isinstance(each, ResourceQuestion)]
     for simulation in simulations:
         sources.simulations.start(simulation)
-    for question in policies:
-        sources.regions[question.region].resource_policies.start(question.resource)
+    for question in of_resources:
+        sources.regions[question.region].resources.start(question)
     simulated = tuple(Simulated(each, sources.simulations.get(each)) for each in simulations)
-    read = {each.resource: sources.regions[each.region].resource_policies.get(each.resource) for each in policies}
+    answers: dict[ResourceFact, dict[str, Any]] = {fact: {} for fact in ResourceFact}
+    for question in of_resources:
+        answers[question.fact][question.resource] = sources.regions[question.region].resources.get(question)
     return replace(
         facts,
         simulations=(*facts.simulations, *simulated),
-        resource_policies={**facts.resource_policies, **read},
+        resource_policies={**facts.resource_policies, **answers[ResourceFact.POLICY]},
+        grants={**facts.grants, **answers[ResourceFact.GRANTS]},
+        key_policy_names={**facts.key_policy_names, **answers[ResourceFact.POLICY_NAMES]},
     )
 
 
@@ -297,6 +330,9 @@ def _details(aws: Aws, keys: Keys, function_id: str) -> FunctionDetails:
         configuration.get("State", "Active"),
         configuration.get("StateReason", ""),
         keys.environment_key(function.environment_key_id),
+        configuration.get("StateReasonCode", ""),
+        # Who may not decrypt the variables gets an error in their place. No value is kept.
+        any((configuration.get("Environment") or {}).values()),
     )
 
 
@@ -314,6 +350,10 @@ def _invoke_policy(aws: Aws, function_id: str) -> JsonDocument:
     return cast(JsonDocument, json.loads(text))
 
 
+def _failed_replicas(aws: Aws, secret_arn: str) -> tuple[str, ...]:
+    return failed_replicas(aws.call(aws.secretsmanager.describe_secret, SecretId=secret_arn))
+
+
 def _superuser(aws: Aws, keys: Keys, secret_id: str) -> Secret | None:
     try:
         described = aws.call(aws.secretsmanager.describe_secret, SecretId=secret_id)
@@ -322,15 +362,6 @@ def _superuser(aws: Aws, keys: Keys, secret_id: str) -> Secret | None:
             return None
         raise
     return None if described.get("DeletedDate") else superuser_secret_of(keys, _SUPERUSER_SUBJECT, described)
-
-
-def _resource_policy(aws: Aws, resource: str) -> JsonDocument:
-    """Return the policy of a secret or a key; an empty document if there is none."""
-    if arn.service(resource) == "kms":
-        text = aws.call(aws.kms.get_key_policy, KeyId=resource, PolicyName="default")["Policy"]
-    else:
-        text = aws.call(aws.secretsmanager.get_resource_policy, SecretId=resource).get("ResourcePolicy", "")
-    return cast(JsonDocument, json.loads(text)) if text else {}
 
 
 def _simulate(aws: Aws, simulation: Simulation) -> tuple[Denial, ...]:

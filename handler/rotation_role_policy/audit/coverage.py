@@ -157,6 +157,15 @@ def coverages(facts: RoleFacts) -> list[Coverage]:
     return found
 
 
+def rotating(covered: Iterable[Coverage]) -> list[Coverage]:
+    """Return the coverages with only those secrets whose rotation is turned on. What nobody rotates needs no access."""
+    return [
+        replace(coverage, secrets=secrets)
+        for coverage in covered
+        if (secrets := tuple(secret for secret in coverage.secrets if secret.listed.is_enabled))
+    ]
+
+
 def _policies(facts: RoleFacts) -> Sequence[Policy]:
     return facts.role.value.policies if isinstance(facts.role, Known) and facts.role.value else ()
 

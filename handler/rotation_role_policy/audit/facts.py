@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value", covariant=True)
 
+Grant = Mapping[str, Any]
+"""A grant on a KMS key, one of the `Grants` of ListGrants."""
+
 
 # --- known or unknown -------------------------------------------------------------------------------------------------
 
@@ -69,7 +72,12 @@ class Stopped:
     """The audit was stopped before the look-up."""
 
 
-Problem = FailedCall | UnusableKey | Unusable | InternalError | Stopped
+@dataclass(frozen=True, slots=True)
+class OtherAccount:
+    """The function belongs to another account, so nothing about it is looked up."""
+
+
+Problem = FailedCall | UnusableKey | Unusable | InternalError | Stopped | OtherAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,10 @@ class ListedSecret:
     last_rotated: datetime | None
     next_rotation: datetime | None
     created: datetime | None
+    schedule: str = ""
+    """`ScheduleExpression`; empty if the schedule is only a number of days."""
+    is_replicated: bool = False
+    """Whether the secret has replicas."""
 
 
 def secret_ids(name: str, secret_arn: str) -> frozenset[str]:
@@ -121,6 +133,8 @@ class SecretFacts:
     is_selected: bool
     """Whether the audit reports on the secret. The others determine what its role needs."""
     state: Known[Secret] | Unknown
+    failed_replicas: Known[tuple[str, ...]] | Unknown = Known(())
+    """The regions or ARNs of the replicas to which Secrets Manager could not replicate the secret."""
 
     @property
     def arn(self) -> str:
@@ -136,7 +150,27 @@ class FunctionDetails:
     lambda_state: str
     """`State` of GetFunctionConfiguration."""
     state_reason: str
+    """`StateReason`: Lambda's own sentence; it may be empty."""
     environment_key: EnvironmentKey = NO_KEY
+    reason_code: str = ""
+    """`StateReasonCode`; empty if there is none."""
+    has_variables: bool = False
+    """Whether the function has environment variables."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether Lambda has released what the function needs, because nobody invoked it. The next invocation wakes it.
+
+        https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
+        """
+        return self.lambda_state == "Inactive" and self.reason_code in ("", "Idle", "Creating", "Restoring")
+
+    @property
+    def failure_code(self) -> str | None:
+        """Lambda's code for why the function cannot be invoked, perhaps empty; None if it can, or if it is idle."""
+        if self.lambda_state in ("Active", "Pending") or self.is_idle:
+            return None
+        return self.reason_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +186,11 @@ class FunctionFacts:
     invoke_policy: Known[JsonDocument] | Unknown
     """The policy that lets services invoke it. Empty if there is none."""
     secrets: tuple[SecretFacts, ...]
+
+    @property
+    def is_rotating(self) -> bool:
+        """Whether the rotation of at least one of its secrets is turned on."""
+        return any(secret.listed.is_enabled for secret in self.secrets)
 
     @property
     def role_arn(self) -> str:
@@ -213,6 +252,10 @@ class RoleFacts:
     simulations: tuple[Simulated, ...] = ()
     resource_policies: Mapping[str, Known[JsonDocument] | Unknown] = field(default_factory=dict)
     """The policies of secrets and keys by their ARN, as far as they matter. Empty if there is none."""
+    grants: Mapping[str, Known[tuple[Grant, ...]] | Unknown] = field(default_factory=dict)
+    """All grants on keys by the ARN of the key, as far as they matter."""
+    key_policy_names: Mapping[str, Known[tuple[str, ...]] | Unknown] = field(default_factory=dict)
+    """The names of the policies of keys by the ARN of the key, as far as they matter."""
 
 
 def to_json(facts: RoleFacts | FunctionFacts) -> Any:

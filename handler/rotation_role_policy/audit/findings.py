@@ -16,9 +16,9 @@ class Severity(StrEnum):
     """How urgent a finding is. The order of the members is the order of a report, worst first."""
 
     ERROR = "error"
-    """The next rotation fails, or a rotation that was due has not happened."""
+    """Certain: the next rotation fails, or a rotation that was due has not happened."""
     WARNING = "warning"
-    """The role can do more than the rotation needs, or something could not be inspected."""
+    """A rotation probably fails, the role can do more than it needs, or something could not be inspected."""
     NOTE = "note"
 
 
@@ -46,8 +46,9 @@ class FindingType(Enum):
         "KeyUnusable",
         Severity.ERROR,
         "A key cannot be used",
-        "The KMS key of the secret or of the superuser secret does not exist or is disabled, or `AWSCURRENT` or"
-        " `AWSPENDING` is encrypted only with an earlier key that does not exist or is disabled.",
+        "The KMS key of the secret, of the superuser secret or of the function's environment variables does not exist"
+        " or is disabled, or `AWSCURRENT` or `AWSPENDING` is encrypted only with an earlier key that does not exist or"
+        " is disabled.",
         "Enable or restore the key, or store the secret's value again under another key.",
     )
     SUPERUSER_MISSING = (
@@ -69,9 +70,9 @@ class FindingType(Enum):
         "FunctionNotActive",
         Severity.ERROR,
         "The rotation function is not active",
-        "Lambda reports another state of the function than `Active` or `Pending`. The next invocation of an `Inactive`"
-        " function fails while Lambda prepares the function again.",
-        "Invoke an inactive function once. For another state, the message has Lambda's reason.",
+        "Lambda reports that it cannot invoke the function, and why (`State`, `StateReasonCode`). For the same cause,"
+        " there is no other finding.",
+        "Correct the cause. The message says how for each of Lambda's codes.",
     )
     INVOKE_NOT_ALLOWED = (
         "InvokeNotAllowed",
@@ -93,9 +94,69 @@ class FindingType(Enum):
         Severity.ERROR,
         "The rotation is overdue",
         "`NextRotationDate` has passed. Without this date: the last rotation is longer ago than"
-        " `AutomaticallyAfterDays` and one more day.",
+        " `AutomaticallyAfterDays` and one more day. The message says if the label `AWSPENDING` is on a version of its"
+        " own.",
         "Read the log of the rotation function. Correct the other findings of this secret, then rotate it"
         " (`aws secretsmanager rotate-secret`).",
+    )
+    ROTATION_UNFINISHED = (
+        "RotationUnfinished",
+        Severity.WARNING,
+        "A rotation has not finished",
+        "For more than a day, the label `AWSPENDING` is on a version of its own. Secrets Manager then refuses to begin"
+        " another rotation.",
+        "Read the log of the rotation function, and correct the error. Find out whether the database has the new"
+        " password, then move or remove a label as the message says.",
+    )
+    ROTATION_LATE = (
+        "RotationLate",
+        Severity.WARNING,
+        "A rotation was missed",
+        "The last rotation that succeeded is more than two intervals ago, although the next date is in the future. The"
+        " date moves also when somebody saves the schedule or stores a value. For a cron expression, the interval is"
+        " the `AutomaticallyAfterDays` that Secrets Manager calculates.",
+        "Read the log of the rotation function, then rotate the secret.",
+    )
+    NETWORK_INTERFACES_NOT_GRANTED = (
+        "NetworkInterfacesNotGranted",
+        Severity.WARNING,
+        "Lambda may not create network interfaces again",
+        "The function is in a VPC, and its role may not manage network interfaces, or that is blocked. The interfaces"
+        " that exist keep working. Lambda needs the actions when it creates one again: the subnets or security groups"
+        " change, the function was idle for weeks, or Lambda replaces an interface.",
+        "Put a `Custom::RotationRolePolicy` on the role (`--adopt`), or allow the actions.",
+    )
+    RANDOM_PASSWORD_NOT_GRANTED = (
+        "RandomPasswordNotGranted",
+        Severity.WARNING,
+        "The role may not call GetRandomPassword",
+        "No policy of the role allows `secretsmanager:GetRandomPassword`, or it is blocked. AWS's functions call it. A"
+        " custom function need not.",
+        "If the code of the function calls GetRandomPassword, allow it.",
+    )
+    ROLE_RECREATED = (
+        "RoleRecreated",
+        Severity.WARNING,
+        "The role is younger than its function",
+        "The role was created after the function's last change, so Lambda's grant on the key of the function's"
+        " environment variables was for a former role with this name. No policy allows `kms:Decrypt` on the key.",
+        "Put a `Custom::RotationRolePolicy` on the role (`--adopt`), allow `kms:Decrypt`, or update the function.",
+    )
+    ENVIRONMENT_KEY_NOT_GRANTED = (
+        "EnvironmentKeyNotGranted",
+        Severity.WARNING,
+        "Lambda may not decrypt the environment variables",
+        "Neither a policy nor a grant allows the role `kms:Decrypt` on the customer managed key of the function's"
+        " environment variables. Only of a function that has variables.",
+        "Put a `Custom::RotationRolePolicy` on the role (`--adopt`), allow `kms:Decrypt`, or update the function.",
+    )
+    REPLICATION_FAILED = (
+        "ReplicationFailed",
+        Severity.WARNING,
+        "The secret could not be replicated",
+        "Secrets Manager reports that it could not replicate the secret to a region or an account. The replica keeps"
+        " its old value after a rotation.",
+        "Read the reason (`aws secretsmanager describe-secret --query ReplicationStatus`), and correct it.",
     )
     OTHER_SECRETS = (
         "OtherSecrets",
@@ -184,6 +245,30 @@ class FindingType(Enum):
         " incomplete.",
         "Give yourself the permission that the message names, or run the audit again. Report an internal error to the"
         " maintainers.",
+    )
+    FUNCTION_IDLE = (
+        "FunctionIdle",
+        Severity.NOTE,
+        "The function is idle",
+        "Lambda made the function `Inactive`, because nobody invoked it for weeks. The next invocation fails and wakes"
+        " it, and Secrets Manager repeats an attempt that fails. That is normal for a rotation once a month.",
+        "Nothing, or invoke the function before the rotation.",
+    )
+    ROTATION_DISABLED = (
+        "RotationDisabled",
+        Severity.NOTE,
+        "The rotation is turned off",
+        "The secret has a rotation function, but its rotation is turned off. The audit then reports only what is too"
+        " much.",
+        "Turn the rotation on (`aws secretsmanager rotate-secret`), and run the audit again.",
+    )
+    FUNCTION_IN_OTHER_ACCOUNT = (
+        "FunctionInOtherAccount",
+        Severity.NOTE,
+        "The function belongs to another account",
+        "The rotation function of a secret belongs to another account. The audit looks at the secret, its keys and its"
+        " schedule, but not at the function and its role.",
+        "Audit that account too. If you do not know it, give the secret another function.",
     )
     POLICY_DRIFT = (
         "PolicyDrift",

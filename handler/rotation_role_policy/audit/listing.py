@@ -56,6 +56,9 @@ def _listed(secret: SecretListEntryTypeDef, function_id: str) -> ListedSecret:
         _utc(secret.get("LastRotatedDate")),
         _utc(secret.get("NextRotationDate")),
         _utc(secret.get("CreatedDate")),
+        secret.get("RotationRules", {}).get("ScheduleExpression", ""),
+        # Only a secret that is or was replicated has a primary region.
+        bool(secret.get("PrimaryRegion")),
     )
 
 

@@ -48,6 +48,10 @@ _EXPIRED_ERRORS = {"NoCredentialsError", "SSOTokenLoadError", "TokenRetrievalErr
 """botocore's own errors, by name: no call can succeed any more."""
 
 
+class UnusableError(Exception):
+    """What AWS returned cannot be used. `str()` of the error says why, without a part of the response."""
+
+
 class Workers:
     """The threads of an audit, which the caller passes in. Use it as a context manager.
 
@@ -190,6 +194,8 @@ class Lookups(Generic[Key, Value]):
                 self._workers.stop(f"The credentials have expired ({failures.problem(problem)}).")
                 return Unknown(Stopped())
             return Unknown(problem)
+        except UnusableError as error:
+            return Unknown(Unusable(str(error)))
         except CONTAINED_ERRORS as error:
             return Unknown(internal_error(str(key), error))
 

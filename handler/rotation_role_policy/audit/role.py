@@ -9,8 +9,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from rotation_role_policy.audit.checks import access, excess, functions, own_policies, roles, secrets, superusers
-from rotation_role_policy.audit.coverage import Coverage, coverages
+from rotation_role_policy.audit.checks import (
+    access,
+    environment,
+    excess,
+    functions,
+    own_policies,
+    roles,
+    secrets,
+    superusers,
+)
+from rotation_role_policy.audit.coverage import Coverage, coverages, rotating
 from rotation_role_policy.audit.facts import FunctionFacts, InternalError, RoleFacts, Stopped, Unknown
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.messages.failures import not_inspected
@@ -38,12 +47,14 @@ def audit_role(facts: RoleFacts, now: datetime) -> RoleResult:
         now: the time of the audit, in UTC.
     """
     covered = coverages(facts)
+    in_use = rotating(covered)
     found = [
         *(finding for function in facts.functions for finding in _of_function(function, now)),
         *roles.check(facts),
-        *superusers.check(facts, covered),
+        *environment.check(facts),
+        *superusers.check(facts, in_use),
         *access.check(facts, covered),
-        *_without_policy(facts, covered),
+        *_without_policy(facts, in_use),
     ]
     too_much = (*excess.check(facts, covered), *own_policies.check(facts, covered, now))
     return RoleResult(tuple(_rotations(facts, covered)), _selected(facts.functions, found), too_much)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
 
@@ -31,6 +32,8 @@ class _Description:
     """ARNs."""
     boundary: str
     """ARN; empty if there is none."""
+    unique_id: str | None
+    created: datetime | None
 
     @property
     def policy_arns(self) -> tuple[str, ...]:
@@ -71,7 +74,16 @@ def _with_policies(
         read[policy_arn] = document.value
     managed = {policy_arn: read[policy_arn] for policy_arn in role.managed}
     return Known(
-        RolePolicies(role.role, role.trust_policy, role.inline, managed, role.boundary, read.get(role.boundary))
+        RolePolicies(
+            role.role,
+            role.trust_policy,
+            role.inline,
+            managed,
+            role.boundary,
+            read.get(role.boundary),
+            role.unique_id,
+            role.created,
+        )
     )
 
 
@@ -100,7 +112,16 @@ def _describe_role(aws: Aws, name: str) -> _Description | None:
 def _description(detail: Any, inline: dict[str, JsonDocument], managed: tuple[str, ...]) -> _Description:
     boundary = str(detail.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""))
     role = Role(detail["RoleName"], detail["Arn"])
-    return _Description(role, detail["AssumeRolePolicyDocument"], inline, managed, boundary)
+    created = detail.get("CreateDate")
+    return _Description(
+        role,
+        detail["AssumeRolePolicyDocument"],
+        inline,
+        managed,
+        boundary,
+        detail.get("RoleId"),
+        created and created.astimezone(UTC),
+    )
 
 
 def _missing_as_none(found: Known[_Description | None] | Unknown) -> Known[_Description | None] | Unknown:

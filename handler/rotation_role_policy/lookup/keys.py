@@ -6,6 +6,7 @@ Source: docs/policy.md, "Which KMS key".
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -112,6 +113,7 @@ class SecretKeys(NamedTuple):
     previous_key_arns: tuple[str, ...]
     unreadable_previous: KeyProblem | None
     keys_not_described: tuple[KeyProblem, ...]
+    pending_since: datetime | None
 
 
 class _Key(NamedTuple):
@@ -173,7 +175,9 @@ class Keys:
         earlier: dict[_Key, None] = {}
         needed_by_others: set[_Key] = set()
         unreadable: KeyProblem | None = None
+        pending_since: datetime | None = None
         for version in (version for page in pages for version in page.get("Versions", ())):
+            pending_since = pending_since or _pending_since(version)
             labels_in_use = [label for label in version.get("VersionStages", ()) if label in labels]
             if not labels_in_use:
                 continue
@@ -195,6 +199,7 @@ class Keys:
             tuple(key.arn for key in earlier if key not in needed_by_others),
             unreadable,
             tuple(KeyProblem(key.arn, denied=key.denied) for key in dict.fromkeys(used) if key.denied),
+            pending_since,
         )
 
     def environment_key(self, key_id: str) -> EnvironmentKey:
@@ -278,6 +283,15 @@ class Keys:
                 return _Key(key_id, state="")
             raise
         return _Key(key["Arn"], key["KeyManager"] != "AWS", key["KeyState"])
+
+
+def _pending_since(version: SecretVersionsListEntryTypeDef) -> datetime | None:
+    """Return when a version was created that a rotation has begun and not finished; None if it is another version."""
+    labels = version.get("VersionStages", ())
+    if "AWSPENDING" not in labels or "AWSCURRENT" in labels:
+        return None
+    created = version.get("CreatedDate")
+    return created and created.astimezone(UTC)
 
 
 def _key_id(secret: Description) -> str:

@@ -174,18 +174,28 @@ def rotated_secret(keys: Keys, property_name: str, secret: Description, partial_
     Raises:
         RequestError: the secret's key, or an earlier key of a version in use, cannot be used, or an AWS call failed.
     """
-    members = _untyped(secret)
-    in_regions, in_accounts = members.get("ReplicationStatus", ()), members.get("CrossAccountReplicas", ())
+    in_accounts = _untyped(secret).get("CrossAccountReplicas", ())
     return replace(
         _secret(keys, property_name, secret, _ROTATED_LABELS, partial_arn),
-        failed_replicas=(
-            # Right after a secret was created, InProgress is normal.
-            *(replica["Region"] for replica in in_regions if replica.get("Status") == "Failed"),
-            *(replica["ReplicaSecretARN"] for replica in in_accounts if replica.get("ReplicationStatus") == "Failed"),
-        ),
+        failed_replicas=failed_replicas(secret),
         replicas_without_role=tuple(
             replica["ReplicaSecretARN"] for replica in in_accounts if not replica.get("ReplicationRoleARN")
         ),
+    )
+
+
+def failed_replicas(secret: Description) -> tuple[str, ...]:
+    """Return the regions or ARNs of the replicas to which Secrets Manager could not replicate a secret.
+
+    Args:
+        secret: response of DescribeSecret. ListSecrets has no members about replicas.
+    """
+    members = _untyped(secret)
+    in_regions, in_accounts = members.get("ReplicationStatus", ()), members.get("CrossAccountReplicas", ())
+    # Right after a secret was created, InProgress is normal.
+    return (
+        *(replica["Region"] for replica in in_regions if replica.get("Status") == "Failed"),
+        *(replica["ReplicaSecretARN"] for replica in in_accounts if replica.get("ReplicationStatus") == "Failed"),
     )
 
 
@@ -200,6 +210,7 @@ def _secret(keys: Keys, property_name: str, secret: Description, labels: tuple[s
         previous_key_arns=found.previous_key_arns,
         unreadable_previous=found.unreadable_previous,
         keys_not_described=found.keys_not_described,
+        pending_since=found.pending_since,
         partial_arn=partial_arn,
     )
 

@@ -64,6 +64,9 @@ class Secret:
     replicas_without_role: tuple[str, ...] = ()
     """The ARNs of replicas in other accounts that have no replication role. Secrets Manager replicates to them with the
     permissions of the caller that updates the secret."""
+    pending_since: datetime | None = None
+    """When the version AWSPENDING was created, in UTC; None if there is none, or if it is also AWSCURRENT. A rotation
+    has begun and is not finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,10 @@ class RolePolicies:
     """Documents by ARN."""
     boundary_arn: str = ""
     boundary: JsonDocument | None = None
+    unique_id: str | None = None
+    """`RoleId`, such as ``AROAEXAMPLE``; None if it is not known."""
+    created: datetime | None = None
+    """`CreateDate`, in UTC; None if it is not known."""
 
     @cached_property
     def policies(self) -> tuple[Policy, ...]:

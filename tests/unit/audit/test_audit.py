@@ -298,7 +298,6 @@ def test_a_selection_leaves_out_the_findings_of_other_secrets(audited: AuditAcco
         ({"NextRotationDate": NOW + timedelta(seconds=1)}, False),
         ({"NextRotationDate": NOW}, False),
         ({"NextRotationDate": NOW - timedelta(seconds=1)}, True),
-        ({"NextRotationDate": NOW - timedelta(1), "RotationEnabled": False}, False),
         # Without the date: the days since the last rotation, and one more.
         ({"NextRotationDate": None, "LastRotatedDate": NOW - timedelta(days=31)}, False),
         ({"NextRotationDate": None, "LastRotatedDate": NOW - timedelta(days=31, seconds=1)}, True),
@@ -315,6 +314,55 @@ def test_a_rotation_is_overdue_after_its_date(audited: AuditAccount, members: di
     assert codes(report) == (["RotationOverdue"] if is_overdue else [])
     if is_overdue:
         assert the(report, "RotationOverdue").subject.secret_arn == rotation.secret
+
+
+@pytest.mark.parametrize(
+    ("days", "labels", "expected"),
+    [
+        (2, ["AWSPENDING"], ["RotationUnfinished"]),
+        (0.5, ["AWSPENDING"], []),
+        (2, ["AWSCURRENT", "AWSPENDING"], []),
+        (2, ["AWSPREVIOUS"], []),
+        (2, [], []),
+    ],
+)
+def test_a_rotation_that_does_not_finish_is_found_by_its_version(
+    audited: AuditAccount, days: float, labels: list[str], expected: list[str]
+) -> None:
+    rotation = audited.rotation()
+    version = {"VersionId": "1" * 32, "VersionStages": labels, "CreatedDate": NOW - timedelta(days=days)}
+    audited.alter["secretsmanager:ListSecretVersionIds"] = lambda response: (
+        response | {"Versions": [*response["Versions"], version]}
+    )
+    report = audited.audit()
+    assert codes(report) == expected
+    if expected:
+        assert the(report, expected[0]).subject.secret_arn == rotation.secret
+
+
+def test_a_rotation_in_hours_is_late_after_two_intervals(audited: AuditAccount) -> None:
+    rules = {"ScheduleExpression": "rate(12 hours)", "AutomaticallyAfterDays": 1}
+    audited.rotation("late", RotationRules=rules, LastRotatedDate=NOW - timedelta(hours=25))
+    audited.rotation("sound", RotationRules=rules, LastRotatedDate=NOW - timedelta(hours=23))
+    report = audited.audit()
+    assert codes(report) == ["RotationLate"]
+    assert "secret:late-" in the(report, "RotationLate").resource
+
+
+def test_replication_that_failed_is_looked_up_only_for_secrets_with_replicas(audited: AuditAccount) -> None:
+    audited.rotation("alone")
+    replicated = audited.rotation("replicated", PrimaryRegion=REGION)
+    status = [{"Region": "us-east-1", "Status": "Failed"}, {"Region": "eu-west-1", "Status": "InSync"}]
+    audited.alter["secretsmanager:DescribeSecret"] = lambda response: response | {"ReplicationStatus": status}
+    report = audited.audit()
+    assert codes(report) == ["ReplicationFailed"]
+    found = the(report, "ReplicationFailed")
+    assert (found.subject.secret_arn, "us-east-1" in found.message, "eu-west-1" in found.message) == (
+        replicated.secret,
+        True,
+        False,
+    )
+    assert audited.calls()["secretsmanager:DescribeSecret"] == 1
 
 
 # --- keys ---

@@ -11,7 +11,7 @@ from rotation_role_policy.audit.facts import secret_ids
 from rotation_role_policy.audit.listing import Selection
 from rotation_role_policy.audit.report import Report
 from tests.support.account import ACCOUNT, REGION, error
-from tests.support.audit_account import NOW, AuditAccount, allow, codes, guide, use_key
+from tests.support.audit_account import NOW, PUT, AuditAccount, allow, codes, guide, the, use_key
 
 
 def names(report: Report) -> list[str]:
@@ -71,7 +71,7 @@ def test_all_pages_of_secrets_are_listed(audited: AuditAccount) -> None:
 def test_a_rotation_that_is_turned_off_is_audited_but_never_overdue(audited: AuditAccount) -> None:
     audited.rotation(RotationEnabled=False, NextRotationDate=NOW - timedelta(days=9))
     report = audited.audit()
-    assert (names(report), codes(report)) == (["db"], [])
+    assert (names(report), codes(report)) == (["db"], ["RotationDisabled"])
 
 
 # --- selection ---
@@ -202,22 +202,28 @@ def test_aliases_and_versions_are_looked_up_separately_and_have_their_own_polici
 
 
 @pytest.mark.parametrize(
-    ("state", "is_reported"), [("Active", False), ("Pending", False), ("Inactive", True), ("Failed", True)]
+    ("state", "code", "expected"),
+    [
+        ("Active", None, None),
+        ("Pending", "Creating", None),
+        ("Inactive", "Idle", "FunctionIdle"),
+        ("Failed", "DisabledKMSKey", "FunctionNotActive"),
+    ],
 )
-def test_a_function_that_is_not_active_is_reported(audited: AuditAccount, state: str, is_reported: bool) -> None:
+def test_a_function_that_is_not_active_is_reported(
+    audited: AuditAccount, state: str, code: str | None, expected: str | None
+) -> None:
     rotation = audited.rotation()
-    audited.alter["lambda:GetFunctionConfiguration"] = lambda response: (
-        response
-        | {
-            "State": state,
-            "StateReason": "The function is idle.",
-        }
-    )
+    reported = {"State": state, "StateReason": "This is why.", **({"StateReasonCode": code} if code else {})}
+    audited.alter["lambda:GetFunctionConfiguration"] = lambda response: response | reported
     report = audited.audit()
-    assert codes(report) == (["FunctionNotActive"] if is_reported else [])
-    if is_reported:
-        assert report.findings[0].subject.function_arn == rotation.function
-        assert "The function is idle" in report.findings[0].message
+    assert codes(report) == ([expected] if expected else [])
+    if expected:
+        found = the(report, expected)
+        assert (found.subject.function_arn, found.subject.role_arn) == (rotation.function, rotation.role)
+    if expected == "FunctionNotActive":
+        assert "a KMS key of the function is disabled" in the(report, expected).message
+        assert "This is why." in the(report, expected).message
 
 
 def test_the_audit_waits_for_the_secrets_of_a_function_that_does_not_exist(audited: AuditAccount) -> None:
@@ -307,3 +313,34 @@ def test_a_region_that_fails_is_a_finding_and_the_others_are_judged(audited: Aud
     assert "us-east-1" in report.findings[0].resource
     assert "secretsmanager:ListSecrets" in report.findings[0].remediation
     assert not report.is_complete
+
+
+# --- functions of other accounts ---
+
+
+def test_a_function_of_another_account_is_one_note_and_nothing_about_it_is_looked_up(audited: AuditAccount) -> None:
+    foreign = f"arn:aws:lambda:{REGION}:999999999999:function:rotate:live"
+    key = audited.account.key()
+    audited.account.client("kms").disable_key(KeyId=key.rpartition("/")[2])
+    overdue = audited.rotate("overdue", foreign, NextRotationDate=NOW - timedelta(1))
+    broken = audited.rotate("broken", foreign, key=key)
+    report = audited.audit()
+    assert codes(report) == ["KeyUnusable", "RotationOverdue", "FunctionInOtherAccount"]
+    assert report.is_complete
+    found = the(report, "FunctionInOtherAccount")
+    assert (found.resource, found.subject.function_arn, found.subject.secret_arn) == (foreign, foreign, "")
+    assert "999999999999" in found.message
+    assert report.secrets_of(found) == sorted([overdue, broken])
+    assert {each.function_arn for each in report.rotations} == {foreign}
+    assert not [action for action in audited.calls() if action.startswith(("lambda:", "iam:"))]
+
+
+def test_a_function_of_another_account_leaves_the_own_roles_known(audited: AuditAccount) -> None:
+    """A grant that is too much is found, also where functions cannot be listed."""
+    rotation = audited.rotation()
+    other = allow(["secretsmanager:GetSecretValue", PUT], audited.account.secret("other"))
+    audited.put_policy(rotation.role, other, name="other")
+    audited.rotate("foreign", f"arn:aws:lambda:{REGION}:999999999999:function:rotate")
+    assert codes(audited.audit()) == ["UnneededGrant", "FunctionInOtherAccount"]
+    audited.let_fail("lambda:ListFunctions")
+    assert codes(audited.audit()) == ["UnneededGrant", "NotInspected", "FunctionInOtherAccount"]

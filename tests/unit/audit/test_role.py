@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.session import Session
 
 from rotation_role_policy.audit import access
-from rotation_role_policy.audit.access import PolicyQuestion
 from rotation_role_policy.audit.coverage import coverages
 from rotation_role_policy.audit.facts import (
     FailedCall,
@@ -25,6 +25,7 @@ from rotation_role_policy.audit.facts import (
     to_json,
 )
 from rotation_role_policy.audit.findings import Finding, FindingType
+from rotation_role_policy.audit.resources import ResourceFact, ResourceQuestion
 from rotation_role_policy.audit.role import RoleResult, audit_function, audit_role, failed
 from rotation_role_policy.iam.document import PolicyKind, PolicyName
 from rotation_role_policy.iam.evaluation import BlockedBy, Blocker
@@ -54,6 +55,7 @@ from tests.support.audit_facts import (
 )
 
 GET, PUT = "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"
+RANDOM = "secretsmanager:GetRandomPassword"
 STOPPED = Unknown(Stopped())
 GUARD = PolicyName(PolicyKind.ROLE, "guard")
 USE_KEY = allow(
@@ -132,7 +134,6 @@ def test_a_sound_role_has_no_finding_but_that_no_resource_covers_its_secret() ->
     [
         ({"next_rotation": NOW}, False),
         ({"next_rotation": NOW - timedelta(seconds=1)}, True),
-        ({"next_rotation": NOW - timedelta(seconds=1), "is_enabled": False}, False),
         # Without the date: the days since the last rotation, and one more.
         ({"next_rotation": None, "last_rotated": NOW - timedelta(days=31)}, False),
         ({"next_rotation": None, "last_rotated": NOW - timedelta(days=31, seconds=1)}, True),
@@ -144,6 +145,120 @@ def test_a_sound_role_has_no_finding_but_that_no_resource_covers_its_secret() ->
 )
 def test_a_rotation_is_overdue_after_its_date(members: dict[str, Any], is_overdue: bool) -> None:
     assert codes(listed(**members)) == (["RotationOverdue"] if is_overdue else [])
+
+
+def pending(days: float, **members: Any) -> RoleFacts:
+    """Return a secret with an unfinished version. `members` are those of `ListedSecret`."""
+    state = Known(Secret(SECRET, None, pending_since=NOW - timedelta(days=days)))
+    return audit_facts.role(function(replace(secret(**members), state=state)))
+
+
+@pytest.mark.parametrize(
+    ("days", "members", "expected"),
+    [
+        (0.1, {}, []),
+        (1, {}, []),
+        (1.01, {}, ["RotationUnfinished"]),
+        (9, {"last_rotated": None}, ["RotationUnfinished"]),
+        # One fact, one finding.
+        (9, {"next_rotation": NOW - timedelta(1)}, ["RotationOverdue"]),
+        (0.1, {"next_rotation": NOW - timedelta(1)}, ["RotationOverdue"]),
+        (9, {"is_enabled": False}, ["RotationDisabled"]),
+    ],
+)
+def test_a_rotation_is_unfinished_if_awspending_is_on_a_version_of_its_own_for_more_than_a_day(
+    days: float, members: dict[str, Any], expected: list[str]
+) -> None:
+    facts = pending(days, **members)
+    assert codes(facts) == expected
+    if expected and expected != ["RotationDisabled"]:
+        assert "the label AWSPENDING is on a version of its own" in the(facts).message
+        assert "Find out whether the database already has the password" in the(facts).remediation
+
+
+def test_an_overdue_rotation_without_awspending_is_rotated_again() -> None:
+    finding = the(listed(next_rotation=NOW - timedelta(1)))
+    assert "AWSPENDING" not in f"{finding.message} {finding.remediation}"
+    assert finding.remediation.endswith(f"rotate it (aws secretsmanager rotate-secret --secret-id {SECRET}).")
+
+
+@pytest.mark.parametrize(
+    ("members", "is_late"),
+    [
+        ({"last_rotated": NOW - timedelta(days=60)}, False),
+        ({"last_rotated": NOW - timedelta(days=60, seconds=1)}, True),
+        ({"last_rotated": None}, False),
+        ({"last_rotated": NOW - timedelta(days=99), "days": None}, False),
+        # The expression has the interval, whatever the number of days is.
+        ({"last_rotated": NOW - timedelta(hours=8, seconds=1), "schedule": "rate(4 hours)", "days": 1}, True),
+        ({"last_rotated": NOW - timedelta(hours=8), "schedule": "rate(4 hours)", "days": 1}, False),
+        ({"last_rotated": NOW - timedelta(days=2, seconds=1), "schedule": "rate(1 day)", "days": None}, True),
+        ({"last_rotated": NOW - timedelta(days=20), "schedule": " Rate( 10  Days ) ", "days": None}, False),
+        # Secrets Manager calculates the days of a cron expression.
+        ({"last_rotated": NOW - timedelta(days=63), "schedule": "cron(0 8 1 * ? *)", "days": 31}, True),
+        ({"last_rotated": NOW - timedelta(days=62), "schedule": "cron(0 8 1 * ? *)", "days": 31}, False),
+        ({"last_rotated": NOW - timedelta(days=999), "schedule": "cron(0 8 1 * ? *)", "days": None}, False),
+        # Without a date, the rotation is overdue.
+        ({"last_rotated": NOW - timedelta(days=99), "is_enabled": False}, False),
+    ],
+)
+def test_a_rotation_is_late_if_two_intervals_have_passed_and_the_next_date_is_in_the_future(
+    members: dict[str, Any], is_late: bool
+) -> None:
+    expected = ["RotationLate"] if is_late else ["RotationDisabled"] if "is_enabled" in members else []
+    assert codes(listed(**members)) == expected
+    if not is_late:
+        return
+    assert "2026-" in the(listed(**members)).message
+    assert codes(listed(**members | {"next_rotation": NOW - timedelta(1)})) == ["RotationOverdue"]
+
+
+def test_of_a_rotation_that_is_turned_off_only_excess_is_reported() -> None:
+    off: dict[str, Any] = {"is_enabled": False}
+    broken = function(
+        replace(secret(next_rotation=NOW - timedelta(9), **off), state=Unknown(UnusableKey("db", KeyProblem(KEY), ()))),
+        secret(SECRET.replace("db", "other"), key=KEY, **off),
+        in_vpc=True,
+        invoke_policy=Known({}),
+    )
+    facts = audit_facts.role(broken, role=policies(allow(GET, "*")))
+    assert questions(facts) == []
+    assert codes(facts) == ["RotationDisabled", "RotationDisabled", "OtherSecrets"]
+    assert not [each for each in audit_role(facts, NOW).findings if each.type is FindingType.NO_POLICY]
+    for missing in (Known(None), replace(policies(), trust_policy=document())):
+        assert codes(audit_facts.role(broken, role=missing)) == ["RotationDisabled", "RotationDisabled"]
+    gone = replace(broken, details=Unknown(MISSING))
+    assert [each.type.code for each in findings(audit_function(gone, NOW))] == ["RotationDisabled", "RotationDisabled"]
+    # What could not be looked up is reported.
+    unknown = function(replace(secret(**off), state=Unknown(DENIED)), invoke_policy=Unknown(DENIED))
+    assert sorted(codes(audit_facts.role(unknown))) == ["NotInspected", "NotInspected", "RotationDisabled"]
+
+
+def test_a_secret_whose_rotation_is_turned_off_leaves_the_others_of_its_function() -> None:
+    off = secret(SECRET.replace("db", "other"), is_enabled=False)
+    facts = audit_facts.role(function(off, secret()), role=policies(allow(ROTATE[:3], SECRET), GUIDE[1]))
+    assert questions(facts) == [of_policy(SECRET)]
+    answered = replace(facts, resource_policies={SECRET: Known({})})
+    assert [(each.type.code, each.subject.secret_arn) for each in found(answered)] == [
+        ("RotationDisabled", off.arn),
+        ("ActionNotGranted", SECRET),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("replicas", "code"),
+    [
+        (Known(()), None),
+        (Known(("us-east-1", "eu-west-1")), "ReplicationFailed"),
+        (Unknown(DENIED), "NotInspected"),
+        (STOPPED, None),
+    ],
+)
+def test_replication_that_failed_is_a_finding(replicas: Any, code: str | None) -> None:
+    facts = with_secret(failed_replicas=replicas)
+    assert codes(facts) == ([code] if code else [])
+    if code == "ReplicationFailed":
+        assert f"{SECRET} to us-east-1 and eu-west-1." in the(facts).message
 
 
 @pytest.mark.parametrize(
@@ -255,16 +370,50 @@ def test_what_is_known_of_a_function_decides_the_finding(members: dict[str, Any]
     assert all(each.subject.function_arn == FUNCTION for each in findings(result))
 
 
-@pytest.mark.parametrize(("state", "is_found"), [("Active", False), ("Pending", False), ("Inactive", True)])
-def test_a_function_that_is_not_active_is_a_finding_with_lambda_s_reason(state: str, is_found: bool) -> None:
-    sound = function()
+def in_state(state: str, code: str, reason: str = "", **members: Any) -> FunctionFacts:
+    """Return a function in a state that Lambda reports with a code. `members` are those of `audit_facts.function`."""
+    sound = function(**members)
     assert isinstance(sound.details, Known)
-    details = replace(sound.details.value, lambda_state=state, state_reason="It is idle.")
-    facts = audit_facts.role(replace(sound, details=Known(details)))
-    assert codes(facts) == (["FunctionNotActive"] if is_found else [])
-    if is_found:
-        assert "Lambda's reason: It is idle." in the(facts).message
+    return replace(
+        sound,
+        details=Known(replace(sound.details.value, lambda_state=state, reason_code=code, state_reason=reason)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "expected"),
+    [
+        ("Active", "", None),
+        ("Pending", "Creating", None),
+        ("Pending", "Restoring", None),
+        ("Inactive", "Idle", "FunctionIdle"),
+        ("Inactive", "", "FunctionIdle"),
+        # Lambda could not wake it.
+        ("Inactive", "SubnetOutOfIPAddresses", "FunctionNotActive"),
+        ("Failed", "", "FunctionNotActive"),
+        ("Failed", "ACodeOfTomorrow", "FunctionNotActive"),
+        ("Deactivated", "", "FunctionNotActive"),
+    ],
+)
+def test_what_lambda_reports_of_a_function_decides_the_finding(state: str, code: str, expected: str | None) -> None:
+    facts = audit_facts.role(in_state(state, code, "The subnets are full."))
+    assert codes(facts) == ([expected] if expected else [])
+    if expected:
         assert the(facts).subject == ("", FUNCTION, ROLE, "")
+        assert f"state {state}" in the(facts).message
+    if expected == "FunctionNotActive":
+        assert "Lambda's reason: The subnets are full." in the(facts).message
+        assert code in the(facts).message
+
+
+def test_each_code_of_lambda_has_words() -> None:
+    codes_of_lambda: Any = Session().get_service_model("lambda").shape_for("StateReasonCode")
+    passing = {"Idle", "Creating", "Restoring", "DrainingDurableExecutions"}
+    for code in set(codes_of_lambda.enum) - passing:
+        finding = the(audit_facts.role(in_state("Failed", code)))
+        assert "cannot be invoked, because " in finding.message, code
+        assert code in finding.message
+        assert not finding.remediation.startswith("Correct the cause that Lambda reports"), code
 
 
 def test_a_function_that_other_accounts_can_invoke_is_a_finding_with_the_statement() -> None:
@@ -353,6 +502,10 @@ def test_the_superuser_secret_that_the_policies_show_is_audited(
 # --- access ---
 
 
+def of_policy(resource: str) -> ResourceQuestion:
+    return ResourceQuestion(ResourceFact.POLICY, resource, REGION)
+
+
 def questions(facts: RoleFacts) -> list[Any]:
     return access.questions(facts, coverages(facts))
 
@@ -365,7 +518,7 @@ def test_plain_policies_lead_to_no_question() -> None:
 def test_what_no_policy_of_the_role_allows_is_a_question_for_the_policy_of_the_secret() -> None:
     role = policies(allow(ROTATE[:2], SECRET), GUIDE[1])
     facts = audit_facts.role(role=role)
-    assert questions(facts) == [PolicyQuestion(SECRET, REGION)]
+    assert questions(facts) == [of_policy(SECRET)]
     of_role = {"Principal": {"AWS": ROLE}}
     for answer, lacking in (
         (Known({}), ROTATE[2:]),
@@ -424,7 +577,7 @@ def test_a_policy_of_a_resource_counts_only_for_the_role() -> None:
 
 def test_the_policy_of_each_key_is_a_question() -> None:
     facts = with_policy(USE_KEY, key=KEY, resource_policies={})
-    assert questions(facts) == [PolicyQuestion(KEY, REGION)]
+    assert questions(facts) == [of_policy(KEY)]
     assert codes(with_policy(USE_KEY, key=KEY)) == []
     nobody = replace(facts, resource_policies={KEY: Known(document())})
     assert (the(nobody).type.code, "neither allows the role nor delegates" in the(nobody).message) == (
@@ -472,8 +625,56 @@ def test_the_simulator_decides_what_a_condition_leaves_open(denial: dict[str, An
 def test_network_interfaces_belong_to_no_secret() -> None:
     facts = audit_facts.role(function(in_vpc=True))
     finding = the(facts)
-    assert (finding.type.code, finding.subject) == ("ActionNotGranted", ("", FUNCTION, ROLE, ""))
+    assert (finding.type.code, finding.subject) == ("NetworkInterfacesNotGranted", ("", FUNCTION, ROLE, ""))
     assert "DetachNetworkInterface" not in finding.message
+
+
+DENY_ALL = {"Effect": "Deny", "Resource": "*"}
+
+
+@pytest.mark.parametrize(
+    ("statements", "boundary", "words"),
+    [
+        # It is missing, denied, or outside the boundary.
+        ((GUIDE[0],), None, ["is not allowed secretsmanager:GetRandomPassword on *", "--adopt FILE"]),
+        ((*GUIDE, DENY_ALL | {"Action": RANDOM}), None, [f"{RANDOM} on * is blocked", "Narrow this deny"]),
+        (GUIDE, document(allow(ROTATE, "*")), ["the role's permissions boundary", "policy/boundary"]),
+        ((GUIDE[0],), document(allow(ROTATE, "*")), ["the role's permissions boundary"]),
+    ],
+)
+def test_a_role_that_may_not_make_a_random_password_is_a_warning(
+    statements: Any, boundary: Any, words: list[str]
+) -> None:
+    finding = the(audit_facts.role(role=policies(*statements, boundary=boundary)))
+    assert (finding.type.code, finding.severity.value) == ("RandomPasswordNotGranted", "warning")
+    assert finding.remediation.startswith(f"If the code of {FUNCTION} calls GetRandomPassword: ")
+    assert [part for part in words if part not in f"{finding.message} {finding.remediation}"] == []
+
+
+@pytest.mark.parametrize(
+    ("statements", "boundary", "words"),
+    [
+        (GUIDE, None, ["is not allowed ec2:CreateNetworkInterface, ec2:DeleteNetworkInterface and", "--adopt FILE"]),
+        ((*GUIDE, allow("ec2:*", "*"), DENY_ALL | {"Action": "ec2:*"}), None, ["are blocked", "Narrow this deny"]),
+        ((*GUIDE, allow("ec2:*", "*")), document(allow("secretsmanager:*", "*")), ["permissions boundary"]),
+    ],
+)
+@pytest.mark.parametrize(
+    ("state", "code"), [("Active", ""), ("Inactive", "Idle"), ("Pending", "Creating"), ("Failed", "InvalidSubnet")]
+)
+def test_a_role_that_may_not_manage_interfaces_is_a_warning_that_says_when_they_are_needed(
+    statements: Any, boundary: Any, words: list[str], state: str, code: str
+) -> None:
+    facts = audit_facts.role(in_state(state, code, in_vpc=True), role=policies(*statements, boundary=boundary))
+    [finding] = [each for each in found(facts) if each.type.code.startswith(("NetworkInterfacesNot", "Action"))]
+    assert (finding.type.code, finding.severity.value) == ("NetworkInterfacesNotGranted", "warning")
+    assert "Lambda needs the actions when it creates an interface again" in finding.message
+    assert [part for part in words if part not in f"{finding.message} {finding.remediation}"] == []
+
+
+def test_if_lambda_reports_the_missing_permissions_there_is_no_other_finding_about_them() -> None:
+    failed_function = in_state("Failed", "InsufficientRolePermissions", in_vpc=True)
+    assert codes(audit_facts.role(failed_function)) == ["FunctionNotActive"]
 
 
 # --- excess and drift ---

@@ -39,13 +39,21 @@ def test_the_page_begins_with_the_account_the_regions_and_the_time() -> None:
 
 
 def test_the_severities_and_the_types_of_findings_come_worst_first() -> None:
-    text = printed(full_report())
+    report = full_report()
+    text = printed(report)
     places = [text.index(f"({each.code}): ") for each in FindingType]
     assert places == sorted(places)
-    totals = full_report().totals
-    headings = [text.index(f"\n{totals[each]} {each.upper()}S\n") for each in Severity]
-    assert headings[0] < places[0] < headings[1] < text.index("(OtherSecrets)")
-    assert text.index("(NotInspected)") < headings[2] < text.index("(PolicyDrift)")
+    for severity, count in report.totals.items():
+        heading = text.index(f"\n{count} {severity.value.upper()}S\n")
+        assert all(
+            (place < heading) is (each.rank < first_of(severity).rank)
+            for each, place in zip(FindingType, places, strict=True)
+        )
+
+
+def first_of(severity: Severity) -> FindingType:
+    """Return the first type of finding with a severity."""
+    return next(each for each in FindingType if each.severity is severity)
 
 
 def test_a_finding_has_its_secret_message_resource_and_remediation() -> None:

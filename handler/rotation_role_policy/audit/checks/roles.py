@@ -20,6 +20,8 @@ def check(facts: RoleFacts) -> Iterator[Finding]:
         case Unknown(problem) if not isinstance(problem, Stopped):
             words = not_inspected(facts.role_arn, problem)
             yield Finding(FindingType.NOT_INSPECTED, subject, facts.role_arn, words)
+        case Known(_) if not any(function.is_rotating for function in facts.functions):
+            pass
         case Known(None):
             words = messages.role_missing(facts.role_arn)
             yield Finding(FindingType.ROLE_NOT_ASSUMABLE, subject, facts.role_arn, words)

@@ -1,9 +1,10 @@
-"""Findings about a secret: its keys, its schedule, and its function's permission to be invoked."""
+"""Findings about a secret: its keys, its schedule, its replicas, and its function's permission to be invoked."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from rotation_role_policy import arn
+from rotation_role_policy.audit import schedule
 from rotation_role_policy.audit.facts import (
     FailedCall,
     FunctionFacts,
@@ -19,15 +20,21 @@ from rotation_role_policy.audit.messages import secrets as messages
 from rotation_role_policy.audit.messages.failures import not_inspected
 from rotation_role_policy.rules.state import KeyProblem
 
-_GRACE = timedelta(days=1)
-"""A rotation can happen at any time of the day on which it is due."""
+_UNFINISHED_AFTER = timedelta(days=1)
+"""A rotation, or the test of a schedule, has the version AWSPENDING for a while."""
 
 
 def check(function: FunctionFacts, secret: SecretFacts, now: datetime) -> Iterator[Finding]:
     """Yield the findings about a secret of a function, at the time `now`."""
     subject = Subject(secret.arn, function.function_id)
+    if not secret.listed.is_enabled:
+        words = messages.rotation_disabled(secret.listed)
+        yield Finding(FindingType.ROTATION_DISABLED, subject, secret.arn, words)
+        yield from _of_unknown(secret, subject)
+        return
     yield from _of_keys(secret, subject)
     yield from _of_schedule(secret, subject, now)
+    yield from _of_replicas(secret, subject)
     # A function that does not exist has a finding of its own.
     if (
         isinstance(function.invoke_policy, Known)
@@ -38,17 +45,19 @@ def check(function: FunctionFacts, secret: SecretFacts, now: datetime) -> Iterat
         yield Finding(FindingType.INVOKE_NOT_ALLOWED, subject, function.function_id, words)
 
 
-def _of_keys(secret: SecretFacts, subject: Subject) -> Iterator[Finding]:
+def _of_unknown(secret: SecretFacts, subject: Subject) -> Iterator[Finding]:
     match secret.state:
-        case Unknown(Stopped()):
-            return
-        case Unknown(UnusableKey() as key):
-            yield Finding(FindingType.KEY_UNUSABLE, subject, secret.arn, messages.key_unusable(key))
-            return
-        case Unknown(problem):
+        case Unknown(problem) if not isinstance(problem, Stopped | UnusableKey):
             words = not_inspected(secret.arn, problem)
             yield Finding(FindingType.NOT_INSPECTED, subject, secret.arn, words)
-            return
+
+
+def _of_keys(secret: SecretFacts, subject: Subject) -> Iterator[Finding]:
+    yield from _of_unknown(secret, subject)
+    if isinstance(secret.state, Unknown):
+        if isinstance(key := secret.state.problem, UnusableKey):
+            yield Finding(FindingType.KEY_UNUSABLE, subject, secret.arn, messages.key_unusable(key))
+        return
     state = secret.state.value
     for not_described in state.keys_not_described:
         key_arn = not_described.key_id
@@ -73,13 +82,24 @@ def _not_described(subject: Subject, key: KeyProblem) -> Finding:
 
 def _of_schedule(secret: SecretFacts, subject: Subject, now: datetime) -> Iterator[Finding]:
     listed = secret.listed
-    if not listed.is_enabled:
-        return
-    due = listed.next_rotation
-    # NextRotationDate is the end of the rotation window.
-    # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html
-    if due is None and listed.days:
-        last = listed.last_rotated or listed.created
-        due = last and last + timedelta(days=listed.days) + _GRACE
+    pending_since = secret.state.value.pending_since if isinstance(secret.state, Known) else None
+    due = schedule.due(listed)
     if due and due < now:
-        yield Finding(FindingType.ROTATION_OVERDUE, subject, secret.arn, messages.rotation_overdue(listed, due))
+        words = messages.rotation_overdue(listed, due, pending_since)
+        yield Finding(FindingType.ROTATION_OVERDUE, subject, secret.arn, words)
+        return
+    if pending_since and now - pending_since > _UNFINISHED_AFTER:
+        words = messages.rotation_unfinished(listed, pending_since)
+        yield Finding(FindingType.ROTATION_UNFINISHED, subject, secret.arn, words)
+    if schedule.is_late(listed, now):
+        yield Finding(FindingType.ROTATION_LATE, subject, secret.arn, messages.rotation_late(listed))
+
+
+def _of_replicas(secret: SecretFacts, subject: Subject) -> Iterator[Finding]:
+    match secret.failed_replicas:
+        case Known(replicas) if replicas:
+            words = messages.replication_failed(secret.arn, replicas)
+            yield Finding(FindingType.REPLICATION_FAILED, subject, secret.arn, words)
+        case Unknown(problem) if not isinstance(problem, Stopped):
+            words = not_inspected(f"The replication of {secret.arn}", problem)
+            yield Finding(FindingType.NOT_INSPECTED, subject, secret.arn, words)

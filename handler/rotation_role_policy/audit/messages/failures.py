@@ -1,6 +1,14 @@
 """Why something is not known."""
 
-from rotation_role_policy.audit.facts import FailedCall, InternalError, Problem, Stopped, Unusable, UnusableKey
+from rotation_role_policy.audit.facts import (
+    FailedCall,
+    InternalError,
+    OtherAccount,
+    Problem,
+    Stopped,
+    Unusable,
+    UnusableKey,
+)
 from rotation_role_policy.audit.findings import Words
 from rotation_role_policy.errors import quoted
 
@@ -20,6 +28,8 @@ def problem(found: Problem) -> str:
             return f"Internal error ({error_type}): {message}".rstrip(".")
         case Stopped():
             return "The audit was stopped"
+        case OtherAccount():
+            return "It belongs to another account"
 
 
 def not_inspected(what: str, found: Problem) -> Words:

@@ -1,5 +1,6 @@
 """The words of findings about functions, and about the superuser secrets that they read."""
 
+from rotation_role_policy import arn
 from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.findings import Words
 from rotation_role_policy.errors import quoted
@@ -15,16 +16,25 @@ def function_missing(function_id: str) -> Words:
     )
 
 
-def function_not_active(function_id: str, state: str, reason: str) -> Words:
-    """Return the words for a function whose `State` is not Active. `reason` is Lambda's own; it may be empty."""
-    because = f" Lambda's reason: {reason.rstrip('.')}." if reason else ""
-    remediation = "Correct the cause, or deploy the function again."
-    if state == "Inactive":
-        remediation = (
-            "Invoke the function once, so that Lambda prepares it again. The first invocation fails, and with it the"
-            " first attempt of a rotation."
-        )
-    return Words(f"The rotation function {function_id} is {state}, not Active.{because}", remediation)
+def function_in_other_account(function_id: str) -> Words:
+    """Return the words for a rotation function of another account than its secrets."""
+    return Words(
+        f"The rotation function {function_id} belongs to the account {arn.parse(function_id).account}. The audit looks"
+        " at its secrets here, but not at the function and its role.",
+        "Run the audit in that account for the role. If you do not know that account, give the secrets another function"
+        " (aws secretsmanager rotate-secret --secret-id ID --rotation-lambda-arn ARN --no-rotate-immediately).",
+    )
+
+
+def function_idle(function_id: str) -> Words:
+    """Return the words for a function that Lambda has made inactive because nobody invoked it."""
+    return Words(
+        f"The rotation function {function_id} was not invoked for weeks, so Lambda has made it inactive (state"
+        " Inactive). The next invocation fails and wakes it. Secrets Manager repeats an attempt that fails, so a"
+        " rotation succeeds a few minutes later. That is normal for a rotation once a month.",
+        "Nothing, if a rotation may take some minutes longer. Otherwise invoke the function before it (aws lambda"
+        f" invoke --function-name {function_id} response.json): that wakes the function and does not run its code.",
+    )
 
 
 def invoke_without_source(function_id: str, sid: str) -> Words:

@@ -1,11 +1,13 @@
 """The words of findings about secrets: their keys, their schedules, and the permission to invoke the function."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit.facts import ListedSecret, UnusableKey
 from rotation_role_policy.audit.findings import Words
 from rotation_role_policy.audit.messages.failures import unusable_key_problem
+from rotation_role_policy.audit.messages.phrases import join
 from rotation_role_policy.rules.state import KeyProblem
 
 
@@ -41,16 +43,85 @@ def key_of_other_account(secret_arn: str, key_arn: str) -> Words:
     )
 
 
-def rotation_overdue(secret: ListedSecret, due: datetime) -> Words:
-    """Return the words for a rotation that was due."""
-    last_rotated = f"{secret.last_rotated:%Y-%m-%d}" if secret.last_rotated else "never"
-    name = arn.parse(arn.split_qualifier(secret.function_id)[0]).resource.removeprefix("function:")
+def rotation_overdue(secret: ListedSecret, due: datetime, pending_since: datetime | None) -> Words:
+    """Return the words for a rotation that was due. `pending_since`: as in `state.Secret`."""
+    pending = f" {_pending(pending_since)}" if pending_since else ""
     return Words(
-        f"The rotation of {secret.arn} was due on {due:%Y-%m-%d}. It was last rotated: {last_rotated}.",
+        f"The rotation of {secret.arn} was due on {due:%Y-%m-%d}. {_last_rotated(secret)}.{pending}",
+        _repair(secret, is_pending=pending_since is not None),
+    )
+
+
+def rotation_unfinished(secret: ListedSecret, pending_since: datetime) -> Words:
+    """Return the words for a rotation that began more than a day ago and did not finish."""
+    return Words(
+        f"A rotation of {secret.arn} has not finished. {_pending(pending_since)} {_last_rotated(secret)}.",
+        _repair(secret, is_pending=True),
+    )
+
+
+def rotation_late(secret: ListedSecret) -> Words:
+    """Return the words for a rotation that was missed, although its next date is in the future."""
+    return Words(
+        f"{secret.arn} should have been rotated since its last rotation. {_last_rotated(secret)}, which is more than"
+        f" two intervals ago. The next date ({secret.next_rotation:%Y-%m-%d}) does not show that: it moves also when"
+        " somebody saves the schedule, or stores a value without a rotation.",
+        f"{_read_log(secret)} If no attempt failed, the value may have been changed by hand. To rotate the secret: aws"
+        f" secretsmanager rotate-secret --secret-id {secret.arn}.",
+    )
+
+
+def rotation_disabled(secret: ListedSecret) -> Words:
+    """Return the words for a secret with a rotation function whose rotation is turned off."""
+    return Words(
+        f"The rotation of {secret.arn} is turned off, so the function {secret.function_id} does not rotate it. The"
+        " audit reports only what the function's role can do too much.",
+        f"To turn it on: aws secretsmanager rotate-secret --secret-id {secret.arn} --no-rotate-immediately. Then run"
+        " the audit again.",
+    )
+
+
+def replication_failed(secret_arn: str, replicas: Sequence[str]) -> Words:
+    """Return the words for a secret that Secrets Manager could not replicate. `replicas`: regions or ARNs."""
+    return Words(
+        f"Secrets Manager could not replicate {secret_arn} to {join(replicas)}. A rotation does not reach the users of"
+        " this replica, who keep the old value.",
+        f"Read the reason (aws secretsmanager describe-secret --secret-id {secret_arn} --query ReplicationStatus), and"
+        " correct it. Often a secret with this name already exists there, or the replica's key cannot be used.",
+    )
+
+
+def _last_rotated(secret: ListedSecret) -> str:
+    return f"It was last rotated: {secret.last_rotated:%Y-%m-%d}" if secret.last_rotated else "It was never rotated"
+
+
+def _pending(since: datetime) -> str:
+    return (
+        f"Since {since:%Y-%m-%d %H:%M} UTC, the label AWSPENDING is on a version of its own. As long as it is there,"
+        " Secrets Manager refuses to begin another rotation (RotateSecret)."
+    )
+
+
+def _read_log(secret: ListedSecret) -> str:
+    name = arn.parse(arn.split_qualifier(secret.function_id)[0]).resource.removeprefix("function:")
+    return (
         "Read the log of the rotation function for the error of the last attempt, by default in the log group"
-        f" /aws/lambda/{name}. Correct the errors of this secret, its function and its role, then rotate it (aws"
-        f" secretsmanager rotate-secret --secret-id {secret.arn}). Do not remove the label AWSPENDING before you know"
-        " whether the password was changed.",
+        f" /aws/lambda/{name}."
+    )
+
+
+def _repair(secret: ListedSecret, *, is_pending: bool) -> str:
+    """Return how to get a rotation to work again."""
+    begin = f"{_read_log(secret)} Correct the errors of this secret, its function and its role."
+    rotate = f"rotate it (aws secretsmanager rotate-secret --secret-id {secret.arn})"
+    if not is_pending:
+        return f"{begin} Then {rotate}."
+    update = f"aws secretsmanager update-secret-version-stage --secret-id {secret.arn} --version-stage"
+    return (
+        f"{begin} Find out whether the database already has the password of the version AWSPENDING: do not change a"
+        f" label before you know. If it has, make this version AWSCURRENT ({update} AWSCURRENT --move-to-version-id"
+        f" PENDING --remove-from-version-id CURRENT). If it has not, remove the label ({update} AWSPENDING"
+        f" --remove-from-version-id PENDING), then {rotate}. aws secretsmanager list-secret-version-ids shows the IDs."
     )
 
 

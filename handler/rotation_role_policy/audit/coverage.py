@@ -244,12 +244,9 @@ def _decided(facts: RoleFacts, role: RolePolicies, coverage: Coverage) -> Covera
     is_callable = superuser is not None and _may_make_all_calls(role, state, replace(state, superuser_secret=superuser))
     if superuser_id in needs.doubtful_ids and not is_callable:
         superuser_id = ""
-    targets = (
-        target
-        for target in needs.target_arns
-        if _may_make_all_calls(role, state, replace(state, target_arns=(target,)))
-    )
-    return replace(coverage, superuser_id=superuser_id, target_arns=tuple(targets))
+    with_target = {target: replace(state, target_arns=(target,)) for target in needs.target_arns}
+    targets = tuple(target for target, needing in with_target.items() if _may_make_all_calls(role, state, needing))
+    return replace(coverage, superuser_id=superuser_id, is_superuser_callable=is_callable, target_arns=targets)
 
 
 def _may_make_all_calls(role: RolePolicies, without: State, state: State) -> bool:

@@ -17,17 +17,17 @@ SECRETS_PER_RESOURCE = 20
 """CloudFormation accepts responses of 4,096 bytes, which contain the ARNs of all secrets and keys."""
 _HEADER = """\
 Each resource puts one more inline policy on the role of a rotation function. It removes nothing. Before you deploy it:
-- Deploy the provider in this account and region.
+- Deploy rotation-role-policy, which serves the resources, in this account and region (README.md).
 - Find out for each function whether it reads the secret of a superuser or an administrator, and whether it calls the
   API of a database, a user or a directory. Only a person can know that. Set SuperuserSecretId and TargetArns
-  accordingly: see docs/rotation-functions.md of the provider. The comments say what the audit assumes.
+  accordingly: see docs/rotation-functions.md. The comments say what the audit assumes.
 - A function for several secrets of a directory (keytabs) needs all of them in SecretIds.
 
 Deploy it as a new stack. Over an earlier template of this kind, it would remove the policies of that one:
 
   aws cloudformation deploy --template-file FILE --stack-name rotation-policies-{date}
 
-If the provider refuses one resource, CloudFormation rolls back all of them. The reason is in the stack's events.
+If one resource fails, CloudFormation rolls back all of them. The reason is in the stack's events.
 Then run the audit again. It says which grants can go, what has to happen first, and with which commands a grant is
 restored. Remove the grants of one role, and rotate its secrets at once while somebody watches: only a rotation without
 the old grants shows that the new policy has everything. If the rotation fails, put the grants back.

@@ -15,7 +15,11 @@ _ARN_OR_NULL = {"type": ["string", "null"]}
 def schema() -> dict[str, Any]:
     """Return the schema."""
     finding = {
-        "code": {"enum": [row.code for row in FindingType], "description": "docs/audit.md explains each code."},
+        "code": {
+            "type": "string",
+            "description": "docs/audit.md explains each code. A new minor version of the schema can add codes. Today: "
+            f"{', '.join(row.code for row in FindingType)}.",
+        },
         "severity": {"enum": [severity.value for severity in Severity]},
         "secretArn": _ARN_OR_NULL
         | {"description": "Null if the finding concerns all secrets of the function or of the role."},
@@ -28,11 +32,17 @@ def schema() -> dict[str, Any]:
         "difference": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "For PolicyDrift: the lines of a unified difference of the two policies.",
+            "description": "For PolicyDrift and PolicyWidened: the lines of a unified difference to the policy that"
+            " would be written today.",
         },
     }
     count = {"type": "integer", "minimum": 0}
     report = {
+        "schemaVersion": {
+            "type": "string",
+            "pattern": r"^1\.[0-9]+$",
+            "description": "A minor number adds members and codes, a major number changes or removes some.",
+        },
         "complete": {"type": "boolean", "description": "Whether everything was inspected."},
         "stopped": {"type": ["string", "null"], "description": "Why the audit ended before its end."},
         "account": {"type": "string"},

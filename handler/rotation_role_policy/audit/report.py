@@ -10,6 +10,9 @@ from typing import Any
 from rotation_role_policy.audit.findings import Finding, FindingType, Severity
 from rotation_role_policy.rules.state import State
 
+SCHEMA_VERSION = "1.0"
+"""Of the report as JSON. A minor number adds members and codes, a major number changes or removes some."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
@@ -128,6 +131,7 @@ def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def to_json(report: Report) -> dict[str, Any]:
     """Return the report as data for JSON (audit.schema.json)."""
     return {
+        "schemaVersion": SCHEMA_VERSION,
         "complete": report.is_complete,
         "stopped": report.stopped or None,
         "account": report.account,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy.rules.identity import policy_name
+from rotation_role_policy_cli.audit import adopt
+from rotation_role_policy_cli.template.file import load
 from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, error
 from tests.support.audit_account import AuditAccount, Rotation, allow, codes, guide, the, use_key
 
@@ -346,7 +349,7 @@ def test_a_widened_policy_makes_nothing_redundant(audited: AuditAccount) -> None
 # --- redirection ---
 
 
-def test_a_secret_whose_policy_is_on_another_role_is_not_adopted(audited: AuditAccount) -> None:
+def test_a_secret_whose_policy_is_on_another_role_is_not_adopted(audited: AuditAccount, tmp_path: Path) -> None:
     rotation = deployed(audited)
     other = audited.account.role("other")
     redirected = audited.function("other", other)
@@ -359,4 +362,25 @@ def test_a_secret_whose_policy_is_on_another_role_is_not_adopted(audited: AuditA
     assert "If this change is yours, give RotationLambdaARN" in found.remediation
     assert "Otherwise correct the rotation of the secret" in found.remediation
     assert "--adopt" not in found.remediation
-    assert [each.is_elsewhere for each in report.rotations] == [True]
+    assert adopt.write(report, tmp_path / "adopt.yaml") == []
+
+
+def test_a_redirected_secret_is_left_out_of_the_adoption_of_others(audited: AuditAccount, tmp_path: Path) -> None:
+    rotation = deployed(audited)
+    other = audited.rotation("other")
+    audited.rotations[rotation.secret]["RotationLambdaARN"] = other.function
+    [file] = adopt.write(audited.audit(), tmp_path / "adopt.yaml")
+    text = file.read_text(encoding="utf-8")
+    [resource] = load(file)["Resources"].values()
+    assert resource["Properties"]["SecretId"] == other.secret
+    assert rotation.secret in text.partition("# Left out")[2]
+
+
+def test_a_policy_that_only_looks_like_that_of_a_resource_hinders_no_adoption(
+    audited: AuditAccount, tmp_path: Path
+) -> None:
+    """Whoever can put a policy on some role cannot keep a rotation from its adoption."""
+    rotation = audited.rotation()
+    other = audited.account.role("other")
+    audited.put_policy(other, *guide(rotation.secret), name="x-0123456789ab")
+    assert len(adopt.write(audited.audit(), tmp_path / "adopt.yaml")) == 1

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotation_role_policy.errors import RequestError, quoted_text
-from rotation_role_policy.rules.properties import EXACTLY_ONE_OF, PROPERTIES, Property, parse_properties
+from rotation_role_policy.rules.properties import EXACTLY_ONE_OF, PROPERTIES, RESOURCE_TYPE, Property, parse_properties
 
 SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/db-AbCdEf"
 
@@ -228,12 +228,45 @@ def test_the_error_for_invalid_properties_has_name_value_and_remedy(properties: 
             "VpcConfig requires RoleName. Give RoleName, the role that the function will have, because the function"
             " does not exist yet.",
         ),
+        (
+            DB | {"KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:alias/x", "RoleName": "r"},
+            "KmsKeyArn requires VpcConfig. Omit KmsKeyArn, because the provider reads the key from the function, or"
+            " declare the function (VpcConfig).",
+        ),
+        (
+            DB | {"KmsKeyArn": "alias/x", "VpcConfig": {}, "RoleName": "r"},
+            'KmsKeyArn "alias/x" has the wrong form. Give the full ARN of a KMS key or of an alias.',
+        ),
+        (
+            DB | {"KmsScope": "Secret", "PolicyProfile": "Documented"},
+            "KmsScope Secret cannot be combined with PolicyProfile Documented. Use PolicyProfile Strict: only its"
+            " conditions limit the KMS statements to the secrets.",
+        ),
+        (
+            {"SecretIds": ["a"] * 101},
+            "SecretIds has 101 values, more than 100. Distribute them over several functions with a role and a resource"
+            " each.",
+        ),
+        (
+            DB | {"AccessCheck": "false"},
+            'AccessCheck "false" is not an allowed value. Use Enforce or Off. YAML reads On, Off, Yes and No as Boolean'
+            " values unless they are in quotation marks.",
+        ),
+        (DB | {"AccessCheck": "no"}, 'AccessCheck "no" is not an allowed value. Use Enforce or Off.'),
     ],
 )
 def test_the_error_for_conflicting_properties_has_only_the_problem_and_the_remedy(properties: Any, reason: str) -> None:
     with pytest.raises(RequestError) as rejected:
         parse_properties(properties)
     assert str(rejected.value) == reason
+
+
+def test_what_is_not_given_is_empty_and_100_values_are_not_too_many() -> None:
+    assert RESOURCE_TYPE == "Custom::RotationRolePolicy"
+    assert parse_properties(DB).kms_key_arn == ""
+    assert parse_properties({"SecretIds": ["a"] * 100}).secret_ids == ("a",)
+    assert parse_properties(DB | {"KmsScope": "Secret"}).form == ("Strict", "Secret")
+    assert parse_properties(DB | {"PolicyProfile": "Documented"}).form == ("Documented", "Key")
 
 
 @pytest.mark.parametrize("name", [row.name for row in PROPERTIES if row.type != "CloudFormation"])

@@ -363,6 +363,8 @@ class Finding:
     words: Words
     difference: tuple[str, ...] = ()
     """Lines of a unified difference of two policy documents."""
+    is_blocked: bool = False
+    """Whether something certainly blocks calls of the role, so that the provider would refuse to write its policy."""
     denied: DeniedCall | None = None
     """For `NOT_INSPECTED`: the call, if the findings of many roles have the same cause (`report.merge_denied`)."""
 

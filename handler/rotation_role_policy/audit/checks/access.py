@@ -23,7 +23,8 @@ def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
         is_certain = problem.problem is None and problem.doubt is None
         if is_certain and (finding_type := _type(problem)):
             words = messages.WORDS[finding_type](problem)
-            yield Finding(finding_type, _subject([problem]), problem.role_arn, words)
+            is_blocked = problem.blocker is not None
+            yield Finding(finding_type, _subject([problem]), problem.role_arn, words, is_blocked=is_blocked)
     for same in _grouped((each for each in found if each.doubt), _cause_of_doubt):
         words = messages.access_undecided(same)
         yield Finding(FindingType.ACCESS_UNDECIDED, _subject(same), same[0].role_arn, words)

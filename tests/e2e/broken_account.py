@@ -227,7 +227,7 @@ def _build_failing(account: BrokenAccount) -> None:
     account.rotation("trusts-ec2", rotate, "RoleNotAssumable", trust=trust)
     yesterday = str(int(time.time()) - 24 * 3600)
     account.rotation("overdue", rotate, "RotationOverdue", tags={"emulator:NextRotationDate": yesterday})
-    account.rotation("vpc-lacks-interfaces", rotate, "ActionNotGranted", in_vpc=True)
+    account.rotation("vpc-lacks-interfaces", rotate, "NetworkInterfacesNotGranted", in_vpc=True)
 
 
 def _change_key_without_encrypting_again(account: BrokenAccount, name: str, key_arn: str) -> None:

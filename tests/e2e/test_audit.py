@@ -139,10 +139,13 @@ def test_the_audit_reads_no_value_and_changes_nothing() -> None:
         {
             "kms:DescribeKey": "sound-key",
             "lambda:GetPolicy": "sound-guide",
-            "secretsmanager:GetResourcePolicy": "sound-resource-policy",
-            "kms:GetKeyPolicy": "lacks-data-key",
+            # One finding for the region.
+            "secretsmanager:GetResourcePolicy": "",
+            "kms:GetKeyPolicy": "",
             "lambda:ListFunctions": "",
         },
+        {"kms:ListGrants": "lacks-data-key"},
+        {"kms:ListKeyPolicies": "lacks-data-key"},
         {"secretsmanager:ListSecretVersionIds": "sound-guide"},
         {"lambda:GetFunctionConfiguration": "sound-guide"},
         {"secretsmanager:ListSecrets": ""},

@@ -93,10 +93,15 @@ def policies(*statements: Any, boundary: Any = None, **inline: Any) -> RolePolic
 def role(*functions: FunctionFacts, role: Any = None, **members: Any) -> RoleFacts:
     """Return the facts about a role, on which a resource of a stack has put the policy `OWN` if there is one.
 
-    `role` are its policies, `members` those of `RoleFacts`.
+    By default, no secret has a policy. There are no grants, and no second policies of keys. `role` are its policies,
+    `members` those of `RoleFacts`.
     """
     known = role if isinstance(role, Unknown | Known) else Known(role or policies())
     inline = known.value.inline if isinstance(known, Known) and known.value else {}
     owners = {OWN: Owner(STACK, "DatabaseRotationPolicy")} if OWN in inline else {}
     found = RoleFacts(ROLE, known, functions or (function(),), regions=frozenset({REGION}), owners=owners)
-    return replace(found, **members)
+    none: dict[str, Any] = {SUPERUSER: Known({})}
+    none |= {each.arn: Known({}) for function in found.functions for each in function.secrets}
+    members["resource_policies"] = none | members.get("resource_policies", {})
+    defaults: dict[str, Any] = {"grants": {KEY: Known(())}, "key_policy_names": {KEY: Known(("default",))}}
+    return replace(found, **defaults | members)

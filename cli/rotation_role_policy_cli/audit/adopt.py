@@ -11,6 +11,7 @@ from typing import Any
 from rotation_role_policy import arn
 from rotation_role_policy.audit.findings import FindingType, Severity
 from rotation_role_policy.audit.report import Report, Rotation
+from rotation_role_policy.iam.resource_policies import is_key
 from rotation_role_policy_cli.schema import TYPE
 
 SECRETS_PER_RESOURCE = 20
@@ -71,7 +72,10 @@ def _obstacles(report: Report, rotation: Rotation) -> list[str]:
     obstacles = [
         finding.message
         for finding in found
-        if finding.type in (FindingType.ACTION_BLOCKED, FindingType.KEY_UNUSABLE, FindingType.FUNCTION_MISSING)
+        # The key of the environment variables is no reason for the provider to refuse a policy.
+        if (finding.type is FindingType.KEY_UNUSABLE and not is_key(finding.resource))
+        or finding.type is FindingType.FUNCTION_MISSING
+        or finding.is_blocked
     ]
     if rotation.is_elsewhere:
         # To adopt it would complete the change, which nobody here may have wanted.

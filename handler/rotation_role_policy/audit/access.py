@@ -1,8 +1,9 @@
 """Whether a role may make the calls that its rotations need.
 
-First the policies are evaluated (`iam.evaluation`). What that leaves open goes to IAM's policy simulator. What no
-policy of the role allows can still be allowed by the resource policy of the secret or by the policy of the key. The
-policy of each key is read: IAM policies count only if it delegates to them.
+First the policies of the role are evaluated (`iam.evaluation`). What that leaves open goes to IAM's policy simulator.
+Then the policy of each secret and of each key counts: a Deny in it blocks what the role's policies allow, and it can
+allow what they do not. IAM policies count for a key only if the key's policy delegates to them. What the policy of a
+key does not allow, a grant on the key can allow.
 https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
 
 `examine` makes no call. It yields questions for the facts that it lacks, and the collector answers them.
@@ -10,20 +11,29 @@ https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rotation_role_policy import arn
+from rotation_role_policy.audit.access_problems import AccessProblem, Doubt, DoubtKind, StatementName
 from rotation_role_policy.audit.coverage import Coverage, rotating
 from rotation_role_policy.audit.facts import Known, Problem, RoleFacts, Simulation, Stopped, Unknown
-from rotation_role_policy.audit.resources import ResourceFact, ResourceQuestion
+from rotation_role_policy.audit.resources import (
+    ResourceFact,
+    ResourceQuestion,
+    answer,
+    calling_role,
+    is_granted,
+    is_of_other_account,
+)
+from rotation_role_policy.iam.document import Policy, PolicyKind, PolicyName, Statement
 from rotation_role_policy.iam.evaluation import BlockedBy, Blocker, Calls, Outcome, evaluate
-from rotation_role_policy.iam.resource_policies import CallingRole, decide, is_key, resource_policy_of
-from rotation_role_policy.iam.simulation import Denial
+from rotation_role_policy.iam.principals import session_prefix
+from rotation_role_policy.iam.resource_policies import PolicyDecision, decide, is_key, resource_policy_of
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.calls import calls_of
-from rotation_role_policy.rules.state import RolePolicies
+from rotation_role_policy.rules.resource_policy_calls import encryption_context, with_certain_context
+from rotation_role_policy.rules.state import RolePolicies, State
 from rotation_role_policy.rules.statements import SECRET_ARN_KEY
 
 DISPENSABLE_ACTIONS = {"ec2:DetachNetworkInterface"}
@@ -37,38 +47,12 @@ _ROTATION_FUNCTION_KEY = "secretsmanager:resource/AllowRotationLambdaArn"
 """Context key by which the policies of AWS's published rotation functions are limited to the secrets of a function.
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_iam-policies.html"""
 
-
-@dataclass(frozen=True)
-class AccessProblem:
-    """Calls that a role may not make, or about which nothing is known.
-
-    If `blocker`, `undecided` and `problem` are absent, no policy allows the calls.
-    """
-
-    coverage: Coverage
-    role_arn: str
-    boundary_arn: str
-    actions: tuple[str, ...]
-    resource: str
-    secret_arn: str
-    """The secret that the calls are for; empty if they are for all secrets of the function."""
-    blocker: Blocker | None = None
-    """What certainly blocks the calls."""
-    undecided: Denial | None = None
-    """The result of the simulator, if it proves nothing."""
-    problem: Problem | None = None
-    """Why nothing is known."""
-
-    @property
-    def is_for_network_interfaces(self) -> bool:
-        """Whether Lambda makes the calls, to connect the function to its VPC."""
-        return all(action.startswith("ec2:") for action in self.actions)
+Question = Simulation | ResourceQuestion
 
 
-def questions(facts: RoleFacts, covered: Iterable[Coverage]) -> list[Simulation | ResourceQuestion]:
+def questions(facts: RoleFacts, covered: Iterable[Coverage]) -> list[Question]:
     """Return what else must be known to decide whether the rotations have access."""
-    found = examine(facts, covered)
-    return list(dict.fromkeys(each for each in found if isinstance(each, Simulation | ResourceQuestion)))
+    return list(dict.fromkeys(each for each in examine(facts, covered) if isinstance(each, Question)))
 
 
 def problems(facts: RoleFacts, covered: Iterable[Coverage]) -> list[AccessProblem]:
@@ -76,25 +60,23 @@ def problems(facts: RoleFacts, covered: Iterable[Coverage]) -> list[AccessProble
     return [each for each in examine(facts, covered) if isinstance(each, AccessProblem)]
 
 
-def examine(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[AccessProblem | Simulation | ResourceQuestion]:
+def examine(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[AccessProblem | Question]:
     """Yield the problems of a role's rotations, and the questions that have no answer in `facts` yet.
 
     Args:
         facts: of the role.
-        covered: the rotations of the role.
+        covered: the rotations of the role. Of what nobody rotates, nothing is examined.
     """
     if not isinstance(facts.role, Known) or facts.role.value is None:
         return
     for coverage in rotating(covered):
-        examination = _Examination(facts, facts.role.value, coverage)
-        for calls in _needed_calls(facts, coverage):
-            yield from examination.of_calls(calls)
+        if state := coverage.state(facts):
+            examination = _Examination(facts, facts.role.value, coverage, state)
+            for calls in _needed_calls(coverage, state):
+                yield from examination.of_calls(calls)
 
 
-def _needed_calls(facts: RoleFacts, coverage: Coverage) -> Iterator[Calls]:
-    state = coverage.state(facts)
-    if state is None:
-        return
+def _needed_calls(coverage: Coverage, state: State) -> Iterator[Calls]:
     rotated = {secret.arn for secret in state.secrets}
     for grant in policy.grants(state):
         if grant.statement["Effect"] == "Allow":
@@ -105,14 +87,25 @@ def _needed_calls(facts: RoleFacts, coverage: Coverage) -> Iterator[Calls]:
                 yield calls._replace(context={**calls.context, **known})
 
 
+class _Verdict(NamedTuple):
+    """What the policy of a secret or key means for a call, together with the policies of the role."""
+
+    denied_by: StatementName | None = None
+    """The statement that certainly denies it."""
+    doubt: Doubt | None = None
+    is_lacking: bool = False
+    """Whether neither the policies of the role nor that of the resource allow it."""
+
+
 class _Examination(NamedTuple):
     """The examination of the rotations that one policy covers."""
 
     facts: RoleFacts
     role: RolePolicies
     coverage: Coverage
+    state: State
 
-    def of_calls(self, calls: Calls) -> Iterator[AccessProblem | Simulation | ResourceQuestion]:
+    def of_calls(self, calls: Calls) -> Iterator[AccessProblem | Question]:
         """Yield problems and questions for some calls, those with the same outcome together."""
         actions: dict[tuple[Outcome, str, Blocker | None], list[str]] = {}
         for decision in evaluate(self.role.policies, self.role.boundary_policy, calls):
@@ -122,21 +115,20 @@ class _Examination(NamedTuple):
         for (outcome, resource, blocker), names in actions.items():
             some = calls._replace(actions=tuple(names), resources=(resource,))
             match outcome:
-                case Outcome.BLOCKED:
-                    yield self._problem(some, blocker=blocker)
+                case Outcome.BLOCKED if blocker:
+                    yield from self._of_blocked(some, blocker)
                 case Outcome.OPEN:
                     yield from self._of_open(some)
-                case Outcome.NOT_ALLOWED:
-                    yield from self._of_not_allowed(some)
-                case Outcome.ALLOWED if is_key(resource):
-                    yield from self._of_allowed_on_key(some)
+                case _:
+                    yield from self._of_decided(some, is_allowed=outcome is Outcome.ALLOWED)
 
     def _problem(
         self,
         calls: Calls,
         *,
         blocker: Blocker | None = None,
-        undecided: Denial | None = None,
+        statement: StatementName | None = None,
+        doubt: Doubt | None = None,
         problem: Problem | None = None,
     ) -> AccessProblem:
         [resource] = calls.resources
@@ -150,7 +142,8 @@ class _Examination(NamedTuple):
             resource,
             str(secret) if is_own else "",
             blocker,
-            undecided,
+            statement,
+            doubt,
             problem,
         )
 
@@ -159,7 +152,9 @@ class _Examination(NamedTuple):
         if not isinstance(unknown.problem, Stopped):
             yield self._problem(calls, problem=unknown.problem)
 
-    def _of_open(self, calls: Calls) -> Iterator[AccessProblem | Simulation | ResourceQuestion]:
+    # --- what the policies of the role say ---
+
+    def _of_open(self, calls: Calls) -> Iterator[AccessProblem | Question]:
         simulation = Simulation(
             self.role.role.arn, calls.actions, calls.resources, tuple(calls.context.items()), calls.absent_keys
         )
@@ -167,64 +162,196 @@ class _Examination(NamedTuple):
         if not answers:
             yield simulation
             return
-        [answer] = answers
-        if isinstance(answer, Unknown):
-            yield from self._of_unknown(calls, answer)
+        [found] = answers
+        if isinstance(found, Unknown):
+            yield from self._of_unknown(calls, found)
             return
-        for denial in answer.value:
-            denied = calls._replace(actions=denial.actions, resources=denial.resources)
+        allowed = dict.fromkeys(calls.actions)
+        for denial in found.value:
+            denied = calls._replace(actions=denial.actions)
+            for action in denial.actions:
+                allowed.pop(action, None)
             if denial.is_implicit:
-                yield from self._of_not_allowed(denied)
-            elif denial.is_certain:
-                yield self._problem(denied, blocker=denial.blocker)
+                yield from self._of_decided(denied, is_allowed=False)
+            elif denial.is_certain and denial.blocker:
+                yield from self._of_blocked(denied, denial.blocker)
             else:
-                yield self._problem(denied, undecided=denial)
+                keys = denial.missing_keys
+                yield self._problem(denied, doubt=Doubt(DoubtKind.SIMULATION, keys, denial=denial))
+        if allowed:
+            yield from self._of_decided(calls._replace(actions=tuple(allowed)), is_allowed=True)
 
-    def _of_not_allowed(self, calls: Calls) -> Iterator[AccessProblem | ResourceQuestion]:
-        """Yield the calls as a problem, without those that the policy of the secret or key allows."""
+    def _of_blocked(self, calls: Calls, blocker: Blocker) -> Iterator[AccessProblem | Question]:
+        """Yield calls as a problem that a Deny of the role, or its boundary, blocks.
+
+        A boundary that does not allow a call does not limit what a resource policy allows to a session of the role.
+        https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic_policy-eval-reqcontext.html
+        """
+        [resource] = calls.resources
+        if blocker.by is not BlockedBy.BOUNDARY or not _has_policy(resource):
+            yield self._problem(calls, blocker=blocker)
+            return
+        question = self._question(ResourceFact.POLICY, resource)
+        found = answer(self.facts, question)
+        if found is None:
+            yield question
+            return
+        if isinstance(found, Unknown):
+            yield from self._of_unread(calls, found, is_allowed=False)
+            return
+        allows = tuple(_allows_for_sessions(resource_policy_of(resource, found.value), self.role.role.arn))
+        for action in calls.actions:
+            call = calls._replace(actions=(action,))
+            if open_ := tuple(each for each in allows if each.includes_action(action)):
+                yield self._problem(call, doubt=_doubt(DoubtKind.ALLOW_OPEN, resource, open_, ()))
+        certain = [action for action in calls.actions if not any(each.includes_action(action) for each in allows)]
+        if certain:
+            yield self._problem(calls._replace(actions=tuple(certain)), blocker=blocker)
+
+    # --- what the policy of the secret or key says ---
+
+    def _of_decided(self, calls: Calls, *, is_allowed: bool) -> Iterator[AccessProblem | Question]:
+        """Yield calls as a problem that the policies of the role and of the secret or key do not allow together.
+
+        Args:
+            calls: on one resource.
+            is_allowed: whether the policies of the role allow them.
+        """
         [resource] = calls.resources
         if not _has_policy(resource):
-            yield self._problem(calls)
+            if not is_allowed:
+                yield self._problem(calls)
             return
-        found = self.facts.resource_policies.get(resource)
+        question = self._question(ResourceFact.POLICY, resource)
+        found = answer(self.facts, question)
         if found is None:
-            yield ResourceQuestion(ResourceFact.POLICY, resource, self.coverage.function.region)
+            yield question
         elif isinstance(found, Unknown):
-            yield from self._of_unknown(calls, found)
+            yield from self._of_unread(calls, found, is_allowed=is_allowed)
         else:
-            resource_policy = resource_policy_of(resource, found.value)
-            # What counts is whether the policy allows the calls to the role itself.
-            decisions = decide(resource_policy, self._calling_role, calls, account_delegates=False)
-            if actions := tuple(each.action for each in decisions if each.denied_by or each.is_allowed is False):
-                yield self._problem(calls._replace(actions=actions))
+            yield from self._with_policy(calls, resource_policy_of(resource, found.value), is_allowed=is_allowed)
 
-    def _of_allowed_on_key(self, calls: Calls) -> Iterator[AccessProblem | ResourceQuestion]:
-        """Yield calls that the policies of the role allow as a problem if the policy of the key blocks them."""
-        [key_arn] = calls.resources
-        found = self.facts.resource_policies.get(key_arn)
-        if found is None:
-            yield ResourceQuestion(ResourceFact.POLICY, key_arn, self.coverage.function.region)
-        elif isinstance(found, Unknown):
+    def _of_unread(self, calls: Calls, unknown: Unknown, *, is_allowed: bool) -> Iterator[AccessProblem]:
+        [resource] = calls.resources
+        if not (is_key(resource) and is_of_other_account(resource, self.role)):
+            yield from self._of_unknown(calls, unknown)
+        elif not is_allowed:
             # The owner of another account's key need not let anybody here read its policy.
-            if arn.parse(key_arn).account == arn.parse(self.role.role.arn).account:
-                yield from self._of_unknown(calls, found)
-        else:
-            key_policy = resource_policy_of(key_arn, found.value)
-            decisions = decide(key_policy, self._calling_role, calls, account_delegates=True)
-            blocked = {
-                BlockedBy.DENY: [each.action for each in decisions if each.denied_by],
-                BlockedBy.KEY_POLICY: [
-                    each.action for each in decisions if not each.denied_by and each.is_allowed is False
-                ],
-            }
-            for by, actions in blocked.items():
-                if actions:
-                    yield self._problem(calls._replace(actions=tuple(actions)), blocker=Blocker(by, key_policy.name))
+            yield self._problem(calls, doubt=Doubt(DoubtKind.OTHER_ACCOUNT, policy=PolicyKind.KEY))
 
-    @property
-    def _calling_role(self) -> CallingRole:
-        # A policy that names a role by its unique ID names one that was deleted.
-        return CallingRole(self.role.role.arn, self.role.boundary_policy is not None, unique_id="")
+    def _with_policy(
+        self, calls: Calls, resource_policy: Policy, *, is_allowed: bool
+    ) -> Iterator[AccessProblem | Question]:
+        contexts: tuple[Calls, ...] = (calls,)
+        if resource_policy.statements:
+            contexts = with_certain_context(self.state, calls, resource_policy)
+        decisions = decide(resource_policy, calling_role(self.role), *contexts, account_delegates=is_allowed)
+        actions: dict[_Verdict, list[str]] = {}
+        for decision in decisions:
+            verdict = _verdict(decision, resource_policy, contexts, is_allowed=is_allowed)
+            actions.setdefault(verdict, []).append(decision.action)
+        for verdict, names in actions.items():
+            some = calls._replace(actions=tuple(names))
+            if verdict.denied_by:
+                blocker = Blocker(BlockedBy.DENY, resource_policy.name)
+                yield self._problem(some, blocker=blocker, statement=verdict.denied_by)
+            elif verdict.is_lacking and is_key(resource_policy.name.name):
+                yield from self._without_key_policy(some, resource_policy.name, verdict.doubt, is_allowed=is_allowed)
+            elif verdict.is_lacking:
+                yield self._problem(some)
+            elif verdict.doubt:
+                yield self._problem(some, doubt=verdict.doubt)
+
+    def _without_key_policy(
+        self, calls: Calls, key_policy: PolicyName, doubt: Doubt | None, *, is_allowed: bool
+    ) -> Iterator[AccessProblem | Question]:
+        """Yield calls as a problem that the policy of a key does not allow, unless a grant or a second policy can.
+
+        Args:
+            calls: on the key.
+            key_policy: the policy.
+            doubt: what remains open if a grant allows the calls.
+            is_allowed: whether the policies of the role allow them.
+        """
+        [key_arn] = calls.resources
+        question = self._question(ResourceFact.GRANTS, key_arn)
+        grants = answer(self.facts, question)
+        if grants is None:
+            yield question
+            return
+        if isinstance(grants, Unknown):
+            yield from self._of_unread(calls, grants, is_allowed=False)
+            return
+        context = encryption_context(str(calls.context[SECRET_ARN_KEY]))
+        granted = [action for action in calls.actions if is_granted(grants.value, self.role, action, context)]
+        if granted and doubt:
+            yield self._problem(calls._replace(actions=tuple(granted)), doubt=doubt)
+        remaining = tuple(action for action in calls.actions if action not in granted)
+        if not remaining:
+            return
+        lacking = calls._replace(actions=remaining)
+        question = self._question(ResourceFact.POLICY_NAMES, key_arn)
+        names = answer(self.facts, question)
+        if names is None:
+            yield question
+        elif isinstance(names, Unknown):
+            yield from self._of_unread(lacking, names, is_allowed=False)
+        elif set(names.value) - {"default"}:
+            yield self._problem(lacking, doubt=Doubt(DoubtKind.SECOND_POLICY, policy=PolicyKind.KEY))
+        else:
+            yield self._problem(lacking, blocker=Blocker(BlockedBy.KEY_POLICY, key_policy) if is_allowed else None)
+
+    def _question(self, fact: ResourceFact, resource: str) -> ResourceQuestion:
+        return ResourceQuestion(fact, resource, self.coverage.function.region)
+
+
+def _verdict(
+    decision: PolicyDecision, resource_policy: Policy, contexts: Sequence[Calls], *, is_allowed: bool
+) -> _Verdict:
+    """Return what a decision about an action means. `is_allowed`: whether the policies of the role allow it."""
+    if decision.denied_by:
+        return _Verdict(denied_by=_name(decision.denied_by))
+    resource = resource_policy.name.name
+    doubt = None
+    if decision.open_denials:
+        doubt = _doubt(DoubtKind.DENIAL_OPEN, resource, decision.open_denials, contexts)
+    if decision.is_allowed or (is_allowed and not is_key(resource)):
+        return _Verdict(doubt=doubt)
+    open_allows = decision.open_allows or tuple(filter(_excepts, resource_policy.statements))
+    if decision.is_allowed is None or open_allows:
+        return _Verdict(doubt=_doubt(DoubtKind.ALLOW_OPEN, resource, open_allows, contexts))
+    return _Verdict(doubt=doubt, is_lacking=True)
+
+
+def _doubt(kind: DoubtKind, resource: str, statements: Sequence[Statement], contexts: Sequence[Calls]) -> Doubt:
+    known = {key.lower() for calls in contexts for key in (*calls.context, *calls.absent_keys)}
+    keys = dict.fromkeys(
+        condition.key
+        for statement in statements
+        for condition in statement.conditions
+        if condition.key.lower() not in known
+    )
+    of = PolicyKind.KEY if is_key(resource) else PolicyKind.SECRET
+    return Doubt(kind, tuple(sorted(keys, key=str.lower)), of, tuple(map(_name, statements)))
+
+
+def _name(statement: Statement) -> StatementName:
+    return StatementName(statement.number, statement.sid)
+
+
+def _excepts(statement: Statement) -> bool:
+    """Return whether a statement allows everybody but some. Whether their sessions are excepted is not documented."""
+    return statement.allows and statement.principals is not None and statement.principals.is_negated
+
+
+def _allows_for_sessions(resource_policy: Policy, role_arn: str) -> Iterator[Statement]:
+    """Yield each Allow that can be for the sessions of a role, and not only for the role."""
+    for statement in resource_policy.statements:
+        names = statement.principals.names.get("AWS", ()) if statement.principals else ()
+        if _excepts(statement) or (
+            statement.allows and any(name == "*" or name.startswith(session_prefix(role_arn)) for name in names)
+        ):
+            yield statement
 
 
 def _has_policy(resource: str) -> bool:

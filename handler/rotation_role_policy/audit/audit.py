@@ -16,7 +16,7 @@ from rotation_role_policy.audit.listing import Selection
 from rotation_role_policy.audit.lookups import Workers, is_expired, problem_of
 from rotation_role_policy.audit.messages import failures
 from rotation_role_policy.audit.messages.failures import not_inspected
-from rotation_role_policy.audit.report import Report, sort_findings
+from rotation_role_policy.audit.report import Report, merge_denied, sort_findings
 from rotation_role_policy.audit.role import RoleResult, audit_function, audit_role, failed
 from rotation_role_policy.audit.roles import RoleFact, read_roles
 from rotation_role_policy.aws.client import Aws
@@ -61,7 +61,7 @@ def audit(
         stopped = ""
         findings += (finding for result in results for finding in result.excess)
     names = tuple(region.name for region in regions)
-    return Report(account, names, time, tuple(rotations), sort_findings(findings), stopped)
+    return Report(account, names, time, tuple(rotations), sort_findings(merge_denied(findings)), stopped)
 
 
 def _list(region: Region, selection: Selection, workers: Workers) -> list[Finding]:

@@ -120,6 +120,9 @@ class Region:
         for function_id in self.functions:
             for secret in self._secrets_of[function_id]:
                 self._states.start(secret.arn)
+                if secret.is_enabled:
+                    # Of what nobody rotates, the access is not examined.
+                    self.resources.start(ResourceQuestion(ResourceFact.POLICY, secret.arn, self.name))
                 if secret.is_replicated:
                     self._failed_replicas.start(secret.arn)
         self._is_listed = not self.not_listed

@@ -29,17 +29,17 @@ class FindingType(Enum):
         "ActionNotGranted",
         Severity.ERROR,
         "The role lacks an action",
-        "No policy of the role allows an action that the rotation needs, and neither does the secret's resource policy"
-        " or the key's policy.",
+        "No policy of the role allows an action that the rotation needs, and neither does the secret's resource policy,"
+        " the key's policy or a grant on the key.",
         "Put a `Custom::RotationRolePolicy` on the role (`--adopt`), or allow the action.",
     )
     ACTION_BLOCKED = (
         "ActionBlocked",
         Severity.ERROR,
         "An action is blocked",
-        "An explicit deny in a policy of the role or of the key, the role's permissions boundary, or a key's policy"
-        " that neither allows the role nor delegates to IAM policies certainly blocks an action that the rotation"
-        " needs.",
+        "An explicit deny in a policy of the role, of the secret or of the key, the role's permissions boundary, or a"
+        " key's policy that neither allows the role nor delegates to IAM policies certainly blocks an action that the"
+        " rotation needs. The last only if no grant on the key allows it.",
         "Narrow the deny, or allow the action in the permissions boundary or in the key's policy.",
     )
     KEY_UNUSABLE = (
@@ -299,7 +299,8 @@ class FindingType(Enum):
         Severity.NOTE,
         "The access check could not decide",
         "A deny, a permissions boundary or a condition leaves open whether an action is allowed, and IAM's policy"
-        " simulator could not decide it.",
+        " simulator could not decide it, or it is in the policy of a secret or key. One finding for each role and"
+        " context key.",
         "Rotate the secret when somebody watches, or read the policy that the message names.",
     )
 
@@ -343,6 +344,14 @@ class Words(NamedTuple):
     """What to do about this resource."""
 
 
+class DeniedCall(NamedTuple):
+    """A call that AWS denies to the audit."""
+
+    region: str
+    action: str
+    """IAM action, such as ``kms:GetKeyPolicy``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One finding."""
@@ -354,6 +363,10 @@ class Finding:
     words: Words
     difference: tuple[str, ...] = ()
     """Lines of a unified difference of two policy documents."""
+    is_blocked: bool = False
+    """Whether something certainly blocks calls of the role, so that the provider would refuse to write its policy."""
+    denied: DeniedCall | None = None
+    """For `NOT_INSPECTED`: the call, if the findings of many roles have the same cause (`report.merge_denied`)."""
 
     @property
     def severity(self) -> Severity:

@@ -7,11 +7,14 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from rotation_role_policy.audit.findings import Finding, FindingType, Severity
+from rotation_role_policy.audit.findings import DeniedCall, Finding, FindingType, Severity, Subject
+from rotation_role_policy.audit.messages.failures import denied_everywhere
 from rotation_role_policy.rules.state import State
 
 SCHEMA_VERSION = "1.0"
 """Of the report as JSON. A minor number adds members and codes, a major number changes or removes some."""
+_MOST_DENIED = 3
+"""Roles that have a finding of their own about a call that AWS denies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,21 @@ class Report:
         for finding in self.findings:
             found.setdefault(finding.subject.scope, []).append(finding)
         return found
+
+
+def merge_denied(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings, with one for the region in place of those of many roles about the same denied call."""
+    kept: list[Finding] = []
+    denied: dict[DeniedCall, list[Finding]] = {}
+    for finding in findings:
+        (denied.setdefault(finding.denied, []) if finding.denied else kept).append(finding)
+    for call, same in denied.items():
+        if len(same) <= _MOST_DENIED:
+            kept += same
+        else:
+            words = denied_everywhere(call.region, call.action, len(same), same[0].message)
+            kept.append(Finding(FindingType.NOT_INSPECTED, Subject(region=call.region), call.region, words))
+    return kept
 
 
 def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:

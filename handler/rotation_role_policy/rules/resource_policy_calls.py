@@ -89,6 +89,12 @@ def with_certain_context(state: State, calls: Calls, policy: Policy) -> tuple[Ca
     )
 
 
+def encryption_context(secret_arn: str) -> dict[str, str | None]:
+    """Return the encryption context of Secrets Manager for a secret, as `iam.key_grants.can_allow` takes it."""
+    # Only the secret is known. The version is a new one in each rotation.
+    return dict.fromkeys(ENCRYPTION_CONTEXT_KEYS) | {ENCRYPTION_CONTEXT_KEYS[0]: secret_arn}
+
+
 def _ambiguous_tags(secret: Secret) -> set[str]:
     """Return the context keys of tags whose keys differ only in case. IAM ignores the case, and does not say which."""
     names = [key.lower() for key, _ in secret.tags]

@@ -33,7 +33,7 @@ from rotation_role_policy.iam.resource_policies import (
     resource_policy_of,
 )
 from rotation_role_policy.rules.resource_policy_calls import (
-    ENCRYPTION_CONTEXT_KEYS,
+    encryption_context,
     resource_policy_calls,
     with_certain_context,
 )
@@ -213,9 +213,7 @@ def _only(blocked: Iterable[_Decided], decided: Iterable[_Decided]) -> list[str]
 
 
 def _can_allow(grant: Mapping[str, Any], decided: _Decided) -> bool:
-    # Only the secret is known. The version is a new one in each rotation.
-    context = dict.fromkeys(ENCRYPTION_CONTEXT_KEYS) | {ENCRYPTION_CONTEXT_KEYS[0]: decided.secret_arn}
-    return can_allow(grant, decided.decision.action, context)
+    return can_allow(grant, decided.decision.action, encryption_context(decided.secret_arn))
 
 
 # --- calls ------------------------------------------------------------------------------------------------------------

@@ -481,6 +481,27 @@ def test_an_unusable_key_of_the_superuser_secret_is_an_error(audited: AuditAccou
     assert the(report, "KeyUnusable").resource == superuser
 
 
+def test_a_rotation_is_adopted_only_if_the_provider_would_write_its_policy(
+    audited: AuditAccount, tmp_path: Path
+) -> None:
+    """It refuses what is certainly blocked, also a call that a custom function need not make."""
+    deny = {"Effect": "Deny", "Action": "secretsmanager:GetRandomPassword", "Resource": "*"}
+    blocked = audited.rotation("blocked", deny)
+    lacking = audited.rotation("lacking")
+    audited.put_policy(lacking.role, guide(lacking.secret)[0], name="rotation-lacking")
+    # The key of the environment variables is no reason to refuse.
+    key = audited.account.key()
+    audited.account.client("kms").disable_key(KeyId=key.rpartition("/")[2])
+    environment = {"Environment": {"Variables": {"A": "B"}}, "KMSKeyArn": key}
+    audited.alter["lambda:GetFunctionConfiguration"] = lambda response: response | environment
+    report = audited.audit()
+    assert codes(report) == ["KeyUnusable", "KeyUnusable", *["RandomPasswordNotGranted"] * 2]
+    [file] = adopt.write(report, tmp_path / "adopt.yaml")
+    template = load(file)
+    assert [each["Properties"]["SecretId"] for each in template["Resources"].values()] == [lacking.secret]
+    assert blocked.secret in file.read_text(encoding="utf-8").partition("# Left out")[2]
+
+
 def test_a_rotation_whose_superuser_secret_has_an_unusable_key_is_not_adopted(
     audited: AuditAccount, tmp_path: Path
 ) -> None:

@@ -127,6 +127,7 @@ def test_what_secrets_share_is_looked_up_once(audited: AuditAccount) -> None:
     assert calls == {
         "secretsmanager:ListSecrets": 1,
         "secretsmanager:ListSecretVersionIds": 6,
+        "secretsmanager:GetResourcePolicy": 6,
         "kms:DescribeKey": 1,
         "kms:GetKeyPolicy": 1,
         "lambda:GetFunctionConfiguration": 1,

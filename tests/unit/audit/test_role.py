@@ -237,7 +237,7 @@ def test_of_a_rotation_that_is_turned_off_only_excess_is_reported() -> None:
 def test_a_secret_whose_rotation_is_turned_off_leaves_the_others_of_its_function() -> None:
     off = secret(SECRET.replace("db", "other"), is_enabled=False)
     facts = audit_facts.role(function(off, secret()), role=policies(allow(ROTATE[:3], SECRET), GUIDE[1]))
-    assert questions(facts) == [of_policy(SECRET)]
+    assert questions(replace(facts, resource_policies={})) == [of_policy(SECRET)]
     answered = replace(facts, resource_policies={SECRET: Known({})})
     assert [(each.type.code, each.subject.secret_arn) for each in found(answered)] == [
         ("RotationDisabled", off.arn),
@@ -515,9 +515,23 @@ def test_plain_policies_lead_to_no_question() -> None:
     assert questions(audit_facts.role(role=STOPPED)) == []
 
 
+def test_the_policy_of_each_secret_is_a_question_because_it_can_deny_what_the_role_s_policies_allow() -> None:
+    facts = replace(audit_facts.role(), resource_policies={})
+    assert questions(facts) == [of_policy(SECRET)]
+    deny = {"Effect": "Deny", "Action": PUT, "Resource": "*", "Principal": "*", "Sid": "Guard"}
+    blocked = the(replace(facts, resource_policies={SECRET: Known(document(deny))}))
+    assert (blocked.type.code, blocked.subject) == ("ActionBlocked", (SECRET, FUNCTION, ROLE, ""))
+    by = """an explicit deny in the secret's resource policy (the statement "Guard")"""
+    assert blocked.message == f"{PUT} on {SECRET} is blocked for the role {ROLE} by {by}."
+    assert f"Exclude {ROLE} from this statement" in blocked.remediation
+    assert codes(replace(facts, resource_policies={SECRET: STOPPED})) == []
+    unread = the(replace(facts, resource_policies={SECRET: Unknown(DENIED)}))
+    assert (unread.type.code, unread.subject) == ("NotInspected", (SECRET, FUNCTION, ROLE, ""))
+
+
 def test_what_no_policy_of_the_role_allows_is_a_question_for_the_policy_of_the_secret() -> None:
     role = policies(allow(ROTATE[:2], SECRET), GUIDE[1])
-    facts = audit_facts.role(role=role)
+    facts = replace(audit_facts.role(role=role), resource_policies={})
     assert questions(facts) == [of_policy(SECRET)]
     of_role = {"Principal": {"AWS": ROLE}}
     for answer, lacking in (

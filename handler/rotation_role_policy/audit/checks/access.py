@@ -1,32 +1,44 @@
 """Findings about calls that a role may not make."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
-from rotation_role_policy.audit.access import RANDOM_ACTION, AccessProblem, problems
+from rotation_role_policy.audit.access import RANDOM_ACTION, problems
+from rotation_role_policy.audit.access_problems import AccessProblem
 from rotation_role_policy.audit.coverage import Coverage
-from rotation_role_policy.audit.facts import RoleFacts
-from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.facts import FailedCall, RoleFacts
+from rotation_role_policy.audit.findings import DeniedCall, Finding, FindingType, Subject
 from rotation_role_policy.audit.messages import access as messages
 from rotation_role_policy.audit.messages.failures import not_inspected
 from rotation_role_policy.audit.messages.lambda_reasons import NETWORK_CODE
 
 
 def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
-    """Yield the findings about the calls that the rotations of a role need."""
-    for problem in problems(facts, covered):
-        subject = Subject(problem.secret_arn, problem.coverage.function.function_id, problem.role_arn)
-        if problem.problem:
-            what = messages.may_call(problem)
-            words = not_inspected(what, problem.problem)
-            yield Finding(FindingType.NOT_INSPECTED, subject, problem.resource, words)
-        elif problem.undecided:
-            words = messages.access_undecided(problem, problem.undecided)
-            yield Finding(FindingType.ACCESS_UNDECIDED, subject, problem.role_arn, words)
-        elif finding_type := _certain(problem):
-            yield Finding(finding_type, subject, problem.role_arn, messages.WORDS[finding_type](problem))
+    """Yield the findings about the calls that the rotations of a role need.
+
+    What is certain is a finding for each secret or key. What is open, or could not be read, has the same cause for many
+    of them, and is one finding for each cause.
+    """
+    found = [each for each in problems(facts, covered) if _is_reported(each)]
+    for problem in found:
+        is_certain = problem.problem is None and problem.doubt is None
+        if is_certain and (finding_type := _type(problem)):
+            words = messages.WORDS[finding_type](problem)
+            is_blocked = problem.blocker is not None
+            yield Finding(finding_type, _subject([problem]), problem.role_arn, words, is_blocked=is_blocked)
+    for same in _grouped((each for each in found if each.doubt), _cause_of_doubt):
+        words = messages.access_undecided(same)
+        yield Finding(FindingType.ACCESS_UNDECIDED, _subject(same), same[0].role_arn, words)
+    for same in _grouped((each for each in found if each.problem), _cause_of_problem):
+        yield from _not_inspected(same)
 
 
-def _certain(problem: AccessProblem) -> FindingType | None:
+def _is_reported(problem: AccessProblem) -> bool:
+    """Return whether calls are for a secret on which the audit reports, or for all secrets of the function."""
+    selected = {secret.arn for secret in problem.coverage.secrets if secret.is_selected}
+    return problem.secret_arn in selected or not problem.secret_arn
+
+
+def _type(problem: AccessProblem) -> FindingType | None:
     """Return the type of the finding about calls that are certainly not allowed; None if another finding has it."""
     if problem.actions == (RANDOM_ACTION,):
         return FindingType.RANDOM_PASSWORD_NOT_GRANTED
@@ -34,3 +46,52 @@ def _certain(problem: AccessProblem) -> FindingType | None:
         is_reported = problem.coverage.details.failure_code == NETWORK_CODE
         return None if is_reported else FindingType.NETWORK_INTERFACES_NOT_GRANTED
     return FindingType.ACTION_BLOCKED if problem.blocker else FindingType.ACTION_NOT_GRANTED
+
+
+def _grouped(
+    found: Iterable[AccessProblem], cause: Callable[[AccessProblem], Hashable]
+) -> Iterable[Sequence[AccessProblem]]:
+    groups: dict[Hashable, list[AccessProblem]] = {}
+    for problem in found:
+        groups.setdefault(cause(problem), []).append(problem)
+    return groups.values()
+
+
+def _cause_of_doubt(problem: AccessProblem) -> Hashable:
+    """Return the context keys on which it depends whether calls are allowed, or what else leaves it open."""
+    doubt = problem.doubt
+    if doubt is None or doubt.keys:
+        return doubt and doubt.keys
+    return doubt.kind, doubt.policy, doubt.denial and doubt.denial.doubt
+
+
+def _cause_of_problem(problem: AccessProblem) -> Hashable:
+    """Return the call that AWS denied or failed. Its message has the ARN of each resource."""
+    match problem.problem:
+        case FailedCall(action, code):
+            return problem.coverage.function.region, action, code
+    return problem.problem
+
+
+def _subject(found: Sequence[AccessProblem]) -> Subject:
+    """Return what some problems of one role are about."""
+    secrets = {each.secret_arn for each in found}
+    functions = {each.coverage.function.function_id for each in found}
+    return Subject(
+        secrets.pop() if len(secrets) == 1 else "",
+        functions.pop() if len(functions) == 1 else "",
+        found[0].role_arn,
+    )
+
+
+def _not_inspected(found: Sequence[AccessProblem]) -> Iterator[Finding]:
+    problem = found[0].problem
+    if problem is None:
+        return
+    denied = None
+    if isinstance(problem, FailedCall) and problem.is_denied:
+        denied = DeniedCall(found[0].coverage.function.region, problem.action)
+    resources = {each.resource for each in found}
+    resource = resources.pop() if len(resources) == 1 else found[0].role_arn
+    words = not_inspected(messages.may_call(found), problem)
+    yield Finding(FindingType.NOT_INSPECTED, _subject(found), resource, words, denied=denied)

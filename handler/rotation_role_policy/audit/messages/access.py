@@ -1,10 +1,18 @@
 """The words of findings about calls that a role may not make."""
 
-from rotation_role_policy.audit.access import AccessProblem
+from collections.abc import Sequence
+
+from rotation_role_policy.audit.access_problems import AccessProblem, Doubt, DoubtKind, StatementName
 from rotation_role_policy.audit.findings import FindingType, Words
 from rotation_role_policy.audit.messages.phrases import ADOPT, join, policy, send_update
+from rotation_role_policy.errors import quoted_text
+from rotation_role_policy.iam.document import PolicyKind
 from rotation_role_policy.iam.evaluation import BlockedBy, Blocker
-from rotation_role_policy.iam.simulation import Denial
+
+_MOST = 3
+"""Resources and reasons that a message names."""
+_NETWORK_KEYS = {"aws:sourceip", "aws:sourcevpc", "aws:sourcevpce", "aws:vpcsourceip"}
+"""Context keys, in lower case, of the network of the caller."""
 
 
 def action_not_granted(problem: AccessProblem) -> Words:
@@ -45,7 +53,7 @@ def _not_allowed(problem: AccessProblem) -> str:
     if problem.blocker is None:
         return f"The role {problem.role_arn} is not allowed {calls}"
     are = "are" if len(problem.actions) > 1 else "is"
-    return f"{calls} {are} blocked for the role {problem.role_arn} by {_blocker(problem.blocker)}"
+    return f"{calls} {are} blocked for the role {problem.role_arn} by {_blocker(problem)}"
 
 
 def _allow(problem: AccessProblem) -> str:
@@ -61,32 +69,71 @@ def _unblock(problem: AccessProblem) -> str:
         case Blocker(BlockedBy.BOUNDARY):
             boundary = problem.boundary_arn or "the permissions boundary"
             return f"Allow the actions in {boundary}. Other roles may have the same boundary"
+    if problem.statement:
+        return f"Exclude {problem.role_arn} from this statement, for example by ArnNotEquals on aws:PrincipalArn"
     return "Narrow this deny. It may be there to protect other secrets or actions"
 
 
-def access_undecided(problem: AccessProblem, denial: Denial) -> Words:
-    """Return the words for calls about which the simulator could not decide. `denial` is its result."""
-    return Words(
-        f"It is not known whether the role {problem.role_arn} may call {join(problem.actions)} on {problem.resource}:"
-        f" {denial.doubt}.",
-        "Rotate the secret while you watch (aws secretsmanager rotate-secret).",
-    )
+def access_undecided(found: Sequence[AccessProblem]) -> Words:
+    """Return the words for calls of one role of which it is not known, for one reason, whether they are allowed."""
+    doubts = tuple(dict.fromkeys(each.doubt for each in found if each.doubt))
+    reasons = tuple(dict.fromkeys(map(_doubt, doubts)))
+    more = f"; and {len(reasons) - _MOST} more like these" if len(reasons) > _MOST else ""
+    remediation = "Rotate the secret while you watch (aws secretsmanager rotate-secret)."
+    if any(doubt.policy is PolicyKind.KEY and _NETWORK_KEYS & {key.lower() for key in doubt.keys} for doubt in doubts):
+        remediation += (
+            " Secrets Manager calls KMS itself, so the policy of a key does not see the address or the VPC of the"
+            " function. Exclude the calls of AWS services from the statement (Bool aws:ViaAWSService false)."
+        )
+    return Words(f"It is not known whether {_calls_of(found)}: {'; '.join(reasons[:_MOST])}{more}.", remediation)
 
 
-def _blocker(blocker: Blocker) -> str:
-    match blocker.by:
-        case BlockedBy.DENY:
-            return f"an explicit deny in {policy(blocker.policy) if blocker.policy else 'a policy of the role'}"
-        case BlockedBy.BOUNDARY:
+def may_call(found: Sequence[AccessProblem]) -> str:
+    """Return what is not known, if it is not known for one reason whether a role may make calls."""
+    return f"Whether {_calls_of(found)}"
+
+
+def _calls_of(found: Sequence[AccessProblem]) -> str:
+    actions = dict.fromkeys(action for each in found for action in each.actions)
+    resources = list(dict.fromkeys(each.resource for each in found))
+    named = join(resources)
+    if len(resources) > _MOST:
+        named = f"{len(resources)} secrets and keys ({', '.join(resources[:_MOST])} and {len(resources) - _MOST} more)"
+    return f"the role {found[0].role_arn} may call {join(actions)} on {named}"
+
+
+def _doubt(doubt: Doubt) -> str:
+    """Return why it is not known whether calls are allowed, to complete a sentence."""
+    of = "the key's policy" if doubt.policy is PolicyKind.KEY else "the secret's resource policy"
+    statements = " or ".join(_statement(each) for each in doubt.statements)
+    depends = f", which depends on {join(doubt.keys)}" if doubt.keys else ""
+    match doubt.kind:
+        case DoubtKind.DENIAL_OPEN:
+            return f"{statements} in {of} can deny it{depends}"
+        case DoubtKind.ALLOW_OPEN:
+            return f"only {statements} in {of} can allow it{depends}"
+        case DoubtKind.SECOND_POLICY:
+            return "the key's policy does not allow it, and the key has a second policy, which cannot be read"
+        case DoubtKind.OTHER_ACCOUNT:
+            return "what another account allows for its key cannot be read"
+    return doubt.denial.doubt if doubt.denial else ""
+
+
+def _statement(name: StatementName) -> str:
+    # AWS does not limit the length of a Sid.
+    return f"the statement {quoted_text(name.sid)}" if name.sid else f"statement {name.number}"
+
+
+def _blocker(problem: AccessProblem) -> str:
+    match problem.blocker:
+        case Blocker(BlockedBy.BOUNDARY):
             return "the role's permissions boundary"
-        case BlockedBy.KEY_POLICY:
-            return "the key's policy, which neither allows the role nor delegates to IAM policies"
-
-
-def may_call(problem: AccessProblem) -> str:
-    """Return what is not known, if it is not known whether a role may make calls."""
-    actions, resources = join(problem.actions), join([problem.resource])
-    return f"Whether {problem.role_arn} may call {actions} on {resources}"
+        case Blocker(BlockedBy.KEY_POLICY):
+            return "the key's policy, which neither allows the role nor delegates to IAM policies. No grant allows it"
+        case Blocker(_, policy_name) if policy_name:
+            where = f" ({_statement(problem.statement)})" if problem.statement else ""
+            return f"an explicit deny in {policy(policy_name)}{where}"
+    return "an explicit deny in a policy of the role"
 
 
 WORDS = {

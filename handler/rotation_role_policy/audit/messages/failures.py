@@ -46,6 +46,15 @@ def not_inspected(what: str, found: Problem) -> Words:
     return Words(f"{what} was not inspected. {problem(found)}.", remediation)
 
 
+def denied_everywhere(region: str, action: str, roles: int, example: str) -> Words:
+    """Return the words for a call that AWS denies for many roles. `example`: the message about one of them."""
+    return Words(
+        f"AWS denies {action} in {region}, so what decides about the secrets and keys of {roles} roles was not"
+        f" inspected. For example: {example}",
+        f"Allow {action} to the identity that runs the audit.",
+    )
+
+
 def unusable_key_problem(found: UnusableKey) -> str:
     """Return why a secret's key cannot be used."""
     key, state = quoted(found.key.key_id), found.key.key_state

@@ -1,0 +1,81 @@
+"""Calls that a role may not make, or of which that is not known. `access` finds them, `checks.access` reports them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple
+
+from rotation_role_policy.audit.coverage import Coverage
+from rotation_role_policy.audit.facts import Problem
+from rotation_role_policy.iam.document import PolicyKind
+from rotation_role_policy.iam.evaluation import Blocker
+from rotation_role_policy.iam.simulation import Denial
+
+
+class StatementName(NamedTuple):
+    """A statement of a policy. Its content may not be for everybody who sees the report."""
+
+    number: int
+    """Its place in the document, from 1."""
+    sid: str
+    """Empty if it has none."""
+
+
+class DoubtKind(Enum):
+    """Why it is not known whether calls are allowed."""
+
+    SIMULATION = auto()
+    """The policy simulator denies them, and proves nothing."""
+    DENIAL_OPEN = auto()
+    """Whether a Deny of the resource's policy applies depends on something that is not known."""
+    ALLOW_OPEN = auto()
+    """Whether an Allow of the resource's policy applies depends on something that is not known, and it is needed."""
+    SECOND_POLICY = auto()
+    """The policy of the key does not allow them, and its second policy cannot be read."""
+    OTHER_ACCOUNT = auto()
+    """The role's policies do not allow them, and the policy of another account's key cannot be read."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What leaves open whether calls are allowed."""
+
+    kind: DoubtKind
+    keys: tuple[str, ...] = ()
+    """The context keys on which it depends, as the policies write them; empty if it depends on something else."""
+    policy: PolicyKind | None = None
+    """Whose policy it is, for the kinds that are about the policy of a secret or a key."""
+    statements: tuple[StatementName, ...] = ()
+    """The statements on which it depends."""
+    denial: Denial | None = None
+    """The result of the simulator."""
+
+
+@dataclass(frozen=True)
+class AccessProblem:
+    """Calls that a role may not make, or about which nothing is known.
+
+    If `blocker`, `doubt` and `problem` are absent, no policy allows the calls.
+    """
+
+    coverage: Coverage
+    role_arn: str
+    boundary_arn: str
+    actions: tuple[str, ...]
+    resource: str
+    secret_arn: str
+    """The secret that the calls are for; empty if they are for all secrets of the function."""
+    blocker: Blocker | None = None
+    """What certainly blocks the calls."""
+    statement: StatementName | None = None
+    """The Deny that blocks them, if it is in the policy of the secret or key."""
+    doubt: Doubt | None = None
+    """Why it is not known whether they are allowed."""
+    problem: Problem | None = None
+    """Why nothing is known."""
+
+    @property
+    def is_for_network_interfaces(self) -> bool:
+        """Whether Lambda makes the calls, to connect the function to its VPC."""
+        return all(action.startswith("ec2:") for action in self.actions)

@@ -13,6 +13,7 @@ from load.fake_aws.account import (
     FakeFunction,
     FakeRole,
     FakeSecret,
+    FakeStack,
     allow,
     key_arn,
     policy_document,
@@ -55,6 +56,7 @@ MANAGED_POLICIES: dict[str, Document] = {
     VPC_POLICY_ARN: policy_document(allow(_LOGS + _NETWORK)),
 }
 STACK_ARN = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/database"
+LOGICAL_ID = "RotationPolicy"
 _NOT_IN_ORGANIZATION = {"StringNotEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5"}}
 DENY = {"Effect": "Deny", "Action": "secretsmanager:*", "Resource": "*", "Condition": _NOT_IN_ORGANIZATION}
 
@@ -81,7 +83,14 @@ def make_account(size: int) -> FakeAccount:
             expected[kind][role_arn(function.role)] = [secret.arn for secret in rotated[function.name]]
     expected["rotations"] = sum(map(len, rotated.values()))
     expected["functions"] = sum(map(bool, rotated.values()))
-    return FakeAccount(secrets, functions, {role.name: role for role in roles}, MANAGED_POLICIES, expected)
+    stacks = {
+        _stack_id(number): FakeStack(LOGICAL_ID, identity.physical_id(role.name, name))
+        for number, role in enumerate(roles[::2])
+        for name in role.inline
+        if name == identity.policy_name(_stack_id(number), LOGICAL_ID)
+    }
+    by_name = {role.name: role for role in roles}
+    return FakeAccount(secrets, functions, by_name, MANAGED_POLICIES, stacks, expected)
 
 
 def _kinds(functions: int, random: Random) -> list[Kind]:
@@ -121,8 +130,12 @@ def _rotation_role(number: int, function: FakeFunction, kind: Kind, secrets: lis
         case Kind.LACKING:
             document["Statement"][0]["Action"].remove("secretsmanager:PutSecretValue")
     if kind is Kind.STRICT or boundary:
-        name = identity.policy_name(f"{STACK_ARN}-{number}/6b1e1c50-0000-11ef-8e9a-0a1b2c3d4e5f", "RotationPolicy")
+        name = identity.policy_name(_stack_id(number), LOGICAL_ID)
     return FakeRole(function.role, {name: document}, attached=attached, boundary=boundary)
+
+
+def _stack_id(number: int) -> str:
+    return f"{STACK_ARN}-{number}/6b1e1c50-0000-11ef-8e9a-0a1b2c3d4e5f"
 
 
 def _strict_policy(function: FakeFunction, secrets: list[FakeSecret]) -> Document:

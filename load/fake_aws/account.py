@@ -52,6 +52,13 @@ class FakeRole(NamedTuple):
     """ARN of the permissions boundary."""
 
 
+class FakeStack(NamedTuple):
+    """A stack with one ``Custom::RotationRolePolicy``."""
+
+    logical_id: str
+    physical_id: str
+
+
 @dataclass(frozen=True)
 class FakeAccount:
     """An account in one region."""
@@ -62,6 +69,8 @@ class FakeAccount:
     """By name."""
     managed_policies: dict[str, Document] = field(default_factory=dict)
     """By ARN."""
+    stacks: dict[str, FakeStack] = field(default_factory=dict)
+    """By the ID of the stack."""
     expected: dict[str, Any] = field(default_factory=dict)
     """What a client must find, for those who check it."""
 

@@ -88,6 +88,8 @@ class FakeAws:
             "iam:SimulatePrincipalPolicy": self._simulate_principal_policy,
             "sts:GetCallerIdentity": lambda _: {"Arn": _CALLER_ARN, "UserId": "AROAEXAMPLE:s", "Account": ACCOUNT},
             "cloudformation:DescribeStacks": self._describe_stacks,
+            "cloudformation:ListStacks": self._list_stacks,
+            "cloudformation:DescribeStackResource": self._describe_stack_resource,
             "cloudformation:DescribeStackEvents": lambda _: {"StackEvents": []},
         }
 
@@ -264,6 +266,29 @@ class FakeAws:
     def _describe_stacks(self, parameters: Parameters) -> dict[str, Any]:
         stack = {"StackId": parameters["StackName"], "StackName": "database", "CreationTime": _DATE}
         return {"Stacks": [stack | {"StackStatus": "CREATE_IN_PROGRESS"}]}
+
+    def _list_stacks(self, parameters: Parameters) -> dict[str, Any]:
+        stacks = [
+            {"StackId": stack_id, "StackName": "database", "CreationTime": _DATE, "StackStatus": "CREATE_COMPLETE"}
+            for stack_id in self._account.stacks
+        ]
+        page, token = _page(stacks, parameters.get("NextToken"), None, 100)
+        return {"StackSummaries": page} | ({"NextToken": token} if token else {})
+
+    def _describe_stack_resource(self, parameters: Parameters) -> dict[str, Any]:
+        stack_id, logical_id = parameters["StackName"], parameters["LogicalResourceId"]
+        stack = self._account.stacks[stack_id]
+        if stack.logical_id != logical_id:
+            raise KeyError(logical_id)
+        detail = {
+            "StackId": stack_id,
+            "LogicalResourceId": logical_id,
+            "PhysicalResourceId": stack.physical_id,
+            "ResourceType": "Custom::RotationRolePolicy",
+            "LastUpdatedTimestamp": _DATE,
+            "ResourceStatus": "CREATE_COMPLETE",
+        }
+        return {"StackResourceDetail": detail}
 
 
 # --- parts of responses ---

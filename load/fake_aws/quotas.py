@@ -20,6 +20,9 @@ IAM = Quota("IAM", 15, ("iam:",))
 """AWS publishes no rate for the calls of IAM. In AWS, several buckets can apply to a call:
 https://aws.amazon.com/blogs/security/how-to-monitor-and-query-iam-resources-at-scale-part-2/"""
 
+CLOUDFORMATION = Quota("CloudFormation", 10, ("cloudformation:ListStacks", "cloudformation:DescribeStackResource"))
+"""AWS publishes no rate for the calls of CloudFormation. This one is an assumption."""
+
 # The default quotas of an account in each region:
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html#api-requests
@@ -37,6 +40,7 @@ DEFAULT_QUOTAS = (
     Quota("Lambda GetFunction", 100, ("lambda:GetFunction",)),
     Quota("Lambda, all others", 15, ("lambda:",)),
     IAM,
+    CLOUDFORMATION,
     Quota("STS", IAM.rate, ("sts:",)),
 )
 UNLIMITED = Quota("no quota", 1e9, ())

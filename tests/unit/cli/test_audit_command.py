@@ -17,7 +17,7 @@ from rotation_role_policy_cli.audit import command
 from rotation_role_policy_cli.audit.schema import schema
 from rotation_role_policy_cli.template.file import load
 from tests.support.account import ACCOUNT, REGION, Account, error
-from tests.support.audit_account import AuditAccount, Rotation, WatchedBulkAws, allow, lacking_put
+from tests.support.audit_account import OPEN_DENY, AuditAccount, Rotation, WatchedBulkAws, allow, lacking_put
 
 RECENT: dict[str, Any] = {
     "LastRotatedDate": datetime.now(UTC),
@@ -119,9 +119,9 @@ def test_an_incomplete_audit_is_status_1_even_with_findings(audit: Audit, audite
 
 
 def test_expired_credentials_are_status_1_with_the_report_so_far(audit: Audit, audited: AuditAccount) -> None:
-    failing(audited)
-    # The audit asks for this policy only after it has looked the secret up.
-    audited.let_fail("secretsmanager:GetResourcePolicy", "", error("ExpiredToken"))
+    audited.rotation("db", OPEN_DENY)
+    # The audit asks the simulator only after it has looked the secret up.
+    audited.let_fail("iam:SimulatePrincipalPolicy", "", error("ExpiredToken"))
     result = audit("--json")
     assert result.status == 1
     assert "expired" in result.report["stopped"]

@@ -120,9 +120,6 @@ class Region:
         for function_id in self.functions:
             for secret in self._secrets_of[function_id]:
                 self._states.start(secret.arn)
-                if secret.is_enabled:
-                    # Of what nobody rotates, the access is not examined.
-                    self.resources.start(ResourceQuestion(ResourceFact.POLICY, secret.arn, self.name))
                 if secret.is_replicated:
                     self._failed_replicas.start(secret.arn)
         self._is_listed = not self.not_listed
@@ -198,7 +195,11 @@ class Region:
                     yield from self._secrets_of[function_id]
 
     def _state(self, keys: Keys, secret_arn: str) -> Secret:
-        return rotated_secret(keys, _SECRET_SUBJECT, self._secrets[secret_arn].description)
+        secret = self._secrets[secret_arn]
+        if secret.is_enabled:
+            # At the same pace, because both calls have the same rate. All at once would wait in memory.
+            self.resources.start(ResourceQuestion(ResourceFact.POLICY, secret_arn, self.name))
+        return rotated_secret(keys, _SECRET_SUBJECT, secret.description)
 
     def _superuser(self, keys: Keys, superuser_id: str) -> Secret | None:
         account = arn.parse(next(iter(self._secrets))).account

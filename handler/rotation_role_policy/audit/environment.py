@@ -29,8 +29,6 @@ from rotation_role_policy.rules.state import KeyProblem, RolePolicies
 from rotation_role_policy.rules.statements import FUNCTION_ARN_KEY
 
 _DECRYPT = "kms:Decrypt"
-KEY_FAILURES = ("DisabledKMSKey", "InvalidStateKMSKey", "KMSKeyAccessDenied", "KMSKeyNotFound")
-"""`StateReasonCode` of a function that Lambda cannot run because of a key."""
 
 
 class EnvironmentProblemKind(Enum):
@@ -72,7 +70,7 @@ def _of_function(
     facts: RoleFacts, function: FunctionFacts, details: FunctionDetails
 ) -> Iterator[EnvironmentProblem | ResourceQuestion]:
     key_arn, problem = details.environment_key
-    if not details.has_variables or details.failure_code in KEY_FAILURES:
+    if not details.has_variables or details.is_key_reported:
         return
     if problem:
         # Lambda does not need an alias to decrypt, so an alias that is gone proves nothing.
@@ -145,7 +143,8 @@ class _Decryption:
         """
         _, qualifier = arn.split_qualifier(self.function.function_id)
         modified = self.details.function.last_modified
-        return bool(not qualifier and modified and self.role.created and self.role.created > modified)
+        is_version = qualifier and not qualifier.startswith("$LATEST")
+        return bool(not is_version and modified and self.role.created and self.role.created > modified)
 
     def _calls(self) -> Calls:
         role_arn = self.role.role.arn

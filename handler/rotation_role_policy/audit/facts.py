@@ -166,6 +166,16 @@ class FunctionDetails:
         return self.lambda_state == "Inactive" and self.reason_code in ("", "Idle", "Creating", "Restoring")
 
     @property
+    def is_key_reported(self) -> bool:
+        """Whether Lambda reports that it cannot use a key of the function."""
+        return self.failure_code in ("DisabledKMSKey", "InvalidStateKMSKey", "KMSKeyAccessDenied", "KMSKeyNotFound")
+
+    @property
+    def is_network_reported(self) -> bool:
+        """Whether Lambda reports that the role lacks permissions for the function's network interfaces."""
+        return self.failure_code == "InsufficientRolePermissions"
+
+    @property
     def failure_code(self) -> str | None:
         """Lambda's code for why the function cannot be invoked, perhaps empty; None if it can, or if it is idle."""
         if self.lambda_state in ("Active", "Pending") or self.is_idle:

@@ -121,6 +121,7 @@ EQUALS = {"Constraints": {"EncryptionContextEquals": {"aws:lambda:FunctionArn": 
         ({"role": YOUNGER, "grants": Unknown(DENIED)}, "RoleRecreated"),
         ({"role": YOUNGER, "statements": [allow(DECRYPT, KEY)]}, None),
         ({"role": YOUNGER, "function_id": f"{FUNCTION}:7"}, "EnvironmentKeyNotGranted"),
+        ({"role": YOUNGER, "function_id": f"{FUNCTION}:$LATEST"}, "RoleRecreated"),
         # The key itself.
         ({"key": EnvironmentKey(KEY, KeyProblem(KEY, "Disabled"))}, "KeyUnusable"),
         ({"key": EnvironmentKey(KEY, KeyProblem(KEY))}, "KeyUnusable"),

@@ -9,7 +9,6 @@ from rotation_role_policy.audit.facts import FailedCall, RoleFacts
 from rotation_role_policy.audit.findings import DeniedCall, Finding, FindingType, Subject
 from rotation_role_policy.audit.messages import access as messages
 from rotation_role_policy.audit.messages.failures import not_inspected
-from rotation_role_policy.audit.messages.lambda_reasons import NETWORK_CODE
 
 
 def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
@@ -43,8 +42,7 @@ def _type(problem: AccessProblem) -> FindingType | None:
     if problem.actions == (RANDOM_ACTION,):
         return FindingType.RANDOM_PASSWORD_NOT_GRANTED
     if problem.is_for_network_interfaces:
-        is_reported = problem.coverage.details.failure_code == NETWORK_CODE
-        return None if is_reported else FindingType.NETWORK_INTERFACES_NOT_GRANTED
+        return None if problem.coverage.details.is_network_reported else FindingType.NETWORK_INTERFACES_NOT_GRANTED
     return FindingType.ACTION_BLOCKED if problem.blocker else FindingType.ACTION_NOT_GRANTED
 
 

@@ -7,9 +7,6 @@ from typing import NamedTuple
 
 from rotation_role_policy.audit.findings import Words
 
-NETWORK_CODE = "InsufficientRolePermissions"
-"""The role lacks permissions for the network interfaces of the function."""
-
 
 class _Row(NamedTuple):
     codes: tuple[str, ...]
@@ -22,7 +19,7 @@ _REDEPLOY = "Then deploy the function again (aws lambda update-function-configur
 _IMAGE = "the container image of the function"
 _ROWS = (
     _Row(
-        (NETWORK_CODE,),
+        ("InsufficientRolePermissions",),
         "the execution role lacks permissions that Lambda needs to connect the function to its VPC",
         "Allow ec2:CreateNetworkInterface, ec2:DeleteNetworkInterface and ec2:DescribeNetworkInterfaces on * to the"
         f" execution role. {_REDEPLOY}",

@@ -41,6 +41,8 @@ _POLICY = [
 ]
 _AUDIT = ["unit/audit/test_role.py", "unit/audit/test_needs.py", "unit/audit/test_invocation.py"]
 TESTS = {
+    "iam/conditions": ["unit/iam/test_evaluation.py"],
+    "iam/resource_patterns": ["unit/iam/test_resource_patterns.py"],
     "iam/difference": ["unit/iam/test_difference.py"],
     "iam/principals": ["unit/iam/test_principals.py"],
     "iam/key_grants": ["unit/iam/test_resource_policies.py", "unit/write/test_resource_policies.py"],
@@ -59,6 +61,7 @@ TESTS = {
     "rules/place": ["unit/lookup/test_resource.py", "unit/provider/test_refusal.py"],
     "rules/size": ["unit/rules/test_size.py"],
     "rules/warnings": ["unit/rules/test_warnings.py", "unit/lookup/test_environment_key.py"],
+    "rules/calls": ["unit/audit/test_certain_conditions.py", "unit/write/test_access_check.py"],
     "rules/resource_policy_calls": ["unit/rules/test_resource_policy_calls.py", "unit/write/test_resource_policies.py"],
     "write/inline_policy": ["unit/write/test_inline_policy.py"],
     "write/apply": ["unit/write/test_apply.py"],

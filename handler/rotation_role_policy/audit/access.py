@@ -26,12 +26,13 @@ from rotation_role_policy.audit.resources import (
     is_granted,
     is_of_other_account,
 )
+from rotation_role_policy.iam.conditions import context_keys
 from rotation_role_policy.iam.document import Policy, PolicyKind, PolicyName, Statement
 from rotation_role_policy.iam.evaluation import BlockedBy, Blocker, Calls, Outcome, evaluate
 from rotation_role_policy.iam.principals import session_prefix
 from rotation_role_policy.iam.resource_policies import PolicyDecision, decide, is_key, resource_policy_of
 from rotation_role_policy.rules import policy
-from rotation_role_policy.rules.calls import calls_of
+from rotation_role_policy.rules.calls import certain_calls
 from rotation_role_policy.rules.resource_policy_calls import encryption_context, with_certain_context
 from rotation_role_policy.rules.state import RolePolicies, State
 from rotation_role_policy.rules.statements import SECRET_ARN_KEY
@@ -69,18 +70,21 @@ def examine(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[AccessPro
     """
     if not isinstance(facts.role, Known) or facts.role.value is None:
         return
+    role = facts.role.value
     for coverage in rotating(covered):
         if state := coverage.state(facts):
-            examination = _Examination(facts, facts.role.value, coverage, state)
-            for calls in _needed_calls(coverage, state):
+            examination = _Examination(facts, role, coverage, state)
+            for calls in _needed_calls(role, coverage, state):
                 yield from examination.of_calls(calls)
 
 
-def _needed_calls(coverage: Coverage, state: State) -> Iterator[Calls]:
+def _needed_calls(role: RolePolicies, coverage: Coverage, state: State) -> Iterator[Calls]:
+    all_policies = [*role.policies, *([role.boundary_policy] if role.boundary_policy else [])]
+    used = {key for each in all_policies for statement in each.statements for key in context_keys(statement.conditions)}
     rotated = {secret.arn for secret in state.secrets}
     for grant in policy.grants(state):
         if grant.statement["Effect"] == "Allow":
-            for calls in calls_of(state, grant):
+            for calls in certain_calls(state, grant, used):
                 # The superuser secret can have another function, or none.
                 is_for_rotated = rotated.issuperset(calls.resources)
                 known = {_ROTATION_FUNCTION_KEY: coverage.function.function_id} if is_for_rotated else {}

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 _SPECIAL = frozenset("*?$")
+ANY = ""
+"""In a part of a pattern: any one character."""
 
 
 def has_wildcard(pattern: str) -> bool:
@@ -33,7 +35,7 @@ def matches_any(patterns: Iterable[str], value: str, *, ignore_case: bool = Fals
 
 @lru_cache(maxsize=8192)
 def _compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
-    first, *others = _between_stars(pattern)
+    first, *others = ("".join("." if each == ANY else re.escape(each) for each in part) for part in parts(pattern))
     if others:
         *middle, last = others
         # Each part is searched once, behind the part before it. Without the atomic groups, a pattern with many stars
@@ -42,10 +44,10 @@ def _compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
     return re.compile(first, re.IGNORECASE | re.DOTALL if ignore_case else re.DOTALL)
 
 
-def _between_stars(pattern: str) -> list[str]:
-    """Return the parts of a pattern between its stars and variables, as regular expressions."""
+def parts(pattern: str) -> list[list[str]]:
+    """Return the parts of a pattern between its stars and variables, each as its characters and `ANY` for ``?``."""
     text, *others = pattern.split("${")
-    parts = _split(text)
+    found = _split(text)
     for other in others:
         variable, brace, text = other.partition("}")
         if not brace:
@@ -54,14 +56,13 @@ def _between_stars(pattern: str) -> list[str]:
         elif variable in _SPECIAL:
             # ``${*}`` is the character itself.
             continued = _split(text)
-            continued[0] = re.escape(variable) + continued[0]
+            continued[0] = [variable, *continued[0]]
         else:
-            continued = ["", *_split(text)]
-        parts[-1] += continued[0]
-        parts += continued[1:]
-    return parts
+            continued = [[], *_split(text)]
+        found[-1] += continued[0]
+        found += continued[1:]
+    return found
 
 
-def _split(text: str) -> list[str]:
-    """Return the parts of a text between its stars, as regular expressions."""
-    return ["".join("." if each == "?" else re.escape(each) for each in part) for part in text.split("*")]
+def _split(text: str) -> list[list[str]]:
+    return [[ANY if each == "?" else each for each in part] for part in text.split("*")]

@@ -1,22 +1,16 @@
 """The calls that the resource policies of secrets and keys decide about, with the context keys that are certain there.
 
-Fewer keys are certain than in a simulation, because a resource policy can refuse what the simulator cannot. Two facts
-are known in addition: the tags of a secret are all known, and Secrets Manager always sends the same encryption context.
+Of the keys that the policies of a role can use, one cannot be used there. `rules.calls` says what else is certain.
 """
 
 from rotation_role_policy import arn
+from rotation_role_policy.iam.conditions import context_keys
 from rotation_role_policy.iam.document import Policy
 from rotation_role_policy.iam.evaluation import Calls
-from rotation_role_policy.rules.calls import calls_of
+from rotation_role_policy.rules.calls import ENCRYPTION_CONTEXT_KEYS, calls_of, for_key, for_secrets
 from rotation_role_policy.rules.policy import grants
-from rotation_role_policy.rules.state import Secret, State
+from rotation_role_policy.rules.state import State
 from rotation_role_policy.rules.statements import SECRET_ARN_KEY, SOURCE_FUNCTION_KEY, Caller, Grant, via_services
-
-_TAG_KEYS = ("aws:resourcetag/", "secretsmanager:resourcetag/")
-_ENCRYPTION_CONTEXT = "kms:encryptioncontext:"
-ENCRYPTION_CONTEXT_KEYS = (SECRET_ARN_KEY.rpartition(":")[2], "SecretVersionId")
-"""Secrets Manager always sends these two keys of the encryption context, and no other.
-https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html"""
 
 
 def resource_policy_calls(state: State) -> dict[str, list[Calls]]:
@@ -71,20 +65,15 @@ def with_certain_context(state: State, calls: Calls, policy: Policy) -> tuple[Ca
     # https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html
     context = {key: value for key, value in calls.context.items() if key != SOURCE_FUNCTION_KEY}
     context["aws:PrincipalType"] = "AssumedRole"
-    used = {condition.key.lower() for statement in policy.statements for condition in statement.conditions}
+    calls = calls._replace(context=context)
+    used = {key for statement in policy.statements for key in context_keys(statement.conditions)}
     secrets = {secret.arn: secret for secret in state.all_secrets}
     if resource in secrets:
-        ambiguous = _ambiguous_tags(secrets[resource])
-        context = {key: value for key, value in context.items() if key.lower() not in ambiguous}
-        tags = {key for key in used if key.startswith(_TAG_KEYS)}
-        absent = tags - ambiguous - {key.lower() for key in context}
-        return (calls._replace(context=context, absent_keys=frozenset(absent)),)
-    sent = {_ENCRYPTION_CONTEXT + key.lower() for key in ENCRYPTION_CONTEXT_KEYS}
-    absent = {key for key in used if key.startswith(_ENCRYPTION_CONTEXT)} - sent
-    context["kms:CallerAccount"] = arn.parse(state.role.arn).account
+        return (for_secrets(calls, [secrets[resource]], used),)
+    on_key = for_key(state, calls, used)
     secret = secrets[str(context[SECRET_ARN_KEY])]
     return tuple(
-        calls._replace(context={**context, "kms:ViaService": service}, absent_keys=frozenset(absent))
+        on_key._replace(context={**on_key.context, "kms:ViaService": service})
         for service in via_services(secret, state.dns_suffix)
     )
 
@@ -93,9 +82,3 @@ def encryption_context(secret_arn: str) -> dict[str, str | None]:
     """Return the encryption context of Secrets Manager for a secret, as `iam.key_grants.can_allow` takes it."""
     # Only the secret is known. The version is a new one in each rotation.
     return dict.fromkeys(ENCRYPTION_CONTEXT_KEYS) | {ENCRYPTION_CONTEXT_KEYS[0]: secret_arn}
-
-
-def _ambiguous_tags(secret: Secret) -> set[str]:
-    """Return the context keys of tags whose keys differ only in case. IAM ignores the case, and does not say which."""
-    names = [key.lower() for key, _ in secret.tags]
-    return {prefix + name for name in names if names.count(name) > 1 for prefix in _TAG_KEYS}

@@ -79,17 +79,20 @@ OPERATORS = (
     "StringNotEqualsIgnoreCase",
     "StringLike",
     "StringNotLike",
-    "ArnEquals",
-    "ArnLike",
-    "ArnNotEquals",
-    "ArnNotLike",
+    "ForAnyValue:StringEquals",
+    "ForAllValues:StringLike",
+    "ForAnyValue:StringNotLike",
     "Bool",
 )
 UNKNOWN_OPERATORS = (
     "NumericEquals",
-    "ForAnyValue:StringEquals",
-    "ForAllValues:StringLike",
-    "ForAnyValue:StringNotLike",
+    # The values are no ARNs.
+    "ArnEquals",
+    "ArnLike",
+    "ArnNotEquals",
+    "ArnNotLike",
+    "DateNotEquals",
+    "NotIpAddress",
 )
 
 
@@ -283,6 +286,19 @@ def document(*content: Any) -> dict[str, Any]:
         ({"Effect": "Allow", "NotAction": ["iam:*", "secretsmanager:Get*"], "Resource": "*"}, NOT_ALLOWED),
         ({"Effect": "Allow", "Action": "*", "NotResource": OTHER}, ALLOWED),
         ({"Effect": "Allow", "Action": "*", "NotResource": ["*:secret:prod/*", OTHER]}, NOT_ALLOWED),
+        # IAM completes an ARN with fewer than six fields.
+        (allow(resource="arn:aws:secretsmanager"), ALLOWED),
+        (allow(resource="arn:aws:secretsmanager:eu-central-1"), ALLOWED),
+        (allow(resource="arn:aws:secretsmanager:us-east-1"), NOT_ALLOWED),
+        (allow(resource="arn:aws:secretsmanager:eu-central-1:123456789012"), ALLOWED),
+        (allow(resource="arn:aws:secretsmanager:eu-central-1:123456789012:secret"), NOT_ALLOWED),
+        (allow(resource="arn:aws:kms"), NOT_ALLOWED),
+        ({"Effect": "Allow", "Action": "*", "NotResource": "arn:aws:secretsmanager"}, NOT_ALLOWED),
+        # A star that ends a segment can match beyond the colon, another one cannot.
+        (allow(resource="arn:aws:secretsmanager:*:secret:prod/*"), ALLOWED),
+        (allow(resource="arn:aws:secretsmanager:eu-*:secret:prod/*"), ALLOWED),
+        (allow(resource="arn:aws:secretsmanager:*2:secret:prod/*"), NOT_ALLOWED),
+        (allow(resource="arn:aws:secretsmanager:eu-*-1:*:secret:prod/*-??????"), ALLOWED),
         ({"Effect": "Allow", "Action": "*", "NotResource": "*:secret:${aws:username}/*"}, OPEN),
         (allow(resource="*:secret:${aws:username}/*"), OPEN),
         (allow(resource="*:key/${aws:username}"), NOT_ALLOWED),
@@ -371,20 +387,26 @@ TEAM = "aws:ResourceTag/team"
         ("StringLike", "D*", False, False),
         ("StringLikeIfExists", "web", False, True),
         ("stringlike", "data", True, False),
-        ("ArnLike", "d*", True, False),
-        ("ArnEquals", "d*", True, False),
         # None of the values may match: reference_policies_condition-logic-multiple-context-keys-or-values.
         ("StringNotEquals", "web", True, True),
         ("StringNotEquals", ["web", "data"], False, True),
         ("StringNotEquals", ["web", "app"], True, True),
         ("StringNotLike", ["web", "d*"], False, True),
         ("StringNotEqualsIgnoreCase", ["web", "DATA"], False, True),
-        ("ArnNotLike", ["web", "d*"], False, True),
         ("StringNotEqualsIfExists", ["web", "data"], False, True),
         ("Null", "true", False, True),
         ("Null", "false", True, False),
         ("Null", True, False, True),
         ("Null", ["false"], True, False),
+        # reference_policies_condition-single-vs-multi-valued-context-keys: what the set operators do without the key.
+        ("ForAllValues:StringEquals", ["web", "data"], True, True),
+        ("ForAllValues:StringEquals", ["web", "app"], False, True),
+        ("ForAllValues:StringNotLike", ["web", "d*"], False, True),
+        ("ForAnyValue:StringLike", ["web", "d*"], True, False),
+        ("ForAnyValue:StringNotEquals", ["web", "data"], False, False),
+        ("ForAnyValue:StringNotEquals", ["web", "app"], True, False),
+        ("foranyvalue:stringequalsifexists", "web", False, True),
+        ("BoolIfExists", "true", False, True),
     ],
 )
 def test_an_operator_compares_a_known_key_and_has_a_rule_for_an_absent_one(
@@ -404,8 +426,15 @@ def test_an_operator_compares_a_known_key_and_has_a_rule_for_an_absent_one(
         {"NumericLessThan": {TEAM: "5"}},
         {"IpAddress": {TEAM: "10.0.0.0/8"}},
         {"DateGreaterThan": {TEAM: "2030-01-01"}},
-        {"ForAllValues:StringEquals": {TEAM: ["data"]}},
-        {"ForAnyValue:StringEquals": {TEAM: ["data"]}},
+        {"ForAllValues:NumericEquals": {TEAM: ["5"]}},
+        {"ForSomeValues:StringEquals": {TEAM: ["data"]}},
+        {"NullIfExists": {TEAM: "true"}},
+        {"Null": {TEAM: "maybe"}},
+        {"StringEquals": {TEAM: []}},
+        # AWS does not document what the operators for ARNs make of a text that is no ARN.
+        {"ArnLike": {TEAM: "d*"}},
+        {"ArnNotEquals": {TEAM: "web"}},
+        {"ArnNotLike": {TEAM: "arn:aws:s3:::x"}},
         {"StringEquals": {TEAM: "${aws:PrincipalTag/team}"}},
         {"StringNotLike": {TEAM: ["web", "${aws:PrincipalTag/team}"]}},
         {"StringEquals": {TEAM: "data", "aws:SourceVpce": "vpce-1"}},
@@ -421,6 +450,11 @@ def test_a_condition_that_cannot_be_evaluated_leaves_the_call_open(condition: di
     assert outcome([document(allow(), deny(Condition=both))], context=context) is ALLOWED
 
 
+def test_null_with_both_values_always_holds() -> None:
+    policy = document(allow(Condition={"Null": {TEAM: ["true", "False"]}}))
+    assert {outcome([policy]), outcome([policy], absent=[TEAM]), outcome([policy], context={TEAM: "x"})} == {ALLOWED}
+
+
 @pytest.mark.parametrize(
     ("value", "pattern", "expected"),
     [(True, "true", ALLOWED), (True, True, ALLOWED), (True, "false", NOT_ALLOWED), (False, False, ALLOWED)],
@@ -428,6 +462,27 @@ def test_a_condition_that_cannot_be_evaluated_leaves_the_call_open(condition: di
 def test_a_context_key_and_a_condition_can_be_booleans(value: bool, pattern: Any, expected: Outcome) -> None:
     policy = document(allow(Condition={"Bool": {"aws:SecureTransport": pattern}}))
     assert outcome([policy], context={"aws:SecureTransport": value}) is expected
+
+
+def test_a_call_on_everything_is_decided_by_the_worst_of_the_resources_that_iam_checks() -> None:
+    create, delete, describe = (f"ec2:{name}" for name in ("CreateX", "DeleteX", "DescribeXs"))
+    first, second = "arn:aws:ec2:eu-central-1:123456789012:x/x-*", "arn:aws:ec2:eu-central-1:123456789012:y/y-*"
+    calls = Calls((create, delete, describe), ("*",), {}, checked={create: (first, second), delete: (first,)})
+
+    def decisions(*statements: Any) -> list[tuple[str, Outcome]]:
+        found = evaluate([iam.inline(document(*statements))], None, calls)
+        return [(decision.resource, decision.outcome) for decision in found]
+
+    everything = ("*", ALLOWED)
+    assert decisions(allow("*", "*")) == [everything] * 3
+    assert decisions() == [("*", NOT_ALLOWED)] * 3
+    any_resource = allow("ec2:*", "arn:aws:ec2:eu-central-1:123456789012:*/*")
+    assert decisions(any_resource) == [everything, everything, ("*", NOT_ALLOWED)]
+    assert decisions(allow("ec2:*", [first, "*:z/*"])) == [(second, NOT_ALLOWED), everything, ("*", NOT_ALLOWED)]
+    assert decisions(allow("*", "*"), deny("*", second))[0] == (second, BLOCKED)
+    # What is open has a resource, for the simulator.
+    open_ = allow("*", "arn:aws:ec2:*:*:*/*", Condition={"StringEquals": {"ec2:Vpc": "vpc-1"}})
+    assert decisions(open_)[:2] == [(first, OPEN), (first, OPEN)]
 
 
 FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:rotate-db"
@@ -442,7 +497,6 @@ FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:rotate-db"
         ("arn:aws:lambda:*:function:other", NOT_ALLOWED),
         # AWS documents that each component is checked separately. MiniStack lets the wildcard span colons.
         ("arn:aws:lambda:*:function:rotate-db", OPEN),
-        ("arn:aws:*", OPEN),
     ],
 )
 def test_a_wildcard_of_an_arn_operator_that_spans_components_leaves_the_call_open(
@@ -454,6 +508,18 @@ def test_a_wildcard_of_an_arn_operator_that_spans_components_leaves_the_call_ope
     policy = document(allow(Condition={"ArnNotLike": {"lambda:SourceFunctionArn": [pattern, "arn:aws:s3:::*"]}}))
     negated = {ALLOWED: NOT_ALLOWED, NOT_ALLOWED: ALLOWED, OPEN: OPEN}
     assert outcome([policy], context=context) is negated[expected]
+
+
+def test_a_pattern_that_is_no_arn_excludes_nothing_for_certain() -> None:
+    context = {"lambda:SourceFunctionArn": FUNCTION}
+    for pattern, positive in (("arn:aws:*", OPEN), ("*", OPEN), ("rotate-db", NOT_ALLOWED)):
+        of = {"lambda:SourceFunctionArn": pattern}
+        assert outcome([document(allow(Condition={"ArnEquals": of}))], context=context) is positive
+        assert outcome([document(allow(Condition={"ArnNotEquals": of}))], context=context) is OPEN
+        # Another pattern of the list decides.
+        both = {"lambda:SourceFunctionArn": [pattern, FUNCTION]}
+        assert outcome([document(allow(Condition={"ArnEquals": both}))], context=context) is ALLOWED
+        assert outcome([document(allow(Condition={"ArnNotEquals": both}))], context=context) is NOT_ALLOWED
 
 
 def test_all_operators_and_all_keys_of_a_condition_must_hold() -> None:

@@ -76,6 +76,13 @@ def test_nothing_is_certain_that_does_not_hold_in_each_context() -> None:
     assert (decision.denied_by, len(decision.open_denials), decision.is_allowed) == (None, 1, None)
 
 
+def test_an_incomplete_arn_leaves_a_statement_open() -> None:
+    # AWS documents the completion for policies of identities only.
+    for resource, expected in (("arn:aws:kms", (None, 1)), ("arn:aws:s3", (None, 0)), (f"{KEY[:-4]}*", (1, 0))):
+        decision, _ = decide(policy({"Principal": "*", "Resource": resource}), UNKNOWN, calls(), account_delegates=True)
+        assert (decision.denied_by and decision.denied_by.number, len(decision.open_denials)) == expected
+
+
 @pytest.mark.parametrize(
     ("statement", "depends"),
     [

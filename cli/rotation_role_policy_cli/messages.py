@@ -63,12 +63,16 @@ _EXCESS = {
     ExcessKind.SECRET_NOT_NEEDED: "which is neither a secret nor the superuser secret of this resource",
     ExcessKind.SECRET_MANAGEMENT: "so the function can also delete the secret",
     ExcessKind.SUPERUSER_WRITABLE: "although the function only reads its superuser secret",
+    ExcessKind.SECRET_SHARING: "so the function can also give itself and others access to the secret",
+    ExcessKind.INCOMPLETE_ARN: "which matches no secret, because the ARN of a secret ends in a hyphen and six random"
+    " characters",
     ExcessKind.OTHER_KEYS: "which matches other keys",
     ExcessKind.KEY_NOT_NEEDED: "which encrypts no secret of this resource",
     ExcessKind.KEY_ALIAS: "which allows nothing: these actions need the ARN of the key",
     ExcessKind.KEY_FOR_EVERYTHING: "for everything under this key",
     ExcessKind.KEY_FOR_EVERY_SECRET: "for every secret under this key",
     ExcessKind.KEY_MANAGEMENT: "so the function can also delete the key",
+    ExcessKind.KEY_SHARING: "so the function can also give itself and others the use of the key",
     ExcessKind.INTERFACES_OUTSIDE_VPC: "although the function is not in a VPC",
     ExcessKind.INTERFACES_OPEN_TO_CODE: "although only Lambda needs that, not the code of the function",
 }
@@ -81,8 +85,12 @@ def excess(found: Excess) -> str:
     name = quoted(found.policy.name) if found.policy.kind is PolicyKind.INLINE else found.policy.name
     return (
         f"the {kind} policy {name} allows {_elements(found.actions)} on {_elements(found.resource)},"
-        f" {_EXCESS[found.kind]}"
+        f" {_EXCESS[found.kind]}{_within(found)}"
     )
+
+
+def _within(found: Excess) -> str:
+    return f"; within the permissions boundary: {', '.join(found.remaining)}" if found.remaining else ""
 
 
 def _elements(element: Element) -> str:

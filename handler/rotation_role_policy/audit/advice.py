@@ -15,9 +15,10 @@ from rotation_role_policy.audit.facts import Known, RoleFacts
 from rotation_role_policy.audit.ownership import Owner, Unproven
 from rotation_role_policy.iam.document import Element, Policy, PolicyKind, as_list
 from rotation_role_policy.iam.evaluation import Calls, Outcome, evaluate
+from rotation_role_policy.iam.resource_patterns import includes_any
 from rotation_role_policy.iam.wildcard import matches_any
 from rotation_role_policy.rules import policy
-from rotation_role_policy.rules.calls import calls_of
+from rotation_role_policy.rules.calls import certain_calls
 from rotation_role_policy.rules.excess import Excess, ExcessKind
 from rotation_role_policy.rules.targets import TARGET_TYPES
 
@@ -135,16 +136,17 @@ def _needed_calls(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Nee
         for grant in policy.grants(state) if state else ():
             if state and grant.statement["Effect"] == "Allow":
                 safety_net = Calls(tuple(grant.statement["Action"]), tuple(as_list(grant.statement["Resource"])), {})
-                for calls in calls_of(state, grant) if not grant.is_safety_net else [safety_net]:
+                for calls in certain_calls(state, grant, ()) if not grant.is_safety_net else [safety_net]:
                     for resource in calls.resources:
                         yield NeededCalls(coverage, calls._replace(resources=(resource,)), grant.is_safety_net)
 
 
 def _allows(removed: Iterable[_Removed], calls: Calls) -> bool:
+    on = {action: calls.checked.get(action, calls.resources) for action in calls.actions}
     return any(
-        _includes(resources, calls.resources[0], ignore_case=False)
-        and any(_includes(actions, action) for action in calls.actions)
+        _includes(actions, action) and any(_is_on(resources, each) for each in on[action])
         for actions, resources in removed
+        for action in calls.actions
     )
 
 
@@ -158,8 +160,12 @@ def _without_allowed(needed: NeededCalls, own: Policy | None) -> NeededCalls | N
     return needed._replace(calls=needed.calls._replace(actions=actions)) if actions else None
 
 
-def _includes(element: Element, value: str, *, ignore_case: bool = True) -> bool:
-    return matches_any(element.patterns, value, ignore_case=ignore_case) != element.is_negated
+def _includes(actions: Element, action: str) -> bool:
+    return matches_any(actions.patterns, action, ignore_case=True) != actions.is_negated
+
+
+def _is_on(resources: Element, resource: str) -> bool:
+    return includes_any(resources.patterns, resource) != resources.is_negated
 
 
 def _reads(resource: Element, candidate: str) -> bool:
@@ -167,7 +173,7 @@ def _reads(resource: Element, candidate: str) -> bool:
     if candidate in resource.patterns and not resource.is_negated:
         return True
     example = arn.ANY_RANDOM_SUFFIX.sub("-AbCdEf", candidate)
-    return _includes(resource, example, ignore_case=False)
+    return _is_on(resource, example)
 
 
 def _has_other_services(actions: Element) -> bool:

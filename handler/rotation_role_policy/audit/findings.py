@@ -163,8 +163,9 @@ class FindingType(Enum):
         Severity.WARNING,
         "The role can use other secrets",
         "A policy allows the role to read or write secrets by a wildcard, which does not only match secrets of its"
-        " functions. Conditions on the secret (its tags, or `secretsmanager:resource/AllowRotationLambdaArn`) count as"
-        " a limit.",
+        " functions. Actions by which a role gives itself access, such as `PutResourcePolicy` and `RotateSecret`, count"
+        " too. A condition on the secret (its tags, or `secretsmanager:resource/AllowRotationLambdaArn`) is a limit if"
+        " it excludes secrets, and if the role may not give other secrets such a tag.",
         "Adopt the rotation, with the superuser secret if the function reads one. Remove the grant, with a copy of the"
         " policy. Rotate at once while somebody watches, and put the grant back if that fails.",
     )
@@ -199,8 +200,8 @@ class FindingType(Enum):
         Severity.WARNING,
         "A grant is not needed",
         "A policy names a secret or a key that no function of the role needs, or more secrets than one can be the"
-        " superuser secret. It allows to manage a secret or a key that the function only uses. Or it allows network"
-        " interfaces although no function of the role is in a VPC.",
+        " superuser secret. It allows to manage or share a secret or a key that the function only uses. Or it allows"
+        " network interfaces although no function of the role is in a VPC.",
         "Replace a grant that the rotation lives from. Remove another one if the function's code does not use it: set"
         " `SuperuserSecretId` first, if the function reads the secret as the superuser.",
     )
@@ -213,6 +214,14 @@ class FindingType(Enum):
         " `Documented`.",
         "Put what the function needs into the properties, then send an Update: change `Triggers` of the resource, and"
         " deploy its stack. In place of `Documented`, use `Strict`.",
+    )
+    INCOMPLETE_ARN = (
+        "IncompleteArn",
+        Severity.WARNING,
+        "The ARN of a secret is incomplete",
+        "A policy of the role names a secret without the hyphen and the six random characters with which its ARN ends,"
+        " so the grant has no effect.",
+        "Append `-??????`, which stands for these characters, or use the secret's whole ARN.",
     )
     INVOKE_WITHOUT_SOURCE = (
         "InvokeWithoutSource",

@@ -6,6 +6,7 @@ Source: https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-sec
 from collections.abc import Iterator
 
 from rotation_role_policy import arn
+from rotation_role_policy.iam.conditions import excludes
 from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName, Statement
 from rotation_role_policy.iam.evaluation import Calls, Outcome, applies, evaluate
 from rotation_role_policy.iam.principals import is_about_service
@@ -14,8 +15,13 @@ _SERVICE = "secretsmanager.amazonaws.com"
 _ACTION = "lambda:InvokeFunction"
 _ANY_ACCOUNT = "000000000000"
 """An account that no policy names."""
-_SOURCE_KEYS = {"aws:sourcearn", "aws:sourceaccount", "aws:sourceorgid", "aws:sourceorgpaths"}
-"""In lower case. The last two limit the accounts to those of an organization."""
+_ORGANIZATION_PROBES = {
+    "aws:sourceorgid": "o-0anyorg000",
+    "aws:sourceorgpaths": "o-0anyorg000/r-0any/ou-0any-00000000/",
+}
+"""By context key in lower case: the value for an organization that no policy names."""
+_SOURCE_KEYS = {"aws:sourcearn", "aws:sourceaccount"}
+"""In lower case."""
 _FUNCTION_URL_KEYS = {"lambda:functionurlauthtype", "lambda:invokedviafunctionurl"}
 """In lower case: context keys of statements for the function's URL, which Secrets Manager does not use."""
 
@@ -64,7 +70,14 @@ def _calls(function_id: str, secret_arn: str) -> Calls:
 
 
 def _is_limited(statement: Statement) -> bool:
-    return any(condition.is_limit and condition.key.lower() in _SOURCE_KEYS for condition in statement.conditions)
+    """Return whether a statement that may apply to other accounts is limited to an organization, or by a variable."""
+    for condition in statement.conditions:
+        key = condition.key.lower()
+        if key in _ORGANIZATION_PROBES and excludes(condition, _ORGANIZATION_PROBES[key]):
+            return True
+        if key in _SOURCE_KEYS and any("${" in value for value in condition.values):
+            return True
+    return False
 
 
 def _concerns(statement: Statement) -> bool:

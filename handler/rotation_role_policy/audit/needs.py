@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.iam.document import Condition, Policy
+from rotation_role_policy.iam.resource_patterns import includes_any
 from rotation_role_policy.iam.wildcard import has_wildcard, matches_any
+from rotation_role_policy.rules.breadth import is_limit
 from rotation_role_policy.rules.properties import Properties
 from rotation_role_policy.rules.targets import ACTIONS_WITHOUT_RESOURCE, ANY_TARGET, target_type
 
@@ -109,7 +111,7 @@ def may_write(granting: Policy, secret_arn: str) -> bool:
     return any(
         statement.allows
         and statement.includes_action(_PUT)
-        and matches_any(statement.resources.patterns, secret_arn) != statement.resources.is_negated
+        and includes_any(statement.resources.patterns, secret_arn) != statement.resources.is_negated
         for statement in granting.statements
     )
 
@@ -156,7 +158,7 @@ def _grants(policies: Iterable[Policy]) -> Iterator[tuple[tuple[str, ...], str, 
 
 
 def _is_for_own_secrets(condition: Condition) -> bool:
-    return condition.is_limit and condition.key.lower() == _ROTATION_FUNCTION_KEY
+    return is_limit(condition) and condition.key.lower() == _ROTATION_FUNCTION_KEY
 
 
 def _is_pattern_of_secrets(resource: str) -> bool:

@@ -5,7 +5,6 @@ Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_gram
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -13,9 +12,6 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from rotation_role_policy.iam.wildcard import matches
-
-_LIMITING_OPERATORS = re.compile(r"(ForAnyValue:)?(String|Arn)(Equals|EqualsIgnoreCase|Like)", re.IGNORECASE)
-"""Not the negated ones, and not those that a missing context key satisfies (IfExists, ForAllValues)."""
 
 JsonDocument = dict[str, Any]
 """A policy document as boto3 takes and returns it."""
@@ -65,12 +61,6 @@ class Condition(NamedTuple):
     operator: str
     key: str
     values: tuple[str, ...]
-
-    @property
-    def is_limit(self) -> bool:
-        """Whether it needs the context key, and allows only some of its values. A pattern of stars allows all."""
-        is_limiting = _LIMITING_OPERATORS.fullmatch(self.operator) is not None
-        return is_limiting and bool(self.values) and all(value.strip("*") for value in self.values)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ context keys (`certain_calls`).
 from collections.abc import Collection, Iterator, Mapping
 
 from rotation_role_policy import arn
+from rotation_role_policy.arn import Arn
 from rotation_role_policy.iam.conditions import Context
 from rotation_role_policy.iam.document import as_list
 from rotation_role_policy.iam.evaluation import Calls
@@ -108,7 +109,7 @@ def certain_calls(state: State, grant: Grant, used_keys: Collection[str]) -> Ite
     for calls in calls_of(state, grant):
         match grant.caller:
             case Caller.LAMBDA:
-                yield calls._replace(checked=_checked_interfaces(state))
+                yield calls._replace(checked=checked_interfaces(arn.parse(state.secrets[0].arn)))
             case Caller.SECRETS_MANAGER:
                 yield _without(for_key(state, calls, used_keys), used_keys, "secretsmanager:")
             case Caller.FUNCTION_CODE if grant.secrets:
@@ -172,14 +173,16 @@ def _by_secret(calls: Calls, used_keys: Collection[str]) -> Iterator[Calls]:
         yield calls._replace(resources=(resource,), context={**calls.context, _SECRET_ID: resource})
 
 
-def _checked_interfaces(state: State) -> dict[str, tuple[str, ...]]:
-    """Return the resources that IAM checks when Lambda manages network interfaces, whose IDs nobody knows before.
+def checked_interfaces(place: Arn) -> dict[str, tuple[str, ...]]:
+    """Return the resources that IAM checks when network interfaces are managed: all, because no ID is known before.
 
-    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+    Args:
+        place: something in the region and account of the function.
+
+    Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
     """
-    owner, region = arn.parse(state.role.arn), arn.region(state.function_arn or state.secrets[0].arn)
     interface, subnet, group = (
-        f"arn:{owner.partition}:ec2:{region}:{owner.account}:{resource}"
+        f"arn:{place.partition}:ec2:{place.region}:{place.account}:{resource}"
         for resource in ("network-interface/eni-*", "subnet/subnet-*", "security-group/sg-*")
     )
     return {

@@ -11,49 +11,75 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.iam.document import Condition, Element, Policy, PolicyName, Statement
+from rotation_role_policy.iam.document import Element, Policy, PolicyName, Statement
 from rotation_role_policy.iam.evaluation import Calls, Outcome, evaluate
-from rotation_role_policy.iam.wildcard import has_wildcard, matches, matches_any
+from rotation_role_policy.iam.resource_patterns import includes, includes_any
+from rotation_role_policy.iam.wildcard import matches
+from rotation_role_policy.rules.breadth import (
+    CONTEXT_KEY,
+    SECRET_KEYS,
+    VIA_SERVICE_KEY,
+    can_be_interface,
+    completed_secret,
+    ending_in_one,
+    granted,
+    is_for_another_service,
+    is_included,
+    is_limited,
+    is_one,
+    limits,
+    names_secret,
+    resources_of,
+)
+from rotation_role_policy.rules.calls import checked_interfaces
 from rotation_role_policy.rules.state import State
-from rotation_role_policy.rules.statements import SOURCE_FUNCTION_KEY
+from rotation_role_policy.rules.statements import ROTATE_ACTIONS, SOURCE_FUNCTION_KEY
+from rotation_role_policy.rules.tagging import can_give
 
+_SECRET_MANAGEMENT = ("secretsmanager:DeleteSecret",)
+"""No rotation needs this action. A pattern that matches it grants the management of the secret."""
+_SECRET_SHARING = (
+    "secretsmanager:PutResourcePolicy",
+    "secretsmanager:DeleteResourcePolicy",
+    "secretsmanager:RotateSecret",
+    "secretsmanager:ReplicateSecretToRegions",
+)
+"""The actions by which a function gives itself or others access to a secret: by its resource policy, which can also be
+what denies the access, by another rotation function, and by a replica under another key."""
 _SECRET_ACTIONS = (
     "secretsmanager:GetSecretValue",
     "secretsmanager:PutSecretValue",
     "secretsmanager:UpdateSecretVersionStage",
     "secretsmanager:UpdateSecret",
-    "secretsmanager:DeleteSecret",
+    *_SECRET_MANAGEMENT,
+    *_SECRET_SHARING,
 )
-"""The actions that read or change a secret."""
-_SECRET_MANAGEMENT = ("secretsmanager:DeleteSecret",)
-"""No rotation needs this action. A pattern that matches it grants the management of the secret."""
+"""The actions that read or change a secret, or lead to that."""
+_KEY_USE = (
+    "kms:Decrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:GenerateDataKeyPair",
+    "kms:GenerateDataKeyPairWithoutPlaintext",
+    "kms:Encrypt",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+)
 _SUPERUSER_WRITE = (
     "secretsmanager:PutSecretValue",
     "secretsmanager:UpdateSecretVersionStage",
     "secretsmanager:UpdateSecret",
 )
 """Actions on a superuser secret that no rotation needs: it is only read."""
-_KEY_USE = ("kms:Decrypt", "kms:GenerateDataKey", "kms:Encrypt", "kms:ReEncryptFrom")
 _KEY_MANAGEMENT = ("kms:ScheduleKeyDeletion",)
-_KEY_ACTIONS = (*_KEY_USE, *_KEY_MANAGEMENT)
+_KEY_SHARING = ("kms:PutKeyPolicy", "kms:CreateGrant", "kms:ReplicateKey")
+"""The actions by which a function gives itself or others the use of a key. A replica gets a key policy of its own."""
+_KEY_ACTIONS = (*_KEY_USE, *_KEY_MANAGEMENT, *_KEY_SHARING)
 _INTERFACE_ACTIONS = ("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface")
+_FOR_AWS_RESOURCE_KEY = re.compile(r"kms:GrantIsForAWSResource$", re.IGNORECASE)
 
-_PROBES = {
-    "secretsmanager": "secret:0.any-secret.0-aaaaaa",
-    "kms": "key/0.any-key.0",
-    "ec2": "network-interface/0.any-interface.0",
-}
-"""By service: the resource of an ARN that only a pattern for all resources of the service matches."""
-_ANY_REGION = "xx-any-1"
-"""A region that no policy names."""
 _ANY_FUNCTION = "arn:aws:lambda:xx-any-1:000000000000:function:any"
 """A function that no policy names, in place of one that does not exist yet."""
-
-_LIMITING_KEYS = re.compile(r"secretsmanager:(resource/|ResourceTag/|SecretId|Name)|aws:ResourceTag/", re.IGNORECASE)
-"""Context keys by which a condition limits a statement to some secrets.
-https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html"""
-_CONTEXT_KEY = re.compile(r"kms:EncryptionContext:SecretARN$", re.IGNORECASE)
-_VIA_SERVICE_KEY = re.compile(r"kms:ViaService$", re.IGNORECASE)
 
 
 class ExcessKind(Enum):
@@ -67,6 +93,10 @@ class ExcessKind(Enum):
     """The function can also delete the secret."""
     SUPERUSER_WRITABLE = auto()
     """The function only reads the superuser secret, but may also write it."""
+    SECRET_SHARING = auto()
+    """The function can also give itself and others access to the secret."""
+    INCOMPLETE_ARN = auto()
+    """The ARN of a secret lacks its six random characters, so the grant has no effect."""
     OTHER_KEYS = auto()
     """A pattern matches other keys, without a condition on the encryption context."""
     KEY_NOT_NEEDED = auto()
@@ -79,17 +109,20 @@ class ExcessKind(Enum):
     """The same, limited to Secrets Manager: every secret under the key."""
     KEY_MANAGEMENT = auto()
     """The function can also delete the key."""
+    KEY_SHARING = auto()
+    """The function can also give itself and others the use of the key."""
     INTERFACES_OUTSIDE_VPC = auto()
     """No function of the role is in a VPC."""
     INTERFACES_OPEN_TO_CODE = auto()
     """Only Lambda itself needs the grant, and the code of the function has it too."""
 
 
-_WITHIN_BOUNDARY = {
-    ExcessKind.OTHER_SECRETS: {ExcessKind.OTHER_SECRETS, ExcessKind.SECRET_NOT_NEEDED},
-    ExcessKind.OTHER_KEYS: {ExcessKind.OTHER_KEYS, ExcessKind.KEY_NOT_NEEDED},
+_NAMED = {
+    ExcessKind.OTHER_SECRETS: ExcessKind.SECRET_NOT_NEEDED,
+    ExcessKind.OTHER_KEYS: ExcessKind.KEY_NOT_NEEDED,
 }
-"""A wildcard is only as broad as the permissions boundary. By kind: what in the boundary leaves the grant too broad."""
+"""By kind of a wildcard: the kind of a grant that names a resource. A wildcard is only as broad as the permissions
+boundary, which can leave named resources of it."""
 
 
 class Needed(NamedTuple):
@@ -123,10 +156,29 @@ class Excess(NamedTuple):
     """As the policy has them."""
     resource: Element
     """As the policy has it."""
+    remaining: tuple[str, ...] = ()
+    """What the permissions boundary leaves of a wildcard, if it names resources that are not needed."""
+    instead: str = ""
+    """A resource for this grant: the ARN that is incomplete as a whole, or a pattern that matches one secret only."""
 
 
-_Grant = tuple[ExcessKind, Element, Element]
-"""Actions and resource of a grant that is too much."""
+class _Grant(NamedTuple):
+    """A grant that is too much: the members of `Excess` that do not depend on the policy."""
+
+    kind: ExcessKind
+    actions: Element
+    resource: Element
+    remaining: tuple[str, ...] = ()
+    instead: str = ""
+
+
+class _Role(NamedTuple):
+    """What decides besides the statement itself whether one of its grants is too much."""
+
+    needed: Needed
+    policies: Sequence[Policy]
+    """All policies of the role."""
+    boundary: Policy | None
 
 
 def needed_by(states: Sequence[State]) -> Needed:
@@ -155,36 +207,51 @@ def find_excess(
         boundary: the permissions boundary of the role. A grant is only as broad as the boundary.
         needed: what the functions of the role need.
     """
-    kept = _kinds_within(boundary, needed)
+    role = _Role(needed, all_policies, boundary)
+    left = _left_by_boundary(role)
     found: dict[Excess, Excess] = {}
     for policy in policies:
         for statement in policy.statements:
-            interfaces = _of_interfaces(statement, needed, all_policies, boundary) if statement.allows else ()
-            for kind, actions, resource in _once(
-                (*_of_secrets_and_keys(statement, needed, kept), *interfaces), statement
-            ):
-                excess = Excess(kind, policy.name, statement.number, statement.sid, actions, resource)
+            grants = (*_of_secrets_and_keys(statement, role), *_of_interfaces(statement, role))
+            kept = (part for each in grants for part in _within(each, left))
+            for grant in _once(kept, statement):
+                excess = Excess(grant.kind, policy.name, statement.number, statement.sid, *grant[1:])
                 # Two statements of a policy can grant the same.
                 found.setdefault(excess._replace(statement=0), excess)
     return list(found.values())
 
 
-def _kinds_within(boundary: Policy | None, needed: Needed) -> set[ExcessKind]:
-    """Return the kinds of excess that the permissions boundary does not limit to what is needed."""
-    kinds = set(ExcessKind)
-    if boundary:
-        grants = [each for statement in boundary.statements for each in _of_secrets_and_keys(statement, needed, kinds)]
-        in_boundary = {kind for kind, _, _ in grants}
-        kinds -= {kind for kind, broad in _WITHIN_BOUNDARY.items() if broad.isdisjoint(in_boundary)}
-    return kinds
+def _left_by_boundary(role: _Role) -> dict[ExcessKind, list[str]]:
+    """Return what the permissions boundary leaves of wildcards, by their kind: resources that are not needed.
+
+    A kind is missing if the boundary has a wildcard too, or if there is no boundary.
+    """
+    if role.boundary is None:
+        return {}
+    grants = [each for statement in role.boundary.statements for each in _of_secrets_and_keys(statement, role)]
+    kinds = {grant.kind for grant in grants}
+    return {
+        kind: [pattern for grant in grants if grant.kind is named for pattern in grant.resource.patterns]
+        for kind, named in _NAMED.items()
+        if kind not in kinds
+    }
 
 
-def _of_secrets_and_keys(statement: Statement, needed: Needed, kinds: Collection[ExcessKind]) -> Iterator[_Grant]:
+def _within(grant: _Grant, left: dict[ExcessKind, list[str]]) -> Iterator[_Grant]:
+    """Yield a grant as far as the permissions boundary leaves it."""
+    if grant.kind not in left:
+        yield grant
+        return
+    patterns, is_negated = grant.resource
+    remaining = tuple(dict.fromkeys(each for each in left[grant.kind] if includes_any(patterns, each) != is_negated))
+    if remaining:
+        yield grant._replace(remaining=remaining)
+
+
+def _of_secrets_and_keys(statement: Statement, role: _Role) -> Iterator[_Grant]:
     if statement.allows:
-        for grant in (*_of_secrets(statement, needed), *_of_keys(statement, needed)):
-            kind, _, _ = grant
-            if kind in kinds:
-                yield grant
+        yield from _of_secrets(statement, role)
+        yield from _of_keys(statement, role.needed)
 
 
 def _once(grants: Iterable[_Grant], statement: Statement) -> Iterator[_Grant]:
@@ -192,179 +259,140 @@ def _once(grants: Iterable[_Grant], statement: Statement) -> Iterator[_Grant]:
     is_every_service = statement.actions.is_negated or "*" in statement.actions.patterns
     reported: set[Element] = set()
     for grant in grants:
-        kind, _, resource = grant
-        if resource not in reported:
+        if grant.resource not in reported:
             yield grant
-        if kind is ExcessKind.OTHER_SECRETS and is_every_service:
-            reported.add(resource)
+        if grant.kind is ExcessKind.OTHER_SECRETS and is_every_service:
+            reported.add(grant.resource)
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
-def _of_secrets(statement: Statement, needed: Needed) -> Iterator[_Grant]:
-    actions = _granted(statement, _SECRET_ACTIONS)
-    if actions is None:
-        return
-    for resource in _resources(statement, "secretsmanager", needed):
-        pattern = _one_secret(resource)
-        if pattern is None:
-            if not _is_limited(statement, _LIMITING_KEYS):
-                yield ExcessKind.OTHER_SECRETS, actions, resource
-        elif not _names(pattern, needed.rotated_arns) and not _names(pattern, needed.superuser_arns):
-            if arn.region(pattern) in needed.regions:
-                yield ExcessKind.SECRET_NOT_NEEDED, actions, resource
-        elif management := _granted(statement, _SECRET_MANAGEMENT):
-            yield ExcessKind.SECRET_MANAGEMENT, management, resource
-        elif (
-            not _names(pattern, needed.rotated_arns)
-            and arn.region(pattern) in needed.regions
-            and (write := _granted(statement, _SUPERUSER_WRITE))
-        ):
-            yield ExcessKind.SUPERUSER_WRITABLE, write, resource
+def _of_secrets(statement: Statement, role: _Role) -> Iterator[_Grant]:
+    actions, needed = granted(statement, _SECRET_ACTIONS), role.needed
+    needed_arns = {*needed.rotated_arns, *needed.superuser_arns}
+    for resource in resources_of(statement, "secretsmanager", needed.rotated_arns):
+        # A negated element is as broad as a wildcard.
+        pattern = "*" if resource.is_negated else resource.patterns[0]
+        if whole := completed_secret(pattern, needed_arns):
+            if of_secret := granted(statement, (*_SECRET_ACTIONS, *ROTATE_ACTIONS)):
+                yield _Grant(ExcessKind.INCOMPLETE_ARN, of_secret, resource, instead=whole)
+        elif actions is None:
+            continue
+        elif not is_one(pattern):
+            if not _is_limited_to_secrets(statement, resource, role):
+                narrower = ending_in_one(pattern, needed_arns)
+                yield _Grant(ExcessKind.OTHER_SECRETS, actions, resource, instead=narrower)
+        elif names_secret(pattern, needed_arns):
+            is_only_read = not names_secret(pattern, needed.rotated_arns) and _is_in_regions(pattern, needed)
+            yield from _of_management(
+                statement,
+                resource,
+                (ExcessKind.SECRET_MANAGEMENT, _SECRET_MANAGEMENT),
+                (ExcessKind.SECRET_SHARING, _SECRET_SHARING),
+                (ExcessKind.SUPERUSER_WRITABLE, _SUPERUSER_WRITE if is_only_read else ()),
+            )
+        elif _is_in_regions(pattern, needed):
+            yield _Grant(ExcessKind.SECRET_NOT_NEEDED, actions, resource)
 
 
-def _one_secret(resource: Element) -> str | None:
-    """Return the pattern if it matches one secret: a whole ARN, perhaps but for its random characters."""
-    if resource.is_negated:
-        return None
-    [pattern] = resource.patterns
-    return None if has_wildcard(arn.ANY_RANDOM_SUFFIX.sub("", pattern)) else pattern
+def _is_limited_to_secrets(statement: Statement, resource: Element, role: _Role) -> bool:
+    """Return whether a condition limits a wildcard to some secrets, and the role cannot give others its tags."""
+    return any(
+        not can_give(condition, resource, role.policies, role.boundary, role.needed.rotated_arns)
+        for condition in limits(statement, SECRET_KEYS)
+    )
 
 
-def _names(pattern: str, secret_arns: Collection[str]) -> bool:
-    """Return whether the pattern of one secret matches one of the ARNs."""
-    if pattern in secret_arns:
-        return True
-    without_suffix = arn.ANY_RANDOM_SUFFIX.sub("", pattern)
-    # A superuser secret can be known by its partial ARN.
-    partial_arns = (secret_arn.rpartition("-")[0] for secret_arn in secret_arns)
-    return without_suffix != pattern and (without_suffix in secret_arns or without_suffix in partial_arns)
+def _of_management(
+    statement: Statement, resource: Element, *kinds: tuple[ExcessKind, Collection[str]]
+) -> Iterator[_Grant]:
+    """Yield the management of a needed resource, by kind with its actions. A pattern of actions is reported once."""
+    reported: set[str] = set()
+    for kind, actions in kinds:
+        management = granted(statement, actions)
+        if management and not reported.issuperset(management.patterns):
+            yield _Grant(kind, management, resource)
+            reported.update(management.patterns)
+
+
+def _is_in_regions(pattern: str, needed: Needed) -> bool:
+    """Return whether the resource of a pattern can be in a region whose functions are known."""
+    return any(matches(arn.region(pattern), region) for region in needed.regions)
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
 
 
 def _of_keys(statement: Statement, needed: Needed) -> Iterator[_Grant]:
-    actions = _granted(statement, _KEY_ACTIONS)
-    if actions is None or _is_for_another_service(statement):
+    actions = granted(statement, _key_actions(statement))
+    if actions is None or is_for_another_service(statement):
         return
-    has_context = _is_limited(statement, _CONTEXT_KEY)
-    for resource in _resources(statement, "kms", needed):
-        key_arn = "*" if resource.is_negated else resource.patterns[0]
-        if ":alias/" in key_arn:
-            yield ExcessKind.KEY_ALIAS, actions, resource
-        elif has_wildcard(key_arn):
+    has_context = is_limited(statement, CONTEXT_KEY)
+    for resource in resources_of(statement, "kms", needed.rotated_arns):
+        pattern = "*" if resource.is_negated else resource.patterns[0]
+        if ":alias/" in pattern:
+            yield _Grant(ExcessKind.KEY_ALIAS, actions, resource)
+        elif not is_one(pattern):
             if not has_context:
-                yield ExcessKind.OTHER_KEYS, actions, resource
-        elif key_arn not in needed.key_arns:
-            if _is_needed_nowhere(key_arn, needed):
-                yield ExcessKind.KEY_NOT_NEEDED, actions, resource
+                yield _Grant(ExcessKind.OTHER_KEYS, actions, resource)
+        elif not any(includes(pattern, key_arn) for key_arn in needed.key_arns):
+            if _is_needed_nowhere(pattern, needed):
+                yield _Grant(ExcessKind.KEY_NOT_NEEDED, actions, resource)
         elif not has_context:
             yield from _of_key_without_context(statement, resource)
 
 
-def _is_needed_nowhere(key_arn: str, needed: Needed) -> bool:
-    return needed.are_all_keys_known and arn.region(key_arn) in needed.regions and key_arn not in needed.other_key_arns
+def _key_actions(statement: Statement) -> tuple[str, ...]:
+    """Return the actions on keys that count. A grant for an AWS resource is made by a service, not by the function."""
+    is_for_aws = any(
+        condition.operator.lower() == "bool" and condition.values == ("true",)
+        for condition in statement.conditions
+        if _FOR_AWS_RESOURCE_KEY.match(condition.key)
+    )
+    return tuple(action for action in _KEY_ACTIONS if not (is_for_aws and action == "kms:CreateGrant"))
+
+
+def _is_needed_nowhere(pattern: str, needed: Needed) -> bool:
+    is_other = any(includes(pattern, key_arn) for key_arn in needed.other_key_arns)
+    return needed.are_all_keys_known and _is_in_regions(pattern, needed) and not is_other
 
 
 def _of_key_without_context(statement: Statement, resource: Element) -> Iterator[_Grant]:
-    is_limited = _is_limited(statement, _VIA_SERVICE_KEY)
-    if use := _granted(statement, _KEY_USE):
-        yield ExcessKind.KEY_FOR_EVERY_SECRET if is_limited else ExcessKind.KEY_FOR_EVERYTHING, use, resource
+    is_through_service = is_limited(statement, VIA_SERVICE_KEY)
+    if use := granted(statement, _KEY_USE):
+        kind = ExcessKind.KEY_FOR_EVERY_SECRET if is_through_service else ExcessKind.KEY_FOR_EVERYTHING
+        yield _Grant(kind, use, resource)
     # With an encryption context or a service, the management is not allowed: the function's own call to delete the key
     # has neither.
-    if not is_limited and (management := _granted(statement, _KEY_MANAGEMENT)):
-        yield ExcessKind.KEY_MANAGEMENT, management, resource
-
-
-def _is_for_another_service(statement: Statement) -> bool:
-    """Return whether a condition limits the use of keys to another service than Secrets Manager, such as SQS."""
-    return any(
-        not any(_can_be_secrets_manager(service) for service in condition.values)
-        for condition in _limits(statement, _VIA_SERVICE_KEY)
-    )
-
-
-def _can_be_secrets_manager(service: str) -> bool:
-    """Return whether a value of ``kms:ViaService``, or a pattern, can be Secrets Manager in some region."""
-    name, *_ = re.split(r"[*?]", service.partition(".")[0])
-    return name == "secretsmanager" or (has_wildcard(service) and "secretsmanager".startswith(name))
+    if not is_through_service:
+        sharing = tuple(action for action in _key_actions(statement) if action in _KEY_SHARING)
+        yield from _of_management(
+            statement,
+            resource,
+            (ExcessKind.KEY_MANAGEMENT, _KEY_MANAGEMENT),
+            (ExcessKind.KEY_SHARING, sharing),
+        )
 
 
 # --- network interfaces -----------------------------------------------------------------------------------------------
 
 
-def _of_interfaces(
-    statement: Statement, needed: Needed, all_policies: Sequence[Policy], boundary: Policy | None
-) -> Iterator[_Grant]:
-    actions = _granted(statement, _INTERFACE_ACTIONS)
-    resources = _resources(statement, "ec2", needed)
-    granted = tuple(action for action in _INTERFACE_ACTIONS if _includes(statement, action, boundary))
-    if actions is None or not resources or not granted:
+def _of_interfaces(statement: Statement, role: _Role) -> Iterator[_Grant]:
+    needed, boundary = role.needed, role.boundary
+    actions = granted(statement, _INTERFACE_ACTIONS)
+    resources = [each for each in resources_of(statement, "ec2", needed.rotated_arns) if can_be_interface(each)]
+    included = tuple(action for action in _INTERFACE_ACTIONS if is_included(statement, action, boundary))
+    if actions is None or not resources or not included:
         return
     if not needed.in_vpc:
-        yield ExcessKind.INTERFACES_OUTSIDE_VPC, actions, resources[0]
+        yield _Grant(ExcessKind.INTERFACES_OUTSIDE_VPC, actions, resources[0])
         return
+    # The functions are where their secrets are.
+    secret_arn = next(iter(needed.rotated_arns))
     for function_arn in needed.function_arns or (_ANY_FUNCTION,):
-        calls = Calls(granted, ("*",), {SOURCE_FUNCTION_KEY: function_arn})
-        if any(decision.outcome is Outcome.ALLOWED for decision in evaluate(all_policies, boundary, calls)):
-            yield ExcessKind.INTERFACES_OPEN_TO_CODE, actions, resources[0]
+        checked = checked_interfaces(arn.parse(secret_arn))
+        calls = Calls(included, ("*",), {SOURCE_FUNCTION_KEY: function_arn}, checked=checked)
+        if any(decision.outcome is Outcome.ALLOWED for decision in evaluate(role.policies, boundary, calls)):
+            yield _Grant(ExcessKind.INTERFACES_OPEN_TO_CODE, actions, resources[0])
             return
-
-
-def _includes(statement: Statement, action: str, boundary: Policy | None) -> bool:
-    """Return whether a statement allows an action on something, and the permissions boundary does too."""
-    limits = boundary.statements if boundary else [statement]
-    is_in_boundary = any(limit.allows and limit.includes_action(action) for limit in limits)
-    return statement.allows and statement.includes_action(action) and is_in_boundary
-
-
-# --- statements -------------------------------------------------------------------------------------------------------
-
-
-def _granted(statement: Statement, actions: Collection[str]) -> Element | None:
-    """Return the statement's patterns that match one of the actions; None if there are none."""
-    patterns, is_negated = statement.actions
-    if is_negated:
-        return statement.actions if any(statement.includes_action(action) for action in actions) else None
-    granting = tuple(
-        pattern for pattern in patterns if any(matches(pattern, action, ignore_case=True) for action in actions)
-    )
-    return Element(granting) if granting else None
-
-
-def _resources(statement: Statement, service: str, needed: Needed) -> list[Element]:
-    """Return the statement's patterns for resources that can be of a service, such as ``kms``, one by one.
-
-    A `NotResource` is one of them: it is as broad as a wildcard, unless it excludes the resources of the service.
-    """
-    patterns, is_negated = statement.resources
-    if is_negated:
-        is_excluded = all(matches_any(patterns, probe) for probe in _probes(service, needed))
-        return [] if is_excluded else [statement.resources]
-    return [Element((pattern,)) for pattern in patterns if _can_be_of(pattern, service)]
-
-
-def _probes(service: str, needed: Needed) -> Iterator[str]:
-    """Yield ARNs of the account, in each region of the secrets and in any other, that no role needs."""
-    owners = [arn.parse(secret_arn) for secret_arn in needed.rotated_arns]
-    for partition, account in {(owner.partition, owner.account) for owner in owners}:
-        for region in {_ANY_REGION, *(owner.region for owner in owners)}:
-            yield f"arn:{partition}:{service}:{region}:{account}:{_PROBES[service]}"
-
-
-def _can_be_of(pattern: str, service: str) -> bool:
-    """Return whether a pattern names a service, or leaves the service of an ARN open."""
-    parts = pattern.split(":", 3)
-    return f":{service}:" in pattern or len(parts) < 4 or has_wildcard(parts[2])
-
-
-def _is_limited(statement: Statement, keys: re.Pattern[str]) -> bool:
-    """Return whether the statement has a condition that allows only some values of a context key."""
-    return any(_limits(statement, keys))
-
-
-def _limits(statement: Statement, keys: re.Pattern[str]) -> Iterator[Condition]:
-    """Yield the conditions that allow only some values of a context key. All of them have to hold."""
-    return (condition for condition in statement.conditions if condition.is_limit and keys.match(condition.key))

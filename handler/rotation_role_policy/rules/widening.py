@@ -104,7 +104,7 @@ def _names(resource: str, secret_ids: Collection[str]) -> bool:
 
 
 def _kind_of_key(action: str, resource: str, statement: Statement, declared: Declared) -> WideningKind | None:
-    limits = {(each.operator.lower(), each.key.lower()): each.values for each in statement.conditions if each.is_limit}
+    limits = {(each.operator.lower(), each.key.lower()): each.values for each in statement.conditions}
     functions = limits.get(("stringlike", FUNCTION_ARN_KEY.lower()), ())
     if action.lower() == "kms:decrypt" and functions and all(map(_is_function_pattern, functions)):
         return None

@@ -147,8 +147,13 @@ def test_a_statement_for_the_url_of_the_function_concerns_nobody_here() -> None:
         ({"ArnLike": {"aws:SourceArn": "arn:aws:secretsmanager:*:*:secret:*"}}, True),
         ({"StringLikeIfExists": {"aws:SourceOrgID": "o-1"}}, True),
         ({"StringLike": {"aws:SourceOrgID": "*"}}, True),
-        # Whether these exclude other accounts is not known.
-        ({"ArnLike": {"aws:SourceArn": "arn:aws:secretsmanager:*"}}, False),
+        ({"StringLike": {"aws:SourceOrgID": "o-*"}}, True),
+        ({"ForAnyValue:StringLike": {"aws:SourceOrgPaths": "o-*/*"}}, True),
+        ({"ForAnyValue:StringLike": {"aws:SourceOrgPaths": "o-1a2b3c4d5e/*"}}, False),
+        # Whether its star spans colons is not known, but it names no account.
+        ({"ArnLike": {"aws:SourceArn": "arn:aws:secretsmanager:*"}}, True),
+        ({"StringLike": {"aws:SourceArn": "arn:aws:secretsmanager:*"}}, True),
+        # Whether this excludes other accounts is not known.
         ({"StringEquals": {"aws:SourceAccount": "${aws:PrincipalAccount}"}}, False),
         # Secrets Manager always names the secret and its account.
         ({"StringEqualsIfExists": {"aws:SourceAccount": ACCOUNT}}, False),

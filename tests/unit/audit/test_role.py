@@ -694,6 +694,25 @@ def test_if_lambda_reports_the_missing_permissions_there_is_no_other_finding_abo
 # --- excess and drift ---
 
 
+def test_a_grant_on_an_incomplete_arn_says_what_it_should_be() -> None:
+    facts = with_policy(allow(GET, [SECRET[:-7], SUPERUSER[:-16] + "x"]))
+    known, unknown = (each for each in found(facts) if each.type is FindingType.INCOMPLETE_ARN)
+    assert "which matches no secret, because the ARN of a secret ends in a hyphen and six random" in known.message
+    assert f"replace the resource by {SECRET}." in known.remediation
+    assert f"replace the resource by {SUPERUSER[:-16]}x-??????." in unknown.remediation
+
+
+def test_a_wildcard_says_what_the_boundary_leaves_and_how_to_end_it() -> None:
+    other = SECRET.replace("prod/db", "prod/db-2")
+    wide = policies(*GUIDE, allow(GET, f"{SECRET[:-6]}*"))
+    finding = the(audit_facts.role(role=wide))
+    assert finding.type is FindingType.OTHER_SECRETS
+    assert finding.remediation.endswith(f"you can end its resource in -??????: {SECRET[:-6]}??????.")
+    limited = policies(*GUIDE, allow(GET, "*"), boundary=document(*GUIDE, allow(GET, other)))
+    finding = the(audit_facts.role(role=limited))
+    assert finding.message.endswith(f"; within the permissions boundary: {other}.")
+
+
 @pytest.mark.parametrize(
     ("members", "expected"),
     [

@@ -26,7 +26,8 @@ EXCESS = {finding_type.code for finding_type in FINDING_TYPES.values()}
 def verdicts(account: Account, other: list[dict[str, Any]], *, vpc: bool = False) -> tuple[set[str], set[str]]:
     """Return what the preview and the audit call too much if the provider's policy and another one are on a role.
 
-    In the statements, ``SECRET``, ``OTHER`` and ``KEY`` stand for the rotated secret, for another one and for the key.
+    In the statements, ``SECRET``, ``OTHER`` and ``KEY`` stand for the rotated secret, for another one and for the key,
+    ``PART_OF_SECRET`` for the last part of the secret's ARN.
     """
     audited = AuditAccount(account)
     key = account.key()
@@ -34,7 +35,8 @@ def verdicts(account: Account, other: list[dict[str, Any]], *, vpc: bool = False
     account.client("iam").delete_role_policy(RoleName="role-db", PolicyName="rotation-db")
     properties = {"SecretId": "db", "RotationLambdaARN": rotation.function}
     assert account.deploy(**properties)["Status"] == "SUCCESS"
-    text = json.dumps(other).replace("OTHER", account.secret("other")).replace("SECRET", rotation.secret)
+    text = json.dumps(other).replace("OTHER", account.secret("other"))
+    text = text.replace("PART_OF_SECRET", rotation.secret.rpartition(":")[2]).replace("SECRET", rotation.secret)
     audited.put_policy(rotation.role, *json.loads(text.replace("KEY", key)), name="other")
     aws = watched_caller_aws(account)(None, None, lambda _: None)
     result = preview(aws, Resource(properties, policy_name=OWN_POLICY))
@@ -57,6 +59,22 @@ def verdicts(account: Account, other: list[dict[str, Any]], *, vpc: bool = False
         ([allow(["kms:Decrypt", "kms:GenerateDataKey"], "*")], {"KmsAllKeys"}),
         ([allow(["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"], "*")], set()),
         ([allow("secretsmanager:*", "SECRET")], {"UnneededGrant"}),
+        ([allow(ROTATE, f"arn:aws:secretsmanager:{REGION}")], {"OtherSecrets"}),
+        ([allow(ROTATE, f"arn:aws:secretsmanager:*:{ACCOUNT}:secret:PART_OF_SECRET")], set()),
+        ([allow(ROTATE, f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:db")], {"IncompleteArn"}),
+        (
+            [allow("secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:x")],
+            {"IncompleteArn"},
+        ),
+        ([allow("secretsmanager:PutResourcePolicy", "SECRET")], {"UnneededGrant"}),
+        ([allow("kms:CreateGrant", "*")], {"KmsAllKeys"}),
+        (
+            [
+                allow(ROTATE, "*", Condition={"StringEquals": {"aws:ResourceTag/a": "b"}}),
+                allow("secretsmanager:Tag*", "*"),
+            ],
+            {"OtherSecrets"},
+        ),
         (
             [{"Effect": "Allow", "Action": "*", "NotResource": "arn:aws:secretsmanager:*"}],
             {"KmsAllKeys", "UnneededGrant"},
@@ -104,3 +122,4 @@ def test_each_kind_of_excess_has_words(kind: ExcessKind) -> None:
     assert kind in FINDING_TYPES
     found = Excess(kind, PolicyName(PolicyKind.INLINE, "x"), 1, "", Element(("iam:*",), True), Element(("*",)))
     assert messages.excess(found).startswith('the inline policy "x" allows all but iam:* on *, ')
+    assert messages.excess(found._replace(remaining=("A", "B"))).endswith("; within the permissions boundary: A, B")

@@ -23,26 +23,6 @@ def test_a_document_that_iam_would_reject_is_one_error(statement: Any) -> None:
         parse({"Statement": [{"Effect": "Deny"}, statement]})
 
 
-@pytest.mark.parametrize(
-    ("operator", "values", "expected"),
-    [
-        ("StringEquals", ("a",), True),
-        ("stringlike", ("a*", "b"), True),
-        ("ForAnyValue:ArnLike", ("arn:*",), True),
-        ("StringLike", ("a", "**"), False),
-        ("StringLike", (), False),
-        ("StringNotEquals", ("a",), False),
-        ("StringEqualsIfExists", ("a",), False),
-        ("ForAllValues:StringEquals", ("a",), False),
-        ("Null", ("false",), False),
-    ],
-)
-def test_a_condition_limits_a_context_key_to_some_values(
-    operator: str, values: tuple[str, ...], expected: bool
-) -> None:
-    assert Condition(operator, "aws:SourceAccount", values).is_limit is expected
-
-
 def test_a_statement_is_parsed_into_lists() -> None:
     [first, second] = parse(
         {

@@ -26,9 +26,24 @@ ROTATE = [
 ]
 GET = "secretsmanager:GetSecretValue"
 USE_KEY = ["kms:Decrypt", "kms:GenerateDataKey"]
+SHARING = ("PutResourcePolicy", "DeleteResourcePolicy", "RotateSecret", "ReplicateSecretToRegions")
+OTHER_SECRET = SECRET.replace("prod/db", "other")
+MASTER = SECRET.replace("prod/db", "prod/mysql-master")
+IN_ANY_REGION = SECRET.replace("eu-central-1", "*")
 NEEDED = Needed(
     {SECRET}, {SUPERUSER}, {KEY}, {EARLIER_KEY}, in_vpc=False, function_arns=(FUNCTION,), regions={"eu-central-1"}
 )
+CONTEXT = "kms:EncryptionContext:SecretARN"
+OTHER_KEY_USE = (
+    "Encrypt",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+    "ReEncrypt*",
+    "GenerateDataKeyPair",
+    "GenerateDataKeyPair*",
+    "GenerateDataKeyWithoutPlaintext",
+)
+KEY_SHARING = ("CreateGrant", "PutKeyPolicy", "ReplicateKey")
 IN_VPC = NEEDED._replace(in_vpc=True)
 
 
@@ -166,6 +181,22 @@ def test_a_policy_that_aws_manages_is_judged_by_its_content(
         ({"Effect": "Allow", "Action": GET, "NotResource": SUPERUSER}, [FindingType.OTHER_SECRETS]),
         ({"Effect": "Allow", "NotAction": "iam:*", "Resource": ANY_SECRET}, [FindingType.OTHER_SECRETS]),
         ({"Effect": "Allow", "NotAction": ["secretsmanager:*", "kms:*", "ec2:*"], "Resource": "*"}, []),
+        # Incomplete ARNs are completed with stars, those of another service stay with it.
+        (allow(GET, "arn:aws:secretsmanager"), [FindingType.OTHER_SECRETS]),
+        (allow(GET, "arn:aws:secretsmanager:eu-central-1"), [FindingType.OTHER_SECRETS]),
+        (allow(GET, "arn:aws:secretsmanager:*:123456789012"), [FindingType.OTHER_SECRETS]),
+        (allow(GET, "arn:aws:secretsmanager:*:secret:prod/*"), [FindingType.OTHER_SECRETS]),
+        (allow("*", "arn:aws:s3"), []),
+        (allow("*", "arn:aws:sqs:eu-central-1"), []),
+        # A star for the region alone: the replicas of one secret.
+        (allow(ROTATE, IN_ANY_REGION), []),
+        (allow(ROTATE, SECRET.replace("eu-central-1", "eu-*")), []),
+        (allow(GET, SUPERUSER.replace("eu-central-1", "*")), []),
+        (allow(ROTATE, SECOND.replace("eu-central-1", "*")), [FindingType.UNNEEDED_GRANT]),
+        (allow(ROTATE, SECRET.replace("eu-central-1", "us-*")), []),
+        # In another region, other random characters belong to another secret.
+        (allow(ROTATE, f"{IN_ANY_REGION[:-6]}??????"), [FindingType.OTHER_SECRETS]),
+        (allow(ROTATE, SECRET.replace("123456789012", "*")), [FindingType.OTHER_SECRETS]),
         # Another secret by its name.
         (allow(ROTATE, SECOND), [FindingType.UNNEEDED_GRANT]),
         (allow(GET, SECOND[:-6] + "??????"), [FindingType.UNNEEDED_GRANT]),
@@ -174,6 +205,14 @@ def test_a_policy_that_aws_manages_is_judged_by_its_content(
         (allow("secretsmanager:*", SECRET), [FindingType.UNNEEDED_GRANT]),
         (allow([*ROTATE, "secretsmanager:DeleteSecret"], SECRET), [FindingType.UNNEEDED_GRANT]),
         ({"Effect": "Allow", "NotAction": "secretsmanager:Create*", "Resource": SECRET}, [FindingType.UNNEEDED_GRANT]),
+        # Actions by which a role gives itself access.
+        *((allow(f"secretsmanager:{name}", "*"), [FindingType.OTHER_SECRETS]) for name in SHARING),
+        *((allow([*ROTATE, f"secretsmanager:{name}"], SECRET), [FindingType.UNNEEDED_GRANT]) for name in SHARING),
+        (
+            allow(["secretsmanager:Delete*", "secretsmanager:PutResourcePolicy"], SECRET),
+            [FindingType.UNNEEDED_GRANT] * 2,
+        ),
+        (allow("secretsmanager:TagResource", "*"), []),
         # Not a grant on secrets.
         (allow(GET, "*") | {"Effect": "Deny"}, []),
         (allow("secretsmanager:ListSecrets", "*"), []),
@@ -245,6 +284,39 @@ def test_the_china_partition_is_judged_alike() -> None:
                 Condition={"StringEquals": {"kms:ViaService": "secretsmanager.eu-central-1.amazonaws.com"}},
             ),
             [FindingType.KMS_WITHOUT_CONTEXT],
+        ),
+        # A star for the region alone: the replicas of one key.
+        (allow(USE_KEY, KEY.replace("eu-central-1", "*"), Condition=FOR_SECRET), []),
+        (allow(USE_KEY, KEY.replace("eu-central-1", "*")), [FindingType.KMS_WITHOUT_CONTEXT]),
+        (allow(USE_KEY, KEY.replace("eu-central-1", "*").replace("1111", "9999")), [FindingType.UNNEEDED_GRANT]),
+        (allow(USE_KEY, EARLIER_KEY.replace("eu-central-1", "*")), []),
+        (allow(USE_KEY, KEY.replace("123456789012", "*")), [FindingType.KMS_ALL_KEYS]),
+        (allow("kms:Decrypt", "arn:aws:kms"), [FindingType.KMS_ALL_KEYS]),
+        (allow("kms:Decrypt", "arn:aws:kms:eu-central-1"), [FindingType.KMS_ALL_KEYS]),
+        # Actions that use a key in another way, or by which a role gives itself its use.
+        *((allow(f"kms:{name}", "*"), [FindingType.KMS_ALL_KEYS]) for name in (*OTHER_KEY_USE, *KEY_SHARING)),
+        *((allow(f"kms:{name}", KEY), [FindingType.KMS_WITHOUT_CONTEXT]) for name in OTHER_KEY_USE),
+        *((allow(f"kms:{name}", KEY), [FindingType.UNNEEDED_GRANT]) for name in KEY_SHARING),
+        *((allow(f"kms:{name}", KEY, Condition=FOR_SECRET), []) for name in KEY_SHARING),
+        # A service of AWS makes such a grant, not the function.
+        (allow("kms:CreateGrant", "*", Condition={"Bool": {"kms:GrantIsForAWSResource": True}}), []),
+        (
+            allow("kms:CreateGrant", "*", Condition={"Bool": {"kms:GrantIsForAWSResource": "false"}}),
+            [FindingType.KMS_ALL_KEYS],
+        ),
+        # Conditions that limit nothing.
+        *(
+            (allow(USE_KEY, KEY, Condition={"StringLike": {CONTEXT: value}}), [FindingType.KMS_WITHOUT_CONTEXT])
+            for value in ("*", "?*", "arn:*", "arn:aws:secretsmanager:*", ANY_SECRET, [SECRET, ANY_SECRET])
+        ),
+        (
+            allow(USE_KEY, KEY, Condition={"ArnLike": {CONTEXT: "arn:aws:secretsmanager:*"}}),
+            [FindingType.KMS_WITHOUT_CONTEXT],
+        ),
+        (allow(USE_KEY, KEY, Condition={"StringLike": {CONTEXT: SECRET[:-6] + "??????"}}), []),
+        (
+            allow("kms:*", KEY, Condition={"StringLike": {"kms:ViaService": "*.amazonaws.com"}}),
+            [FindingType.KMS_WITHOUT_CONTEXT, FindingType.UNNEEDED_GRANT],
         ),
         # Such as for the dead-letter queue of the function.
         (allow(USE_KEY, "*", Condition={"StringEquals": {"kms:ViaService": "sqs.eu-central-1.amazonaws.com"}}), []),
@@ -345,10 +417,31 @@ def test_a_grant_on_keys_is_compared_with_those_of_the_secrets(
             [FindingType.NETWORK_INTERFACES_OPEN],
         ),
         ([allow("ec2:*", "arn:aws:ec2:*:*:instance/*")], []),
+        # The form of the AWS Lambda guide.
+        (
+            [allow("ec2:DeleteNetworkInterface", "arn:aws:ec2:eu-central-1:123456789012:*/*")],
+            [FindingType.NETWORK_INTERFACES_OPEN],
+        ),
+        ([allow("ec2:CreateNetworkInterface", "arn:aws:ec2:*:*:network-interface/*")], []),
     ],
 )
 def test_network_interfaces_are_for_lambda_alone(statements: list[Any], expected: list[FindingType]) -> None:
     assert types(*statements, needed=IN_VPC) == expected
+
+
+@pytest.mark.parametrize(
+    ("resource", "is_unneeded"),
+    [
+        ("arn:aws:ec2:eu-central-1:123456789012:*/*", True),
+        ("arn:aws:ec2:*:*:network-interface/*", True),
+        ("arn:aws:ec2:*:*:network-interface/eni-0123456789abcdef0", True),
+        ("arn:aws:ec2", True),
+        ("arn:aws:ec2:*:*:instance/*", False),
+        ("arn:aws:s3", False),
+    ],
+)
+def test_outside_a_vpc_a_grant_for_interfaces_is_unneeded(resource: str, is_unneeded: bool) -> None:
+    assert types(allow("ec2:*", resource)) == ([FindingType.UNNEEDED_GRANT] if is_unneeded else [])
 
 
 def test_each_function_of_the_role_must_be_kept_from_network_interfaces() -> None:
@@ -512,15 +605,180 @@ def test_not_resource_is_compared_with_the_partition_the_account_and_the_regions
     assert (FindingType.OTHER_SECRETS in types(statement, needed=needed)) is expected
 
 
+LAMBDA_KEY = "secretsmanager:resource/AllowRotationLambdaArn"
+
+
 @pytest.mark.parametrize(
     "condition",
     [
         {"StringNotEquals": {"aws:ResourceTag/team": "data"}},
         {"StringEqualsIfExists": {"aws:ResourceTag/team": "data"}},
+        {"ForAllValues:StringEquals": {"aws:ResourceTag/team": "data"}},
         {"Null": {"aws:ResourceTag/team": "false"}},
-        {"StringLike": {"secretsmanager:resource/AllowRotationLambdaArn": "*"}},
-        {"StringLike": {"secretsmanager:resource/AllowRotationLambdaArn": ["**", FUNCTION]}},
+        {"StringLike": {"aws:ResourceTag/team": "?*"}},
+        {"StringLike": {"secretsmanager:ResourceTag/team": ["**", "data"]}},
+        {"StringLike": {LAMBDA_KEY: "*"}},
+        {"StringLike": {LAMBDA_KEY: ["**", FUNCTION]}},
+        {"StringLike": {LAMBDA_KEY: "arn:*"}},
+        {"ArnLike": {LAMBDA_KEY: "arn:aws:lambda:*:*:function:*"}},
+        {"StringLike": {LAMBDA_KEY: "arn:aws:lambda:eu-central-1:123456789012:function:*"}},
+        {"ArnLike": {LAMBDA_KEY: "arn:aws:lambda:*"}},
+        {"StringLike": {"secretsmanager:SecretId": "arn:aws:secretsmanager:*:*:secret:*"}},
+        {"ArnLike": {"secretsmanager:SecretId": "arn:aws:secretsmanager:eu-central-1:*:secret:*"}},
+        {"StringLike": {"secretsmanager:SecretId": "arn:aws:secretsmanager:*:secret:*"}},
+        {"StringLike": {"secretsmanager:SecretId": "*:secret:*"}},
     ],
 )
 def test_a_condition_that_most_secrets_satisfy_does_not_limit_a_wildcard(condition: dict[str, Any]) -> None:
     assert types(allow(ROTATE, "*", Condition=condition)) == [FindingType.OTHER_SECRETS]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"StringEquals": {"aws:ResourceTag/team": "data"}},
+        {"StringLike": {"aws:ResourceTag/team": "data-*"}},
+        {"StringEquals": {"aws:ResourceTag/team": "${aws:PrincipalTag/team}"}},
+        {"ForAnyValue:StringEquals": {"aws:ResourceTag/team": "data"}},
+        {"ArnLike": {LAMBDA_KEY: "arn:aws:lambda:*:*:function:rotate-*"}},
+        {"StringLike": {"secretsmanager:SecretId": "arn:aws:secretsmanager:*:*:secret:prod/*"}},
+    ],
+)
+def test_a_condition_that_excludes_secrets_limits_a_wildcard(condition: dict[str, Any]) -> None:
+    assert types(allow(ROTATE, "*", Condition=condition)) == []
+
+
+# --- tags that the role can give ---
+
+TAGGED = {"StringEquals": {"aws:ResourceTag/team": "data"}}
+TAG = "secretsmanager:TagResource"
+
+
+@pytest.mark.parametrize(
+    ("statement", "limits"),
+    [
+        (allow(TAG, "*"), False),
+        (allow("secretsmanager:Tag*", ANY_SECRET), False),
+        ({"Effect": "Allow", "NotAction": "iam:*", "NotResource": "arn:aws:s3:::*"}, False),
+        (allow(TAG, "*", Condition={"StringEquals": {"aws:RequestTag/team": ["data", "web"]}}), False),
+        (allow(TAG, "*", Condition={"ForAllValues:StringEquals": {"aws:TagKeys": ["team", "stage"]}}), False),
+        # What is open depends on the network.
+        (allow(TAG, "*", Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}), False),
+        # Another tag, or another value.
+        (allow(TAG, "*", Condition={"StringEquals": {"aws:RequestTag/team": "web"}}), True),
+        (allow(TAG, "*", Condition={"ForAllValues:StringEquals": {"aws:TagKeys": ["stage"]}}), True),
+        # Only secrets that have the tag already, or that the role rotates.
+        (allow(TAG, "*", Condition=TAGGED), True),
+        (allow(TAG, "*", Condition=FOR_FUNCTION), True),
+        (allow(TAG, SECRET), True),
+        (allow(TAG, "arn:aws:secretsmanager:eu-central-1:123456789012:secret:test/*"), True),
+    ],
+)
+def test_a_condition_on_a_tag_does_not_limit_a_role_that_gives_the_tag(statement: dict[str, Any], limits: bool) -> None:
+    limited = allow(ROTATE, "*", Condition=TAGGED)
+    for some in ([limited, statement], [statement, limited]):
+        found = [each for each in excess(*some) if GET in each.actions.patterns]
+        assert as_types(found) == ([] if limits else [FindingType.OTHER_SECRETS])
+    # In one statement, with the same condition, it cannot.
+    assert types(allow([*ROTATE, TAG], "*", Condition=TAGGED)) == []
+
+
+def test_the_tag_must_be_for_the_secrets_of_the_wildcard() -> None:
+    team = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:test/*"
+    assert types(allow(GET, team, Condition=TAGGED), allow(TAG, team)) == [FindingType.OTHER_SECRETS]
+    assert types(allow(GET, ANY_SECRET, Condition=TAGGED), allow(TAG, team)) == []
+    # A deny, and the boundary.
+    assert types(allow(GET, team, Condition=TAGGED), allow(TAG, team), allow(TAG, "*") | {"Effect": "Deny"}) == []
+    policies = [inline({"Statement": [allow(GET, team, Condition=TAGGED), allow(TAG, team)]})]
+    for action, expected in ((ROTATE, []), ([*ROTATE, TAG], [FindingType.OTHER_SECRETS])):
+        boundary = boundary_with({"Statement": [allow(action, "*")]})
+        assert as_types(find_excess(policies, policies, boundary, NEEDED)) == expected
+
+
+# --- incomplete ARNs ---
+
+
+@pytest.mark.parametrize(
+    ("resource", "instead"),
+    [
+        (SECRET[:-7], SECRET),
+        (SUPERUSER[:-7], SUPERUSER),
+        (SECOND[:-7], f"{SECOND[:-7]}-??????"),
+        ("arn:aws:secretsmanager:us-east-1:999999999999:secret:x", None),
+        # The name of a known secret ends in a hyphen and six characters.
+        (MASTER[:-7], MASTER),
+        # The ARN of a secret that is not known.
+        (MASTER[:-14] + "-orders", ""),
+        (SECRET, ""),
+    ],
+)
+def test_an_arn_without_the_random_characters_matches_no_secret(resource: str, instead: str | None) -> None:
+    needed = NEEDED._replace(rotated_arns={SECRET, MASTER})
+    found = excess(allow(ROTATE, resource), needed=needed)
+    if instead == "":
+        assert FindingType.INCOMPLETE_ARN not in as_types(found)
+        return
+    assert [(FINDING_TYPES[each.kind], each.instead) for each in found] == [
+        (FindingType.INCOMPLETE_ARN, instead or f"{resource}-??????")
+    ]
+    # Another action on the secret is as much in vain, one without a resource is not.
+    assert types(allow("secretsmanager:DescribeSecret", resource), needed=needed) == [FindingType.INCOMPLETE_ARN]
+    assert types(allow(["logs:*", "secretsmanager:GetRandomPassword"], resource), needed=needed) == []
+
+
+def test_a_superuser_secret_that_only_an_incomplete_arn_shows_cannot_be_read() -> None:
+    needed = NEEDED._replace(superuser_arns={SUPERUSER[:-7]})
+    assert types(allow(GET, SUPERUSER[:-7]), needed=needed) == [FindingType.INCOMPLETE_ARN]
+
+
+@pytest.mark.parametrize(
+    ("resource", "instead"),
+    [
+        (SECRET[:-6] + "*", SECRET[:-6] + "??????"),
+        # It would not match what it matches now and must.
+        ("arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod-*", ""),
+        (SECOND[:-6] + "*", ""),
+        (SECRET[:-7] + "*", ""),
+        (ANY_SECRET, ""),
+        (IN_ANY_REGION[:-6] + "*", ""),
+    ],
+)
+def test_a_wildcard_behind_the_name_can_end_in_the_random_characters(resource: str, instead: str) -> None:
+    needed = NEEDED._replace(rotated_arns={SECRET, SECRET.replace("prod/db", "prod-db")})
+    [found] = excess(allow(ROTATE, resource), needed=needed)
+    assert (FINDING_TYPES[found.kind], found.instead) == (FindingType.OTHER_SECRETS, instead)
+
+
+# --- what the boundary leaves ---
+
+
+@pytest.mark.parametrize(
+    ("resource", "boundary", "remaining"),
+    [
+        ("*", [SECRET, OTHER_SECRET, SECOND], (OTHER_SECRET, SECOND)),
+        ("*", [SECRET, OTHER_SECRET[:-6] + "??????"], (OTHER_SECRET[:-6] + "??????",)),
+        ("*", [SECRET], None),
+        ("*", [SECRET, SUPERUSER, IN_ANY_REGION], None),
+        ("*", [OTHER_SECRET, ANY_SECRET], ()),
+        # The wildcard itself excludes what the boundary names.
+        (OTHER_SECRET[:-7] + "*", [SECRET, OTHER_SECRET, SECOND], (OTHER_SECRET,)),
+        (OTHER_SECRET[:-7] + "*", [SECRET, SECOND], None),
+    ],
+)
+def test_the_boundary_leaves_named_secrets_of_a_wildcard(
+    resource: str, boundary: list[str], remaining: tuple[str, ...] | None
+) -> None:
+    policies = [inline({"Statement": allow(ROTATE, resource)})]
+    found = find_excess(policies, policies, boundary_with({"Statement": allow(ROTATE, boundary)}), NEEDED)
+    assert [each.remaining for each in found] == ([] if remaining is None else [remaining])
+    assert as_types(found) == ([] if remaining is None else [FindingType.OTHER_SECRETS])
+
+
+def test_the_boundary_leaves_named_keys_of_a_wildcard() -> None:
+    other = KEY.replace("1111", "9999")
+    boundary = boundary_with({"Statement": [allow("kms:*", [KEY, other])]})
+    policies = [inline({"Statement": {"Effect": "Allow", "Action": "kms:Decrypt", "NotResource": "arn:aws:s3:::*"}})]
+    [found] = find_excess(policies, policies, boundary, NEEDED)
+    assert (FINDING_TYPES[found.kind], found.remaining) == (FindingType.KMS_ALL_KEYS, (other,))
+    excluding = [inline({"Statement": {"Effect": "Allow", "Action": "kms:Decrypt", "NotResource": other}})]
+    assert find_excess(excluding, excluding, boundary, NEEDED) == []

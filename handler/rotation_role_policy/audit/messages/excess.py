@@ -16,6 +16,9 @@ _EXCESS = {
     ExcessKind.SECRET_NOT_NEEDED: "which no function of the role is configured to rotate",
     ExcessKind.SECRET_MANAGEMENT: "so the function can also delete the secret",
     ExcessKind.SUPERUSER_WRITABLE: "although a function only reads its superuser secret",
+    ExcessKind.SECRET_SHARING: "so the function can also give itself and others access to the secret",
+    ExcessKind.INCOMPLETE_ARN: "which matches no secret, because the ARN of a secret ends in a hyphen and six random"
+    " characters",
     ExcessKind.OTHER_KEYS: "which matches keys that no secret of the role needs",
     ExcessKind.KEY_NOT_NEEDED: "which encrypts no secret of the role",
     ExcessKind.KEY_ALIAS: "which allows nothing: these actions need the ARN of the key",
@@ -24,13 +27,20 @@ _EXCESS = {
     ExcessKind.KEY_FOR_EVERY_SECRET: "without a condition on kms:EncryptionContext:SecretARN, so it covers every secret"
     " under this key",
     ExcessKind.KEY_MANAGEMENT: "so the function can also delete the key",
+    ExcessKind.KEY_SHARING: "so the function can also give itself and others the use of the key",
     ExcessKind.INTERFACES_OUTSIDE_VPC: "although no function of the role is in a VPC",
     ExcessKind.INTERFACES_OPEN_TO_CODE: "although only Lambda itself needs that, not the code of the function",
 }
 """By kind: what is too much, to complete a sentence that begins with the grant."""
 
 
-_MANAGEMENT = (ExcessKind.SECRET_MANAGEMENT, ExcessKind.SUPERUSER_WRITABLE, ExcessKind.KEY_MANAGEMENT)
+_MANAGEMENT = (
+    ExcessKind.SECRET_MANAGEMENT,
+    ExcessKind.SECRET_SHARING,
+    ExcessKind.SUPERUSER_WRITABLE,
+    ExcessKind.KEY_MANAGEMENT,
+    ExcessKind.KEY_SHARING,
+)
 """A part of the grant is what the rotation lives from."""
 
 
@@ -46,8 +56,13 @@ def excess(role: Role, found: Excess, advice: Advice) -> Words:
     if found.sid:
         subject = f"the statement {quoted(found.sid)} in {subject}"
     actions, resource = _elements(found.actions, "all but "), _elements(found.resource, "* but ")
-    message = f"{subject} of the role {role.arn} allows {actions} on {resource}, {_EXCESS[found.kind]}."
+    message = f"{subject} of the role {role.arn} allows {actions} on {resource}, {_EXCESS[found.kind]}{_within(found)}."
     return Words(f"{message[:1].upper()}{message[1:]}", " ".join(_remediation(role, found, advice)))
+
+
+def _within(found: Excess) -> str:
+    """Return what the permissions boundary leaves of a wildcard, to end a sentence; empty if nothing limits it."""
+    return f"; within the permissions boundary: {', '.join(found.remaining)}" if found.remaining else ""
 
 
 def _elements(element: Element, all_but: str) -> str:
@@ -56,6 +71,9 @@ def _elements(element: Element, all_but: str) -> str:
 
 def _remediation(role: Role, found: Excess, advice: Advice) -> Iterator[str]:
     """Yield what to do about a grant, in this order. What is removed must not be what a rotation lives from."""
+    if found.kind is ExcessKind.INCOMPLETE_ARN:
+        yield f"If a function needs the grant, replace the resource by {found.instead}. Otherwise, remove the grant."
+        return
     if advice.unproven:
         yield f"Do not remove it: {UNPROVEN[advice.unproven]}."
         return
@@ -69,6 +87,8 @@ def _remediation(role: Role, found: Excess, advice: Advice) -> Iterator[str]:
     else:
         yield from _before(found, advice)
     yield from changing(role, found.policy, advice.secret_arns)
+    if found.kind is ExcessKind.OTHER_SECRETS and found.instead:
+        yield f"In place of removing the grant, you can end its resource in -??????: {found.instead}."
 
 
 def _needed(advice: Advice) -> str:

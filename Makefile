@@ -25,7 +25,8 @@ docs: .venv/installed
 
 # Thousands of new generated inputs, where `make test` takes the same few: a quarter of an hour.
 soak: .venv/installed
-	$(BIN)/python -m pytest --hypothesis-profile soak tests/model tests/unit/cli/test_schema.py tests/lint
+	$(BIN)/python -m pytest --hypothesis-profile soak tests/model tests/unit/cli/test_schema.py tests/lint \
+		tests/unit/audit/test_independent_evaluator.py tests/unit/iam
 
 # CPU and memory beside a plain implementation. On a busy machine, give more ROUNDS.
 bench: .venv/installed

@@ -91,7 +91,7 @@ def advise(facts: RoleFacts, covered: Sequence[Coverage], found: Excess) -> Advi
     used = [each for each in _needed_calls(facts, covered) if _allows(removed, each.calls)]
     at_risk = [rest for each in used if (rest := _without_allowed(each, proven.get(each.coverage.policy_name)))]
     unnamed = unnamed_candidates(facts, covered)
-    can_be_superuser = [*unnamed.superuser_ids, *filter(None, [unnamed.wildcard])]
+    can_be_superuser = [*unnamed.superuser_ids, *unnamed.wildcards]
     candidates = [
         each
         for each in can_be_superuser

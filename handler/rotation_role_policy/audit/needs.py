@@ -13,16 +13,18 @@ from typing import NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.iam.document import Condition, Policy
-from rotation_role_policy.iam.resource_patterns import includes_any
-from rotation_role_policy.iam.wildcard import has_wildcard, matches_any
-from rotation_role_policy.rules.breadth import is_limit
+from rotation_role_policy.iam.resource_patterns import completed, includes, includes_any
+from rotation_role_policy.iam.wildcard import has_wildcard
+from rotation_role_policy.rules.breadth import can_be_of, is_limit, is_one
 from rotation_role_policy.rules.properties import Properties
-from rotation_role_policy.rules.targets import ACTIONS_WITHOUT_RESOURCE, ANY_TARGET, target_type
+from rotation_role_policy.rules.targets import ACTIONS_WITHOUT_RESOURCE, ANY_TARGET, TARGET_TYPES, target_type
 
 _RANDOM_SUFFIX = re.compile(r"-([A-Za-z0-9]{6}|\?{6})$")
 MAX_CANDIDATES = 20
 """Candidates for the superuser secret that are looked up."""
 _GET, _PUT = "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"
+_DESCRIBE = "secretsmanager:DescribeSecret"
+_ASKED = (_GET, _PUT, _DESCRIBE, *dict.fromkeys(action for row in TARGET_TYPES for action in row.actions))
 _ROTATION_FUNCTION_KEY = "secretsmanager:resource/allowrotationlambdaarn"
 """In lower case. A condition on it leaves only the secrets that a function rotates."""
 
@@ -36,8 +38,8 @@ class Needs(NamedTuple):
     target_arns: tuple[str, ...] = ()
     describes_superuser: bool = False
     """Whether the function may describe the superuser secret."""
-    wildcard: str = ""
-    """A pattern by which the role may read other secrets too, so that the superuser secret can be any of them."""
+    wildcards: tuple[str, ...] = ()
+    """Patterns by which the role may read other secrets too, so that the superuser secret can be any of them."""
     doubtful_ids: frozenset[str] = frozenset()
     """Those of the candidates that the role may read only under a condition, or that it may write too."""
     are_declared: bool = False
@@ -55,7 +57,7 @@ def shown_needs(own: Policy, rotated_arns: Collection[str]) -> Needs:
 
     The provider grants only reading on the superuser secret, and on a target all that its type needs.
     """
-    writable = {resource for actions, resource, _ in _grants([own]) if _has(actions, _PUT)}
+    writable = {resource for actions, resource, _ in _grants([own]) if _PUT in actions}
     inferred = infer_needs([own], rotated_arns)
     granted = {(action, resource) for actions, resource, _ in _grants([own]) for action in actions}
     targets = (each for each in inferred.target_arns if _is_whole_target(each, granted))
@@ -86,24 +88,26 @@ def infer_needs(policies: Sequence[Policy], rotated_arns: Collection[str]) -> Ne
     without_condition: set[str] = set()
     writable: set[str] = set()
     targets: dict[str, None] = {}
-    wildcard = ""
+    wildcards: dict[str, None] = {}
     for actions, resource, is_conditional in _grants(policies):
+        if is_named(resource, rotated_arns):
+            continue
         if is_one_secret(resource):
-            if _has(actions, _PUT):
+            if _PUT in actions:
                 writable.add(resource)
-            if _has(actions, _GET) and not is_named(resource, rotated_arns):
+            if _GET in actions:
                 readable[resource] = None
                 if not is_conditional:
                     without_condition.add(resource)
         elif _is_pattern_of_secrets(resource):
-            if _has(actions, _GET):
-                wildcard = wildcard or resource
-        elif ANY_TARGET.fullmatch(resource) and any(_has(actions, action) for action in target_type(resource).actions):
+            if _GET in actions:
+                wildcards[resource] = None
+        elif ANY_TARGET.fullmatch(resource) and not actions.isdisjoint(target_type(resource).actions):
             targets[resource] = None
     superusers = tuple(_without_repetitions(readable))
     doubtful = {each for each in superusers if each in writable or each not in without_condition}
     describes = any(_describes(each, superusers) for each in policies)
-    return Needs(superusers, tuple(targets), describes, wildcard, frozenset(doubtful))
+    return Needs(superusers, tuple(targets), describes, tuple(wildcards), frozenset(doubtful))
 
 
 def may_write(granting: Policy, secret_arn: str) -> bool:
@@ -126,10 +130,8 @@ def is_one_secret(resource: str) -> bool:
 
 
 def is_named(resource: str, secret_arns: Iterable[str]) -> bool:
-    """Return whether a resource that is one secret is one of these."""
-    partial_arn = arn.ANY_RANDOM_SUFFIX.sub("", resource)
-    is_pattern = partial_arn != resource
-    return any(arn.is_partial(partial_arn, each) if is_pattern else resource == each for each in secret_arns)
+    """Return whether a resource is one of these secrets: by its ARN, or by a pattern that matches it alone."""
+    return is_one(resource) and any(includes(resource, each) for each in secret_arns)
 
 
 def _without_repetitions(resources: Iterable[str]) -> Iterator[str]:
@@ -139,22 +141,30 @@ def _without_repetitions(resources: Iterable[str]) -> Iterator[str]:
 
 
 def _describes(granting: Policy, superusers: Collection[str]) -> bool:
-    return any(
-        _has(actions, "secretsmanager:DescribeSecret") and resource in superusers
-        for actions, resource, _ in _grants([granting])
-    )
+    return any(_DESCRIBE in actions and resource in superusers for actions, resource, _ in _grants([granting]))
 
 
-def _grants(policies: Iterable[Policy]) -> Iterator[tuple[tuple[str, ...], str, bool]]:
-    """Yield the actions and each resource of the statements that allow, and whether a condition limits them.
+class _Grant(NamedTuple):
+    actions: frozenset[str]
+    """Those of `_ASKED` that are granted."""
+    resource: str
+    """As the policy has it; ``*`` for a `NotResource`."""
+    is_conditional: bool
+
+
+def _grants(policies: Iterable[Policy]) -> Iterator[_Grant]:
+    """Yield each resource of the statements that allow something that counts here.
 
     Statements that a condition limits to the secrets that a function rotates are left out.
     """
     for statement in (statement for each in policies for statement in each.statements):
-        is_plain = statement.allows and not statement.actions.is_negated and not statement.resources.is_negated
-        if is_plain and not any(map(_is_for_own_secrets, statement.conditions)):
-            for resource in statement.resources.patterns:
-                yield statement.actions.patterns, resource, bool(statement.conditions)
+        if statement.allows and not any(map(_is_for_own_secrets, statement.conditions)):
+            actions = frozenset(action for action in _ASKED if statement.includes_action(action))
+            resources = statement.resources
+            if actions:
+                # All but some resources are as many as all.
+                for resource in ("*",) if resources.is_negated else resources.patterns:
+                    yield _Grant(actions, resource, bool(statement.conditions))
 
 
 def _is_for_own_secrets(condition: Condition) -> bool:
@@ -162,11 +172,7 @@ def _is_for_own_secrets(condition: Condition) -> bool:
 
 
 def _is_pattern_of_secrets(resource: str) -> bool:
-    return resource == "*" or (arn.service(resource) == "secretsmanager" and has_wildcard(resource))
-
-
-def _has(patterns: Collection[str], action: str) -> bool:
-    return matches_any(patterns, action, ignore_case=True)
+    return has_wildcard(completed(resource)) and can_be_of(resource, "secretsmanager")
 
 
 def secret_id_of(candidate: str, region: str, account: str) -> str:

@@ -42,7 +42,7 @@ ADVISED = ("OtherSecrets", "KmsAllKeys", "KmsWithoutEncryptionContext", "Unneede
 _MOST_STEPS = 30
 _GRANT = re.compile(
     r"(?:[Tt]he statement \"[^\"]*\" in )?[Tt]he (inline policy \"(?P<inline>[^\"]+)\"|managed policy (?P<managed>\S+))"
-    r" of the role \S+ allows (?P<actions>.+?) on (?P<resource>\S+), (?P<why>.+)\."
+    r" of the role \S+ allows (?P<actions>.+?) on (?P<resource>(\* but )?\S+), (?P<why>.+)\."
 )
 _REPEATED = re.compile(
     r"(The statement \"[^\"]*\"|Statement \d+) in the (inline policy \"(?P<inline>[^\"]+)\"|managed policy"
@@ -198,8 +198,13 @@ def remove(case: Case, finding: Finding) -> None:
 
 def without(statement: Statement, actions: set[str], resources: set[str]) -> list[Statement]:
     """Return what is left of a statement without some actions on some resources."""
-    if statement["Effect"] != "Allow" or "NotAction" in statement or "NotResource" in statement:
+    if statement["Effect"] != "Allow":
         return [statement]
+    if "NotAction" in statement or "NotResource" in statement:
+        # Of these, the finding is about the whole statement.
+        found = (f"all but {statement.get('NotAction')}", f"* but {statement.get('NotResource')}")
+        is_found = found[0] in actions or found[1] in resources
+        return [] if is_found else [statement]
     own_actions, own_resources = (
         each if isinstance(each, list) else [each] for each in (statement["Action"], statement["Resource"])
     )
@@ -221,6 +226,7 @@ def plain(audited: AuditAccount, *statements: Statement, **members: Any) -> Case
     vpc = bool(members.pop("vpc", False))
     rotation = audited.rotation(key=key, vpc=vpc)
     text = json.dumps(statements).replace("SECRET", rotation.secret).replace("KEY", key)
+    text = text.replace("REPLICAS", rotation.secret.replace(REGION, "*"))
     audited.account.client("iam").delete_role_policy(RoleName="role-db", PolicyName="rotation-db")
     audited.put_policy(rotation.role, *json.loads(text.replace("FUNCTION", rotation.function)), name="old")
     return Case(audited, rotation, key=key, in_vpc=vpc, **members)
@@ -275,6 +281,18 @@ CASES: dict[str, Callable[[AuditAccount], Case]] = {
         superuser_has_key=True,
     ),
     "everything": lambda account: plain(account, allow("*", "*"), with_key=True),
+    "everything but IAM, with a superuser": lambda account: with_superuser(
+        account, "su", {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}
+    ),
+    "everything but a bucket, with a superuser": lambda account: with_superuser(
+        account, "su", {"Effect": "Allow", "Action": "*", "NotResource": "arn:aws:s3:::x"}
+    ),
+    "two patterns, the superuser by the second": lambda account: with_superuser(
+        account, "su", *GUIDE, allow(GET, EVERY_SECRET[:-1] + "prod/*"), allow(GET, EVERY_SECRET[:-1] + "s*")
+    ),
+    "the secret and its replicas": lambda account: plain(
+        account, allow(ROTATE, "REPLICAS"), GUIDE[1], allow("secretsmanager:RotateSecret", "SECRET")
+    ),
     "everything, with a superuser and a target": lambda account: with_superuser(
         account, "su", allow("*", "*"), targets=tuple((action, CACHE_USER) for action in CACHE_ACTIONS)
     ),

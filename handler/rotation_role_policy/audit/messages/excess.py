@@ -139,8 +139,9 @@ def changing(role: Role, name: PolicyName, secret_arns: tuple[str, ...]) -> Iter
         restore = f"attach it again (aws iam attach-role-policy --role-name {role.name} --policy-arn {name.name})"
     else:
         arguments = f"--role-name {role.name} --policy-name {name.name}"
-        yield f"Keep a copy of the policy (aws iam get-role-policy {arguments}), then remove the grant from it."
-        restore = f"put the copy back (aws iam put-role-policy {arguments} --policy-document file://COPY)"
+        copy = f"aws iam get-role-policy {arguments} --query PolicyDocument > COPY.json"
+        yield f"Keep a copy of the policy ({copy}), then remove the grant from it."
+        restore = f"put the copy back (aws iam put-role-policy {arguments} --policy-document file://COPY.json)"
     if secret_arns:
         more = f", then the {len(secret_arns) - 1} others of the role" if len(secret_arns) > 1 else ""
         yield (

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.findings import Words
-from rotation_role_policy.audit.messages.phrases import ADOPT, resource_of
+from rotation_role_policy.audit.messages.phrases import ADOPT, join, resource_of
 from rotation_role_policy.audit.ownership import ElsewherePolicy
 from rotation_role_policy.errors import quoted
 
@@ -75,9 +75,9 @@ def unknowns(coverage: Coverage) -> tuple[str, ...]:
             f"The role may read {needs.superuser_ids[0]}, which can be the superuser secret of the function. But it may"
             " not make all calls on it that a superuser secret needs, or only under a condition.",
         )
-    if needs.wildcard:
+    if needs.wildcards:
         return (
-            f"The role may read other secrets by {needs.wildcard}, so its policies do not show whether the function"
-            " reads a superuser secret.",
+            f"The role may read other secrets by {join(needs.wildcards)}, so its policies do not show whether the"
+            " function reads a superuser secret.",
         )
     return ("The role may read no other secret, so no superuser secret is assumed.",)

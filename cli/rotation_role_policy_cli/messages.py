@@ -90,7 +90,7 @@ def excess(found: Excess) -> str:
 
 
 def _within(found: Excess) -> str:
-    return f"; within the permissions boundary: {', '.join(found.remaining)}" if found.remaining else ""
+    return f"; within the permissions boundary and the denials: {', '.join(found.remaining)}" if found.remaining else ""
 
 
 def _elements(element: Element) -> str:

@@ -17,8 +17,9 @@ from rotation_role_policy.lookup.roles import attached_policies, boundary_of, ma
 from rotation_role_policy.provider import response
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.attributes import attributes
-from rotation_role_policy.rules.excess import Excess, find_excess, needed_by
+from rotation_role_policy.rules.excess import Excess, find_excess
 from rotation_role_policy.rules.identity import is_possible_policy_name
+from rotation_role_policy.rules.needed import needed_by
 from rotation_role_policy.rules.own_policies import other_policies, own_policies
 from rotation_role_policy.rules.place import Place
 from rotation_role_policy.rules.plan import Plan, make_plan, redirected

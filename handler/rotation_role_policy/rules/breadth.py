@@ -4,10 +4,10 @@ A pattern is broad if it matches a resource that no policy names: a probe.
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from rotation_role_policy import arn
-from rotation_role_policy.iam.conditions import excludes
+from rotation_role_policy.iam.conditions import context_keys, excludes
 from rotation_role_policy.iam.document import Condition, Element, Policy, Statement
 from rotation_role_policy.iam.resource_patterns import completed, includes, includes_any
 from rotation_role_policy.iam.wildcard import has_wildcard, matches
@@ -29,6 +29,10 @@ SECRET_KEYS = re.compile(r"secretsmanager:(resource/|ResourceTag/|SecretId|Name)
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html"""
 TAG_KEYS = re.compile(r"(secretsmanager|aws):ResourceTag/(?P<tag>.+)", re.IGNORECASE)
 """Those of them that are tags."""
+ROTATION_FUNCTION_KEY = "secretsmanager:resource/allowrotationlambdaarn"
+"""In lower case: the context key with the rotation function of a secret."""
+SECRET_ID_KEY = "secretsmanager:secretid"  # noqa: S105  # a context key
+"""In lower case."""
 CONTEXT_KEY = re.compile(r"kms:EncryptionContext:SecretARN$", re.IGNORECASE)
 VIA_SERVICE_KEY = re.compile(r"kms:ViaService$", re.IGNORECASE)
 _ARN_KEYS = {
@@ -174,6 +178,22 @@ def example(pattern: str, service: str) -> str:
     return f"arn:{partition}:{service}:{region}:{account}:{_PROBES[service]}"
 
 
+def examples(resource: Element, service: str, secret_arns: Collection[str]) -> tuple[str, ...]:
+    """Return ARNs of a service that a broad resource of a statement matches, and that no role needs.
+
+    Arguments as for `resources_of`.
+    """
+    found = tuple(probes(service, secret_arns))
+    if resource.is_negated:
+        return tuple(each for each in found if not includes_any(resource.patterns, each))
+    [pattern] = resource.patterns
+    matched = tuple(each for each in (*found, example(pattern, service)) if includes(pattern, each))
+    if matched:
+        return matched
+    name = pattern.split(":", 5)[-1].replace("*", "0").replace("?", "0")
+    return (":".join([*example(pattern, service).split(":")[:5], name]),)
+
+
 # --- conditions -------------------------------------------------------------------------------------------------------
 
 
@@ -195,6 +215,13 @@ def is_limit(condition: Condition) -> bool:
         excludes(condition._replace(values=(value,)), example(value, service) if service else probe)
         for value in condition.values
     )
+
+
+def untouched_keys(policies: Iterable[Policy], boundary: Policy | None) -> frozenset[str]:
+    """Return the context keys of policies, in lower case, that a secret lacks which has no tag and is not rotated."""
+    statements = (each for policy in (*policies, *([boundary] if boundary else [])) for each in policy.statements)
+    used = {key for statement in statements for key in context_keys(statement.conditions)}
+    return frozenset(key for key in used if TAG_KEYS.match(key) or key == ROTATION_FUNCTION_KEY)
 
 
 def is_for_another_service(statement: Statement) -> bool:

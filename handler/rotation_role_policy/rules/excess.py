@@ -14,7 +14,18 @@ from rotation_role_policy import arn
 from rotation_role_policy.iam.document import Element, Policy, PolicyName, Statement
 from rotation_role_policy.iam.evaluation import Calls, Outcome, evaluate
 from rotation_role_policy.iam.resource_patterns import includes, includes_any
-from rotation_role_policy.iam.wildcard import matches
+from rotation_role_policy.iam.wildcard import matches_any
+from rotation_role_policy.rules.actions import (
+    INTERFACE_ACTIONS,
+    KEY_ACTIONS,
+    KEY_MANAGEMENT,
+    KEY_SHARING,
+    KEY_USE,
+    SECRET_ACTIONS,
+    SECRET_MANAGEMENT,
+    SECRET_SHARING,
+    SUPERUSER_WRITE,
+)
 from rotation_role_policy.rules.breadth import (
     CONTEXT_KEY,
     SECRET_KEYS,
@@ -32,50 +43,11 @@ from rotation_role_policy.rules.breadth import (
     resources_of,
 )
 from rotation_role_policy.rules.calls import checked_interfaces
-from rotation_role_policy.rules.state import State
+from rotation_role_policy.rules.denials import left_by_denials
+from rotation_role_policy.rules.needed import Needed
 from rotation_role_policy.rules.statements import ROTATE_ACTIONS, SOURCE_FUNCTION_KEY
 from rotation_role_policy.rules.tagging import can_give
 
-_SECRET_MANAGEMENT = ("secretsmanager:DeleteSecret",)
-"""No rotation needs this action. A pattern that matches it grants the management of the secret."""
-_SECRET_SHARING = (
-    "secretsmanager:PutResourcePolicy",
-    "secretsmanager:DeleteResourcePolicy",
-    "secretsmanager:RotateSecret",
-    "secretsmanager:ReplicateSecretToRegions",
-)
-"""The actions by which a function gives itself or others access to a secret: by its resource policy, which can also be
-what denies the access, by another rotation function, and by a replica under another key."""
-_SECRET_ACTIONS = (
-    "secretsmanager:GetSecretValue",
-    "secretsmanager:PutSecretValue",
-    "secretsmanager:UpdateSecretVersionStage",
-    "secretsmanager:UpdateSecret",
-    *_SECRET_MANAGEMENT,
-    *_SECRET_SHARING,
-)
-"""The actions that read or change a secret, or lead to that."""
-_KEY_USE = (
-    "kms:Decrypt",
-    "kms:GenerateDataKey",
-    "kms:GenerateDataKeyWithoutPlaintext",
-    "kms:GenerateDataKeyPair",
-    "kms:GenerateDataKeyPairWithoutPlaintext",
-    "kms:Encrypt",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
-)
-_SUPERUSER_WRITE = (
-    "secretsmanager:PutSecretValue",
-    "secretsmanager:UpdateSecretVersionStage",
-    "secretsmanager:UpdateSecret",
-)
-"""Actions on a superuser secret that no rotation needs: it is only read."""
-_KEY_MANAGEMENT = ("kms:ScheduleKeyDeletion",)
-_KEY_SHARING = ("kms:PutKeyPolicy", "kms:CreateGrant", "kms:ReplicateKey")
-"""The actions by which a function gives itself or others the use of a key. A replica gets a key policy of its own."""
-_KEY_ACTIONS = (*_KEY_USE, *_KEY_MANAGEMENT, *_KEY_SHARING)
-_INTERFACE_ACTIONS = ("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface")
 _FOR_AWS_RESOURCE_KEY = re.compile(r"kms:GrantIsForAWSResource$", re.IGNORECASE)
 
 _ANY_FUNCTION = "arn:aws:lambda:xx-any-1:000000000000:function:any"
@@ -125,24 +97,6 @@ _NAMED = {
 boundary, which can leave named resources of it."""
 
 
-class Needed(NamedTuple):
-    """What all functions of a role need together."""
-
-    rotated_arns: Collection[str]
-    superuser_arns: Collection[str]
-    key_arns: Collection[str]
-    """Of these secrets."""
-    other_key_arns: Collection[str]
-    """Keys that the functions need for other things, such as their environment variables."""
-    in_vpc: bool
-    function_arns: tuple[str, ...]
-    """Unqualified."""
-    regions: Collection[str]
-    """The regions whose functions are known. In another region, a function can need what is not needed here."""
-    are_all_keys_known: bool = True
-    """Whether the keys of all secrets are known."""
-
-
 class Excess(NamedTuple):
     """One grant beyond what is needed."""
 
@@ -157,7 +111,7 @@ class Excess(NamedTuple):
     resource: Element
     """As the policy has it."""
     remaining: tuple[str, ...] = ()
-    """What the permissions boundary leaves of a wildcard, if it names resources that are not needed."""
+    """What the permissions boundary, or a Deny, leaves of a wildcard, if those are resources that are not needed."""
     instead: str = ""
     """A resource for this grant: the ARN that is incomplete as a whole, or a pattern that matches one secret only."""
 
@@ -181,20 +135,6 @@ class _Role(NamedTuple):
     boundary: Policy | None
 
 
-def needed_by(states: Sequence[State]) -> Needed:
-    """Return what rotations with these states need together."""
-    superusers = [state.superuser_secret for state in states if state.superuser_secret]
-    return Needed(
-        rotated_arns={secret.arn for state in states for secret in state.secrets},
-        superuser_arns={superuser.arn for superuser in superusers},
-        key_arns={key_arn for state in states for key_arn in state.secret_key_arns},
-        other_key_arns={state.environment_key.arn for state in states},
-        in_vpc=any(state.in_vpc for state in states),
-        function_arns=tuple(dict.fromkeys(state.function_arn for state in states if state.function_arn)),
-        regions={arn.region(secret.arn) for state in states for secret in state.secrets},
-    )
-
-
 def find_excess(
     policies: Sequence[Policy], all_policies: Sequence[Policy], boundary: Policy | None, needed: Needed
 ) -> list[Excess]:
@@ -213,7 +153,7 @@ def find_excess(
     for policy in policies:
         for statement in policy.statements:
             grants = (*_of_secrets_and_keys(statement, role), *_of_interfaces(statement, role))
-            kept = (part for each in grants for part in _within(each, left))
+            kept = (part for each in grants for part in _remaining(each, left, role))
             for grant in _once(kept, statement):
                 excess = Excess(grant.kind, policy.name, statement.number, statement.sid, *grant[1:])
                 # Two statements of a policy can grant the same.
@@ -237,15 +177,37 @@ def _left_by_boundary(role: _Role) -> dict[ExcessKind, list[str]]:
     }
 
 
-def _within(grant: _Grant, left: dict[ExcessKind, list[str]]) -> Iterator[_Grant]:
-    """Yield a grant as far as the permissions boundary leaves it."""
-    if grant.kind not in left:
+def _remaining(grant: _Grant, left: dict[ExcessKind, list[str]], role: _Role) -> Iterator[_Grant]:
+    """Yield a grant as far as the permissions boundary and the denials of the role leave it."""
+    named = left.get(grant.kind)
+    if named is None:
+        named = _left_by_denials(grant, role)
+    if named is None:
         yield grant
         return
     patterns, is_negated = grant.resource
-    remaining = tuple(dict.fromkeys(each for each in left[grant.kind] if includes_any(patterns, each) != is_negated))
+    remaining = tuple(dict.fromkeys(each for each in named if includes_any(patterns, each) != is_negated))
     if remaining:
         yield grant._replace(remaining=remaining)
+
+
+def _left_by_denials(grant: _Grant, role: _Role) -> list[str] | None:
+    """Return what denials leave of a wildcard, without what is needed; None if they do not limit it."""
+    needed = role.needed
+    if grant.kind is ExcessKind.OTHER_SECRETS:
+        left = _denied_elsewhere(grant, "secretsmanager", SECRET_ACTIONS, role)
+        return left and [each for each in left if not names_secret(each, needed.secret_arns)]
+    if grant.kind is ExcessKind.OTHER_KEYS:
+        left = _denied_elsewhere(grant, "kms", KEY_ACTIONS, role)
+        known = (*needed.key_arns, *needed.other_key_arns)
+        return left and [each for each in left if not any(includes(each, key_arn) for key_arn in known)]
+    return None
+
+
+def _denied_elsewhere(grant: _Grant, service: str, actions: Sequence[str], role: _Role) -> list[str] | None:
+    patterns, is_negated = grant.actions
+    allowed = [action for action in actions if matches_any(patterns, action, ignore_case=True) != is_negated]
+    return left_by_denials(allowed, grant.resource, service, role.policies, role.boundary, role.needed.rotated_arns)
 
 
 def _of_secrets_and_keys(statement: Statement, role: _Role) -> Iterator[_Grant]:
@@ -269,13 +231,13 @@ def _once(grants: Iterable[_Grant], statement: Statement) -> Iterator[_Grant]:
 
 
 def _of_secrets(statement: Statement, role: _Role) -> Iterator[_Grant]:
-    actions, needed = granted(statement, _SECRET_ACTIONS), role.needed
-    needed_arns = {*needed.rotated_arns, *needed.superuser_arns}
+    actions, needed = granted(statement, SECRET_ACTIONS), role.needed
+    needed_arns = needed.secret_arns
     for resource in resources_of(statement, "secretsmanager", needed.rotated_arns):
         # A negated element is as broad as a wildcard.
         pattern = "*" if resource.is_negated else resource.patterns[0]
         if whole := completed_secret(pattern, needed_arns):
-            if of_secret := granted(statement, (*_SECRET_ACTIONS, *ROTATE_ACTIONS)):
+            if of_secret := granted(statement, (*SECRET_ACTIONS, *ROTATE_ACTIONS)):
                 yield _Grant(ExcessKind.INCOMPLETE_ARN, of_secret, resource, instead=whole)
         elif actions is None:
             continue
@@ -284,22 +246,23 @@ def _of_secrets(statement: Statement, role: _Role) -> Iterator[_Grant]:
                 narrower = ending_in_one(pattern, needed_arns)
                 yield _Grant(ExcessKind.OTHER_SECRETS, actions, resource, instead=narrower)
         elif names_secret(pattern, needed_arns):
-            is_only_read = not names_secret(pattern, needed.rotated_arns) and _is_in_regions(pattern, needed)
+            is_only_read = not names_secret(pattern, needed.rotated_arns) and needed.is_in_regions(pattern)
             yield from _of_management(
                 statement,
                 resource,
-                (ExcessKind.SECRET_MANAGEMENT, _SECRET_MANAGEMENT),
-                (ExcessKind.SECRET_SHARING, _SECRET_SHARING),
-                (ExcessKind.SUPERUSER_WRITABLE, _SUPERUSER_WRITE if is_only_read else ()),
+                (ExcessKind.SECRET_MANAGEMENT, SECRET_MANAGEMENT),
+                (ExcessKind.SECRET_SHARING, SECRET_SHARING),
+                (ExcessKind.SUPERUSER_WRITABLE, SUPERUSER_WRITE if is_only_read else ()),
             )
-        elif _is_in_regions(pattern, needed):
+        elif needed.is_in_regions(pattern):
             yield _Grant(ExcessKind.SECRET_NOT_NEEDED, actions, resource)
 
 
 def _is_limited_to_secrets(statement: Statement, resource: Element, role: _Role) -> bool:
-    """Return whether a condition limits a wildcard to some secrets, and the role cannot give others its tags."""
+    """Return whether a condition limits a wildcard to the role's secrets, or to a tag that the role cannot give."""
     return any(
-        not can_give(condition, resource, role.policies, role.boundary, role.needed.rotated_arns)
+        role.needed.can_be_for(condition)
+        and not can_give(condition, resource, role.policies, role.boundary, role.needed.rotated_arns)
         for condition in limits(statement, SECRET_KEYS)
     )
 
@@ -314,11 +277,6 @@ def _of_management(
         if management and not reported.issuperset(management.patterns):
             yield _Grant(kind, management, resource)
             reported.update(management.patterns)
-
-
-def _is_in_regions(pattern: str, needed: Needed) -> bool:
-    """Return whether the resource of a pattern can be in a region whose functions are known."""
-    return any(matches(arn.region(pattern), region) for region in needed.regions)
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
@@ -350,27 +308,27 @@ def _key_actions(statement: Statement) -> tuple[str, ...]:
         for condition in statement.conditions
         if _FOR_AWS_RESOURCE_KEY.match(condition.key)
     )
-    return tuple(action for action in _KEY_ACTIONS if not (is_for_aws and action == "kms:CreateGrant"))
+    return tuple(action for action in KEY_ACTIONS if not (is_for_aws and action == "kms:CreateGrant"))
 
 
 def _is_needed_nowhere(pattern: str, needed: Needed) -> bool:
     is_other = any(includes(pattern, key_arn) for key_arn in needed.other_key_arns)
-    return needed.are_all_keys_known and _is_in_regions(pattern, needed) and not is_other
+    return needed.are_all_keys_known and needed.is_in_regions(pattern) and not is_other
 
 
 def _of_key_without_context(statement: Statement, resource: Element) -> Iterator[_Grant]:
     is_through_service = is_limited(statement, VIA_SERVICE_KEY)
-    if use := granted(statement, _KEY_USE):
+    if use := granted(statement, KEY_USE):
         kind = ExcessKind.KEY_FOR_EVERY_SECRET if is_through_service else ExcessKind.KEY_FOR_EVERYTHING
         yield _Grant(kind, use, resource)
     # With an encryption context or a service, the management is not allowed: the function's own call to delete the key
     # has neither.
     if not is_through_service:
-        sharing = tuple(action for action in _key_actions(statement) if action in _KEY_SHARING)
+        sharing = tuple(action for action in _key_actions(statement) if action in KEY_SHARING)
         yield from _of_management(
             statement,
             resource,
-            (ExcessKind.KEY_MANAGEMENT, _KEY_MANAGEMENT),
+            (ExcessKind.KEY_MANAGEMENT, KEY_MANAGEMENT),
             (ExcessKind.KEY_SHARING, sharing),
         )
 
@@ -380,9 +338,9 @@ def _of_key_without_context(statement: Statement, resource: Element) -> Iterator
 
 def _of_interfaces(statement: Statement, role: _Role) -> Iterator[_Grant]:
     needed, boundary = role.needed, role.boundary
-    actions = granted(statement, _INTERFACE_ACTIONS)
+    actions = granted(statement, INTERFACE_ACTIONS)
     resources = [each for each in resources_of(statement, "ec2", needed.rotated_arns) if can_be_interface(each)]
-    included = tuple(action for action in _INTERFACE_ACTIONS if is_included(statement, action, boundary))
+    included = tuple(action for action in INTERFACE_ACTIONS if is_included(statement, action, boundary))
     if actions is None or not resources or not included:
         return
     if not needed.in_vpc:

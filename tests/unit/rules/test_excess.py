@@ -11,7 +11,8 @@ from moto.iam.aws_managed_policies import aws_managed_policies_data
 from rotation_role_policy.audit.checks.excess import FINDING_TYPES
 from rotation_role_policy.audit.findings import FindingType
 from rotation_role_policy.iam.document import Element, PolicyKind, PolicyName
-from rotation_role_policy.rules.excess import Excess, Needed, find_excess
+from rotation_role_policy.rules.excess import Excess, find_excess
+from rotation_role_policy.rules.needed import Needed
 from rotation_role_policy.rules.statements import NETWORK_INTERFACE_ACTIONS
 from tests.support.iam import boundary_with, inline
 from tests.unit.rules.test_policy import EARLIER_KEY, KEY, SECOND, SECRET, SUPERUSER
@@ -641,11 +642,99 @@ def test_a_condition_that_most_secrets_satisfy_does_not_limit_a_wildcard(conditi
         {"StringEquals": {"aws:ResourceTag/team": "${aws:PrincipalTag/team}"}},
         {"ForAnyValue:StringEquals": {"aws:ResourceTag/team": "data"}},
         {"ArnLike": {LAMBDA_KEY: "arn:aws:lambda:*:*:function:rotate-*"}},
-        {"StringLike": {"secretsmanager:SecretId": "arn:aws:secretsmanager:*:*:secret:prod/*"}},
+        {"StringEquals": {LAMBDA_KEY: f"{FUNCTION}:live"}},
+        # The functions of another region are not known.
+        {"StringEquals": {LAMBDA_KEY: FUNCTION.replace("eu-central-1", "us-east-1")}},
+        {"StringEquals": {"secretsmanager:SecretId": [SECRET, SUPERUSER]}},
+        {"StringLike": {"secretsmanager:SecretId": SECRET[:-6] + "??????"}},
+        {"StringEquals": {"secretsmanager:SecretId": "prod/db"}},
+        {"StringEquals": {"secretsmanager:SecretId": "${aws:PrincipalTag/secret}"}},
     ],
 )
 def test_a_condition_that_excludes_secrets_limits_a_wildcard(condition: dict[str, Any]) -> None:
     assert types(allow(ROTATE, "*", Condition=condition)) == []
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"StringLike": {"secretsmanager:SecretId": "arn:aws:secretsmanager:*:*:secret:prod/*"}},
+        {"StringEquals": {"secretsmanager:SecretId": [SECRET, OTHER_SECRET]}},
+        {"StringEquals": {"secretsmanager:SecretId": "other"}},
+        {"StringEquals": {LAMBDA_KEY: [FUNCTION, FUNCTION.replace("rotate-db", "rotate-other")]}},
+    ],
+)
+def test_a_condition_that_names_other_secrets_does_not_limit_a_wildcard(condition: dict[str, Any]) -> None:
+    assert types(allow(ROTATE, "*", Condition=condition)) == [FindingType.OTHER_SECRETS]
+
+
+def test_of_a_function_that_does_not_exist_yet_no_arn_is_known() -> None:
+    declared = NEEDED._replace(function_arns=())
+    assert types(allow(ROTATE, "*", Condition=FOR_FUNCTION), needed=declared) == []
+
+
+# --- a Deny that leaves only some ---
+
+
+def all_but(*resources: str, action: Any = "secretsmanager:*", **members: Any) -> dict[str, Any]:
+    return {"Effect": "Deny", "Action": action, "NotResource": list(resources), **members}
+
+
+@pytest.mark.parametrize(
+    ("denial", "remaining"),
+    [
+        (all_but(SECRET), None),
+        (all_but(SECRET, SUPERUSER[:-6] + "??????", "arn:aws:s3:::*"), None),
+        (all_but(SECRET, OTHER_SECRET), (OTHER_SECRET,)),
+        (all_but(SECRET, OTHER_SECRET[:-6] + "??????"), (OTHER_SECRET[:-6] + "??????",)),
+        # What is broad remains broad.
+        (all_but(SECRET, ANY_SECRET), ()),
+        (all_but(f"{OTHER_SECRET[:-7]}*"), ()),
+        # Not all that the statement allows is denied, or not always.
+        (all_but(SECRET, action=GET), ()),
+        (all_but(SECRET, Condition={"StringEquals": {"aws:PrincipalTag/team": "data"}}), ()),
+        (all_but(SECRET, Condition={"Bool": {"aws:SecureTransport": "false"}}), ()),
+        ({"Effect": "Deny", "Action": GET, "Resource": OTHER_SECRET}, ()),
+        # A condition on the secret is a limit in a Deny too.
+        (
+            {
+                "Effect": "Deny",
+                "Action": "*",
+                "Resource": "*",
+                "Condition": {"StringNotEquals": {LAMBDA_KEY: FUNCTION}},
+            },
+            None,
+        ),
+        (
+            {
+                "Effect": "Deny",
+                "Action": "*",
+                "Resource": "*",
+                "Condition": {"StringNotEquals": {"aws:ResourceTag/team": "data"}},
+            },
+            None,
+        ),
+    ],
+)
+def test_a_deny_leaves_named_secrets_of_a_wildcard(denial: dict[str, Any], remaining: tuple[str, ...] | None) -> None:
+    for policies in (
+        [inline({"Statement": [allow("secretsmanager:*", "*"), denial]})],
+        [inline({"Statement": denial}, "guard"), inline({"Statement": allow("secretsmanager:*", ANY_SECRET)})],
+    ):
+        found = find_excess(policies, policies, None, NEEDED)
+        assert [each.remaining for each in found] == ([] if remaining is None else [remaining])
+        assert as_types(found) == ([] if remaining is None else [FindingType.OTHER_SECRETS])
+
+
+def test_a_deny_leaves_named_keys_of_a_wildcard() -> None:
+    other = KEY.replace("1111", "9999")
+    for excepted, expected in (([KEY, EARLIER_KEY], []), ([KEY, other], [(other,)])):
+        found = excess(allow("kms:*", "*"), all_but(*excepted, action="kms:*"))
+        assert [each.remaining for each in found] == expected
+    # The Deny of a boundary counts too.
+    boundary = boundary_with({"Statement": [allow("*", "*"), all_but(KEY, action="kms:*")]})
+    policies = [inline({"Statement": allow("kms:Decrypt", "*")})]
+    assert find_excess(policies, policies, boundary, NEEDED) == []
 
 
 # --- tags that the role can give ---

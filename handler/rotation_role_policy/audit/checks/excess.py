@@ -7,7 +7,8 @@ from rotation_role_policy.audit.coverage import Coverage, found_superuser, is_go
 from rotation_role_policy.audit.facts import Known, RoleFacts
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.messages import excess as messages
-from rotation_role_policy.rules.excess import ExcessKind, Needed, find_excess, needed_by
+from rotation_role_policy.rules.excess import ExcessKind, find_excess
+from rotation_role_policy.rules.needed import Needed, needed_by
 from rotation_role_policy.rules.state import State
 
 FINDING_TYPES = {

@@ -61,8 +61,8 @@ def excess(role: Role, found: Excess, advice: Advice) -> Words:
 
 
 def _within(found: Excess) -> str:
-    """Return what the permissions boundary leaves of a wildcard, to end a sentence; empty if nothing limits it."""
-    return f"; within the permissions boundary: {', '.join(found.remaining)}" if found.remaining else ""
+    """Return what the boundary and the denials leave of a wildcard, to end a sentence; empty if nothing limits it."""
+    return f"; within the permissions boundary and the denials: {', '.join(found.remaining)}" if found.remaining else ""
 
 
 def _elements(element: Element, all_but: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Hashable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import Event, Lock
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -96,23 +97,25 @@ class Workers:
         for future in unfinished:
             future.set_result(Unknown(Stopped()))
 
-    def submit(
-        self, executor: Executor, what: str, look_up: Callable[[], Known[Value] | Unknown]
-    ) -> Future[Known[Value] | Unknown]:
-        """Run a look-up in a thread of `executor`, and return its future result. `what` names it for the progress."""
-        future: Future[Known[Value] | Unknown] = Future()
+    def promise(self) -> Future[Known[Any] | Unknown]:
+        """Return the future result of a look-up (`run`). If the audit is stopped meanwhile, the result is `Stopped`."""
+        future: Future[Known[Any] | Unknown] = Future()
         with self._lock:
             if self.stopped.is_set():
                 future.set_result(Unknown(Stopped()))
-                return future
-            self._unfinished.add(future)
-            self._begun[what] += 1
-        executor.submit(self._run, future, what, look_up)
+            else:
+                self._unfinished.add(future)
         return future
 
-    def _run(
+    def expect(self, what: str) -> None:
+        """Count a look-up that will run. `what` names it for the progress."""
+        with self._lock:
+            self._begun[what] += 1
+
+    def run(
         self, future: Future[Known[Value] | Unknown], what: str, look_up: Callable[[], Known[Value] | Unknown]
     ) -> None:
+        """Run a look-up in this thread, unless the audit is stopped."""
         if future.done():
             return
         try:
@@ -153,25 +156,62 @@ class Lookups(Generic[Key, Value]):
     def __init__(self, workers: Workers, what: str, threads: int, look_up: Callable[[Key], Value]) -> None:
         self._workers = workers
         self._what = what
+        self._threads = threads
         self._executor = workers.executor(threads)
         self._look_up = look_up
         self._lock = Lock()
-        self._results: dict[Key, Future[Known[Value] | Unknown] | Known[Value] | Unknown] = {}
+        # Thousands of keys wait. A future, or a task of an executor, takes ten times the memory of a key.
+        self._waiting: deque[Key] = deque()
+        self._running = 0
+        self._results: dict[Key, Future[Known[Value] | Unknown] | Known[Value] | Unknown | None] = {}
+        """None for a key that waits and that nobody waits for."""
 
     def start(self, key: Key) -> None:
         """Look `key` up in the background, unless this was requested before."""
         with self._lock:
-            if key not in self._results:
-                self._results[key] = self._workers.submit(self._executor, self._what, lambda: self._fact(key))
+            if key in self._results:
+                return
+            self._results[key] = None
+            self._waiting.append(key)
+            self._workers.expect(self._what)
+            # After a stop, no thread starts any more (`Workers.promise`).
+            is_thread_needed = self._running < self._threads and not self._workers.stopped.is_set()
+            self._running += is_thread_needed
+        if is_thread_needed:
+            self._executor.submit(self._run)
 
     def get(self, key: Key) -> Known[Value] | Unknown:
         """Return the result for `key`. Wait until it is looked up, and start that if nobody has requested it."""
         self.start(key)
-        result = self._results[key]
+        with self._lock:
+            result = self._promised(key)
         if isinstance(result, Future):
-            # A future takes more memory than most results.
             result = self._results[key] = result.result()
         return result
+
+    def _promised(self, key: Key) -> Future[Known[Value] | Unknown] | Known[Value] | Unknown:
+        result = self._results[key]
+        if result is None:
+            result = self._results[key] = self._workers.promise()
+        return result
+
+    def _run(self) -> None:
+        """Look keys up until none waits."""
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._running -= 1
+                    return
+                key = self._waiting.popleft()
+                promised = self._promised(key)
+            if isinstance(promised, Future):
+                try:
+                    self._workers.run(promised, self._what, partial(self._fact, key))
+                except Exception:
+                    # The other keys must not wait for ever.
+                    logger.exception("the progress of the audit failed")
+                if promised.exception() is None:
+                    self._results[key] = promised.result()
 
     def failures(self) -> list[Problem]:
         """Return why look-ups that are done have failed, each reason of AWS once, without those that were stopped."""
@@ -201,7 +241,7 @@ class Lookups(Generic[Key, Value]):
 
 
 def _is_done(result: object) -> bool:
-    return not isinstance(result, Future) or result.done()
+    return result is not None and (not isinstance(result, Future) or result.done())
 
 
 def _reason(problem: Problem) -> object:

@@ -161,6 +161,25 @@ def test_the_progress_counts_the_look_ups_of_all_kinds() -> None:
     assert seen[-1][2] == 9
 
 
+def test_a_progress_that_fails_does_not_keep_look_ups_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("the terminal is closed")
+
+    with Workers(fail) as workers:
+        lookups: Lookups[int, int] = Lookups(workers, "numbers", 1, lambda key: key)
+        start(lookups, range(3))
+        assert [lookups.get(key) for key in range(3)] == [Known(key) for key in range(3)]
+    assert [record.getMessage() for record in caplog.records] == ["the progress of the audit failed"] * 3
+
+
+def test_after_the_end_a_look_up_starts_no_thread() -> None:
+    with Workers() as workers:
+        lookups: Lookups[int, int] = Lookups(workers, "numbers", 1, lambda key: key)
+        assert lookups.get(1) == Known(1)
+    lookups.start(2)
+    assert (lookups.get(1), lookups.get(2)) == (Known(1), STOPPED)
+
+
 def test_one_look_up_can_be_waited_for_while_others_run(workers: Workers) -> None:
     may_end = Event()
 

@@ -686,6 +686,14 @@ def test_a_role_that_may_not_manage_interfaces_is_a_warning_that_says_when_they_
     assert [part for part in words if part not in f"{finding.message} {finding.remediation}"] == []
 
 
+def test_what_a_role_lacks_for_interfaces_is_one_finding_although_each_action_has_its_resource() -> None:
+    subnets = allow("ec2:CreateNetworkInterface", f"arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/*")
+    finding = the(audit_facts.role(function(in_vpc=True), role=policies(*GUIDE, subnets)))
+    assert finding.type.code == "NetworkInterfacesNotGranted"
+    for action in ("Create", "Delete", "Describe"):
+        assert f"ec2:{action}NetworkInterface" in finding.message
+
+
 def test_if_lambda_reports_the_missing_permissions_there_is_no_other_finding_about_them() -> None:
     failed_function = in_state("Failed", "InsufficientRolePermissions", in_vpc=True)
     assert codes(audit_facts.role(failed_function)) == ["FunctionNotActive"]

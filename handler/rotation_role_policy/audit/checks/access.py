@@ -1,6 +1,7 @@
 """Findings about calls that a role may not make."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from rotation_role_policy.audit.access import RANDOM_ACTION, problems
 from rotation_role_policy.audit.access_problems import AccessProblem
@@ -9,6 +10,7 @@ from rotation_role_policy.audit.facts import FailedCall, RoleFacts
 from rotation_role_policy.audit.findings import DeniedCall, Finding, FindingType, Subject
 from rotation_role_policy.audit.messages import access as messages
 from rotation_role_policy.audit.messages.failures import not_inspected
+from rotation_role_policy.audit.messages.phrases import join
 
 
 def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
@@ -18,9 +20,8 @@ def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
     of them, and is one finding for each cause.
     """
     found = [each for each in problems(facts, covered) if _is_reported(each)]
-    for problem in found:
-        is_certain = problem.problem is None and problem.doubt is None
-        if is_certain and (finding_type := _type(problem)):
+    for problem in _merged(each for each in found if not each.problem and not each.doubt):
+        if finding_type := _type(problem):
             words = messages.WORDS[finding_type](problem)
             is_blocked = problem.blocker is not None
             yield Finding(finding_type, _subject([problem]), problem.role_arn, words, is_blocked=is_blocked)
@@ -29,6 +30,25 @@ def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
         yield Finding(FindingType.ACCESS_UNDECIDED, _subject(same), same[0].role_arn, words)
     for same in _grouped((each for each in found if each.problem), _cause_of_problem):
         yield from _not_inspected(same)
+
+
+def _merged(certain: Iterable[AccessProblem]) -> Iterator[AccessProblem]:
+    """Yield problems, with one for a function in place of several that have the same cause.
+
+    Each action on network interfaces is decided on a resource of its own, and several policies of the provider can
+    cover the secrets of a function.
+    """
+    for same in _grouped(certain, lambda each: _cause_in_function(each) or id(each)):
+        actions = tuple(dict.fromkeys(action for each in same for action in each.actions))
+        resource = join(dict.fromkeys(each.resource for each in same))
+        yield replace(same[0], actions=actions, resource=resource)
+
+
+def _cause_in_function(problem: AccessProblem) -> Hashable:
+    """Return the cause of a problem that is not about one secret or key; None for another problem."""
+    if problem.is_for_network_interfaces or problem.actions == (RANDOM_ACTION,):
+        return problem.coverage.function.function_id, problem.is_for_network_interfaces, problem.blocker
+    return None
 
 
 def _is_reported(problem: AccessProblem) -> bool:

@@ -76,10 +76,9 @@ def is_cut(name: str) -> bool:
     return len(name) >= POLICY_NAME_CHARACTERS
 
 
-def stack_of(name: str, stack_ids: Iterable[str]) -> str:
-    """Return the ID of the stack to whose resource the name of a policy belongs; empty if it is none of these."""
-    logical_id = logical_id_in(name)
-    return next((stack_id for stack_id in stack_ids if policy_name(stack_id, logical_id) == name), "")
+def stacks_by_policy_name(logical_id: str, stack_ids: Iterable[str]) -> dict[str, str]:
+    """Return the IDs of stacks by the name of the policy that a resource with this logical ID has in each of them."""
+    return {policy_name(stack_id, logical_id): stack_id for stack_id in stack_ids}
 
 
 def is_in_progress(status: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from rotation_role_policy.audit.ownership import (
     is_in_progress,
     owner_of,
     regions_of_secrets,
-    stack_of,
+    stacks_by_policy_name,
 )
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AwsApiError, RequestError
@@ -28,6 +28,8 @@ from rotation_role_policy.rules.identity import logical_id_in
 from rotation_role_policy.rules.properties import Properties, parse_properties
 
 _THREADS = 2
+_LOGICAL_IDS = 16
+"""Of which the names of the policies in all stacks are kept. An account can have thousands of stacks."""
 _EVENT_PAGES = 10
 """Of 100 events. CloudFormation keeps the events of 90 days, and a stack can have many resources."""
 _COMPLETE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
@@ -51,10 +53,20 @@ class Stacks:
         self._listed: Lookups[str, Mapping[str, str]] = Lookups(workers, "stacks", 1, lambda _: _list_stacks(aws))
         self._resources = Lookups(workers, "stacks", _THREADS, partial(_resource, aws))
         self._properties = Lookups(workers, "stacks", _THREADS, partial(_completed_properties, aws))
+        # Most stacks of an account name the resource alike. Each name takes a hash for each stack.
+        self._by_policy_name = lru_cache(_LOGICAL_IDS)(self._stacks_by_policy_name)
 
     def listed(self) -> Known[Mapping[str, str]] | Unknown:
         """Return the statuses of the stacks by their IDs. They are listed once, if somebody asks for them."""
         return self._listed.get(self.region)
+
+    def stack_of(self, name: str) -> str:
+        """Return the ID of the stack to whose resource the name of a policy belongs; empty if it is none of these."""
+        return self._by_policy_name(logical_id_in(name)).get(name, "")
+
+    def _stacks_by_policy_name(self, logical_id: str) -> dict[str, str]:
+        listed = self.listed()
+        return stacks_by_policy_name(logical_id, listed.value) if isinstance(listed, Known) else {}
 
     def resource(self, stack_id: str, logical_id: str) -> Known[StackResource | None] | Unknown:
         """Return a resource of a stack; None if there is none."""
@@ -92,7 +104,7 @@ def _owner(stacks: Mapping[str, Stacks], role_name: str, name: str, document: Js
         listed = region.listed()
         if isinstance(listed, Unknown):
             are_all_listed = False
-        elif stack_id := stack_of(name, listed.value):
+        elif stack_id := region.stack_of(name):
             if is_in_progress(listed.value[stack_id]):
                 return Unproven.IN_PROGRESS
             resource = region.resource(stack_id, logical_id_in(name))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from threading import Event
+from typing import NamedTuple
 
 import botocore.session
 from botocore.config import Config
+from botocore.loaders import Loader
 
 from rotation_role_policy.audit.bulk import BULK_CONFIG, bulk_aws
 from rotation_role_policy.aws.client import Aws
@@ -19,6 +21,16 @@ from rotation_role_policy.aws.session import CLIENT_CONFIG, Session
 
 PATIENCE_SECONDS = 30.0
 """How long each call is retried after throttling or a connection error."""
+_ROLE_SESSION = "rotation-role-policy-audit"
+"""The name of the session of an assumed role, which CloudTrail shows."""
+
+
+class TemporaryCredentials(NamedTuple):
+    """The credentials of an assumed role."""
+
+    access_key: str
+    secret_key: str
+    token: str
 
 
 class WithProgress(Retries):
@@ -54,22 +66,52 @@ def caller_aws(profile: str | None, region: str | None, progress: Callable[[str]
     return Aws(user_session(profile, region, CLIENT_CONFIG), WithProgress(progress))
 
 
-def caller_bulk_aws(profile: str | None, region: str | None, stopped: Event) -> Aws:
-    """Return the `Aws` of a user for an audit. `profile` and `region` as for `caller_aws`, `stopped` as `bulk_aws`."""
-    return bulk_aws(user_session(profile, region, BULK_CONFIG), stopped)
+def caller_bulk_aws(
+    profile: str | None, region: str | None, stopped: Event, credentials: TemporaryCredentials | None = None
+) -> Aws:
+    """Return the `Aws` of a user for an audit.
+
+    Args:
+        profile: of the AWS CLI; None for the environment's.
+        region: None for the environment's.
+        stopped: as for `bulk_aws`.
+        credentials: of a role; None for those of the profile.
+    """
+    return bulk_aws(user_session(profile, region, BULK_CONFIG, credentials), stopped)
 
 
-def user_session(profile: str | None, region: str | None, config: Config) -> Session:
+def user_session(
+    profile: str | None, region: str | None, config: Config, credentials: TemporaryCredentials | None = None
+) -> Session:
     """Return the session of a user. botocore knows the user's proxies and certificate authorities.
 
     The first use of a client raises botocore's own errors for a missing profile or region.
     """
-    return Session(config, lambda _: None, partial(_botocore_session, profile, region))
+    return Session(config, lambda _: None, partial(_botocore_session, profile, region, credentials))
 
 
-def _botocore_session(profile: str | None, region: str | None) -> botocore.session.Session:
+def assume_role(aws: Aws, role_arn: str) -> TemporaryCredentials:
+    """Return the credentials of a role. They are valid for an hour. Raises as `Aws.call` does."""
+    response = aws.call(aws.sts.assume_role, RoleArn=role_arn, RoleSessionName=_ROLE_SESSION)
+    credentials = response["Credentials"]
+    return TemporaryCredentials(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])
+
+
+def _botocore_session(
+    profile: str | None, region: str | None, credentials: TemporaryCredentials | None
+) -> botocore.session.Session:
     session = botocore.session.Session(profile=profile)
+    session.register_component("data_loader", _loader())
     # As the AWS CLI does. botocore itself reads only AWS_DEFAULT_REGION.
     if region := region or os.environ.get("AWS_REGION"):
         session.set_config_variable("region", region)
+    if credentials:
+        session.set_credentials(*credentials)
     return session
+
+
+@cache
+def _loader() -> Loader:
+    """Return a loader of botocore's data for all sessions: each would keep the data of its services for itself."""
+    loader: Loader = botocore.session.Session().get_component("data_loader")
+    return loader

@@ -7,7 +7,7 @@ shell completion start quickly.
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,14 @@ from rotation_role_policy_cli.exit_status import ExitStatus, run
 from rotation_role_policy_cli.options import (
     PROPERTIES_SECTION,
     TEMPLATE_SECTION,
+    FailOn,
     NameAndValue,
+    RoleArn,
     SectionCommand,
     SectionOption,
+    check_accounts,
     check_combination,
+    given_options,
     properties_from,
     property_options,
 )
@@ -88,12 +92,25 @@ _AUDIT_EPILOG = f"""\
 \b
 Exit status:
   {ExitStatus.NO_FINDINGS}  no finding at or above --fail-on
-  {ExitStatus.ERROR}  an error, or the audit is incomplete
+  {ExitStatus.ERROR}  an error, the audit is incomplete, or there was nothing to audit
   {ExitStatus.FINDINGS}  findings at or above --fail-on
 
 \b
 Permissions. The audit uses your own credentials and makes only read calls:
   {_lines(*permissions.FOR_AUDIT, indent=2)}
+
+\b
+  for --all-regions   {permissions.FOR_ALL_REGIONS}
+  for --role-arn      {permissions.FOR_ACCOUNTS}
+  for --organization  {permissions.FOR_ORGANIZATION}, {permissions.FOR_ACCOUNTS}
+"""
+
+_REPORT_EPILOG = f"""\
+\b
+Exit status:
+  {ExitStatus.NO_FINDINGS}  no finding at or above --fail-on
+  {ExitStatus.ERROR}  an error, or one of the audits is incomplete
+  {ExitStatus.FINDINGS}  findings at or above --fail-on
 """
 
 _property_option = partial(click.option, cls=SectionOption, section=PROPERTIES_SECTION)
@@ -179,9 +196,49 @@ def preview_command(
     return result.status
 
 
+def _output_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the options for the output of a report."""
+    writable = click.Path(dir_okay=False, path_type=Path)
+    options = (
+        click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (audit.schema.json)."),
+        click.option("--html", metavar="FILE", type=writable, help="Also write the report as a page."),
+        click.option("--csv", metavar="FILE", type=writable, help="Also write a table for a spreadsheet."),
+        click.option(
+            "--accept",
+            metavar="FILE",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="Accept the findings that this YAML file lists: they do not count for the exit status.",
+        ),
+        click.option(
+            "--fail-on",
+            type=FailOn(),
+            default="error",
+            show_default=True,
+            help="What gives exit status 2, separated by commas: error, warning or note, each with the more severe"
+            " ones, and codes such as PolicyWidened.",
+        ),
+        click.option("--all", "show_all", is_flag=True, help="Print all findings, the notes too."),
+        click.option("--force", is_flag=True, help="Replace files that exist."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @cli.command("audit", short_help="Find rotations that will fail, and roles that can do too much.", epilog=_AUDIT_EPILOG)
 @click.option("--profile", metavar="NAME", help="Use this profile of your AWS credentials, as in the AWS CLI.")
 @click.option("--region", "regions", metavar="NAME", multiple=True, help="Audit this region. Can be repeated.")
+@click.option("--all-regions", is_flag=True, help="Audit all regions that the account has enabled.")
+@click.option(
+    "--role-arn",
+    "role_arns",
+    metavar="ARN",
+    multiple=True,
+    type=RoleArn(),
+    help="Assume this role, and audit its account. Can be repeated, once for each account.",
+)
+@click.option("--organization", is_flag=True, help="Audit all accounts of your organization. Needs --role-name.")
+@click.option("--role-name", metavar="NAME", help="With --organization: the role to assume, which each account has.")
 @click.option(
     "--secret-id",
     "secret_ids",
@@ -197,34 +254,29 @@ def preview_command(
     multiple=True,
     help="Report only on secrets with this tag. With several tags, a secret needs all of them.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (audit.schema.json).")
-@click.option(
-    "--html", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Also write the report as a page."
-)
+@click.option("--allow-empty", is_flag=True, help="It is right if there is nothing to audit.")
+@_output_options
 @click.option(
     "--adopt",
-    "adopt_file",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write a template with a Custom::RotationRolePolicy for each function that has none.",
 )
-@click.option(
-    "--fail-on",
-    type=click.Choice(["error", "warning", "note"]),
-    default="error",
-    show_default=True,
-    help="The least severity for exit status 2.",
-)
+@click.pass_context
 def audit_command(
+    context: click.Context,
+    /,
     *,
     profile: str | None,
     regions: tuple[str, ...],
+    all_regions: bool,
+    role_arns: tuple[str, ...],
+    organization: bool,
+    role_name: str | None,
     secret_ids: tuple[str, ...],
     tags: tuple[tuple[str, str], ...],
-    as_json: bool,
-    html: Path | None,
-    adopt_file: Path | None,
-    fail_on: str,
+    allow_empty: bool,
+    **output: Any,
 ) -> int:
     """Audit the rotations of an account: which of them will fail, and which roles can do too much.
 
@@ -233,18 +285,34 @@ def audit_command(
 
     \b
       rotation-role-policy audit --region eu-central-1 --region us-east-1 --html audit.html
+      rotation-role-policy audit --all-regions --organization --role-name rotation-audit
     """
+    check_accounts(context)
     # Importing these takes time: see the top.
-    from rotation_role_policy.audit.findings import Severity
     from rotation_role_policy.audit.listing import Selection
     from rotation_role_policy_cli.audit import command
+    from rotation_role_policy_cli.audit.accounts import Request
+    from rotation_role_policy_cli.audit.output import Output
 
-    return command.run(
-        profile,
-        regions,
-        Selection(secret_ids, tags),
-        as_json=as_json,
-        html=html,
-        adopt_file=adopt_file,
-        fail_on=Severity(fail_on),
-    )
+    organization_role = role_name if organization and role_name else ""
+    request = Request(profile, regions, all_regions, role_arns, organization_role, Selection(secret_ids, tags))
+    return command.run(request, Output(**output), given_options(context), allow_empty=allow_empty)
+
+
+@cli.command("report", short_help="Merge reports of audit --json.", epilog=_REPORT_EPILOG)
+@click.argument(
+    "reports", metavar="FILE...", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True
+)
+@_output_options
+@click.pass_context
+def report_command(context: click.Context, /, *, reports: tuple[Path, ...], **output: Any) -> int:
+    """Merge reports that audit --json has written, such as those of several accounts, into one.
+
+    \b
+      rotation-role-policy report shop.json billing.json --html audit.html
+    """
+    # Importing these takes time: see the top.
+    from rotation_role_policy_cli.audit import merging
+    from rotation_role_policy_cli.audit.output import Output
+
+    return merging.run(reports, Output(**output), given_options(context))

@@ -3,7 +3,7 @@
 The provider's own texts speak of its role and its log.
 """
 
-from botocore.exceptions import BotoCoreError, ProfileNotFound
+from botocore.exceptions import BotoCoreError
 
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError, quoted
 from rotation_role_policy.iam.document import Element, PolicyKind
@@ -24,6 +24,7 @@ _REMEDIES = {
     "InvalidClientTokenId": _LOG_IN,
     "NoCredentialsError": _LOG_IN,
     "NoRegionError": _GIVE_REGION,
+    "ProfileNotFound": " --profile names AWS credentials, as in the AWS CLI.",
     "SSOTokenLoadError": _LOG_IN,
     "TokenRetrievalError": _LOG_IN,
     "UnauthorizedSSOTokenError": _LOG_IN,
@@ -42,8 +43,6 @@ def message(error: Exception) -> str:
             text = f"AWS denies you {error.action}. {error.message}"
     elif isinstance(error, AwsApiError):
         text = f"{error.message} ({error.action} failed with {error.code}).{_REMEDIES.get(error.code, '')}"
-    elif isinstance(error, ProfileNotFound):
-        text = f"{error}. --profile names AWS credentials. For PolicyProfile use --policy-profile."
     elif isinstance(error, BotoCoreError):
         text = f"{str(error).rstrip('.')}.{_REMEDIES.get(type(error).__name__, '')}"
     else:

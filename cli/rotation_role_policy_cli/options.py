@@ -1,5 +1,6 @@
 """The options of `preview` that set a property, made from the table of properties, and help in sections."""
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
@@ -7,6 +8,7 @@ from typing import Any
 
 import click
 
+from rotation_role_policy import arn
 from rotation_role_policy.rules.properties import PROPERTIES, Property
 from rotation_role_policy_cli.schema import plain_text
 
@@ -57,6 +59,37 @@ class NameAndValue(click.ParamType):  # type: ignore[type-arg]
         if not equals:
             self.fail(f"{value!r} is not a name with a value, such as Stage=prod.", param, ctx)
         return name, text
+
+
+class FailOn(click.ParamType):  # type: ignore[type-arg]
+    """Severities and codes of findings, with commas between them."""
+
+    name = "list"
+
+    def convert(self, value: str | list[str], param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """Return the list."""
+        from rotation_role_policy.audit.findings import FindingType, Severity
+
+        known = [each.value for each in Severity] + [each.code for each in FindingType]
+        values = value if isinstance(value, list) else [each.strip() for each in value.split(",")]
+        for each in values:
+            if each not in known:
+                similar = difflib.get_close_matches(each, known, 1)
+                hint = f" Do you mean {similar[0]}?" if similar else " docs/audit.md lists the codes."
+                self.fail(f"{each!r} is neither error, warning or note nor the code of a finding.{hint}", param, ctx)
+        return values
+
+
+class RoleArn(click.ParamType):  # type: ignore[type-arg]
+    """The ARN of a role."""
+
+    name = "arn"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the ARN."""
+        if not value.startswith("arn:") or not arn.ROLE.fullmatch(value):
+            self.fail(f"{value!r} is not the ARN of a role, such as arn:aws:iam::123456789012:role/audit.", param, ctx)
+        return value
 
 
 class PropertyOption(SectionOption):
@@ -132,6 +165,36 @@ def check_combination(context: click.Context) -> None:
         raise click.UsageError(f"{of_template[0]} needs --template.", context)
     if not of_template and "--secret-id" not in of_resource:
         raise click.UsageError("Give --secret-id or --template.", context)
+
+
+def check_accounts(context: click.Context) -> None:
+    """Raise `click.UsageError` unless the options of `audit` for regions and accounts go together."""
+    given = context.params
+    if given["all_regions"] and given["regions"]:
+        raise click.UsageError("--all-regions cannot be combined with --region.", context)
+    if given["organization"] != bool(given["role_name"]):
+        raise click.UsageError("--organization and --role-name need each other.", context)
+    if given["organization"] and given["role_arns"]:
+        raise click.UsageError("--organization cannot be combined with --role-arn.", context)
+    accounts = [arn.account(each) for each in given["role_arns"]]
+    if repeated := [each for each in accounts if accounts.count(each) > 1]:
+        raise click.UsageError(f"--role-arn: two roles are of the account {repeated[0]}.", context)
+
+
+def given_options(context: click.Context) -> dict[str, Any]:
+    """Return the options that were given, by their names, as data for JSON."""
+    defaults = (click.core.ParameterSource.DEFAULT, click.core.ParameterSource.DEFAULT_MAP)
+    return {
+        parameter.opts[0]: _as_json(context.params[str(parameter.name)])
+        for parameter in context.command.params
+        if context.get_parameter_source(str(parameter.name)) not in defaults and str(parameter.name) in context.params
+    }
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_as_json(each) for each in value]
+    return value if isinstance(value, bool) else str(value)
 
 
 def option_name(path: str) -> str:

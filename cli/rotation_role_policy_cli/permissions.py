@@ -56,3 +56,7 @@ FOR_AUDIT = (
     "sts:GetCallerIdentity",
 )
 """For `audit` (docs/audit.md)."""
+FOR_ALL_REGIONS = "ec2:DescribeRegions"
+FOR_ACCOUNTS = "sts:AssumeRole"
+FOR_ORGANIZATION = "organizations:ListAccounts"
+"""For `audit` with the options for several regions and accounts."""

@@ -1,46 +1,66 @@
 """Output for a terminal or a pipe, by rich: consoles, paragraphs, JSON, differences, progress and errors.
 
-rich decides about colour: none in a pipe, with NO_COLOR or with TERM=dumb.
+rich decides about colour: none in a pipe, with NO_COLOR or with TERM=dumb. No control character of a template, a policy
+or a message of AWS reaches the terminal.
 """
 
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.json import JSON
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.segment import Segment
 from rich.text import Text
 
-_MIN_WIDTH, _MAX_WIDTH = 60, 100
-"""Columns. The terminal's own width counts between them."""
+_MIN_WIDTH, _WIDTH_WITHOUT_TERMINAL = 60, 100
+"""Columns."""
 _DIFFERENCE_STYLES = {"-": "red", "+": "green"}
 
 
+def printable(text: str) -> str:
+    """Return a text with what could hide or rewrite a part of the output as an escape, such as ``\\x1b``.
+
+    That is: control characters, marks that reverse the direction of a text, invisible characters. Lines may end.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text)
+
+
 class _Console(Console):
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the segments of a renderable, which can only be read (`printable`)."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
     def on_broken_pipe(self) -> None:
         """Leave a closed pipe to the caller. rich itself would end the process with status 1."""
         # rich calls this while it handles the BrokenPipeError.
         raise
 
 
-def make_console(width: int | None = None) -> Console:
-    """Return a console for standard output.
+def make_console(width: int | None = None, file: TextIO | None = None, *, is_terminal: bool | None = None) -> Console:
+    """Return a console.
 
-    `width` is in columns. By default it is that of the terminal, but at least 60 and at most 100.
+    Args:
+        width: in columns. By default it is that of the terminal, but at least 60. Without a terminal it is 100.
+        file: by default standard output.
+        is_terminal: whether the file is a terminal. By default this is found out.
     """
-    columns = width or min(_MAX_WIDTH, max(_MIN_WIDTH, shutil.get_terminal_size((_MAX_WIDTH, 0)).columns))
-    return _Console(width=columns, highlight=False, emoji=False, markup=False)
+    columns = width or max(_MIN_WIDTH, shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 0)).columns)
+    return _Console(file=file, width=columns, force_terminal=is_terminal, highlight=False, emoji=False, markup=False)
 
 
 class Paragraph:
     """A text that wraps between words only. An ARN may exceed the width, so that it can be copied in one piece.
 
-    If one does, it sets the width of the whole text. The first line begins with `prefix`. The others are indented by
-    its width and by `hanging` further columns.
+    The first line begins with `prefix`. The others are indented by its width and by `hanging` further columns.
     """
 
     def __init__(self, text: str | Text, prefix: str | Text = "", hanging: int = 0) -> None:
@@ -50,11 +70,21 @@ class Paragraph:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the lines."""
-        longest_word = max((cell_len(word) for word in self._text.plain.split()), default=1)
-        lines = self._text.wrap(console, max(options.max_width - self._indent, longest_word))
-        for number, line in enumerate(lines):
+        for number, line in enumerate(_wrapped(self._text, options.max_width - self._indent)):
             line.rstrip()
             yield Text.assemble(" " * self._indent if number else self._prefix, line)
+
+
+def _wrapped(text: Text, width: int) -> Iterator[Text]:
+    """Yield the lines of a text. rich itself would break or cut a word that is longer than a line."""
+    for paragraph in text.split("\n", allow_blank=True):
+        starts, column = [], 0
+        for word in re.finditer(r"\S+\s*", paragraph.plain):
+            if column and column + cell_len(word[0].rstrip()) > width:
+                starts.append(word.start())
+                column = 0
+            column += cell_len(word[0])
+        yield from paragraph.divide(starts)
 
 
 def show(console: Console, *renderables: RenderableType) -> None:
@@ -110,4 +140,13 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
 
 def show_error(message: str) -> None:
     """Print an error message on standard error, in one line."""
-    _Console(stderr=True, soft_wrap=True).print(Text.assemble(("error:", "red"), " ", message))
+    _show_line("error:", "red", message)
+
+
+def show_warning(message: str) -> None:
+    """Print a warning on standard error, in one line."""
+    _show_line("warning:", "yellow", message)
+
+
+def _show_line(label: str, style: str, message: str) -> None:
+    _Console(stderr=True, soft_wrap=True).print(Text.assemble((label, style), " ", " ".join(message.split())))

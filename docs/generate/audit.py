@@ -27,7 +27,7 @@ from rotation_role_policy.audit.bulk import BULK_CONFIG, bulk_aws
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy_cli import main
-from rotation_role_policy_cli.audit import command
+from rotation_role_policy_cli.audit import accounts, output
 from tests.support.account import ACCOUNT, Account, WatchedSession
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,9 +69,9 @@ def _run(arguments: list[str], console: Console, now: datetime) -> None:
 
         fixed_time: Callable[..., Report] = partial(audit, now=now)
         with (
-            mock.patch.object(command, "caller_bulk_aws", return_value=_example_aws(account)),
-            mock.patch.object(command, "audit", fixed_time),
-            mock.patch.object(command, "make_console", return_value=console),
+            mock.patch.object(accounts, "caller_bulk_aws", return_value=_example_aws(account)),
+            mock.patch.object(accounts, "audit", fixed_time),
+            mock.patch.object(output, "make_console", return_value=console),
             contextlib.redirect_stdout(io.StringIO()),
         ):
             main.main(arguments)

@@ -60,6 +60,11 @@ def region(resource: str) -> str:
     return "".join(resource.split(":")[3:4])
 
 
+def account(resource: str) -> str:
+    """Return the account of an ARN or of a pattern of ARNs; empty if it names none."""
+    return "".join(resource.split(":")[4:5])
+
+
 def name_in_partial_arn(secret_id: str) -> str:
     """Return the name of a secret if `secret_id` can be a partial ARN that AWS takes for a full one; else empty.
 

@@ -68,7 +68,8 @@ def opened(path: Path, fragment: str = "") -> View:
 
 def written(report: Report, folder: Path) -> Path:
     path = folder / "report.html"
-    html_page.write(report, path)
+    with path.open("w", encoding="utf-8") as file:
+        html_page.write(report, file)
     return path
 
 

@@ -7,20 +7,23 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple, cast
 
 import jsonschema
 
+from rotation_role_policy.audit import report_json
 from rotation_role_policy.audit.audit import audit
 from rotation_role_policy.audit.bulk import BULK_CONFIG, Adaptive
 from rotation_role_policy.audit.findings import Finding, FindingType
 from rotation_role_policy.audit.listing import Selection
 from rotation_role_policy.audit.lookups import Progress, Workers
-from rotation_role_policy.audit.report import Report, to_json
+from rotation_role_policy.audit.report import Report
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.aws.errors import iam_action
 from rotation_role_policy.aws.retries import Parameters, Response
+from rotation_role_policy_cli.audit import adopt
 from rotation_role_policy_cli.audit.schema import schema
 from tests.support.account import ACCOUNT, REGION, SESSION, Account, WatchedSession, error
 
@@ -213,15 +216,15 @@ class AuditAccount:
 
         with Workers(interruptible) as workers:
             clients = [WatchedBulkAws(self, region, workers.stopped) for region in regions]
-            report = audit(clients, ACCOUNT, selection, workers, NOW)
-        jsonschema.validate(json.loads(json.dumps(to_json(report))), schema())
+            report = audit(clients, f"arn:aws:iam::{ACCOUNT}:user/auditor", selection, workers, NOW)
+        jsonschema.validate(json.loads("".join(report_json.parts(report, {}))), schema())
+        assert len({finding.id for finding in report.findings}) == len(report.findings)
         for action in self.calls():
             name = action.partition(":")[2]
             assert name.startswith(("Describe", "Get", "List", "Simulate")), action
             assert name not in ("GetSecretValue", "BatchGetSecretValue")
         codes = [finding.type.code for finding in report.findings]
         assert codes == sorted(codes, key=_CODES.index)
-        assert len(set(report.findings)) == len(report.findings)
         return report
 
     def calls(self) -> Counter[str]:
@@ -265,3 +268,12 @@ def the(report: Report, code: str) -> Finding:
     """Return the one finding with this code."""
     [found] = [finding for finding in report.findings if finding.type.code == code]
     return found
+
+
+def write_templates(report: Report, path: Path) -> list[Path]:
+    """Write the templates that adopt the rotations of a report, as `audit --adopt` does, and return their files."""
+    files = adopt.files(report, path)
+    for file, place in files.items():
+        with file.open("w", encoding="utf-8") as opened:
+            adopt.write(report, place, opened)
+    return list(files)

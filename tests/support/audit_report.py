@@ -3,11 +3,12 @@
 from datetime import UTC, datetime
 
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject, Words
-from rotation_role_policy.audit.report import Report, Rotation, sort_findings
+from rotation_role_policy.audit.report import AuditedAccount, Report, Rotation, sort_findings
 from rotation_role_policy.rules.state import Role, Secret, State
 
 ACCOUNT = "123456789012"
 REGION = "eu-central-1"
+CALLER = f"arn:aws:iam::{ACCOUNT}:user/auditor"
 TIME = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 DANGEROUS = (
@@ -84,7 +85,12 @@ def report(
 ) -> Report:
     """Return a report in the order that the audit gives it."""
     ordered = tuple(sorted(rotations, key=lambda each: each.secret_arn))
-    return Report(ACCOUNT, regions, TIME, ordered, sort_findings(findings), stopped)
+    return Report((account(regions, stopped),), ordered, sort_findings(findings))
+
+
+def account(regions: tuple[str, ...] = (REGION,), stopped: str = "", time: datetime = TIME) -> AuditedAccount:
+    """Return the account of a report."""
+    return AuditedAccount(ACCOUNT, CALLER, regions, time, stopped)
 
 
 def small_report() -> Report:

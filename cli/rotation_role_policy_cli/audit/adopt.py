@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit.findings import FindingType, Severity
@@ -34,36 +34,40 @@ restored. Remove the grants of one role, and rotate its secrets at once while so
 the old grants shows that the new policy has everything. If the rotation fails, put the grants back.
 If you delete this stack, its policies are removed.
 """.splitlines()
+Place = tuple[str, str]
+"""An account and a region."""
+
 _RESOURCES_PER_TEMPLATE = 500
 """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
 
 
-def write(report: Report, path: Path) -> list[Path]:
-    """Write a template for each region with rotations to adopt, and return the files. Raises `OSError`.
+def files(report: Report, path: Path) -> dict[Path, Place]:
+    """Return the files to write, each with its account and region: one for each with rotations to adopt.
 
-    With one such region, the file is `path`. Otherwise the region is added to its name: ``adopt.eu-west-1.yaml``.
+    With one of them, the file is `path`. Otherwise its name has the region: ``adopt.eu-west-1.yaml``. If the report is
+    of several accounts, it has the account too.
     """
-    by_region = _by_region(report)
-    files = {
-        region: path if len(by_region) <= 1 else path.with_suffix(f".{region}{path.suffix}") for region in by_region
+    places = list(_by_place(report))
+    if len(places) <= 1:
+        return dict(zip([path], places, strict=False))
+    has_one_account = len(report.accounts) == 1
+    return {
+        path.with_suffix(f".{place[1] if has_one_account else '.'.join(place)}{path.suffix}"): place for place in places
     }
-    for region in by_region:
-        files[region].write_text(template(report, region), encoding="utf-8")
-    return list(files.values())
 
 
-def template(report: Report, region: str) -> str:
-    """Return the template for the rotations of a region, as YAML with comments."""
-    return "\n".join(_lines(report, region)) + "\n"
+def write(report: Report, place: Place, file: TextIO) -> None:
+    """Write the template for the rotations of an account and region, as YAML with comments."""
+    file.writelines(f"{line}\n" for line in _lines(report, place))
 
 
-def _by_region(report: Report) -> dict[str, list[Rotation]]:
-    """Return the rotations that the provider can adopt, by region."""
-    regions: dict[str, list[Rotation]] = {}
+def _by_place(report: Report) -> dict[Place, list[Rotation]]:
+    """Return the rotations that the provider can adopt, by account and region."""
+    places: dict[Place, list[Rotation]] = {}
     for rotation in report.rotations:
         if not rotation.policy_name and not _obstacles(report, rotation):
-            regions.setdefault(arn.parse(rotation.secret_arn).region, []).append(rotation)
-    return regions
+            places.setdefault(rotation.place, []).append(rotation)
+    return places
 
 
 def _obstacles(report: Report, rotation: Rotation) -> list[str]:
@@ -85,15 +89,16 @@ def _obstacles(report: Report, rotation: Rotation) -> list[str]:
     return obstacles
 
 
-def _lines(report: Report, region: str) -> Iterator[str]:
-    rotations = _by_region(report)[region]
+def _lines(report: Report, place: Place) -> Iterator[str]:
+    rotations = _by_place(report)[place]
     by_function = sorted(rotations, key=lambda rotation: (rotation.function_arn, rotation.secret_arn))
     resources = [
         (function_arn, part)
         for function_arn, of_function in groupby(by_function, lambda rotation: rotation.function_arn)
         for part in _parts(list(of_function))
     ]
-    yield f"# Adopts the rotations of account {report.account} in {region} that have no {TYPE}."
+    account, region = place
+    yield f"# Adopts the rotations of account {account} in {region} that have no {TYPE}."
     yield f"# Written by `rotation-role-policy audit` on {report.time:%Y-%m-%d}."
     yield "#"
     for line in _HEADER:
@@ -105,15 +110,14 @@ def _lines(report: Report, region: str) -> Iterator[str]:
     yield "Resources:"
     for function_arn, part in resources:
         yield from _resource(report, _logical_id(function_arn, part), function_arn, part)
-    yield from _left_out(report, region)
+    yield from _left_out(report, place)
 
 
-def _left_out(report: Report, region: str) -> Iterator[str]:
+def _left_out(report: Report, place: Place) -> Iterator[str]:
     """Yield comments on the rotations that are left out."""
-    in_region = (each for each in report.rotations if arn.parse(each.secret_arn).region == region)
     left_out = {
         rotation: obstacles
-        for rotation in in_region
+        for rotation in (each for each in report.rotations if each.place == place)
         if not rotation.policy_name and (obstacles := _obstacles(report, rotation))
     }
     if left_out:

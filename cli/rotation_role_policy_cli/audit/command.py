@@ -1,96 +1,70 @@
-"""The command `audit`: run it, and write the report in the requested forms."""
+"""The command `audit`."""
 
-import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
-import click
-
-from rotation_role_policy.audit.audit import audit
 from rotation_role_policy.audit.facts import secret_ids
-from rotation_role_policy.audit.findings import Severity
-from rotation_role_policy.audit.listing import Selection
-from rotation_role_policy.audit.lookups import Workers
-from rotation_role_policy.audit.report import Report, to_json
-from rotation_role_policy_cli.audit import adopt
-from rotation_role_policy_cli.audit.table import show_report
-from rotation_role_policy_cli.caller_aws import caller_bulk_aws
+from rotation_role_policy.audit.report import Report
+from rotation_role_policy_cli.audit import output as outputs
+from rotation_role_policy_cli.audit import regions
+from rotation_role_policy_cli.audit.accounts import Audits, Request
+from rotation_role_policy_cli.audit.output import Output
 from rotation_role_policy_cli.exit_status import ExitStatus
 from rotation_role_policy_cli.messages import EXPECTED_ERRORS, message
-from rotation_role_policy_cli.render import make_console, progress_bar, show_error
+from rotation_role_policy_cli.render import progress_bar, show_error
 
 
-def run(
-    profile: str | None,
-    regions: Sequence[str],
-    selection: Selection,
-    *,
-    as_json: bool,
-    html: Path | None,
-    adopt_file: Path | None,
-    fail_on: Severity,
-) -> int:
-    """Audit the regions, and return the exit status.
+def run(request: Request, output: Output, options: Mapping[str, Any], *, allow_empty: bool) -> int:
+    """Audit what is requested, write the report, and return the exit status.
 
     Args:
-        profile: of the AWS credentials; None for the environment's.
-        regions: their names; empty for the environment's region.
-        selection: which secrets.
-        as_json: whether to print JSON.
-        html: the HTML file to write.
-        adopt_file: the template to write.
-        fail_on: the least severity of findings that is a failure.
+        request: what is audited.
+        output: what is written.
+        options: of the command, as evidence.
+        allow_empty: whether it is right that nothing was audited.
     """
-    for file in filter(None, (html, adopt_file)):
-        # A large audit takes minutes. The file is written at the end.
-        if not file.parent.is_dir():
-            show_error(f"{file} cannot be written: the folder {file.parent} does not exist.")
-            return ExitStatus.ERROR
+    outputs.check(output)
+    regions.check(request.regions)
     try:
-        names: list[str | None] = list(dict.fromkeys(regions)) or [None]
-        with progress_bar() as progress, Workers(progress) as workers:
-            clients = [caller_bulk_aws(profile, region, workers.stopped) for region in names]
-            account = clients[0].caller.account
-            report = _until_interrupted(workers, lambda: audit(clients, account, selection, workers))
+        with progress_bar() as progress:
+            report = _until_interrupted(Audits(request, progress))
     except EXPECTED_ERRORS as error:
         show_error(message(error))
         return ExitStatus.ERROR
-    if as_json:
-        # rich would hold the text of a large report several times.
-        json.dump(to_json(report), sys.stdout, indent=2)
-        sys.stdout.write("\n")
-    else:
-        show_report(make_console(), report)
-    if html:
-        # Jinja2 takes time to import.
-        from rotation_role_policy_cli.audit import html_page
-
-        html_page.write(report, html)
-    if adopt_file and not adopt.write(report, adopt_file):
-        click.echo(f"{adopt_file} was not written: there is no rotation to adopt.", err=True)
-    return _status(report, selection, fail_on)
+    is_selection = bool(request.selection.secret_ids or request.selection.tags)
+    status = outputs.write(report, output, options, is_selection=is_selection)
+    missing = [] if allow_empty or report.stopped else list(_missing(report, request))
+    for text in missing:
+        show_error(f"{text} If that is right, give --allow-empty.")
+    return ExitStatus.ERROR if missing else status
 
 
-def _until_interrupted(workers: Workers, run_audit: Callable[[], Report]) -> Report:
+def _until_interrupted(audits: Audits) -> Report:
     """Return the report of an audit. At Ctrl-C, stop it, and return the report with what is known by then."""
     with ThreadPoolExecutor(1) as executor:
-        running = executor.submit(run_audit)
+        running = executor.submit(audits.run)
         try:
             return running.result()
         except KeyboardInterrupt:
-            workers.stop("The audit was interrupted.")
+            audits.stop("The audit was interrupted.")
             return running.result()
 
 
-def _status(report: Report, selection: Selection, fail_on: Severity) -> ExitStatus:
-    if not report.is_complete:
-        return ExitStatus.ERROR
+def _missing(report: Report, request: Request) -> Iterator[str]:
+    """Yield what was named, and has no rotation: a green result would be for nothing."""
+    where = ", ".join(report.regions)
     audited = {name for rotation in report.rotations for name in secret_ids(rotation.secret_name, rotation.secret_arn)}
-    if missing := [secret_id for secret_id in selection.secret_ids if secret_id not in audited]:
-        show_error(f"--secret-id {missing[0]}: no such secret with a rotation function in {', '.join(report.regions)}.")
-        return ExitStatus.ERROR
-    severities = list(Severity)
-    failures = severities[: severities.index(fail_on) + 1]
-    return ExitStatus.FINDINGS if any(report.totals[each] for each in failures) else ExitStatus.NO_FINDINGS
+    for secret_id in request.selection.secret_ids:
+        if secret_id not in audited:
+            yield f"--secret-id {secret_id}: no such secret with a rotation function in {where}."
+    # An account that failed is a finding.
+    accounts = [each for each in report.accounts if each.caller_arn]
+    for region in dict.fromkeys(request.regions):
+        if accounts and all(region in each.empty_regions for each in accounts):
+            yield f"--region {region}: no secret has a rotation function."
+    for role_arn in request.role_arns:
+        if any(each.id in role_arn.split(":") and set(each.regions) == set(each.empty_regions) for each in accounts):
+            yield f"--role-arn {role_arn}: no secret of this account has a rotation function in {where}."
+    if not report.rotations and accounts:
+        yield "Nothing was audited: no secret with a rotation function was found, or none was selected."

@@ -6,17 +6,17 @@ escapes every value, because names, messages and policies come from AWS and from
 
 import base64
 import hashlib
+import string
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import resources
 from itertools import chain
-from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from rotation_role_policy.audit.findings import Finding, FindingType, Severity
+from rotation_role_policy.audit.findings import Finding, FindingType, Severity, UnknownType
 from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy.iam.document import JsonStatement, as_list
 from rotation_role_policy.rules import policy
@@ -25,6 +25,8 @@ _MAX_OPEN = 10
 """Sections of secrets with errors are open only if there are not more of them."""
 _BUFFERED_PARTS = 200
 """Parts of the template's output that one write to the file takes."""
+_REASONS = {each.sid: each.reason.replace("`", "") for each in policy.STATEMENTS}
+"""Why a policy has a statement, by its `Sid` without a number."""
 _NO_SEVERITY = "none"
 """The value of the filter for secrets without errors and warnings."""
 
@@ -43,7 +45,7 @@ class _StatementRow(NamedTuple):
 class _FoundType(NamedTuple):
     """A type of findings with its numbers."""
 
-    type: FindingType
+    type: FindingType | UnknownType
     findings: int
     secrets: int
 
@@ -60,23 +62,19 @@ class _Section(NamedTuple):
     """None if they are not known."""
 
 
-def write(report: Report, path: Path) -> None:
-    """Write the report as an HTML file. An existing file is replaced.
-
-    Raises `OSError` if the file cannot be written.
-    """
-    stream = _template().stream(
+def write(report: Report, file: TextIO) -> None:
+    """Write the report as an HTML page."""
+    page = _template().stream(
         report=report,
         summary=report.summary,
-        not_inspected=sum(finding.type is FindingType.NOT_INSPECTED for finding in report.findings),
+        not_inspected=sum(finding.type is FindingType.NOT_INSPECTED for finding in report.open_findings),
         found_types=_found_types(report),
-        general=_without_secret(report),
+        general=report.without_secret,
         sections=_sections(report),
         severities=list(Severity),
     )
-    stream.enable_buffering(_BUFFERED_PARTS)
-    # The JSON of a policy can contain half of a surrogate pair, which UTF-8 does not have.
-    stream.dump(str(path), encoding="utf-8", errors="replace")
+    page.enable_buffering(_BUFFERED_PARTS)
+    file.writelines(page)
 
 
 def _template() -> Template:
@@ -103,7 +101,7 @@ def _sections(report: Report) -> Iterator[_Section]:
 
     for rotation in sorted(report.rotations, key=lambda each: (rank(each), each.secret_arn)):
         findings = report.findings_of(rotation)
-        counts = Counter(finding.severity for finding in findings)
+        counts = Counter(finding.severity for finding in findings if not finding.accepted)
         yield _Section(
             rotation,
             findings,
@@ -115,33 +113,28 @@ def _sections(report: Report) -> Iterator[_Section]:
 
 def _found_types(report: Report) -> list[_FoundType]:
     """Return the types of findings in the report, worst first."""
-    findings = Counter(finding.type for finding in report.findings)
+    findings = Counter(finding.type for finding in report.open_findings)
     secrets = Counter(
-        found for rotation in report.rotations for found in {each.type for each in report.findings_of(rotation)}
+        found
+        for rotation in report.rotations
+        for found in {each.type for each in report.findings_of(rotation) if not each.accepted}
     )
-    return [_FoundType(each, findings[each], secrets[each]) for each in FindingType if findings[each]]
-
-
-def _without_secret(report: Report) -> list[Finding]:
-    """Return the findings that the section of no secret has, such as a region whose secrets could not be listed."""
-    in_sections = {id(finding) for rotation in report.rotations for finding in report.findings_of(rotation)}
-    return [finding for finding in report.findings if id(finding) not in in_sections]
+    return [_FoundType(each, findings[each], secrets[each]) for each in sorted(findings, key=lambda found: found.rank)]
 
 
 def _statements(rotation: Rotation) -> list[_StatementRow] | None:
-    if rotation.state is None:
+    if rotation.statements is None:
         return None
     return [
         _StatementRow(
-            statement["Sid"],
+            statement.get("Sid", ""),
             statement["Effect"],
             as_list(statement["Action"]),
             [_briefly(resource, rotation) for resource in as_list(statement["Resource"])],
             _conditions(statement, rotation),
-            statement_type.reason.replace("`", ""),
+            _REASONS.get(statement.get("Sid", "").rstrip(string.digits), ""),
         )
-        for statement_type, statements in policy.statements_by_type(rotation.state, "Strict")
-        for statement in statements
+        for statement in rotation.statements
     ]
 
 
@@ -170,8 +163,8 @@ def _csp_hash(text: str) -> str:
 
 def _found(findings: list[Finding]) -> str:
     """Return the severities and codes for the filter of the page, such as ``error:ActionNotGranted note:NoPolicy``."""
-    codes = {f"{finding.severity.value}:{finding.type.code}": None for finding in findings}
-    is_sound = all(finding.severity is Severity.NOTE for finding in findings)
+    codes = {f"{finding.severity.value}:{finding.type.code}": None for finding in findings if not finding.accepted}
+    is_sound = all(finding.severity is Severity.NOTE or finding.accepted for finding in findings)
     return " ".join([*codes, *([_NO_SEVERITY] if is_sound else [])])
 
 

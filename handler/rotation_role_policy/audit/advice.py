@@ -13,7 +13,7 @@ from rotation_role_policy import arn
 from rotation_role_policy.audit.coverage import Coverage, proven_policies, unnamed_candidates
 from rotation_role_policy.audit.facts import Known, RoleFacts
 from rotation_role_policy.audit.ownership import Owner, Unproven
-from rotation_role_policy.iam.document import Element, Policy, PolicyKind, as_list
+from rotation_role_policy.iam.document import Element, JsonStatement, Policy, PolicyKind, as_list
 from rotation_role_policy.iam.evaluation import Calls, Outcome, evaluate
 from rotation_role_policy.iam.resource_patterns import includes_any
 from rotation_role_policy.iam.wildcard import matches_any
@@ -29,6 +29,8 @@ _OF_KEYS = {
     ExcessKind.KEY_FOR_EVERYTHING,
     ExcessKind.KEY_FOR_EVERY_SECRET,
 }
+_NOT_REMOVED = {ExcessKind.INTERFACES_OPEN_TO_CODE, ExcessKind.INTERFACES_OUTSIDE_VPC}
+"""Lambda needs the grant, or does so for some minutes after the function has left its VPC."""
 _TARGET_ACTIONS = {action for row in TARGET_TYPES for action in (*row.actions, *row.superuser_actions)}
 _KNOWN_SERVICES = ("secretsmanager", "kms", "ec2")
 
@@ -38,6 +40,8 @@ class NeededCalls(NamedTuple):
 
     coverage: Coverage
     calls: Calls
+    statement: JsonStatement
+    """The provider's statement that allows them, among others."""
     is_safety_net: bool
 
     @property
@@ -109,6 +113,27 @@ def advise(facts: RoleFacts, covered: Sequence[Coverage], found: Excess) -> Advi
     )
 
 
+def replacement(found: Excess, advice: Advice) -> tuple[JsonStatement, ...] | None:
+    """Return the statements that can be put in the place of a grant at once, so that no rotation breaks.
+
+    None if the grant has to stay, or if a person has to find something out before it is changed.
+    """
+    if found.kind is ExcessKind.INCOMPLETE_ARN:
+        # It has no effect today.
+        return ()
+    is_open = advice.candidates or advice.is_for_candidates_key or advice.may_be_for_targets
+    if is_open or advice.has_other_permissions or advice.unproven or found.kind in _NOT_REMOVED:
+        return None
+    statements: list[JsonStatement] = []
+    for each in advice.at_risk:
+        resources = as_list(each.statement["Resource"])
+        resource = each.resource if each.resource in resources else each.statement["Resource"]
+        needed = {**each.statement, "Action": list(each.calls.actions), "Resource": resource}
+        if needed not in statements:
+            statements.append(needed)
+    return tuple(statements)
+
+
 _Removed = tuple[Element, Element]
 """Actions and resource."""
 
@@ -138,7 +163,8 @@ def _needed_calls(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Nee
                 safety_net = Calls(tuple(grant.statement["Action"]), tuple(as_list(grant.statement["Resource"])), {})
                 for calls in certain_calls(state, grant, ()) if not grant.is_safety_net else [safety_net]:
                     for resource in calls.resources:
-                        yield NeededCalls(coverage, calls._replace(resources=(resource,)), grant.is_safety_net)
+                        needed = calls._replace(resources=(resource,))
+                        yield NeededCalls(coverage, needed, grant.statement, grant.is_safety_net)
 
 
 def _allows(removed: Iterable[_Removed], calls: Calls) -> bool:

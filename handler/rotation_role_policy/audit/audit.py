@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from rotation_role_policy import arn
@@ -11,14 +12,14 @@ from rotation_role_policy.audit import lookups
 from rotation_role_policy.audit.bulk import StoppedError
 from rotation_role_policy.audit.collect import Region, Sources, collect_role
 from rotation_role_policy.audit.facts import FunctionFacts, Known, Stopped, Unknown
-from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.findings import Finding, Subject
 from rotation_role_policy.audit.listing import Selection
 from rotation_role_policy.audit.lookups import Workers, is_expired, problem_of
 from rotation_role_policy.audit.messages import failures
-from rotation_role_policy.audit.messages.failures import not_inspected
-from rotation_role_policy.audit.report import Report, merge_denied, sort_findings
+from rotation_role_policy.audit.report import AuditedAccount, Report, merge_denied, sort_findings
 from rotation_role_policy.audit.role import RoleResult, audit_function, audit_role, failed
 from rotation_role_policy.audit.roles import RoleFact, read_roles
+from rotation_role_policy.audit.uninspected import uninspected
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import RequestError
 
@@ -30,16 +31,16 @@ Functions = dict[str, Region]
 
 
 def audit(
-    clients: Sequence[Aws], account: str, selection: Selection, workers: Workers, now: datetime | None = None
+    clients: Sequence[Aws], caller_arn: str, selection: Selection, workers: Workers, now: datetime | None = None
 ) -> Report:
-    """Audit the rotations of some regions. All calls read, and none reads the value of a secret.
+    """Audit the rotations of some regions of an account. All calls read, and none reads the value of a secret.
 
     A call that AWS denies or fails becomes a finding. `Workers.stop` and expired credentials end the audit: the report
     then has what is known so far.
 
     Args:
         clients: make the calls, one for each region, in several threads (`bulk.bulk_aws`).
-        account: ID of the account, for the report.
+        caller_arn: ARN of the identity that makes the calls.
         selection: which secrets are audited.
         workers: the threads.
         now: the time of the audit, by default the current time.
@@ -60,8 +61,21 @@ def audit(
     else:
         stopped = ""
         findings += (finding for result in results for finding in result.excess)
-    names = tuple(region.name for region in regions)
-    return Report(account, names, time, tuple(rotations), sort_findings(merge_denied(findings)), stopped)
+    account = AuditedAccount(
+        arn.account(caller_arn),
+        caller_arn,
+        tuple(region.name for region in regions),
+        time,
+        stopped,
+        tuple(region.name for region in regions if region.is_empty),
+    )
+    of_account = (_of_account(each, account.id) for each in merge_denied(findings))
+    return Report((account,), tuple(rotations), sort_findings(of_account))
+
+
+def _of_account(finding: Finding, account: str) -> Finding:
+    """Return a finding with its account, if it is about a whole region."""
+    return finding if finding.subject.scope else replace(finding, account=account)
 
 
 def _list(region: Region, selection: Selection, workers: Workers) -> list[Finding]:
@@ -76,24 +90,19 @@ def _list(region: Region, selection: Selection, workers: Workers) -> list[Findin
         if is_expired(error):
             workers.stop(f"The credentials have expired ({failures.problem(problem)}).")
             return []
-        what = f"The region {region.name}"
-        return [Finding(FindingType.NOT_INSPECTED, subject, region.name, not_inspected(what, problem))]
+        return [uninspected(subject, region.name, problem, f"The region {region.name}")]
     except lookups.CONTAINED_ERRORS as error:
-        what = f"The region {region.name}"
-        words = not_inspected(what, lookups.internal_error(region.name, error))
-        return [Finding(FindingType.NOT_INSPECTED, subject, region.name, words)]
-    return [
-        Finding(FindingType.NOT_INSPECTED, Subject(secret_arn), secret_arn, not_inspected(secret_arn, error))
-        for secret_arn, error in region.not_listed.items()
-    ]
+        problem = lookups.internal_error(region.name, error)
+        return [uninspected(subject, region.name, problem, f"The region {region.name}")]
+    return [uninspected(Subject(secret_arn), secret_arn, error) for secret_arn, error in region.not_listed.items()]
 
 
 def _list_functions(region: Region) -> list[Finding]:
     """List the functions of a region, and return the finding if that is not possible."""
     match region.functions_by_role():
         case Unknown(problem) if not isinstance(problem, Stopped):
-            words = not_inspected(f"Which functions share a role in {region.name}", problem)
-            return [Finding(FindingType.NOT_INSPECTED, Subject(region=region.name), region.name, words)]
+            what = f"Which functions share a role in {region.name}"
+            return [uninspected(Subject(region=region.name), region.name, problem, what)]
     return []
 
 
@@ -101,8 +110,7 @@ def _of_stacks(region: Region) -> list[Finding]:
     """Return the findings if it could not be looked up which stacks have put policies on the roles."""
     what = f"Which stacks of {region.name} have put policies on roles"
     return [
-        Finding(FindingType.NOT_INSPECTED, Subject(region=region.name), region.name, not_inspected(what, problem))
-        for problem in region.stacks.failures()
+        uninspected(Subject(region=region.name), region.name, problem, what) for problem in region.stacks.failures()
     ]
 
 
@@ -130,9 +138,8 @@ def _audit_function(region: Region, function_id: str, now: datetime) -> RoleResu
     try:
         return audit_function(region.function(function_id), now)
     except lookups.CONTAINED_ERRORS as error:
-        words = not_inspected(function_id, lookups.internal_error(function_id, error))
-        subject = Subject(function_arn=function_id)
-        return RoleResult(findings=(Finding(FindingType.NOT_INSPECTED, subject, function_id, words),))
+        problem = lookups.internal_error(function_id, error)
+        return RoleResult(findings=(uninspected(Subject(function_arn=function_id), function_id, problem),))
 
 
 class _Audit:

@@ -104,6 +104,8 @@ class Region:
         self.not_listed: dict[str, InternalError] = {}
         """Secrets that could not be listed, by their ARN."""
         self._is_listed = False
+        self.is_empty = False
+        """Whether it is known that no secret of the region has a rotation function."""
 
     def list_rotations(self, selection: Selection) -> None:
         """List the secrets, and start the look-ups. Raises `RequestError`.
@@ -123,6 +125,7 @@ class Region:
                 if secret.is_replicated:
                     self._failed_replicas.start(secret.arn)
         self._is_listed = not self.not_listed
+        self.is_empty = not self._secrets and not self.not_listed
 
     def _add(self, secret: ListedSecret, selection: Selection) -> None:
         function_arn, _ = arn.split_qualifier(secret.function_id)

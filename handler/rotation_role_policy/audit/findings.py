@@ -7,9 +7,15 @@ called by `role.audit_role`, and a new fact is collected by `collect`. What a po
 `checks.excess.FINDING_TYPES`.
 """
 
+import json
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum, StrEnum
+from hashlib import sha256
 from typing import NamedTuple
+
+from rotation_role_policy import arn
+from rotation_role_policy.iam.document import Element, JsonStatement
 
 
 class Severity(StrEnum):
@@ -25,6 +31,14 @@ class Severity(StrEnum):
 class FindingType(Enum):
     """The table of findings (docs/audit.md). Its order is the order of a report, worst first."""
 
+    ACCOUNT_FAILED = (
+        "AccountFailed",
+        Severity.ERROR,
+        "An account could not be audited",
+        "The role of an account (`--role-arn`, `--role-name`) could not be assumed, or AWS refused the first call. The"
+        " audit is then incomplete.",
+        "Create the role in this account (examples/audit_role.yaml), or let its trust policy allow your identity.",
+    )
     ACTION_NOT_GRANTED = (
         "ActionNotGranted",
         Severity.ERROR,
@@ -295,6 +309,13 @@ class FindingType(Enum):
         " the role.",
         "Remove the statement, with a copy of the policy. Then rotate the secret while somebody watches.",
     )
+    ACCEPTED_UNUSED = (
+        "AcceptedUnused",
+        Severity.NOTE,
+        "An accepted finding does not exist",
+        "An entry of the file of accepted findings (`--accept`) has expired, or matches no finding.",
+        "Remove the entry, or give it another date.",
+    )
     NO_POLICY = (
         "NoPolicy",
         Severity.NOTE,
@@ -325,6 +346,24 @@ class FindingType(Enum):
         """Markdown, for the documentation: what to do."""
         self.rank = len(type(self).__members__)
         """The place in the table, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownType:
+    """The type of a finding in a report that a newer version has written."""
+
+    code: str
+    severity: Severity
+
+    @property
+    def title(self) -> str:
+        """What is wrong, as far as this version knows."""
+        return self.code
+
+    @property
+    def rank(self) -> int:
+        """The place after the types of the table with this severity."""
+        return max(each.rank for each in FindingType if each.severity is self.severity)
 
 
 class Subject(NamedTuple):
@@ -362,10 +401,34 @@ class DeniedCall(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """A grant in a policy, for a script that removes or replaces it."""
+
+    statement: str | int
+    """`Sid` of the statement; its number in the policy, from 1, if it has none."""
+    actions: Element
+    resource: Element
+    replacement: tuple[JsonStatement, ...] | None = None
+    """The statements that rotations need in its place, in full. Empty if they need none. None if the grant has to stay,
+    or if a person has to find something out before it is changed."""
+
+
+class Acceptance(NamedTuple):
+    """A finding, or several, that somebody has accepted."""
+
+    code: str
+    resource: str
+    """Pattern for the resource of the finding, as in a policy: ``*`` and ``?`` are wildcards."""
+    reason: str
+    until: date | None = None
+    """The last day, in UTC; None if it does not end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One finding."""
 
-    type: FindingType
+    type: FindingType | UnknownType
     subject: Subject
     resource: str
     """ARN of the resource that has to change, or the ID by which it is known, such as the name of a region."""
@@ -376,11 +439,38 @@ class Finding:
     """Whether something certainly blocks calls of the role, so that the provider would refuse to write its policy."""
     denied: DeniedCall | None = None
     """For `NOT_INSPECTED`: the call, if the findings of many roles have the same cause (`report.merge_denied`)."""
+    policy: str = ""
+    """The policy that is too broad or outdated: its name, or the ARN of a managed policy."""
+    grants: tuple[Grant, ...] = ()
+    """What in this policy is too much."""
+    actions: tuple[str, ...] = ()
+    """IAM actions that the role may not make, or that the audit could not make."""
+    cause: tuple[str, ...] = ()
+    """What else distinguishes it from other findings of its type about the same subject, such as context keys."""
+    accepted: Acceptance | None = None
+    account: str = ""
+    """The ID, for a finding about a whole region or a whole account."""
+    known_id: str = ""
+    """`id`, if the finding is from a report that another audit has written."""
 
     @property
     def severity(self) -> Severity:
         """The severity of the type."""
         return self.type.severity
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The account and the region; each is empty if the finding has none."""
+        scope = self.subject.scope
+        return (arn.account(scope), arn.region(scope)) if scope else (self.account, self.subject.region)
+
+    @property
+    def id(self) -> str:
+        """The same in each audit as long as the same is wrong with the same resource. No text is a part of it."""
+        grants = [(each.statement, each.actions, each.resource) for each in self.grants]
+        about = [self.type.code, *self.subject, *self.place, self.resource, self.policy, grants]
+        digest = sha256(json.dumps([*about, sorted(self.actions), sorted(self.cause)]).encode())
+        return self.known_id or digest.hexdigest()[:16]
 
     @property
     def message(self) -> str:

@@ -1,20 +1,21 @@
 """The report of an audit: what was looked at, and what was found."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 
+from rotation_role_policy import arn
 from rotation_role_policy.audit.findings import DeniedCall, Finding, FindingType, Severity, Subject
 from rotation_role_policy.audit.messages.failures import denied_everywhere
+from rotation_role_policy.iam.document import JsonStatement, as_list
+from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.state import State
 
-SCHEMA_VERSION = "1.0"
-"""Of the report as JSON. A minor number adds members and codes, a major number changes or removes some."""
 _MOST_DENIED = 3
 """Roles that have a finding of their own about a call that AWS denies."""
+_INCOMPLETE = (FindingType.NOT_INSPECTED, FindingType.ACCOUNT_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,42 +40,89 @@ class Rotation:
     """What only a person can know about the rotation, as sentences."""
     last_rotated: datetime | None = None
     next_rotation: datetime | None = None
+    owner: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The tags of the role that say which template or application it belongs to."""
+    known_statements: Sequence[JsonStatement] | None = None
+    """`statements`, if the rotation is from a report that another audit has written."""
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The account and the region."""
+        return arn.account(self.secret_arn), arn.region(self.secret_arn)
+
+    @property
+    def statements(self) -> Sequence[JsonStatement] | None:
+        """The statements that the rotation of this secret alone needs; None if they are not known."""
+        if self.state is None:
+            return self.known_statements
+        # Not kept: an account has thousands of secrets.
+        return as_list(policy.document(self.state)["Statement"])
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedAccount:
+    """One account of an audit."""
+
+    id: str
+    caller_arn: str
+    """The identity that made the calls; empty if the account could not be audited."""
+    regions: tuple[str, ...]
+    time: datetime
+    """When its audit began, in UTC."""
+    stopped: str = ""
+    """Why its audit ended before all was inspected, as a sentence; empty if it did not."""
+    empty_regions: tuple[str, ...] = ()
+    """The regions in which no secret has a rotation function, whatever was selected."""
 
 
 @dataclass(frozen=True)
 class Report:
     """The result of an audit."""
 
-    account: str
-    """The ID of the account."""
-    regions: tuple[str, ...]
-    time: datetime
-    """When the audit began, in UTC."""
+    accounts: tuple[AuditedAccount, ...]
     rotations: tuple[Rotation, ...]
     """In the order of their ARNs."""
     findings: tuple[Finding, ...]
     """Worst first."""
-    stopped: str = ""
-    """Why the audit ended before all was inspected, as a sentence; empty if it did not."""
 
     @property
+    def time(self) -> datetime:
+        """When the audit began, in UTC."""
+        return min(each.time for each in self.accounts)
+
+    @cached_property
+    def regions(self) -> tuple[str, ...]:
+        """All regions that were audited in one of the accounts."""
+        return tuple(dict.fromkeys(region for each in self.accounts for region in each.regions))
+
+    @property
+    def stopped(self) -> str:
+        """Why the audit ended before all was inspected, as a sentence; empty if it did not."""
+        return " ".join(dict.fromkeys(each.stopped for each in self.accounts if each.stopped))
+
+    @cached_property
+    def open_findings(self) -> tuple[Finding, ...]:
+        """The findings that nobody has accepted."""
+        return tuple(finding for finding in self.findings if not finding.accepted)
+
+    @cached_property
     def is_complete(self) -> bool:
-        """Whether everything was inspected."""
-        return not self.stopped and not any(finding.type is FindingType.NOT_INSPECTED for finding in self.findings)
+        """Whether everything was inspected, or it was accepted that it cannot be."""
+        return not self.stopped and not any(finding.type in _INCOMPLETE for finding in self.open_findings)
 
     @cached_property
     def totals(self) -> Mapping[Severity, int]:
-        """The number of findings by severity, worst first, zeros included."""
-        counts = Counter(finding.severity for finding in self.findings)
+        """The number of findings that nobody has accepted by severity, worst first, zeros included."""
+        counts = Counter(finding.severity for finding in self.open_findings)
         return {severity: counts[severity] for severity in Severity}
 
     @cached_property
     def worst(self) -> Mapping[str, Severity]:
-        """The worst severity of each rotation that has findings, keyed by the ARN of the secret."""
+        """The worst severity of each rotation, keyed by the ARN of the secret. Accepted findings do not count."""
         return {
             rotation.secret_arn: min((finding.severity for finding in found), key=list(Severity).index)
             for rotation in self.rotations
-            if (found := self.findings_of(rotation))
+            if (found := [finding for finding in self.findings_of(rotation) if not finding.accepted])
         }
 
     @cached_property
@@ -92,6 +140,7 @@ class Report:
             "errors": self.totals[Severity.ERROR],
             "warnings": self.totals[Severity.WARNING],
             "notes": self.totals[Severity.NOTE],
+            "accepted": len(self.findings) - len(self.open_findings),
         }
 
     def secrets_of(self, finding: Finding) -> list[str]:
@@ -118,6 +167,12 @@ class Report:
         return sorted(found, key=lambda finding: finding.type.rank)
 
     @cached_property
+    def without_secret(self) -> tuple[Finding, ...]:
+        """The findings that concern none of the secrets, such as one about a region that could not be listed."""
+        of_secrets = {id(finding) for rotation in self.rotations for finding in self.findings_of(rotation)}
+        return tuple(finding for finding in self.findings if id(finding) not in of_secrets)
+
+    @cached_property
     def _by_subject(self) -> Mapping[str, list[Finding]]:
         """The findings by the ARN of the secret, else of the function, else of the role."""
         found: dict[str, list[Finding]] = {}
@@ -137,39 +192,23 @@ def merge_denied(findings: Iterable[Finding]) -> list[Finding]:
             kept += same
         else:
             words = denied_everywhere(call.region, call.action, len(same), same[0].message)
-            kept.append(Finding(FindingType.NOT_INSPECTED, Subject(region=call.region), call.region, words))
+            subject = Subject(region=call.region)
+            kept.append(Finding(FindingType.NOT_INSPECTED, subject, call.region, words, actions=(call.action,)))
     return kept
 
 
 def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return the findings in the order of the table of types, then of their ARNs, without duplicates."""
-    return tuple(sorted(dict.fromkeys(findings), key=lambda each: (each.type.rank, each.subject[:2], each.resource)))
+    """Return the findings in the order of the table of types, then of their ARNs, each once."""
+    once = {(finding.id, finding.message): finding for finding in findings}
+    return tuple(sorted(once.values(), key=lambda each: (each.type.rank, each.subject, each.resource)))
 
 
-def to_json(report: Report) -> dict[str, Any]:
-    """Return the report as data for JSON (audit.schema.json)."""
-    return {
-        "schemaVersion": SCHEMA_VERSION,
-        "complete": report.is_complete,
-        "stopped": report.stopped or None,
-        "account": report.account,
-        "regions": list(report.regions),
-        "time": report.time.isoformat(timespec="seconds"),
-        "summary": dict(report.summary),
-        "findings": [_finding(report, finding) for finding in report.findings],
-    }
-
-
-def _finding(report: Report, finding: Finding) -> dict[str, Any]:
-    return {
-        "code": finding.type.code,
-        "severity": finding.severity.value,
-        "secretArn": finding.subject.secret_arn or None,
-        "secretArns": report.secrets_of(finding),
-        "functionArn": finding.subject.function_arn or None,
-        "roleArn": finding.subject.role_arn or None,
-        "resource": finding.resource,
-        "message": finding.message,
-        "remediation": finding.remediation,
-        **({"difference": list(finding.difference)} if finding.difference else {}),
-    }
+def merge(reports: Iterable[Report]) -> Report:
+    """Return one report for several accounts."""
+    all_reports = list(reports)
+    rotations = sorted((each for report in all_reports for each in report.rotations), key=lambda each: each.secret_arn)
+    return Report(
+        tuple(account for report in all_reports for account in report.accounts),
+        tuple(rotations),
+        sort_findings(finding for report in all_reports for finding in report.findings),
+    )

@@ -20,11 +20,11 @@ from rotation_role_policy.audit.checks import (
     superusers,
 )
 from rotation_role_policy.audit.coverage import Coverage, coverages, rotating
-from rotation_role_policy.audit.facts import FunctionFacts, InternalError, RoleFacts, Stopped, Unknown
+from rotation_role_policy.audit.facts import FunctionFacts, InternalError, Known, RoleFacts, Stopped, Unknown
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
-from rotation_role_policy.audit.messages.failures import not_inspected
 from rotation_role_policy.audit.messages.roles import no_policy, policy_elsewhere, unknowns
 from rotation_role_policy.audit.report import Rotation
+from rotation_role_policy.audit.uninspected import uninspected
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,7 @@ def audit_function(facts: FunctionFacts, now: datetime) -> RoleResult:
 
 def failed(role_arn: str, audited: Iterable[FunctionFacts], error: InternalError) -> RoleResult:
     """Return the result for a role with which the audit itself failed."""
-    words = not_inspected(role_arn, error)
-    finding = Finding(FindingType.NOT_INSPECTED, Subject(role_arn=role_arn), role_arn, words)
+    finding = uninspected(Subject(role_arn=role_arn), role_arn, error)
     return RoleResult(tuple(_rotations_without_role(audited)), (finding,))
 
 
@@ -98,12 +97,14 @@ def _selected(audited: Iterable[FunctionFacts], findings: Iterable[Finding]) -> 
 
 def _rotations(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Rotation]:
     by_secret = {secret.arn: coverage for coverage in covered for secret in coverage.secrets}
+    role_tags = facts.role.value.owner_tags if isinstance(facts.role, Known) and facts.role.value else {}
     for rotation in _rotations_without_role(facts.functions):
         if coverage := by_secret.get(rotation.secret_arn):
             yield replace(
                 rotation,
                 state=coverage.state(facts, (rotation.secret_arn,)),
                 policy_name=coverage.policy_name,
+                owner=role_tags,
                 is_superuser_callable=coverage.is_superuser_callable,
                 is_elsewhere=rotation.secret_arn in facts.elsewhere,
                 unknowns=unknowns(coverage),

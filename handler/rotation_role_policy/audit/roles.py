@@ -19,6 +19,8 @@ _BULK_FROM = 8
 """Roles or managed policies. A role takes at least four calls, a managed policy two."""
 _PAGE_SIZE = 1000
 _THREADS = 8
+_OWNER_TAGS = ("aws:cloudformation:stack-name", "aws:cdk:path", "serverlessrepo:applicationId")
+"""Tags of a role that say which template or application it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class _Description:
     """ARN; empty if there is none."""
     unique_id: str | None
     created: datetime | None
+    owner_tags: dict[str, str]
 
     @property
     def policy_arns(self) -> tuple[str, ...]:
@@ -83,6 +86,7 @@ def _with_policies(
             read.get(role.boundary),
             role.unique_id,
             role.created,
+            role.owner_tags,
         )
     )
 
@@ -121,6 +125,7 @@ def _description(detail: Any, inline: dict[str, JsonDocument], managed: tuple[st
         boundary,
         detail.get("RoleId"),
         created and created.astimezone(UTC),
+        {tag["Key"]: tag["Value"] for tag in detail.get("Tags", ()) if tag["Key"] in _OWNER_TAGS},
     )
 
 

@@ -81,6 +81,11 @@ class Statement:
     conditions: tuple[Condition, ...]
 
     @property
+    def label(self) -> str | int:
+        """`Sid`, or the number if there is none."""
+        return self.sid or self.number
+
+    @property
     def allows(self) -> bool:
         """Whether the effect is Allow."""
         return self.effect == "Allow"

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple
@@ -124,6 +124,8 @@ class RolePolicies:
     """`RoleId`, such as ``AROAEXAMPLE``; None if it is not known."""
     created: datetime | None = None
     """`CreateDate`, in UTC; None if it is not known."""
+    owner_tags: Mapping[str, str] = field(default_factory=dict)
+    """The tags that say which template or application the role belongs to."""
 
     @cached_property
     def policies(self) -> tuple[Policy, ...]:

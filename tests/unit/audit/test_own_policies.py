@@ -10,10 +10,9 @@ import pytest
 from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy.rules.identity import policy_name
-from rotation_role_policy_cli.audit import adopt
 from rotation_role_policy_cli.template.file import load
 from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, error
-from tests.support.audit_account import AuditAccount, Rotation, allow, codes, guide, the, use_key
+from tests.support.audit_account import AuditAccount, Rotation, allow, codes, guide, the, use_key, write_templates
 
 GET = "secretsmanager:GetSecretValue"
 ROLE_NAME = "role-db"
@@ -362,14 +361,14 @@ def test_a_secret_whose_policy_is_on_another_role_is_not_adopted(audited: AuditA
     assert "If this change is yours, give RotationLambdaARN" in found.remediation
     assert "Otherwise correct the rotation of the secret" in found.remediation
     assert "--adopt" not in found.remediation
-    assert adopt.write(report, tmp_path / "adopt.yaml") == []
+    assert write_templates(report, tmp_path / "adopt.yaml") == []
 
 
 def test_a_redirected_secret_is_left_out_of_the_adoption_of_others(audited: AuditAccount, tmp_path: Path) -> None:
     rotation = deployed(audited)
     other = audited.rotation("other")
     audited.rotations[rotation.secret]["RotationLambdaARN"] = other.function
-    [file] = adopt.write(audited.audit(), tmp_path / "adopt.yaml")
+    [file] = write_templates(audited.audit(), tmp_path / "adopt.yaml")
     text = file.read_text(encoding="utf-8")
     [resource] = load(file)["Resources"].values()
     assert resource["Properties"]["SecretId"] == other.secret
@@ -383,4 +382,4 @@ def test_a_policy_that_only_looks_like_that_of_a_resource_hinders_no_adoption(
     rotation = audited.rotation()
     other = audited.account.role("other")
     audited.put_policy(other, *guide(rotation.secret), name="x-0123456789ab")
-    assert len(adopt.write(audited.audit(), tmp_path / "adopt.yaml")) == 1
+    assert len(write_templates(audited.audit(), tmp_path / "adopt.yaml")) == 1

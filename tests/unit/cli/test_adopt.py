@@ -11,10 +11,10 @@ from rotation_role_policy import arn
 from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy.rules.state import Secret, State
-from rotation_role_policy_cli.audit import adopt
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.file import load
-from tests.support.audit_report import ACCOUNT, REGION, TIME, rotation
+from tests.support.audit_account import write_templates
+from tests.support.audit_report import REGION, account, rotation
 from tests.unit.rules.test_policy import CACHE_USER, CLUSTER, INSTANCE, SUPERUSER
 
 CLOUDFORMATION_LOGICAL_ID = re.compile(r"[A-Za-z0-9]{1,255}")
@@ -33,7 +33,7 @@ def written(path: Path, *rotations: Rotation) -> dict[str, Any]:
     """Return the resources of the template for these rotations, and check that each is valid."""
     ordered = tuple(sorted(rotations, key=lambda each: each.secret_arn))
     regions = tuple({arn.parse(each.secret_arn).region for each in rotations})
-    files = adopt.write(Report(ACCOUNT, regions, TIME, ordered, ()), path / "adopt.yaml")
+    files = write_templates(Report((account(regions),), ordered, ()), path / "adopt.yaml")
     resources: dict[str, Any] = {}
     for file in files:
         template = load(file)
@@ -66,7 +66,7 @@ def test_each_function_has_a_resource_with_its_secrets(tmp_path: Path) -> None:
 
 def test_a_rotation_that_has_a_resource_or_was_not_inspected_is_left_out(tmp_path: Path) -> None:
     covered, unknown = rotation("covered"), rotation("unknown", inspected=False)
-    assert adopt.write(Report(ACCOUNT, (REGION,), TIME, (covered, unknown), ()), tmp_path / "adopt.yaml") == []
+    assert write_templates(Report((account(),), (covered, unknown), ()), tmp_path / "adopt.yaml") == []
     assert list(tmp_path.iterdir()) == []
     resources = written(tmp_path, covered, unknown, unadopted("new"))
     assert [secrets_of(each) for each in resources.values()] == [[unadopted("new").secret_arn]]
@@ -145,7 +145,7 @@ def test_each_region_has_a_file_of_its_own(tmp_path: Path) -> None:
         )
 
     here, there = unadopted("here"), elsewhere(unadopted("there", "rotate-there"))
-    files = adopt.write(Report(ACCOUNT, (REGION, "us-east-1"), TIME, (here, there), ()), tmp_path / "adopt.yaml")
+    files = write_templates(Report((account((REGION, "us-east-1")),), (here, there), ()), tmp_path / "adopt.yaml")
     assert sorted(file.name for file in files) == [f"adopt.{REGION}.yaml", "adopt.us-east-1.yaml"]
     assert set(files) == set(tmp_path.iterdir())
     for file, expected in ((f"adopt.{REGION}.yaml", here), ("adopt.us-east-1.yaml", there)):

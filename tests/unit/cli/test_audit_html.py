@@ -15,6 +15,7 @@ from rotation_role_policy.audit.report import Report
 from rotation_role_policy_cli.audit import html_page
 from tests.support.audit_report import (
     DANGEROUS,
+    account,
     dangerous_report,
     finding,
     full_report,
@@ -63,7 +64,8 @@ class Page(HTMLParser):
 
 def written(of: Report, folder: Path) -> Page:
     path = folder / "report.html"
-    html_page.write(of, path)
+    with path.open("w", encoding="utf-8", errors="replace") as file:
+        html_page.write(of, file)
     return Page(path.read_text("utf-8"))
 
 
@@ -127,22 +129,14 @@ def test_half_of_a_surrogate_pair_in_a_policy_does_not_end_the_report(tmp_path: 
     assert "The policy ? allows it." in page.text
 
 
-def test_an_existing_file_is_replaced(tmp_path: Path) -> None:
-    (tmp_path / "report.html").write_text("x" * 1_000_000)
-    assert written(small_report(), tmp_path).html.endswith("</html>")
-
-
-def test_a_file_that_cannot_be_written_raises_oserror(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"report\.html"):
-        html_page.write(small_report(), tmp_path / "missing" / "report.html")
-
-
 # --- content ---
 
 
 def test_the_head_has_the_account_the_regions_the_time_in_utc_and_the_totals(tmp_path: Path) -> None:
     in_another_zone = datetime(2026, 3, 14, 1, 30, tzinfo=timezone(timedelta(hours=2)))
-    page = written(replace(small_report(), regions=("eu-central-1", "us-east-1"), time=in_another_zone), tmp_path)
+    page = written(
+        replace(small_report(), accounts=(account(("eu-central-1", "us-east-1"), time=in_another_zone),)), tmp_path
+    )
     assert re.findall(r"<dt>(\w+)</dt><dd>(?:<time[^>]*>)?([^<]*)", page.html)[:3] == [
         ("Account", "123456789012"),
         ("Regions", "eu-central-1, us-east-1"),
@@ -165,7 +159,7 @@ def test_a_complete_report_has_no_banner(tmp_path: Path) -> None:
 
 
 def test_the_banner_says_why_the_audit_ended_early(tmp_path: Path) -> None:
-    text = written(replace(small_report(), stopped="The credentials expired."), tmp_path).text
+    text = written(replace(small_report(), accounts=(account(stopped="The credentials expired."),)), tmp_path).text
     assert (
         "This audit is not complete The audit ended before everything was inspected: The credentials expired." in text
     )

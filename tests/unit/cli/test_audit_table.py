@@ -2,40 +2,58 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from rotation_role_policy.audit.findings import FindingType, Severity
+from rotation_role_policy.audit.findings import Acceptance, Finding, FindingType, Severity, Subject, Words
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy_cli.audit.table import show_report
+from rotation_role_policy_cli.render import make_console
 from tests.support.audit_report import (
+    ACCOUNT,
+    KEY,
+    REGION,
+    account,
     finding,
     full_report,
-    function_arn,
     large_report,
     report,
-    role_arn,
     rotation,
     secret_arn,
     small_report,
 )
 
 
-def printed(of: Report, width: int = 100, terminal: bool = False) -> str:
+def printed(
+    of: Report, width: int = 100, *, terminal: bool = False, show_all: bool = True, files: tuple[Path, ...] = ()
+) -> str:
     file = io.StringIO()
-    show_report(
-        Console(file=file, width=width, force_terminal=terminal, highlight=False, emoji=False, markup=False), of
-    )
+    show_report(make_console(width, file, is_terminal=terminal), of, files, show_all=show_all)
     return file.getvalue()
 
 
-def test_the_page_begins_with_the_account_the_regions_and_the_time() -> None:
-    lines = printed(replace(small_report(), regions=("eu-central-1", "us-east-1"))).splitlines()
-    assert lines[:2] == [
+def test_the_page_begins_with_the_account_the_regions_the_time_the_totals_and_the_codes() -> None:
+    of = replace(small_report(), accounts=(account(("eu-central-1", "us-east-1")),))
+    assert [line.rstrip() for line in printed(of).splitlines()[:12]] == [
         "Audit of rotations in account 123456789012",
         "eu-central-1, us-east-1, 2026-03-14 09:26 UTC",
+        "",
+        "5 secrets, 3 functions, 3 roles: 1 error, 1 warning, 1 note.",
+        "2 secrets without errors and warnings.",
+        "The audit is complete.",
+        "",
+        "error    1  ActionNotGranted  The role lacks an action",
+        "warning  1  KmsAllKeys        The role can use other keys",
+        "note     1  NoPolicy          No Custom::RotationRolePolicy",
+        "",
+        "1 ERROR",
     ]
+
+
+def test_several_accounts_are_named() -> None:
+    of = replace(small_report(), accounts=(account(), replace(account(), id="210987654321")))
+    assert printed(of).splitlines()[:2] == ["Audit of rotations in 2 accounts", "123456789012, 210987654321"]
 
 
 def test_the_severities_and_the_types_of_findings_come_worst_first() -> None:
@@ -56,14 +74,34 @@ def first_of(severity: Severity) -> FindingType:
     return next(each for each in FindingType if each.severity is severity)
 
 
+def test_notes_are_only_counted_without_all() -> None:
+    text = printed(small_report(), show_all=False)
+    assert "note     1  NoPolicy " in text
+    assert "(NoPolicy)" not in text
+    assert text.splitlines()[-2:] == ["1 note: --all shows them.", "1 error, 1 warning, 1 note."]
+    assert "--all" not in printed(small_report()).partition("1 ERROR")[2].replace("(--adopt)", "")
+
+
+def test_the_last_lines_are_the_files_and_the_result() -> None:
+    lines = printed(small_report(), files=(Path("audit.html"), Path("adopt.yaml"))).splitlines()
+    assert lines[-4:] == ["", "Written: audit.html", "Written: adopt.yaml", "1 error, 1 warning, 1 note."]
+
+
+def test_accepted_findings_are_only_a_number() -> None:
+    secret = rotation("prod/orders")
+    accepted = replace(finding(FindingType.OTHER_SECRETS, secret), accepted=Acceptance("", "", "It is planned."))
+    text = printed(report([secret], [accepted, finding(FindingType.SHARED_ROLE, secret, scope="role")]))
+    assert "OtherSecrets" not in text
+    assert "0 errors, 1 warning, 0 notes, 1 accepted." in text
+
+
 def test_a_finding_has_its_secret_message_resource_and_remediation() -> None:
-    assert f"""
+    assert """
   The role lacks an action (ActionNotGranted): 1 finding
 
-    {secret_arn("prod/orders")}
+    prod/orders
       No policy allows secretsmanager:PutSecretValue.
-      resource  {role_arn("rotate-postgres-role")}
-
+      resource  rotate-postgres-role
     What to do: Put a Custom::RotationRolePolicy on the role (--adopt), or allow the action.
 """ in printed(small_report())
 
@@ -74,7 +112,7 @@ def test_a_resource_that_the_message_names_is_not_repeated(message: str) -> None
     text = printed(
         report([secret], [finding(FindingType.ACTION_NOT_GRANTED, secret, message.format(role=secret.role_arn))])
     )
-    assert text.count(secret.role_arn) == 1
+    assert text.count("rotate-postgres-role") == 1
 
 
 def test_the_same_remediation_is_printed_once_below_its_findings() -> None:
@@ -89,15 +127,13 @@ def test_the_same_remediation_is_printed_once_below_its_findings() -> None:
     )
     parts = text.split("What to do: ")
     assert len(parts) == 3
-    assert f"    {one.secret_arn}\n" in parts[0]
-    assert f"    {three.secret_arn}\n" in parts[0]
-    assert f"    {two.secret_arn}\n" in parts[1]
+    assert "    prod/a\n" in parts[0]
+    assert "    prod/c\n" in parts[0]
+    assert "    prod/b\n" in parts[1]
     assert parts[2].startswith("Do something else.")
 
 
-@pytest.mark.parametrize(
-    ("scope", "subject"), [("function", function_arn("rotate-postgres")), ("role", role_arn("rotate-postgres-role"))]
-)
+@pytest.mark.parametrize(("scope", "subject"), [("function", "rotate-postgres"), ("role", "rotate-postgres-role")])
 def test_a_finding_of_a_function_or_role_says_how_many_secrets_it_concerns(scope: str, subject: str) -> None:
     rotations = [rotation("prod/orders"), rotation("prod/users"), rotation("prod/other", "other")]
     text = printed(report(rotations, [finding(FindingType.KMS_ALL_KEYS, rotations[0], "It may.", scope)]), 120)
@@ -111,12 +147,42 @@ def test_a_finding_of_no_secret_has_its_resource_as_heading() -> None:
     )
 
 
-def test_arns_are_never_cut_or_wrapped() -> None:
+def test_no_word_is_cut_or_wrapped_and_no_other_line_is_wider_than_the_terminal() -> None:
     name = "x" * 200
-    secret = rotation(name, name)
-    words = printed(report([secret], [finding(FindingType.ACTION_NOT_GRANTED, secret)]), 60).split()
-    assert secret.secret_arn in words
-    assert secret.role_arn in words
+    secret = rotation("prod/orders")
+    message = f"The role {secret.role_arn} may read the secret {secret_arn(name)} and other words, one after another."
+    lines = printed(report([secret], [finding(FindingType.OTHER_SECRETS, secret, message)]), 60).splitlines()
+    [long_line] = [line for line in lines if len(line) > 60]
+    assert long_line.strip() == secret_arn(name)
+
+
+def test_names_stand_for_the_arns_of_the_report_but_not_for_others_and_not_in_policies() -> None:
+    secret, other = rotation("prod/orders"), secret_arn("prod/else")
+    message = (
+        f"{secret.role_arn} reads {secret.secret_arn}, {other} by {secret.function_arn}:live, {secret.function_arn}."
+        f' {{"Resource": "{secret.secret_arn}"}} with {KEY}'
+    )
+    secret = replace(secret, function_arn=f"{secret.function_arn}:live")
+    text = " ".join(printed(report([secret], [finding(FindingType.OTHER_SECRETS, secret, message)]), 2000).split())
+    assert (
+        f"rotate-postgres-role reads prod/orders, {other} by rotate-postgres:live, rotate-postgres."
+        f' {{"Resource": "{secret.secret_arn}"}} with {KEY.rpartition(":")[2]}'
+    ) in text
+
+
+def test_names_have_their_region_and_account_if_the_report_has_several() -> None:
+    secret = rotation("prod/orders")
+    found = finding(FindingType.OTHER_SECRETS, secret, f"{secret.role_arn} reads {secret.secret_arn}.")
+    found = replace(found, words=found.words._replace(remediation=f"Rotate {secret.secret_arn}."))
+    here = report([secret], [found])
+    regions = replace(here, accounts=(account((REGION, "us-east-1")),))
+    accounts = replace(here, accounts=(account(), replace(account(), id="210987654321")))
+    assert "rotate-postgres-role reads prod/orders.\n" in printed(here)
+    assert "What to do: Rotate prod/orders.\n" in printed(here)
+    assert f"rotate-postgres-role reads prod/orders ({REGION}).\n" in printed(regions)
+    assert f"rotate-postgres-role ({ACCOUNT}) reads prod/orders ({ACCOUNT}).\n" in printed(accounts)
+    # In a command, a name alone would be of another region.
+    assert f"What to do: Rotate {secret.secret_arn}.\n" in printed(regions)
 
 
 def test_a_difference_is_indented_and_keeps_its_signs() -> None:
@@ -126,23 +192,27 @@ def test_a_difference_is_indented_and_keeps_its_signs() -> None:
 
 def test_a_pipe_gets_plain_text_and_a_terminal_gets_colours() -> None:
     assert "\x1b" not in printed(full_report())
-    assert "\x1b[1;31m10 ERRORS\x1b[0m" in printed(full_report(), terminal=True)
+    assert "\x1b[1;31m11 ERRORS\x1b[0m" in printed(full_report(), terminal=True)
 
 
 def test_control_characters_from_aws_do_not_reach_the_terminal() -> None:
     secret = rotation("prod/orders")
-    hidden = finding(FindingType.ACTION_NOT_GRANTED, secret, 'The policy "\x1b[2J\x9b1A\r" denies it.')
-    text = printed(report([secret], [hidden]))
-    assert 'The policy "\\x1b[2J\\x9b1A\\x0d" denies it.' in text
+    hidden = finding(FindingType.ACTION_NOT_GRANTED, secret, 'The policy "\x1b[2J\x9b1A\r\u202e" denies it.')
+    strange = Finding(FindingType.NOT_INSPECTED, Subject(), "\x1b]0;x", Words("\u2066", "\x07"), ("+\x1b",))
+    text = printed(report([replace(secret, secret_name="\x1b[1m")], [hidden, strange]))
+    # rich itself omits a carriage return.
+    assert 'The policy "\\x1b[2J\\x9b1A\\u202e" denies it.' in text
+    assert not {"\x1b", "\x9b", "\u202e", "\u2066", "\x07"} & set(text)
 
 
 @pytest.mark.parametrize("findings", [25, 26, 2000])
 def test_more_than_25_findings_of_a_type_are_only_counted(findings: int) -> None:
-    text = printed(large_report(findings, findings))
-    assert text.count("\n    arn:aws:secretsmanager:") == 25
-    more = f"    ... and {findings - 25:,} more: --json or --html FILE has all of them\n"
+    text = printed(large_report(findings, findings), show_all=False)
+    assert text.count("\n    prod/0") == 25
+    more = f"    ... and {findings - 25:,} more: --all shows them\n"
     assert (more in text) == (findings > 25)
     assert f"(ActionNotGranted): {findings:,} findings" in text
+    assert printed(large_report(findings, findings)).count("\n    prod/0") == findings
 
 
 def test_secrets_without_errors_and_warnings_are_only_a_number() -> None:
@@ -151,22 +221,16 @@ def test_secrets_without_errors_and_warnings_are_only_a_number() -> None:
     assert "\n2 secrets without errors and warnings.\n" in text
 
 
-def test_the_last_lines_are_the_totals_and_that_the_audit_is_complete() -> None:
-    assert printed(small_report()).splitlines()[-3:] == [
-        "5 secrets, 3 functions, 3 roles: 1 error, 1 warning, 1 note.",
-        "2 secrets without errors and warnings.",
-        "The audit is complete.",
-    ]
-
-
-def test_the_last_line_says_why_an_audit_is_not_complete() -> None:
-    stopped = printed(replace(small_report(), stopped="The credentials expired."), 200).splitlines()[-1]
-    assert stopped == ("The audit is not complete: The credentials expired. What was not inspected may have errors.")
+def test_the_head_says_why_an_audit_is_not_complete() -> None:
+    stopped = printed(replace(small_report(), accounts=(account(stopped="The credentials expired."),)), 200)
+    assert "\nThe audit is not complete: The credentials expired. What was not inspected may have errors.\n" in stopped
     secret = rotation("prod/orders")
-    not_inspected = printed(report([secret], [finding(FindingType.NOT_INSPECTED, secret)]), 200).splitlines()[-1]
-    assert not_inspected == (
-        "The audit is not complete: 1 inspection failed (NotInspected). What was not inspected may have errors."
-    )
+    failed = Finding(FindingType.ACCOUNT_FAILED, Subject(), ACCOUNT, Words("", ""), account=ACCOUNT)
+    of = report([secret], [finding(FindingType.NOT_INSPECTED, secret), failed])
+    assert (
+        "\nThe audit is not complete: 1 account could not be audited (AccountFailed). 1 inspection failed"
+        " (NotInspected). What was not inspected may have errors.\n"
+    ) in printed(of, 200)
 
 
 def test_an_audit_without_findings_has_only_head_and_totals() -> None:

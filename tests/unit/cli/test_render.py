@@ -30,8 +30,8 @@ def printed(*renderables: object, width: int = 60) -> str:
     return console.file.getvalue()
 
 
-@pytest.mark.parametrize(("columns", "width"), [("40", 60), ("80", 80), ("200", 100)])
-def test_a_page_is_as_wide_as_the_terminal_within_limits(
+@pytest.mark.parametrize(("columns", "width"), [("40", 60), ("80", 80), ("200", 200)])
+def test_a_page_is_as_wide_as_the_terminal_but_not_narrower_than_60_columns(
     monkeypatch: pytest.MonkeyPatch, columns: str, width: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)

@@ -9,8 +9,8 @@ from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.facts import FailedCall, RoleFacts
 from rotation_role_policy.audit.findings import DeniedCall, Finding, FindingType, Subject
 from rotation_role_policy.audit.messages import access as messages
-from rotation_role_policy.audit.messages.failures import not_inspected
 from rotation_role_policy.audit.messages.phrases import join
+from rotation_role_policy.audit.uninspected import uninspected
 
 
 def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
@@ -24,10 +24,22 @@ def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
         if finding_type := _type(problem):
             words = messages.WORDS[finding_type](problem)
             is_blocked = problem.blocker is not None
-            yield Finding(finding_type, _subject([problem]), problem.role_arn, words, is_blocked=is_blocked)
+            yield Finding(
+                finding_type,
+                _subject([problem]),
+                problem.role_arn,
+                words,
+                is_blocked=is_blocked,
+                actions=problem.actions,
+                cause=(problem.resource,),
+            )
     for same in _grouped((each for each in found if each.doubt), _cause_of_doubt):
         words = messages.access_undecided(same)
-        yield Finding(FindingType.ACCESS_UNDECIDED, _subject(same), same[0].role_arn, words)
+        actions = tuple(dict.fromkeys(action for each in same for action in each.actions))
+        cause = tuple(dict.fromkeys(name for each in same for name in _names_of_doubt(each)))
+        yield Finding(
+            FindingType.ACCESS_UNDECIDED, _subject(same), same[0].role_arn, words, actions=actions, cause=cause
+        )
     for same in _grouped((each for each in found if each.problem), _cause_of_problem):
         yield from _not_inspected(same)
 
@@ -83,6 +95,14 @@ def _cause_of_doubt(problem: AccessProblem) -> Hashable:
     return doubt.kind, doubt.policy, doubt.denial and doubt.denial.doubt
 
 
+def _names_of_doubt(problem: AccessProblem) -> tuple[str, ...]:
+    """Return what distinguishes doubts of one role, for the ID of a finding."""
+    if problem.doubt is None:
+        return ()
+    statements = (each.sid or str(each.number) for each in problem.doubt.statements)
+    return problem.doubt.keys or (problem.doubt.kind.name, *statements)
+
+
 def _cause_of_problem(problem: AccessProblem) -> Hashable:
     """Return the call that AWS denied or failed. Its message has the ARN of each resource."""
     match problem.problem:
@@ -111,5 +131,4 @@ def _not_inspected(found: Sequence[AccessProblem]) -> Iterator[Finding]:
         denied = DeniedCall(found[0].coverage.function.region, problem.action)
     resources = {each.resource for each in found}
     resource = resources.pop() if len(resources) == 1 else found[0].role_arn
-    words = not_inspected(messages.may_call(found), problem)
-    yield Finding(FindingType.NOT_INSPECTED, _subject(found), resource, words, denied=denied)
+    yield uninspected(_subject(found), resource, problem, messages.may_call(found), denied)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from rotation_role_policy.audit.advice import advise
+from rotation_role_policy.audit.advice import advise, replacement
 from rotation_role_policy.audit.coverage import Coverage, found_superuser, is_gone, other_policies
 from rotation_role_policy.audit.facts import Known, RoleFacts
-from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.findings import Finding, FindingType, Grant, Subject
 from rotation_role_policy.audit.messages import excess as messages
 from rotation_role_policy.rules.excess import ExcessKind, find_excess
 from rotation_role_policy.rules.needed import Needed, needed_by
@@ -44,8 +44,12 @@ def check(facts: RoleFacts, covered: Sequence[Coverage]) -> Iterator[Finding]:
     states = [state for coverage in covered if (state := coverage.state(facts))]
     needed = _needed(facts, covered, states)
     for found in find_excess(other_policies(facts), role.policies, role.boundary_policy, needed):
-        words = messages.excess(role.role, found, advise(facts, covered, found))
-        yield Finding(FINDING_TYPES[found.kind], subject, facts.role_arn, words)
+        advice = advise(facts, covered, found)
+        words = messages.excess(role.role, found, advice)
+        statement = found.sid or found.statement
+        grant = Grant(statement, found.actions, found.resource, replacement(found, advice))
+        policy = found.policy.name
+        yield Finding(FINDING_TYPES[found.kind], subject, facts.role_arn, words, policy=policy, grants=(grant,))
 
 
 def _needed(facts: RoleFacts, covered: Sequence[Coverage], states: Sequence[State]) -> Needed:

@@ -6,8 +6,8 @@ from rotation_role_policy.audit.facts import FailedCall, FunctionFacts, Known, O
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.invocation import statements_without_source
 from rotation_role_policy.audit.messages import functions as messages
-from rotation_role_policy.audit.messages.failures import not_inspected
 from rotation_role_policy.audit.messages.lambda_reasons import function_not_active
+from rotation_role_policy.audit.uninspected import uninspected
 
 
 def check(function: FunctionFacts) -> Iterator[Finding]:
@@ -29,7 +29,7 @@ def check(function: FunctionFacts) -> Iterator[Finding]:
     if isinstance(function.invoke_policy, Known):
         for sid in statements_without_source(function.invoke_policy.value, function_id):
             words = messages.invoke_without_source(function_id, sid)
-            yield Finding(FindingType.INVOKE_WITHOUT_SOURCE, subject, function_id, words)
+            yield Finding(FindingType.INVOKE_WITHOUT_SOURCE, subject, function_id, words, cause=(sid,))
 
 
 def _of_unknown(function: FunctionFacts, fact: Known[object] | Unknown) -> Iterator[Finding]:
@@ -44,5 +44,4 @@ def _of_unknown(function: FunctionFacts, fact: Known[object] | Unknown) -> Itera
                 words = messages.function_missing(function_id)
                 yield Finding(FindingType.FUNCTION_MISSING, subject, function_id, words)
         case Unknown(problem) if not isinstance(problem, Stopped):
-            words = not_inspected(function_id, problem)
-            yield Finding(FindingType.NOT_INSPECTED, subject, function_id, words)
+            yield uninspected(subject, function_id, problem)

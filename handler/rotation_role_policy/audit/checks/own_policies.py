@@ -11,7 +11,7 @@ from rotation_role_policy.audit.coverage import (
     proven_policies,
 )
 from rotation_role_policy.audit.facts import Known, RoleFacts
-from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.findings import Finding, FindingType, Grant, Subject
 from rotation_role_policy.audit.messages import own_policies as messages
 from rotation_role_policy.audit.ownership import Owner
 from rotation_role_policy.iam.difference import difference
@@ -45,15 +45,20 @@ def check(facts: RoleFacts, covered: Sequence[Coverage], now: datetime) -> Itera
         shown = _taken_from_policy(covered, name, owner)
         if found:
             words = messages.policy_widened(facts.role_arn, name, owner, found, shown)
-            yield Finding(FindingType.POLICY_WIDENED, subject, facts.role_arn, words, changes)
+            grants = tuple(
+                Grant(own.statements[each.statement - 1].label, each.actions, each.resource) for each in found
+            )
+            yield Finding(
+                FindingType.POLICY_WIDENED, subject, facts.role_arn, words, changes, policy=name, grants=grants
+            )
             continue
         as_written.append(own)
         if declared.profile == "Documented":
             words = messages.policy_documented(facts.role_arn, name, owner)
-            yield Finding(FindingType.POLICY_WIDENED, subject, facts.role_arn, words)
+            yield Finding(FindingType.POLICY_WIDENED, subject, facts.role_arn, words, policy=name)
         if changes:
             words = messages.policy_drift(facts.role_arn, name, owner, shown)
-            yield Finding(FindingType.POLICY_DRIFT, subject, facts.role_arn, words, changes)
+            yield Finding(FindingType.POLICY_DRIFT, subject, facts.role_arn, words, changes, policy=name)
     yield from _redundant(facts, facts.role.value.role, as_written)
 
 
@@ -102,4 +107,7 @@ def _redundant(facts: RoleFacts, role: Role, as_written: Sequence[Policy]) -> It
         for statement in redundant:
             own_names = [one.name for one in as_written]
             words = messages.redundant_grant(role, each.name, statement, own_names, secret_arns)
-            yield Finding(FindingType.REDUNDANT_GRANT, subject, facts.role_arn, words)
+            grant = Grant(statement.label, statement.actions, statement.resources, ())
+            yield Finding(
+                FindingType.REDUNDANT_GRANT, subject, facts.role_arn, words, policy=each.name.name, grants=(grant,)
+            )

@@ -6,7 +6,7 @@ from rotation_role_policy import arn
 from rotation_role_policy.audit.facts import Known, RoleFacts, Stopped, Unknown
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.messages import roles as messages
-from rotation_role_policy.audit.messages.failures import not_inspected
+from rotation_role_policy.audit.uninspected import uninspected
 from rotation_role_policy.iam.document import parse
 from rotation_role_policy.iam.principals import can_assume
 
@@ -18,8 +18,7 @@ def check(facts: RoleFacts) -> Iterator[Finding]:
     subject = Subject(role_arn=facts.role_arn)
     match facts.role:
         case Unknown(problem) if not isinstance(problem, Stopped):
-            words = not_inspected(facts.role_arn, problem)
-            yield Finding(FindingType.NOT_INSPECTED, subject, facts.role_arn, words)
+            yield uninspected(subject, facts.role_arn, problem)
         case Known(_) if not any(function.is_rotating for function in facts.functions):
             pass
         case Known(None):

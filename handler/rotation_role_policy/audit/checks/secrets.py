@@ -17,7 +17,7 @@ from rotation_role_policy.audit.facts import (
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.invocation import may_invoke
 from rotation_role_policy.audit.messages import secrets as messages
-from rotation_role_policy.audit.messages.failures import not_inspected
+from rotation_role_policy.audit.uninspected import uninspected
 from rotation_role_policy.rules.state import KeyProblem
 
 _UNFINISHED_AFTER = timedelta(days=1)
@@ -48,8 +48,7 @@ def check(function: FunctionFacts, secret: SecretFacts, now: datetime) -> Iterat
 def _of_unknown(secret: SecretFacts, subject: Subject) -> Iterator[Finding]:
     match secret.state:
         case Unknown(problem) if not isinstance(problem, Stopped | UnusableKey):
-            words = not_inspected(secret.arn, problem)
-            yield Finding(FindingType.NOT_INSPECTED, subject, secret.arn, words)
+            yield uninspected(subject, secret.arn, problem)
 
 
 def _of_keys(secret: SecretFacts, subject: Subject) -> Iterator[Finding]:
@@ -77,7 +76,7 @@ def _of_keys(secret: SecretFacts, subject: Subject) -> Iterator[Finding]:
 
 def _not_described(subject: Subject, key: KeyProblem) -> Finding:
     denied = FailedCall("kms:DescribeKey", "AccessDeniedException", key.denied, is_denied=True)
-    return Finding(FindingType.NOT_INSPECTED, subject, key.key_id, not_inspected(key.key_id, denied))
+    return uninspected(subject, key.key_id, denied)
 
 
 def _of_schedule(secret: SecretFacts, subject: Subject, now: datetime) -> Iterator[Finding]:
@@ -101,5 +100,4 @@ def _of_replicas(secret: SecretFacts, subject: Subject) -> Iterator[Finding]:
             words = messages.replication_failed(secret.arn, replicas)
             yield Finding(FindingType.REPLICATION_FAILED, subject, secret.arn, words)
         case Unknown(problem) if not isinstance(problem, Stopped):
-            words = not_inspected(f"The replication of {secret.arn}", problem)
-            yield Finding(FindingType.NOT_INSPECTED, subject, secret.arn, words)
+            yield uninspected(subject, secret.arn, problem, f"The replication of {secret.arn}")

@@ -6,8 +6,8 @@ from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.facts import Known, RoleFacts, Stopped, Unknown, UnusableKey
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
 from rotation_role_policy.audit.messages import functions as messages
-from rotation_role_policy.audit.messages.failures import not_inspected
 from rotation_role_policy.audit.messages.secrets import key_unusable
+from rotation_role_policy.audit.uninspected import uninspected
 
 
 def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
@@ -24,5 +24,4 @@ def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
             case Unknown(UnusableKey() as key):
                 yield Finding(FindingType.KEY_UNUSABLE, subject, superuser_arn, key_unusable(key))
             case Unknown(problem) if not isinstance(problem, Stopped):
-                words = not_inspected(superuser_arn, problem)
-                yield Finding(FindingType.NOT_INSPECTED, subject, superuser_arn, words)
+                yield uninspected(subject, superuser_arn, problem)

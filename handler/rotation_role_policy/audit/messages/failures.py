@@ -46,6 +46,23 @@ def not_inspected(what: str, found: Problem) -> Words:
     return Words(f"{what} was not inspected. {problem(found)}.", remediation)
 
 
+def account_failed(account: str, role_arn: str, reason: str) -> Words:
+    """Return the words for an account that could not be audited.
+
+    Args:
+        account: its ID.
+        role_arn: the role that was to be assumed; empty for the caller's own credentials.
+        reason: why, as sentences.
+    """
+    if not role_arn:
+        return Words(f"The account {account} was not audited. {reason}", "Correct this, and run the audit again.")
+    return Words(
+        f"The account {account} was not audited by its role {role_arn}. {reason}",
+        f"Create the role {role_arn} (examples/audit_role.yaml), or let its trust policy allow the identity that runs"
+        " the audit, and this identity sts:AssumeRole on it. Then run the audit again.",
+    )
+
+
 def denied_everywhere(region: str, action: str, roles: int, example: str) -> Words:
     """Return the words for a call that AWS denies for many roles. `example`: the message about one of them."""
     return Words(

@@ -205,12 +205,12 @@ class Account:
         """Return the response to a Create."""
         return self.send(self.request("Create", properties))
 
-    def deploy(self, **properties: Any) -> dict[str, Any]:
+    def deploy(self, stack_id: str = STACK_ID, /, **properties: Any) -> dict[str, Any]:
         """Return the response to a Create, with which CloudFormation completes the stack."""
-        response = self.create(**properties)
+        response = self.send(self.request("Create", properties, StackId=stack_id))
         physical_id = response["PhysicalResourceId"]
-        self.cloudformation.set_resource(STACK_ID, LOGICAL_ID, "CREATE_COMPLETE", physical_id, properties)
-        self.cloudformation.set_status(STACK_ID, "CREATE_COMPLETE")
+        self.cloudformation.set_resource(stack_id, LOGICAL_ID, "CREATE_COMPLETE", physical_id, properties)
+        self.cloudformation.set_status(stack_id, "CREATE_COMPLETE")
         return response
 
     def update(self, physical_id: str, **properties: Any) -> dict[str, Any]:

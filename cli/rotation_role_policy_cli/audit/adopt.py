@@ -81,8 +81,8 @@ def _obstacles(report: Report, rotation: Rotation) -> list[str]:
         or finding.type is FindingType.FUNCTION_MISSING
         or finding.is_blocked
     ]
-    if rotation.is_elsewhere:
-        # To adopt it would complete the change, which nobody here may have wanted.
+    if not rotation.is_adoptable:
+        # To adopt it could complete a change of its rotation that nobody here has wanted.
         obstacles += [finding.message for finding in found if finding.type is FindingType.NO_POLICY]
     if not obstacles and rotation.state is None:
         obstacles = [finding.message for finding in found] or ["It was not inspected."]

@@ -51,10 +51,14 @@ def audit(
     if any(region.functions for region in regions):
         # A function of a region without a selected secret can have the same role.
         findings += (finding for region in regions for finding in _list_functions(region))
-    results = _Audit(Sources(regions, workers), workers, time).results()
+    sources = Sources(regions, workers)
+    results = _Audit(sources, workers, time).results()
     findings += (finding for region in regions for finding in _of_stacks(region))
     rotations = sorted((each for result in results for each in result.rotations), key=lambda each: each.secret_arn)
     findings += (finding for result in results for finding in result.findings)
+    if any(not each.policy_name for each in rotations):
+        what = "Whether policies on other roles cover secrets"
+        findings += (uninspected(Subject(), regions[0].name, problem, what) for problem in sources.elsewhere.failures())
     if workers.reason:
         selected = sum(len(region.selected) for region in regions)
         stopped = f"{workers.reason} {len(rotations):,} of {selected:,} listed secrets were looked up."

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit import access, environment, lookups
-from rotation_role_policy.audit.coverage import Coverage, coverages, expected_document
+from rotation_role_policy.audit.coverage import coverages, expected_document
 from rotation_role_policy.audit.elsewhere import Elsewhere
 from rotation_role_policy.audit.facts import (
     FunctionDetails,
@@ -28,7 +28,7 @@ from rotation_role_policy.audit.facts import (
 from rotation_role_policy.audit.listing import Selection, functions_by_role, list_secrets
 from rotation_role_policy.audit.lookups import Lookups, Workers
 from rotation_role_policy.audit.needs import MAX_CANDIDATES, secret_id_of
-from rotation_role_policy.audit.ownership import ElsewherePolicy, Owner, Unproven
+from rotation_role_policy.audit.ownership import Owner, Unproven
 from rotation_role_policy.audit.resource_lookups import ResourceLookups
 from rotation_role_policy.audit.resources import ResourceFact, ResourceQuestion
 from rotation_role_policy.audit.roles import RoleFact
@@ -261,9 +261,11 @@ def collect_role(sources: Sources, role_arn: str, role: RoleFact, functions: Seq
         frozenset(sources.regions),
         all(region.are_roles_known for region in sources.regions.values()),
     )
+    secret_arns = [secret.arn for function in functions for secret in function.secrets]
+    elsewhere = sources.elsewhere.covering(sources.stacks, role_arn, secret_arns)
+    facts = replace(facts, elsewhere=elsewhere, is_elsewhere_known=sources.elsewhere.is_known)
     facts = _with_owners(sources, facts)
     covered = coverages(facts)
-    facts = replace(facts, elsewhere=_elsewhere(sources, facts.role_arn, covered))
     facts = replace(
         facts,
         superusers={
@@ -282,7 +284,8 @@ def collect_role(sources: Sources, role_arn: str, role: RoleFact, functions: Seq
 def _with_owners(sources: Sources, facts: RoleFacts) -> RoleFacts:
     """Return the facts with the owners of the role's policies, and with the properties that matter.
 
-    A policy that shows neither a superuser secret nor a target, and that is as the provider writes it, needs no more.
+    A policy that shows neither a superuser secret nor a target, and that is as the provider writes it for secrets that
+    no other role has a policy for, needs no more.
     """
     if not isinstance(facts.role, Known) or facts.role.value is None:
         return facts
@@ -291,19 +294,22 @@ def _with_owners(sources: Sources, facts: RoleFacts) -> RoleFacts:
     facts = replace(facts, owners=found)
     covered = coverages(facts)
     stacks = {each.region: each for each in sources.stacks}
+    needing = {
+        coverage.policy_name
+        for coverage in covered
+        if coverage.needs.superuser_ids
+        or coverage.needs.target_arns
+        or any(secret.arn in facts.elsewhere for secret in coverage.secrets)
+    }
 
     def with_properties(name: str, owner: Owner | Unproven) -> Owner | Unproven:
         current = role.inline[name]
-        if isinstance(owner, Unproven) or expected_document(name, current, facts, covered, None) == current:
+        is_as_written = name not in needing and expected_document(name, current, facts, covered, None) == current
+        if isinstance(owner, Unproven) or is_as_written:
             return owner
         return replace(owner, properties=stacks[arn.region(owner.stack_id)].properties(owner))
 
     return replace(facts, owners={name: with_properties(name, owner) for name, owner in found.items()})
-
-
-def _elsewhere(sources: Sources, role_arn: str, covered: Iterable[Coverage]) -> dict[str, ElsewherePolicy]:
-    uncovered = [secret.arn for coverage in covered if not coverage.policy_name for secret in coverage.secrets]
-    return sources.elsewhere.covering(sources.stacks, role_arn, uncovered)
 
 
 def _with_answers(sources: Sources, facts: RoleFacts, questions: Iterable[Simulation | ResourceQuestion]) -> RoleFacts:

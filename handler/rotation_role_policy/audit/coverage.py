@@ -9,7 +9,7 @@ from datetime import datetime
 from rotation_role_policy import arn
 from rotation_role_policy.audit.facts import FunctionDetails, FunctionFacts, Known, RoleFacts, SecretFacts, secret_ids
 from rotation_role_policy.audit.needs import Needs, declared_needs, infer_needs, may_write, shown_needs
-from rotation_role_policy.audit.ownership import Owner, Ownership
+from rotation_role_policy.audit.ownership import Owner, Ownership, Unproven
 from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, as_list
 from rotation_role_policy.iam.evaluation import Outcome, evaluate
 from rotation_role_policy.rules import policy
@@ -122,6 +122,15 @@ def proven_policies(facts: RoleFacts) -> dict[str, Policy]:
     return {each.name.name: each for each in _inline(facts) if isinstance(facts.owners.get(each.name.name), Owner)}
 
 
+def unproven_policy(facts: RoleFacts, secret_arn: str) -> tuple[str, Unproven] | None:
+    """Return the policy of the role that covers a secret, if it is not known whether a stack has put it there."""
+    for each in _inline(facts):
+        owner = facts.owners.get(each.name.name)
+        if isinstance(owner, Unproven) and may_write(each, secret_arn):
+            return each.name.name, owner
+    return None
+
+
 def other_policies(facts: RoleFacts) -> list[Policy]:
     """Return the policies of which no stack is known that has put them on the role."""
     proven = proven_policies(facts)
@@ -133,7 +142,7 @@ def coverages(facts: RoleFacts) -> list[Coverage]:
     if not isinstance(facts.role, Known) or facts.role.value is None:
         return []
     rotated = {secret.arn: secret for function in facts.functions for secret in function.secrets}
-    own = {each.name.name: each for each in _inline(facts) if each.name.name in facts.owners}
+    own = proven_policies(facts)
     covering = _covering(facts, own, rotated)
     needs = {name: _needs(facts, each, rotated) for name, each in own.items()}
     # Only needed for secrets that no policy of the provider covers.

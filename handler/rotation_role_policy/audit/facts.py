@@ -255,7 +255,9 @@ class RoleFacts:
     owners: Mapping[str, Owner | Unproven] = field(default_factory=dict)
     """By name: the inline policies that a resource of a stack has put on the role, or can have put on it."""
     elsewhere: Mapping[str, ElsewherePolicy] = field(default_factory=dict)
-    """By the ARN of a secret that none of these policies covers: the one on another role that does."""
+    """By the ARN of a secret: the policy of a resource that covers it, on another role."""
+    is_elsewhere_known: bool = True
+    """Whether the policies of other roles could be read."""
     superusers: Mapping[str, Known[Secret | None] | Unknown] = field(default_factory=dict)
     """The superuser secrets and the candidates by their ID in `needs.Needs`; None if the secret is gone or scheduled
     for deletion."""

@@ -58,7 +58,8 @@ class ElsewherePolicy:
 
     role_arn: str
     policy_name: str
-    owner: Owner
+    owner: Owner | Unproven
+    """`Unproven` if it is not known whether it is one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,9 @@ class Rotation:
     """What the policy for this secret alone depends on; None if the secret or its function could not be inspected."""
     policy_name: str = ""
     """The policy of a `Custom::RotationRolePolicy` on the role that covers the secret; empty if there is none."""
-    is_elsewhere: bool = False
-    """Whether the policy of a `Custom::RotationRolePolicy` on another role covers the secret."""
+    is_adoptable: bool = True
+    """Whether it is known that no policy of a `Custom::RotationRolePolicy` covers the secret: none on another role, and
+    none whose stack is not known."""
     is_superuser_callable: bool = True
     """Whether the role may make all calls on the superuser secret of `state` today, without a condition."""
     unknowns: tuple[str, ...] = ()

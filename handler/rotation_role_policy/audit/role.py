@@ -19,10 +19,11 @@ from rotation_role_policy.audit.checks import (
     secrets,
     superusers,
 )
-from rotation_role_policy.audit.coverage import Coverage, coverages, rotating
+from rotation_role_policy.audit.coverage import Coverage, coverages, rotating, unproven_policy
 from rotation_role_policy.audit.facts import FunctionFacts, InternalError, Known, RoleFacts, Stopped, Unknown
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
-from rotation_role_policy.audit.messages.roles import no_policy, policy_elsewhere, unknowns
+from rotation_role_policy.audit.messages.roles import no_policy, policy_elsewhere, policy_unproven, unknowns
+from rotation_role_policy.audit.ownership import Owner
 from rotation_role_policy.audit.report import Rotation
 from rotation_role_policy.audit.uninspected import uninspected
 
@@ -79,10 +80,18 @@ def _of_function(function: FunctionFacts, now: datetime) -> Iterator[Finding]:
 
 def _without_policy(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
     for coverage in covered:
-        for secret in () if coverage.policy_name else coverage.secrets:
-            elsewhere = facts.elsewhere.get(secret.arn)
-            words = policy_elsewhere(secret.arn, coverage, elsewhere) if elsewhere else no_policy(secret.arn, coverage)
+        is_declared = isinstance(coverage.owner, Owner) and coverage.owner.properties is not None
+        for secret in coverage.secrets:
             subject = Subject(secret.arn, coverage.function.function_id, facts.role_arn)
+            elsewhere = facts.elsewhere.get(secret.arn)
+            if elsewhere and not is_declared:
+                words = policy_elsewhere(secret.arn, coverage, elsewhere)
+            elif coverage.policy_name:
+                continue
+            elif unproven := unproven_policy(facts, secret.arn):
+                words = policy_unproven(secret.arn, *unproven)
+            else:
+                words = no_policy(secret.arn, coverage, is_elsewhere_known=facts.is_elsewhere_known)
             yield Finding(FindingType.NO_POLICY, subject, facts.role_arn, words)
 
 
@@ -106,7 +115,9 @@ def _rotations(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Rotati
                 policy_name=coverage.policy_name,
                 owner=role_tags,
                 is_superuser_callable=coverage.is_superuser_callable,
-                is_elsewhere=rotation.secret_arn in facts.elsewhere,
+                is_adoptable=facts.is_elsewhere_known
+                and rotation.secret_arn not in facts.elsewhere
+                and unproven_policy(facts, rotation.secret_arn) is None,
                 unknowns=unknowns(coverage),
             )
         else:

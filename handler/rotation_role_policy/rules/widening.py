@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.iam.document import Element, Statement
+from rotation_role_policy.iam.document import Element, Policy, Statement
 from rotation_role_policy.iam.wildcard import has_wildcard
 from rotation_role_policy.rules.statements import (
     FUNCTION_ARN_KEY,
@@ -33,6 +33,18 @@ class Declared(NamedTuple):
     """Full ARNs of targets, and of the databases that the tags of a superuser secret name."""
     profile: str
     """`PolicyProfile`."""
+    place: tuple[str, str]
+    """Region and account of the stack. A name alone is that of a secret there."""
+    is_for_any_function: bool
+    """Whether the key of the environment can be for any function of the account: in declared mode."""
+
+
+def named_secrets(own: Policy) -> set[str]:
+    """Return the secrets of the first statement of a resource's policy, if it is as the provider writes it."""
+    first = own.statements[0] if own.statements else None
+    if first is None or not first.allows or first.conditions or set(first.actions.patterns) != set(ROTATE_ACTIONS):
+        return set()
+    return {each for each in first.resources.patterns if each.startswith("arn:") and arn.SECRET.fullmatch(each)}
 
 
 class WideningKind(Enum):
@@ -64,10 +76,14 @@ def widenings(statements: Sequence[Statement], declared: Declared) -> Iterator[W
     for statement in statements:
         if statement.allows:
             yield from _of_statement(statement, declared)
-    interfaces = [each for each in statements if each.allows and each.includes_action(NETWORK_INTERFACE_ACTIONS[0])]
+    interfaces = [each for each in statements if each.allows and _allows_interfaces(each)]
     if interfaces and declared.profile == "Strict" and not any(map(_keeps_from_code, statements)):
         first = interfaces[0]
         yield Widening(WideningKind.CODE, first.number, first.actions, first.resources)
+
+
+def _allows_interfaces(statement: Statement) -> bool:
+    return any(statement.includes_action(action) for action in NETWORK_INTERFACE_ACTIONS if "Describe" not in action)
 
 
 def _of_statement(statement: Statement, declared: Declared) -> Iterator[Widening]:
@@ -88,8 +104,8 @@ def _kind(action: str, resource: str, statement: Statement, declared: Declared) 
     known = {each.lower(): each for each in (*ROTATE_ACTIONS, *NETWORK_INTERFACE_ACTIONS)}
     name = known.get(action.lower(), action)
     if name in ROTATE_ACTIONS:
-        is_read = name in _SUPERUSER_ACTIONS and _names(resource, declared.superusers)
-        return None if is_read or _names(resource, declared.rotated) else WideningKind.SECRETS
+        is_read = name in _SUPERUSER_ACTIONS and _names(resource, declared.superusers, declared)
+        return None if is_read or _names(resource, declared.rotated, declared) else WideningKind.SECRETS
     if action.lower() in ("kms:decrypt", "kms:generatedatakey"):
         return _kind_of_key(action, resource, statement, declared)
     if name in NETWORK_INTERFACE_ACTIONS or action.lower() == "secretsmanager:getrandompassword":
@@ -97,17 +113,20 @@ def _kind(action: str, resource: str, statement: Statement, declared: Declared) 
     return None if _is_for_target(action, resource, declared.targets) else WideningKind.ACTIONS
 
 
-def _names(resource: str, secret_ids: Collection[str]) -> bool:
+def _names(resource: str, secret_ids: Collection[str], declared: Declared) -> bool:
     """Return whether a resource is the whole ARN of one of some secrets."""
-    is_arn = resource.startswith("arn:") and arn.SECRET.fullmatch(resource)
-    return bool(is_arn) and not arn.ids_of_secret(resource).isdisjoint(secret_ids)
+    if not resource.startswith("arn:") or not arn.SECRET.fullmatch(resource):
+        return False
+    is_here = (arn.region(resource), arn.account(resource)) == declared.place
+    named = (each for each in arn.ids_of_secret(resource) if is_here or each.startswith("arn:"))
+    return not set(named).isdisjoint(secret_ids)
 
 
 def _kind_of_key(action: str, resource: str, statement: Statement, declared: Declared) -> WideningKind | None:
     limits = {(each.operator.lower(), each.key.lower()): each.values for each in statement.conditions}
     functions = limits.get(("stringlike", FUNCTION_ARN_KEY.lower()), ())
-    if action.lower() == "kms:decrypt" and functions and all(map(_is_function_pattern, functions)):
-        return None
+    if action.lower() == "kms:decrypt" and functions and all(_is_function(each, declared) for each in functions):
+        return None if arn.KEY.fullmatch(resource) else WideningKind.KEYS
     if declared.profile == "Documented":
         return None if arn.KEY.fullmatch(resource) else WideningKind.KEYS
     contexts = limits.get(("stringequals", SECRET_ARN_KEY.lower()), ())
@@ -115,13 +134,15 @@ def _kind_of_key(action: str, resource: str, statement: Statement, declared: Dec
     if not contexts or not services or not all(each.startswith("secretsmanager.") for each in services):
         return WideningKind.KEYS
     readable = {*declared.rotated, *(declared.superusers if action.lower() == "kms:decrypt" else ())}
-    return None if all(_names(context, readable) for context in contexts) else WideningKind.SECRETS
+    return None if all(_names(context, readable, declared) for context in contexts) else WideningKind.SECRETS
 
 
-def _is_function_pattern(pattern: str) -> bool:
-    """Return whether a pattern is for functions of one account, as `statements.decrypt_environment` writes it."""
-    parts = pattern.split(":")
-    return parts[2:3] == ["lambda"] and parts[5:6] == ["function"] and not has_wildcard("".join(parts[:5]))
+def _is_function(pattern: str, declared: Declared) -> bool:
+    """Return whether a pattern is for a function of the stack's place, as `statements.decrypt_environment` has it."""
+    _, _, _, region, account, kind, name, *version = [*pattern.split(":"), *[""] * 7][: max(7, pattern.count(":") + 1)]
+    is_one = name != "" and not has_wildcard(name) and version in ([], ["*"])
+    is_here = kind == "function" and (region, account) == declared.place
+    return is_here and (is_one or (declared.is_for_any_function and name == "*" and not version))
 
 
 def _is_for_target(action: str, resource: str, targets: Collection[str]) -> bool:

@@ -207,7 +207,10 @@ def unproven(audited: AuditAccount) -> Finding:
     found = the(report, "OtherSecrets")
     assert found.remediation.startswith("Do not remove it: ")
     # It may cover the secret, so a second one is not adopted.
-    assert [each.policy_name for each in report.rotations] == [OWN_POLICY]
+    [rotation] = report.rotations
+    assert (rotation.policy_name, rotation.is_adoptable) == ("", False)
+    assert OWN_POLICY in the(report, "NoPolicy").message
+    assert "--adopt" not in the(report, "NoPolicy").remediation
     return found
 
 
@@ -287,6 +290,99 @@ def test_events_that_may_not_be_read_make_the_audit_incomplete(audited: AuditAcc
     report = audited.audit()
     assert notes(report) == ["NotInspected"]
     assert "cloudformation:DescribeStackEvents" in the(report, "NotInspected").message
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [
+            allow(["ds:ResetUserPassword"], f"arn:aws:ds:{REGION}:{ACCOUNT}:directory/d-0123456789"),
+            allow(["ds:DescribeDirectories"], "*"),
+        ],
+        [allow(["elasticache:DescribeUsers", "elasticache:ModifyUser"], CACHE_USER)],
+        [
+            allow(
+                ["elasticache:DescribeUsers", "elasticache:ModifyUser"],
+                "arn:aws:elasticache:us-east-1:999999999999:user:x",
+            )
+        ],
+        [allow(["rds:DescribeDBInstances"], f"arn:aws:rds:{REGION}:{ACCOUNT}:db:x")],
+    ],
+)
+def test_a_target_that_somebody_added_as_the_provider_writes_it_is_none_of_the_properties(
+    audited: AuditAccount, statements: list[Document]
+) -> None:
+    rotation = deployed(audited)
+    sids = ["CallTarget", "CallTarget2"]
+    added = [{"Sid": sid, **statement} for sid, statement in zip(sids, statements, strict=False)]
+    edit(audited, rotation, add(*added))
+    assert codes(audited.audit()) == ["PolicyWidened"]
+
+
+@pytest.mark.parametrize("place", [f"us-east-1:{ACCOUNT}", f"{REGION}:999999999999"])
+@pytest.mark.parametrize("action", [GET, "secretsmanager:PutSecretValue"])
+def test_a_name_in_the_properties_is_not_that_of_a_secret_elsewhere(
+    audited: AuditAccount, place: str, action: str
+) -> None:
+    rotation = deployed(audited)
+    same_name = f"arn:aws:secretsmanager:{place}:secret:{rotation.secret.rpartition(':')[2]}"
+    edit(audited, rotation, add(allow(action, same_name)))
+    assert codes(audited.audit()) == ["PolicyWidened"]
+
+
+def environment(resource: str, function: str) -> Document:
+    """Return a statement as that for the key of the environment variables."""
+    pattern = f"arn:aws:lambda:{function}"
+    return allow(
+        "kms:Decrypt", resource, Condition={"StringLike": {"kms:EncryptionContext:aws:lambda:FunctionArn": pattern}}
+    )
+
+
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0123"
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        (environment("*", f"{REGION}:{ACCOUNT}:function:rotate-db"), "PolicyWidened"),
+        (environment(KEY, f"{REGION}:{ACCOUNT}:function:*"), "PolicyWidened"),
+        (environment(KEY, f"{REGION}:{ACCOUNT}:function:rotate-*"), "PolicyWidened"),
+        (environment(KEY, f"us-east-1:{ACCOUNT}:function:rotate-db"), "PolicyWidened"),
+        (environment(KEY, f"{REGION}:999999999999:function:rotate-db"), "PolicyWidened"),
+        # The function had another name, or a key.
+        (environment(KEY, f"{REGION}:{ACCOUNT}:function:former"), "PolicyDrift"),
+        (environment(KEY, f"{REGION}:{ACCOUNT}:function:rotate-db:*"), "PolicyDrift"),
+        (allow("ec2:DeleteNetworkInterface", "*"), "PolicyWidened"),
+        (allow("ec2:DetachNetworkInterface", "*"), "PolicyWidened"),
+        (allow("ec2:DescribeNetworkInterfaces", "*"), "PolicyDrift"),
+    ],
+)
+def test_a_statement_of_the_provider_s_form_is_wider_if_it_is_for_more(
+    audited: AuditAccount, statement: Document, code: str
+) -> None:
+    edit(audited, deployed(audited), add(statement))
+    assert notes(audited.audit()) == [code]
+
+
+def test_without_properties_a_secret_that_nobody_rotates_is_only_a_note(audited: AuditAccount) -> None:
+    """A keytab, a secret without a schedule yet, or one that moved: nobody need have edited the policy."""
+    keytab = audited.account.secret("keytab")
+    audited.rotation(key="")
+    audited.account.client("iam").delete_role_policy(RoleName=ROLE_NAME, PolicyName="rotation-db")
+    audited.account.deploy(SecretIds=["db", keytab], RotationLambdaARN="rotate-db")
+    assert notes(audited.audit()) == []
+    forget_properties(audited)
+    found = the(audited.audit(), "PolicyDrift")
+    assert keytab in found.message
+    assert "no longer has the properties" in found.message
+
+
+def test_a_policy_that_rotates_nothing_any_more_makes_nothing_redundant(audited: AuditAccount) -> None:
+    rotation = deployed(audited)
+    other = audited.rotation("other", role=rotation.role)
+    audited.put_policy(rotation.role, *guide(other.secret), name="other")
+    audited.rotations[rotation.secret].pop("RotationLambdaARN")
+    assert "RedundantGrant" not in notes(audited.audit())
 
 
 # --- grants that are repeated ---
@@ -383,3 +479,91 @@ def test_a_policy_that_only_looks_like_that_of_a_resource_hinders_no_adoption(
     other = audited.account.role("other")
     audited.put_policy(other, *guide(rotation.secret), name="x-0123456789ab")
     assert len(write_templates(audited.audit(), tmp_path / "adopt.yaml")) == 1
+
+
+def redirected(audited: AuditAccount, *statements: Document) -> Rotation:
+    """Return a rotation with a resource that somebody has given a function and a role of his own."""
+    rotation = deployed(audited)
+    role = audited.account.role("evil")
+    function = audited.function("evil", role)
+    if statements:
+        audited.put_policy(role, *statements, name="x")
+    audited.rotations[rotation.secret]["RotationLambdaARN"] = function
+    return rotation._replace(function=function, role=role)
+
+
+def in_progress(audited: AuditAccount, rotation: Rotation) -> None:
+    audited.account.cloudformation.set_status(STACK_ID, "UPDATE_IN_PROGRESS")
+
+
+def edited(change: Callable[[list[Document]], Any]) -> Callable[[AuditAccount, Rotation], None]:
+    return lambda audited, rotation: edit(audited, rotation._replace(role=ROLE_NAME), change)
+
+
+@pytest.mark.parametrize(
+    ("disguise", "is_incomplete"),
+    [
+        (lambda _audited, _rotation: None, False),
+        (in_progress, False),
+        (lambda audited, _: audited.let_fail("iam:GetAccountAuthorizationDetails"), True),
+        (lambda audited, _: audited.let_fail("cloudformation:ListStacks"), True),
+        (lambda audited, _: audited.let_fail("cloudformation:DescribeStackResource"), True),
+        (edited(lambda found: found.reverse()), False),
+        (edited(lambda found: found[0]["Action"].append("secretsmanager:TagResource")), False),
+        (edited(set_first(Resource=f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:db-??????")), False),
+        (edited(set_first(Action="secretsmanager:*")), False),
+    ],
+)
+@pytest.mark.parametrize("has_grants", [True, False])
+def test_no_advice_completes_a_redirection(
+    audited: AuditAccount,
+    tmp_path: Path,
+    disguise: Callable[[AuditAccount, Rotation], None],
+    is_incomplete: bool,
+    has_grants: bool,
+) -> None:
+    rotation = redirected(audited)
+    if has_grants:
+        audited.put_policy(rotation.role, *guide(rotation.secret), name="x")
+    disguise(audited, rotation)
+    report = audited.audit()
+    assert write_templates(report, tmp_path / "adopt.yaml") == []
+    unless = "Find out whether somebody has changed the rotation of the secret: "
+    advice = [each.remediation for each in report.findings if not each.remediation.startswith(unless)]
+    assert not [each for each in advice if "--adopt" in each or "in a policy of the role" in each]
+    assert report.is_complete != is_incomplete
+    if not is_incomplete:
+        assert "Otherwise correct the rotation of the secret" in the(report, "NoPolicy").remediation
+
+
+@pytest.mark.parametrize("name", [f"{'A' * 115}-0123456789ab", "P-0123456789ab"])
+def test_a_redirection_is_not_hidden_by_a_policy_of_unknown_origin(audited: AuditAccount, name: str) -> None:
+    rotation = redirected(audited)
+    there = allow("secretsmanager:DescribeSecret", f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:x-AbCdEf")
+    audited.put_policy(rotation.role, *guide(rotation.secret), there, name=name)
+    assert rotation.role in the(audited.audit(), "NoPolicy").message
+
+
+def test_a_redirection_is_not_hidden_in_the_policy_of_another_stack(audited: AuditAccount) -> None:
+    rotation = redirected(audited)
+    mine = audited.rotate("mine", rotation.function)
+    stack_id = STACK_ID.replace("stack/database", "stack/mine")
+    properties = {"SecretId": "mine", "RotationLambdaARN": rotation.function}
+    assert audited.account.deploy(stack_id, **properties)["Status"] == "SUCCESS"
+    name = policy_name(stack_id, LOGICAL_ID)
+    statements = json.loads(json.dumps(audited.account.policies("evil")[name]["Statement"]))
+    statements[0]["Resource"] = [mine, rotation.secret]
+    audited.put_policy(rotation.role, *statements, name=name)
+    assert codes(audited.audit(), notes=True) == ["PolicyWidened", "NoPolicy"]
+
+
+def test_reads_are_not_hidden_by_policies_of_unknown_origin(audited: AuditAccount) -> None:
+    names = [f"{'A' * 114}{number}-0123456789ab" for number in range(3)]
+    first = audited.rotation("db0")
+    secrets = [first.secret, audited.rotate("db1", first.function), audited.rotate("db2", first.function)]
+    for number, (secret, name) in enumerate(zip(secrets, names, strict=True)):
+        hidden = audited.account.secret(f"hidden{number}")
+        audited.put_policy(first.role, *guide(secret), allow(GET, hidden), name=name)
+    found = codes(audited.audit(), notes=True)
+    assert found.count("UnneededGrant") == 3
+    assert "NoPolicy" in found

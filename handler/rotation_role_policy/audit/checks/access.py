@@ -10,6 +10,8 @@ from rotation_role_policy.audit.facts import FailedCall, RoleFacts
 from rotation_role_policy.audit.findings import DeniedCall, Finding, FindingType, Subject
 from rotation_role_policy.audit.messages import access as messages
 from rotation_role_policy.audit.messages.phrases import join
+from rotation_role_policy.audit.messages.roles import UNLESS_REDIRECTED, if_redirected
+from rotation_role_policy.audit.ownership import ElsewherePolicy
 from rotation_role_policy.audit.uninspected import uninspected
 
 
@@ -23,6 +25,10 @@ def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
     for problem in _merged(each for each in found if not each.problem and not each.doubt):
         if finding_type := _type(problem):
             words = messages.WORDS[finding_type](problem)
+            if elsewhere := _elsewhere(facts, problem):
+                words = words._replace(remediation=if_redirected(problem.coverage, elsewhere))
+            elif not facts.is_elsewhere_known and not problem.coverage.policy_name:
+                words = words._replace(remediation=f"{UNLESS_REDIRECTED} {words.remediation}")
             is_blocked = problem.blocker is not None
             yield Finding(
                 finding_type,
@@ -42,6 +48,14 @@ def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
         )
     for same in _grouped((each for each in found if each.problem), _cause_of_problem):
         yield from _not_inspected(same)
+
+
+def _elsewhere(facts: RoleFacts, problem: AccessProblem) -> ElsewherePolicy | None:
+    """Return the policy on another role for a secret that needs the calls, unless one on this role covers it, too."""
+    if problem.coverage.policy_name:
+        return None
+    secrets = [problem.secret_arn] if problem.secret_arn else [secret.arn for secret in problem.coverage.secrets]
+    return next((facts.elsewhere[each] for each in secrets if each in facts.elsewhere), None)
 
 
 def _merged(certain: Iterable[AccessProblem]) -> Iterator[AccessProblem]:

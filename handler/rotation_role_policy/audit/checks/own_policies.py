@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from rotation_role_policy import arn
 from rotation_role_policy.audit.coverage import (
     Coverage,
     expected_document,
@@ -19,7 +20,7 @@ from rotation_role_policy.iam.document import Policy, PolicyKind
 from rotation_role_policy.rules.policy import form_of
 from rotation_role_policy.rules.redundant import is_redundant
 from rotation_role_policy.rules.state import Role
-from rotation_role_policy.rules.widening import Declared, widenings
+from rotation_role_policy.rules.widening import Declared, named_secrets, widenings
 
 
 def check(facts: RoleFacts, covered: Sequence[Coverage], now: datetime) -> Iterator[Finding]:
@@ -56,29 +57,42 @@ def check(facts: RoleFacts, covered: Sequence[Coverage], now: datetime) -> Itera
         if declared.profile == "Documented":
             words = messages.policy_documented(facts.role_arn, name, owner)
             yield Finding(FindingType.POLICY_WIDENED, subject, facts.role_arn, words, policy=name)
-        if changes:
-            words = messages.policy_drift(facts.role_arn, name, owner, shown)
+        unused = [] if owner.properties else sorted(named_secrets(own) - _rotated(facts))
+        if changes or unused:
+            words = messages.policy_drift(facts.role_arn, name, owner, shown, unused)
             yield Finding(FindingType.POLICY_DRIFT, subject, facts.role_arn, words, changes, policy=name)
-    yield from _redundant(facts, facts.role.value.role, as_written)
+    in_use = {coverage.policy_name for coverage in covered}
+    yield from _redundant(facts, facts.role.value.role, [each for each in as_written if each.name.name in in_use])
 
 
 def _declared(facts: RoleFacts, covered: Sequence[Coverage], own: Policy, owner: Owner) -> Declared:
     """Return what the policy is for: by its properties or, if these are not known, by the rotations of the role."""
     name = own.name.name
-    rotated = [secret.arn for coverage in covered for secret in coverage.secrets]
-    rotated += [secret.arn for secret in facts.other_secrets]
+    rotated = _rotated(facts)
     superusers, targets = set(), set()
     for coverage in covered:
         if coverage.policy_name == name:
             superuser = found_superuser(facts, coverage.superuser_id)
             superusers |= {coverage.superuser_id, superuser.arn if superuser else ""} - {""}
             targets |= {*coverage.target_arns, *(superuser.database_arns if superuser else ())}
+    place = arn.region(owner.stack_id), arn.account(owner.stack_id)
     if properties := owner.properties:
         superusers |= {properties.superuser_secret_id or ""} - {""}
         return Declared(
-            properties.secret_ids, superusers, {*targets, *properties.target_arns}, properties.policy_profile
+            properties.secret_ids,
+            superusers,
+            {*targets, *properties.target_arns},
+            properties.policy_profile,
+            place,
+            properties.subnet_ids is not None,
         )
-    return Declared(rotated, superusers, targets, form_of(own.json).profile)
+    return Declared([*rotated, *named_secrets(own)], superusers, targets, form_of(own.json).profile, place, True)
+
+
+def _rotated(facts: RoleFacts) -> set[str]:
+    """Return the secrets that functions of the role rotate."""
+    own = (secret.arn for function in facts.functions for secret in function.secrets)
+    return {*own, *(secret.arn for secret in facts.other_secrets)}
 
 
 def _taken_from_policy(covered: Sequence[Coverage], name: str, owner: Owner) -> list[str]:

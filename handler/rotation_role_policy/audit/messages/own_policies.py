@@ -87,11 +87,24 @@ def policy_documented(role_arn: str, name: str, owner: Owner) -> Words:
     )
 
 
-def policy_drift(role_arn: str, name: str, owner: Owner, shown: Sequence[str]) -> Words:
+def policy_drift(role_arn: str, name: str, owner: Owner, shown: Sequence[str], unused: Sequence[str] = ()) -> Words:
     """Return the words for a policy of a resource that would be written differently today.
 
-    Arguments as for `policy_widened`.
+    Args:
+        role_arn: of the role that has the policy.
+        name: of the policy.
+        owner: the resource.
+        shown: the superuser secret and the targets that only the policy shows.
+        unused: secrets that no function of the role rotates, if only the policy shows for which secrets it is.
     """
+    if unused:
+        return Words(
+            f"The policy {quoted(name)} on the role {role_arn}, which {resource_of(owner)} has put there, allows to"
+            f" rotate {join(unused)}, but no function of the role does. CloudFormation no longer has the properties of"
+            " the resource, so it is not known whether they name these secrets.",
+            "If the properties name them, take out those that need no rotation. If not, somebody has edited the policy."
+            f" {send_update(name, owner)}",
+        )
     return Words(
         f"The policy {quoted(name)} on the role {role_arn}, which {resource_of(owner)} has put there, would be written"
         f" differently today.{_assumed(shown)}",

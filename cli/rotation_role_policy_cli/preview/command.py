@@ -1,6 +1,7 @@
 """The command `preview`: preview one resource, or the resources of a template, and print the result."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,11 +82,14 @@ def preview_template(
     for name in logical_ids:
         try:
             if name in template.logical_ids and not template.is_excluded(name):
-                outcome.previews[name] = preview(aws, template.resource(name), planned)
+                found = preview(aws, template.resource(name), planned)
+                refusal = found.refusal and template.without_fetched(found.refusal)
+                notes = [template.without_fetched(note) for note in found.notes]
+                outcome.previews[name] = replace(found, refusal=refusal, notes=notes)
             elif name in deployed:
                 outcome.removed[name] = deployed[name]
         except EXPECTED_ERRORS as error:
-            outcome.errors.append(f"{name}: {message(error)}")
+            outcome.errors.append(f"{name}: {template.without_fetched(message(error))}")
     return outcome
 
 

@@ -13,6 +13,13 @@ class TemplateError(Exception):
     """A template, or a reference in it, that cannot be resolved. The message says what to do."""
 
 
+_MOST_BYTES = 1_048_576
+"""CloudFormation's limit for a template.
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
+_MOST_NODES_OF_ALIASES = 10_000
+"""Nodes that the aliases of a YAML file stand for. A few aliases of aliases could stand for more than fit in memory."""
+
+
 def load(path: Path) -> dict[str, Any]:
     """Return the template in a YAML or JSON file, with intrinsic functions in their long form.
 
@@ -20,9 +27,11 @@ def load(path: Path) -> dict[str, Any]:
     cannot be read or is not a template.
     """
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise TemplateError(f"{path} has more than {_MOST_BYTES:,} bytes, which CloudFormation does not accept.")
         text = path.read_text(encoding="utf-8-sig")
         # JSON may be indented by tabs, which YAML does not allow.
-        template = _json(text) if text.lstrip().startswith("{") else yaml.load(text, Loader=_Loader)  # noqa: S506  # safe
+        template = _json(text) if text.lstrip().startswith("{") else _yaml(text)
     except OSError as error:
         raise TemplateError(f"{path}: {error.strerror}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -35,6 +44,31 @@ def load(path: Path) -> dict[str, Any]:
 
 def _json(text: str) -> Any:
     return json.loads(text, parse_int=str, parse_float=str, object_pairs_hook=_mapping)
+
+
+def _yaml(text: str) -> Any:
+    loader = _Loader(text)
+    node = loader.get_single_node()
+    sizes: dict[int, int] = {}
+    if node and _size(node, sizes) > len(sizes) + _MOST_NODES_OF_ALIASES:
+        raise ValueError(f"its aliases stand for more than {_MOST_NODES_OF_ALIASES:,} values")
+    return loader.construct_document(node) if node else None
+
+
+def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """Return the number of nodes below and with `node`, those of an alias again for each time that it is used.
+
+    Args:
+        node: of the graph that PyYAML has composed.
+        sizes: the numbers that are known, by the identity of the node.
+    """
+    if id(node) not in sizes:
+        # A node that contains itself.
+        sizes[id(node)] = _MOST_NODES_OF_ALIASES * len(sizes) + _MOST_NODES_OF_ALIASES
+        children = [] if isinstance(node, yaml.ScalarNode) else node.value
+        members = [each for child in children for each in (child if isinstance(child, tuple) else (child,))]
+        sizes[id(node)] = 1 + sum(_size(each, sizes) for each in members)
+    return sizes[id(node)]
 
 
 def _mapping(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
@@ -56,8 +90,12 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types her
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
-        """Construct a mapping. Raises ValueError for a duplicate key."""
-        keys = [self.construct_object(key) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        """Construct a mapping. Raises an error for a duplicate key, and for a merge key."""
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                problem = "CloudFormation does not accept the merge key <<"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+        keys = [self.construct_object(key) for key, _ in node.value]
         _mapping((key, None) for key in keys)
         mapping: dict[str, Any] = super().construct_mapping(node, deep=deep)
         return mapping

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rotation_role_policy.aws.client import Aws
-from rotation_role_policy.errors import AwsApiError, quoted_text
+from rotation_role_policy.errors import AwsApiError, quoted, quoted_text
 from rotation_role_policy.rules.properties import PROPERTIES
 from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE
@@ -32,6 +32,10 @@ _WITHOUT_EFFECT = {row.name for parent in PROPERTIES for row in (parent, *parent
 _PROCESSED = "Preview the processed template: aws cloudformation get-template --template-stage Processed"
 
 
+_SHORT = 3
+"""Characters."""
+
+
 class Template:
     """A template with values for its parameters, and the stack in which it is deployed, if any.
 
@@ -46,6 +50,8 @@ class Template:
         self._given = parameters
         self._stack = stack
         self._declared: Mapping[str, Any] = body.get("Parameters") or {}
+        self._fetched: dict[str, str] = {}
+        """What stands for the value of an SSM parameter or of an export, by the value."""
         if unknown := sorted(set(parameters) - set(self._declared)):
             raise TemplateError(f"--parameter {unknown[0]}: the template has no such parameter.")
 
@@ -83,6 +89,7 @@ class Template:
                 raise TemplateError(f"{name}: {error}") from error
             if resolved is not _NO_VALUE:
                 properties[name] = resolved
+                self._keep_with_fetched(resolved)
         stack = self._stack
         deployed = stack.resources.get(logical_id) if stack else None
         return Resource(
@@ -215,7 +222,7 @@ class Template:
             return _text(self._get_att(name) if "." in name else self._ref(name))
 
         # ${!x} stands for ${x} itself.
-        return re.sub(r"\$\{!", "${", re.sub(r"\$\{([^!}][^}]*)\}", replacement, text))
+        return re.sub(r"\$\{!", "${", re.sub(r"\$\{([^!{}][^{}]*)\}", replacement, text))
 
     def _join(self, argument: Any) -> str:
         separator, items = argument
@@ -250,7 +257,7 @@ class Template:
         for page in self._aws.paginate(self._aws.cloudformation.list_exports):
             for export in page["Exports"]:
                 if export["Name"] == name:
-                    return export["Value"]
+                    return self._keep(export["Value"], f"the value of the export {name}")
         raise TemplateError(f"{self._aws.region()} has no export {quoted_text(name)}.")
 
     def _condition(self, condition: Any) -> bool:
@@ -289,7 +296,29 @@ class Template:
             raise
         if parameter["Type"] == "SecureString":
             raise TemplateError(f"preview does not read the SSM parameter {quoted_text(name)}: it is a SecureString.")
-        return parameter["Value"]
+        return self._keep(parameter["Value"], f"the value of the SSM parameter {name}")
+
+    def _keep(self, value: str, name: str) -> str:
+        """Return the value of something whose owner need not want to see it printed."""
+        for text in map(str.strip, (value, *value.split(","))):
+            # Shorter ones are no secrets, and stand in many words.
+            if len(text) > _SHORT:
+                self._fetched[text] = f"<{name}>"
+        return value
+
+    def _keep_with_fetched(self, value: Any) -> None:
+        """Let texts that contain such a value count as one: a message can show the half of a long text."""
+        for item in value if isinstance(value, list) else [value]:
+            parts = [name for part, name in self._fetched.items() if part in str(item)]
+            if isinstance(item, str) and parts:
+                self._fetched.setdefault(item, parts[0])
+
+    def without_fetched(self, text: str) -> str:
+        """Return a message with names in place of the values of SSM parameters and exports."""
+        for value in sorted(self._fetched, key=len, reverse=True):
+            for form in (value, quoted(value)[1:-1], quoted_text(value)[1:-1]):
+                text = text.replace(form, self._fetched[value])
+        return text
 
 
 @contextmanager
@@ -324,7 +353,7 @@ def _is_rotation_role_policy(resource: Any) -> bool:
     return isinstance(resource, dict) and resource.get("Type") == TYPE
 
 
-_DYNAMIC_REFERENCE = re.compile(r"\{\{resolve:([^}]+)\}\}")
+_DYNAMIC_REFERENCE = re.compile(r"\{\{resolve:([^{}]+)\}\}")
 
 _FUNCTIONS: dict[str, Callable[[Template, Any], Any]] = {
     "Fn::FindInMap": Template._find_in_map,

@@ -908,3 +908,45 @@ def test_resource_policies_are_evaluated_as_in_the_provider(preview: Preview, ac
         ' whether the statement "OnlyDba" in the resource policy of the secret denies the call.'
     )
     assert (result.status, note in " ".join(result.out.split())) == (2, True)
+
+
+# --- what is not printed ---
+
+
+VALUE = "hunter2-of-the-parameter"
+
+
+@pytest.mark.parametrize(
+    "secret_id",
+    [
+        "'{{resolve:ssm:/secret}}'",
+        "!Sub 'prod/{{resolve:ssm:/secret}}'",
+        "!Ref FromStore",
+        f"!Sub '{'x' * 60}{{{{resolve:ssm:/secret}}}}'",
+        "!Select [0, !Split [',', '{{resolve:ssm:/list}}']]",
+    ],
+)
+def test_the_value_of_an_ssm_parameter_is_in_no_error(
+    preview: Preview, account: Account, template: Callable[[str], str], secret: str, secret_id: str
+) -> None:
+    ssm = account.client("ssm")
+    ssm.put_parameter(Name="/secret", Value=VALUE, Type="String")
+    ssm.put_parameter(Name="/list", Value=f"{VALUE}, other", Type="StringList")
+    store = "SecretName: { Type: String, Default: prod/db }"
+    parameter = "FromStore: { Type: 'AWS::SSM::Parameter::Value<String>', Default: /secret }"
+    text = FUNCTION.replace(store, parameter).replace("!Ref SecretName", secret_id)
+    result = preview("--template", template(text))
+    assert result.status == 1
+    assert VALUE not in result.out + result.err
+    assert "<the value of the SSM parameter /" in result.err
+
+
+def test_control_characters_of_a_template_do_not_reach_the_terminal(
+    preview: Preview, template: Callable[[str], str], secret: str
+) -> None:
+    for name in ("\x1b[2J", "\u202e", "\u2066x", "\x9b1A", "\u200b"):
+        written = f'"{name.encode("unicode_escape").decode()}"'
+        text = FUNCTION.replace("!Ref SecretName", written).replace("Triggers:", f"{written}: 1\n      Triggers:")
+        result = preview("--template", template(text), "--stack", name, "--parameter", f"{name}=1")
+        assert result.status == 1
+        assert not set(name) - set("[2J1Ax") & set(result.out + result.err)

@@ -203,7 +203,6 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
         ("12:30", "12:30"),
         ("on", "on"),
         ("true", True),
-        ("{ <<: { a: b }, c: d }", {"a": "b", "c": "d"}),
         ("!Ref Function.Alias", ARN.format("lambda") + "function:rotate-1:live"),
         ("!Ref FunctionRole", "made-by-sam"),
         ("'{{resolve:ssm:/db/name}}-x'", "ssm/db-x"),
@@ -294,7 +293,17 @@ def test_json_can_be_indented_with_tabs(tmp_path: Path) -> None:
         ("Resources: { A: {}, A: {} }", "duplicate key 'A'"),
         ('{"Resources": {"A": {}, "A": {}}}', "duplicate key 'A'"),
         ("Resources: { [1]: {} }", "is not YAML or JSON"),
-        ("Resources: &a [*a]", "it has no Resources"),
+        ("Resources: &a [*a]", "its aliases stand for more than 10,000 values"),
+        ("Resources: &a { B: *a }", "its aliases stand for more than 10,000 values"),
+        (
+            "a: &a [x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]\n"
+            "c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c]\n"
+            "Resources: [*d, *d]",
+            "its aliases stand for more than 10,000 values",
+        ),
+        ("x: &x { Type: A }\nResources:\n  A:\n    <<: *x", "does not accept the merge key << in"),
+        ("x: &x { Type: A }\nResources:\n  A:\n    <<: *x", "line 4"),
+        (f"Resources: {{ A: {{ Type: {'x' * 1_048_576} }} }}", "has more than 1,048,576 bytes"),
         ("[" * 5000, "is not YAML or JSON"),
         ("\ufeff{", "is not YAML or JSON"),
     ],
@@ -304,6 +313,21 @@ def test_a_file_that_is_not_a_template_is_an_error(tmp_path: Path, text: str, me
     file.write_text(text, encoding="utf-8")
     with pytest.raises(TemplateError, match=re.escape(message)):
         load(file)
+
+
+def test_a_quoted_key_is_no_merge_key_and_some_aliases_are_accepted(tmp_path: Path) -> None:
+    file = tmp_path / "template.yaml"
+    file.write_text('x: &x { Type: A }\nResources: { A: *x, B: *x, "<<": *x }')
+    assert load(file)["Resources"] == {name: {"Type": "A"} for name in ("A", "B", "<<")}
+
+
+@pytest.mark.parametrize("part", ["${", "${a", "{{resolve:ssm:", "{{", "${!", "a, "])
+def test_a_text_that_begins_many_references_takes_no_time(tmp_path: Path, part: str) -> None:
+    text = part * 50_000
+    try:
+        assert resolved(tmp_path, f"!Sub '{text}'") == text.replace("${!", "${")
+    except TemplateError as error:
+        assert len(str(error)) < 1000  # either is fine
 
 
 def test_a_file_can_start_with_a_byte_order_mark(tmp_path: Path) -> None:

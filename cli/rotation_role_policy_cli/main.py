@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status. `arguments` are by default those of the process."""
     if os.environ.get(_COMPLETION_VARIABLE):
         cli.main(prog_name=PROGRAM)
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
 
     def command() -> int:
         with cli.make_context(PROGRAM, words) as context:
@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     is_debug = "--debug" in words
     if not is_debug:
-        # Without a handler, Python prints the log of the shared modules on standard error.
-        logging.getLogger("rotation_role_policy").addHandler(logging.NullHandler())
+        # Without a handler, Python prints what the shared modules and botocore log on standard error.
+        logging.getLogger().addHandler(logging.NullHandler())
     return run(command, is_debug=is_debug)
 
 

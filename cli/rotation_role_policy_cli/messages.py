@@ -25,6 +25,7 @@ _REMEDIES = {
     "NoCredentialsError": _LOG_IN,
     "NoRegionError": _GIVE_REGION,
     "ProfileNotFound": " --profile names AWS credentials, as in the AWS CLI.",
+    "SSLError": " Set AWS_CA_BUNDLE to the file with the certificates that your network uses.",
     "SSOTokenLoadError": _LOG_IN,
     "TokenRetrievalError": _LOG_IN,
     "UnauthorizedSSOTokenError": _LOG_IN,

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from threading import Timer
 from typing import Any, TextIO
 
 from rich.cells import cell_len
@@ -21,6 +22,11 @@ from rich.text import Text
 _MIN_WIDTH, _WIDTH_WITHOUT_TERMINAL = 60, 100
 """Columns."""
 _DIFFERENCE_STYLES = {"-": "red", "+": "green"}
+_PATIENCE_SECONDS = 3.0
+_NO_ANSWER = (
+    "AWS has not answered yet. Does your network need a proxy (HTTPS_PROXY), or certificates of its own"
+    " (AWS_CA_BUNDLE)? Is AWS_ENDPOINT_URL right?"
+)
 
 
 def printable(text: str) -> str:
@@ -116,8 +122,31 @@ def progress() -> Iterator[Callable[[str], None]]:
     """Show the current AWS call on standard error, if that is a terminal. Yields the function that gets its action."""
     # With FORCE_COLOR rich would take a log file for a terminal.
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
-    with _Console(stderr=True, force_terminal=is_terminal).status("Asking AWS ...") as status:
-        yield lambda action: status.update(Text(f"Asking AWS: {action}"))
+    with (
+        _Console(stderr=True, force_terminal=is_terminal).status("Asking AWS ...") as status,
+        _waiting_for_first_answer(status.console) as answered,
+    ):
+        called: list[str] = []
+
+        def update(action: str) -> None:
+            if called:
+                answered()
+            called.append(action)
+            status.update(Text(f"Asking AWS: {action}"))
+
+        yield update
+
+
+@contextmanager
+def _waiting_for_first_answer(console: Console) -> Iterator[Callable[[], None]]:
+    """Say after some seconds that AWS has not answered, unless the function that this yields is called before."""
+    timer = Timer(_PATIENCE_SECONDS, lambda: console.print(Paragraph(_NO_ANSWER)))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield timer.cancel
+    finally:
+        timer.cancel()
 
 
 @contextmanager
@@ -128,10 +157,15 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     """
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_Console(stderr=True), transient=True, disable=not is_terminal) as bar:
+    console = _Console(stderr=True)
+    with (
+        Progress(*columns, console=console, transient=True, disable=not is_terminal) as bar,
+        _waiting_for_first_answer(console) as answered,
+    ):
         task = bar.add_task("Listing secrets", total=None)
 
         def update(what: str, done: int, total: int) -> None:
+            answered()
             # One task for everything: what is waited for changes often, and the time left follows from all of it.
             bar.update(task, description=f"Reading {what}", completed=done, total=total)
 

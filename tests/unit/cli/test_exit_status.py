@@ -68,7 +68,8 @@ def test_the_log_of_the_shared_modules_is_shown_only_with_debug(option: list[str
 import logging
 from rotation_role_policy_cli import main
 main.main({[*option, "schema"]!r})
-logging.getLogger("rotation_role_policy.audit.lookups").error("a traceback")
+for name in ("rotation_role_policy.audit.lookups", "botocore.credentials", "urllib3.connectionpool"):
+    logging.getLogger(name).error("a traceback")
 """
     result = process(program)
     assert result.returncode == 0
@@ -92,7 +93,7 @@ def test_an_internal_error_prints_one_line(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Missing command. Try 'rotation-role-policy --help'."),
+        (["--debug"], "Missing command. Try 'rotation-role-policy --help'."),
         (["previw"], "No such command 'previw'."),
         (["--nope"], "No such option '--nope'."),
         (["schema", "x"], "Got unexpected extra argument (x). Try 'rotation-role-policy schema --help'."),
@@ -103,6 +104,11 @@ def test_a_usage_error_prints_one_line(arguments: list[str], message: str, capsy
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith(f"error: {message}")
+
+
+def test_without_arguments_the_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main([]) == 0
+    assert capsys.readouterr().out.startswith("Usage: rotation-role-policy [OPTIONS] COMMAND")
 
 
 @pytest.mark.parametrize("arguments", [["schema"], ["--version"], ["preview", "--help"]])

@@ -3,17 +3,20 @@
 import difflib
 import io
 import json
+import time
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 
 from rotation_role_policy.iam.difference import difference as policy_difference
+from rotation_role_policy_cli import render
 from rotation_role_policy_cli.render import (
     Paragraph,
     difference,
     json_text,
     make_console,
+    progress,
     progress_bar,
     show,
     show_error,
@@ -103,3 +106,19 @@ def test_the_progress_bar_is_for_a_terminal(
         progress("secrets", 3, 7)
     assert ("Reading secrets" in stream.getvalue() and "3/7" in stream.getvalue()) == is_shown
     assert is_shown or not stream.getvalue()
+
+
+@pytest.mark.parametrize("answers", [0, 1])
+def test_a_line_says_that_aws_has_not_answered_yet(monkeypatch: pytest.MonkeyPatch, answers: int) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr(render, "_PATIENCE_SECONDS", 0.05)
+    for wait in (progress_bar, progress):
+        stream.truncate(0)
+        with wait() as update:
+            for number in range(answers + (wait is progress)):
+                update(*(("secrets", number, 7) if wait is progress_bar else ("iam:GetRole",)))
+            deadline = time.monotonic() + (10 if not answers else 0.2)
+            while not stream.getvalue() and time.monotonic() < deadline:
+                time.sleep(0.01)
+        assert ("AWS_CA_BUNDLE" in stream.getvalue()) == (not answers)

@@ -299,6 +299,30 @@ def audit_command(
     return command.run(request, Output(**output), given_options(context), allow_empty=allow_empty)
 
 
+@cli.command(
+    "lint",
+    short_help="Find mistakes in templates, with cfn-lint.",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.option(
+    "--hook", is_flag=True, help="For pre-commit: only files with a Custom::RotationRolePolicy, and no code of theirs."
+)
+@click.argument("arguments", metavar="FILE... [OPTIONS OF CFN-LINT]", nargs=-1, required=True, type=click.UNPROCESSED)
+def lint_templates(hook: bool, arguments: tuple[str, ...]) -> int:
+    """Run cfn-lint with the rules for Custom::RotationRolePolicy.
+
+    The exit status is that of cfn-lint: 0 if it finds nothing.
+
+    \b
+      rotation-role-policy lint shop.yaml
+      rotation-role-policy lint shop.yaml --format parseable --ignore-checks W9818
+    """
+    # Importing cfn-lint takes time: see the top.
+    from rotation_role_policy_cli import lint_command
+
+    return lint_command.run_for_hook(arguments) if hook else lint_command.run(arguments)
+
+
 @cli.command("report", short_help="Merge reports of audit --json.", epilog=_REPORT_EPILOG)
 @click.argument(
     "reports", metavar="FILE...", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True

@@ -101,3 +101,45 @@ def test_cfn_lint_reports_the_findings_of_the_rules_that_it_loads(rules: str, tm
     )
     assert sorted(re.findall(r"misspelt_secret_id\.yaml:.*:(E98\d\d):", result.stdout)) == ["E9811", "E9813"], result
     assert result.stdout.count("\n") == 2
+
+
+def lint_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder, as from an installation."""
+    program = "import sys; from rotation_role_policy_cli.main import main; sys.exit(main())"
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'handler'}{os.pathsep}{ROOT / 'cli'}"}
+    # Without the folder in sys.path, as the script of an installed package runs.
+    command = [sys.executable, "-P", "-c", program, "lint", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("template", "options", "status", "found"),
+    [
+        ("bad/misspelt_secret_id.yaml", (), 2, ["E9811", "E9813"]),
+        ("bad/misspelt_secret_id.yaml", ("--ignore-checks", "E9811"), 2, ["E9813"]),
+        ("bad/misspelt_secret_id.yaml", ("--ignore-checks", "E9811", "E9813"), 0, []),
+        ("nowhere.yaml", (), 2, []),
+    ],
+)
+def test_the_command_lint_is_cfn_lint_with_its_exit_status(
+    tmp_path: Path, template: str, options: tuple[str, ...], status: int, found: list[str]
+) -> None:
+    result = lint_command(str(TEMPLATES / template), "--format", "parseable", *options, cwd=tmp_path)
+    assert (result.returncode, sorted(re.findall(r":(E98\d\d):", result.stdout))) == (status, found), result
+    assert "Traceback" not in result.stderr
+
+
+def test_the_hook_lints_the_files_with_the_resource_and_runs_no_code_of_the_repository(tmp_path: Path) -> None:
+    for folder in ("rules", "rotation_role_policy_cli", "cfnlint"):
+        (tmp_path / folder).mkdir()
+        for name in ("__init__.py", "rule.py"):
+            (tmp_path / folder / name).write_text("raise SystemExit('code of the repository has run')")
+    (tmp_path / ".cfnlintrc").write_text(
+        "append_rules: [rules]\nmerge_configs: true\nignore_checks: [E9811]\nformat: parseable\n"
+    )
+    good = tmp_path / "other.yaml"
+    good.write_text("Resources: { A: { Type: AWS::Nope::Nope } }")
+    bad = TEMPLATES / "bad" / "misspelt_secret_id.yaml"
+    result = lint_command("--hook", "--", str(good), str(bad), cwd=tmp_path)
+    assert (result.returncode, re.findall(r"[EW]\d{4}", result.stdout)) == (2, ["E9813"]), result
+    assert (lint_command("--hook", "--", str(good), cwd=tmp_path).returncode) == 0

@@ -41,7 +41,7 @@ def test_the_wheel_contains_the_command_all_modules_and_the_version(wheel: Path)
     assert {f"rotation_role_policy_cli/{file}" for file in data_files} <= files
     requirements = [line for line in metadata if line.startswith("Requires-Dist") and "extra" not in line]
     assert [line.removeprefix("Requires-Dist: ") for line in requirements] == [
-        "boto3>=1.40", "click>=8.2", "jinja2>=3.1", "jsonschema>=4.18", "pyyaml>=6", "rich>=14",
+        "boto3>=1.40", "cfn-lint<2,>=1.3", "click>=8.2", "jinja2>=3.1", "jsonschema>=4.18", "pyyaml>=6", "rich>=14",
     ]  # fmt: skip
 
 

@@ -1,12 +1,7 @@
-"""The hook for pre-commit: lint the files that have a Custom::RotationRolePolicy, with the options in .cfnlintrc."""
+"""The hook for pre-commit of earlier versions, which ran this module."""
 
 import sys
-from pathlib import Path
 
-from cfnlint.runner import main
+from rotation_role_policy_cli.lint_command import run_for_hook
 
-from rotation_role_policy_cli.schema import TYPE
-
-if templates := [file for file in sys.argv[1:] if TYPE in Path(file).read_text("utf-8", "replace")]:
-    sys.argv[1:] = ["--append-rules", "rotation_role_policy_cli.lint", "--", *templates]
-    main()
+sys.exit(run_for_hook(sys.argv[1:]))

@@ -36,7 +36,7 @@ bench: .venv/installed
 load: .venv/installed
 	@PYTHONPATH=$(SOURCES) $(BIN)/python -m load.provider_load
 
-# An audit of 1,000 secrets and one of 10,000, with the quotas of a real account: five minutes.
+# Audits of 1,000 secrets, of 10,000, and of 20 accounts, with the quotas of a real account: seven minutes.
 audit-load: .venv/installed
 	@PYTHONPATH=$(SOURCES) $(BIN)/python -m load.audit_load $(if $(SECRETS),--secrets $(SECRETS))
 

@@ -10,6 +10,9 @@ The command ``rotation-role-policy audit`` runs in a process of its own against 
   call slows down other users of the account.
 - The report is complete and has the findings that the account must have.
 
+Then 20 accounts with 500 secrets each are audited in one command (`--role-arn`), and one of them for comparison. All
+accounts together take at most 75 s and less than 400 MB: the processor is the limit.
+
 The time and CPU time of an audit of one secret are subtracted: they are the fixed cost of the start of Python, of
 boto3 and of the first calls. The command fails if a criterion is missed, and if the audit makes a call that the fake
 AWS does not support.
@@ -42,6 +45,9 @@ PACING_SECONDS = 2
 MEMORY_LIMIT = 200e6
 GROWTH = 1.15
 THROTTLED_PER_ADMITTED = 0.2
+ACCOUNTS, SECRETS_OF_ACCOUNT = 20, 500
+ACCOUNTS_SECONDS = 75
+ACCOUNTS_MEMORY = 400e6
 START_UPS = 3
 """Audits of one secret. The fixed cost is their median."""
 LIMIT_SECONDS = 1800
@@ -63,8 +69,13 @@ class Run(NamedTuple):
     page: Path
 
 
-def audit(secrets: int, folder: Path) -> Run:
+def audit(secrets: int, folder: Path, accounts: int = 0) -> Run:
     """Audit an account with this number of secrets. Ends the command if there is no report.
+
+    Args:
+        secrets: of each account.
+        folder: for the files.
+        accounts: how many are audited by a role of theirs; 0 for the user's own account alone.
 
     The report stays in its file. Otherwise it would be part of this process, whose memory the process of the next audit
     would start with: `ru_maxrss` includes the memory before the process executes its program.
@@ -72,6 +83,8 @@ def audit(secrets: int, folder: Path) -> Run:
     folder.mkdir()
     report, page, log = folder / "report.json", folder / "report.html", folder / "log"
     command = [sys.executable, "-m", "rotation_role_policy_cli", "audit", "--json", "--html", str(page)]
+    for number in range(accounts):
+        command += ["--role-arn", f"arn:aws:iam::{200_000_000_000 + number}:role/audit"]
     sources = os.pathsep.join(str(ROOT / name) for name in ("handler", "cli"))
     with (
         serve(folder, partial(make_account, secrets), DEFAULT_QUOTAS) as server,
@@ -192,6 +205,27 @@ def criteria(run: Run, start_up: float) -> dict[str, bool]:
     }
 
 
+def run_accounts(folder: Path) -> bool:
+    """Audit one account and many, print the results, and return whether all criteria are met."""
+    print(f"Audit of {ACCOUNTS} accounts with {SECRETS_OF_ACCOUNT} secrets each, and of one ...", flush=True)
+    one, many = (audit(SECRETS_OF_ACCOUNT, folder / f"accounts-{number}", number) for number in (1, ACCOUNTS))
+    reports = [json.loads(run.report.read_text()) for run in (one, many)]
+    found = [Counter(finding["code"] for finding in report["findings"]) for report in reports]
+    throttled = sum(bucket.throttled for bucket in many.buckets)
+    admitted = sum(bucket.admitted.total() for bucket in many.buckets)
+    for run in (one, many):
+        print(f"  {run.seconds:.1f} s, {run.cpu_seconds:.1f} s of CPU time, {run.peak_bytes / 1e6:.0f} MB")
+    return print_criteria(
+        {
+            f"{many.seconds:.1f} s, at most {ACCOUNTS_SECONDS}": many.seconds <= ACCOUNTS_SECONDS,
+            f"less than {ACCOUNTS_MEMORY / 1e6:.0f} MB of memory": many.peak_bytes < ACCOUNTS_MEMORY,
+            f"{throttled} calls throttled for {admitted} admitted": throttled <= THROTTLED_PER_ADMITTED * admitted,
+            "complete reports, with the findings of one account in each": all(each["complete"] for each in reports)
+            and found[1] == {code: count * ACCOUNTS for code, count in found[0].items()},
+        }
+    )
+
+
 def linear_criteria(runs: list[Run], start_seconds: float, start_cpu: float) -> dict[str, bool]:
     """Return whether time and CPU time per secret stay the same, keyed by criterion."""
     met = {}
@@ -226,6 +260,8 @@ def run_all(sizes: list[int]) -> bool:
         if len(runs) > 1:
             print()
             results.append(print_criteria(linear_criteria(runs, start_seconds, start_cpu)))
+            print()
+            results.append(run_accounts(folder))
     return all(results)
 
 

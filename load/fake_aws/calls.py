@@ -1,10 +1,14 @@
 """The calls that the fake AWS supports."""
 
+from __future__ import annotations
+
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -54,11 +58,33 @@ class Statistics:
     """Documents that were put, by physical ID: ``<role>/<policy>``."""
 
 
+_KEY_OF_ROLE = re.compile(r"Credential=ASIA([0-9]{12})/")
+
+
+def account_of(authorization: str) -> str:
+    """Return the account of the credentials in the header `Authorization` of a request."""
+    match = _KEY_OF_ROLE.search(authorization)
+    return match[1] if match else ACCOUNT
+
+
+def _credentials(role: str) -> dict[str, str]:
+    """Return the credentials of a role, whose key names its account."""
+    expiration = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds")
+    return {
+        "AccessKeyId": f"ASIA{role.split(':')[4]}",
+        "SecretAccessKey": "testing",
+        "SessionToken": "testing",
+        "Expiration": expiration,
+    }
+
+
 class FakeAws:
     """The calls in one account. An IAM or STS response is a dictionary of XML elements, and a list has members."""
 
     def __init__(self, account: FakeAccount, quotas: tuple[Quota, ...]) -> None:
         self._account = account
+        self._quotas = quotas
+        self._others: dict[str, FakeAws] = {}
         self._secrets = {key: secret for secret in account.secrets for key in (secret.name, secret.arn)}
         self._functions = {function.name: function for function in account.functions}
         self._keys = {secret.key_arn for secret in account.secrets}
@@ -87,11 +113,20 @@ class FakeAws:
             "iam:PutRolePolicy": self._put_role_policy,
             "iam:SimulatePrincipalPolicy": self._simulate_principal_policy,
             "sts:GetCallerIdentity": lambda _: {"Arn": _CALLER_ARN, "UserId": "AROAEXAMPLE:s", "Account": ACCOUNT},
+            "sts:AssumeRole": lambda parameters: {"Credentials": _credentials(parameters["RoleArn"])},
             "cloudformation:DescribeStacks": self._describe_stacks,
             "cloudformation:ListStacks": self._list_stacks,
             "cloudformation:DescribeStackResource": self._describe_stack_resource,
             "cloudformation:DescribeStackEvents": lambda _: {"StackEvents": []},
         }
+
+    def of_account(self, account: str) -> FakeAws:
+        """Return another account with the same content. Its calls count in the statistics of this one."""
+        if account not in self._others:
+            other = self._others[account] = FakeAws(self._account, self._quotas)
+            self.statistics.buckets += other.statistics.buckets
+            other.statistics.unsupported = self.statistics.unsupported
+        return self._others[account]
 
     def call(self, action: str, parameters: Parameters) -> dict[str, Any]:
         """Return the response of a call.

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import trustme
 
-from load.fake_aws.account import REGION, FakeAccount
-from load.fake_aws.calls import FakeAws, Statistics
+from load.fake_aws.account import ACCOUNT, REGION, FakeAccount
+from load.fake_aws.calls import FakeAws, Statistics, account_of
 from load.fake_aws.protocols import RESPONSES, SERVICES, respond
 from load.fake_aws.quotas import Quota
 
@@ -172,9 +172,21 @@ class _Http(asyncio.Protocol):
             return
         self._buffer.clear()
         method, target, _ = request_line.split(" ")
-        status, content = respond(self._aws, self._service, f"{method} {target}", headers, bytes(body))
+        status, content = self._respond(f"{method} {target}", headers, bytes(body))
         response = f"HTTP/1.1 {status} Status\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
         asyncio.get_running_loop().call_later(self._latency, self._send, response)
+
+    def _respond(self, request: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        """Respond as the account of the credentials. All accounts have the same content, and quotas of their own."""
+        account = account_of(headers.get("authorization", ""))
+        if account == ACCOUNT:
+            return respond(self._aws, self._service, request, headers, body)
+        own, other = ACCOUNT.encode(), account.encode()
+        aws = self._aws.of_account(account)
+        status, content = respond(
+            aws, self._service, request.replace(account, ACCOUNT), headers, body.replace(other, own)
+        )
+        return status, content.replace(own, other)
 
     def _send(self, response: bytes) -> None:
         if not self._transport.is_closing():

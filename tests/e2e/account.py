@@ -1,9 +1,7 @@
 """An emulated account with a deployed provider, for the end-to-end tests and the tests of the examples."""
 
-import io
 import json
 import uuid
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,11 +55,3 @@ def deployed_account(folder: Path, parameters: dict[str, str] | None = None) -> 
     provider.build(ROOT, build_dir)
     with Emulator(folder / "emulator") as emulator:
         yield EmulatedAccount(emulator, provider.deploy(emulator, ROOT, build_dir, parameters))
-
-
-def zip_code(code: str, module: str = "index") -> bytes:
-    """Return the zip file of a Lambda function with one module."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(f"{module}.py", code)
-    return file.getvalue()

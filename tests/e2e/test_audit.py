@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from demo.broken_account import BrokenAccount, build
 from emulator.server import ACCOUNT_ID
 from emulator.stack import Stack
 from rotation_role_policy.rules.own_policies import own_policies
@@ -18,7 +19,6 @@ from rotation_role_policy_cli import permissions
 from rotation_role_policy_cli.audit import schema
 from tests import ROOT
 from tests.e2e.account import EmulatedAccount, deployed_account
-from tests.e2e.broken_account import BrokenAccount, build
 
 NOT_MENDED = {
     "ActionBlocked",

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from emulator.code import zip_code
 from emulator.server import ACCOUNT_ID, REGION
 from emulator.stack import Stack, StackError
 from tests import ROOT
-from tests.e2e.account import EmulatedAccount, deployed_account, zip_code
+from tests.e2e.account import EmulatedAccount, deployed_account
 from tests.e2e.test_end_to_end import (
     KEY,
     TRUST,

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from emulator.code import zip_code
 from emulator.rotation import rotate
 from emulator.server import ACCOUNT_ID, REGION, Emulator
 from emulator.stack import Stack, StackError
 from tests import ROOT
-from tests.e2e.account import zip_code
 
 ROTATION_CODE = (ROOT / "examples" / "rotation_function.py").read_text()
 LOCAL = f"{REGION}:{ACCOUNT_ID}"

@@ -22,6 +22,7 @@ import pytest
 from cfnlint.api import lint
 from cfnlint.decode import cfn_yaml
 
+from emulator.code import zip_code
 from emulator.server import ACCOUNT_ID, REGION
 from emulator.stack import Stack
 from rotation_role_policy.provider import handler
@@ -30,7 +31,7 @@ from rotation_role_policy.provider.serve import serve
 from rotation_role_policy.provider.settings import Settings
 from rotation_role_policy_cli import main
 from tests import ROOT
-from tests.e2e.account import EmulatedAccount, deployed_account, zip_code
+from tests.e2e.account import EmulatedAccount, deployed_account
 from tests.support.account import connected, managed_secret
 from tests.support.response_server import ResponseServer
 

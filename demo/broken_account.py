@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from emulator.code import zip_code
 from emulator.server import ACCOUNT_ID, REGION, Emulator
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.state import Role, Secret, State
-from tests.e2e.account import zip_code
 
 LAMBDA_TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
 VPC_POLICY = "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"

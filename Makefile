@@ -1,5 +1,5 @@
 # Each command works from nothing but Python 3.11 or later and make. CONTRIBUTING.md says which command proves what.
-.PHONY: install demo test e2e docs soak bench load audit-load lint mutants lock clean
+.PHONY: install demo demo-audit test e2e docs soak bench load audit-load lint mutants lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -10,6 +10,10 @@ install: .venv/installed .venv-sam/installed .venv-cdk/installed
 
 demo: .venv/installed .venv-sam/installed
 	@PYTHONPATH=$(SOURCES) $(BIN)/python -m demo
+
+# An account with broken rotations, to try the audit on. It stays until Ctrl-C.
+demo-audit: .venv/installed
+	@PYTHONPATH=$(SOURCES) $(BIN)/python -m demo.audit
 
 # The tests of a file run in one process, because they share an emulator or a folder.
 test: lint install

@@ -9,27 +9,13 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from types import FrameType
+
+from demo import signals
 
 FOLDER = Path(__file__).resolve().parent.parent / ".build" / "demo"
 """The folder that has all files that the demo writes."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class DemoStoppedError(BaseException):  # as KeyboardInterrupt
-    """The demo was stopped by a signal. Not an `Exception`, so that nothing handles it as an error."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        super().__init__(signal.Signals(number).name)
-
-
-def stop(number: int, _frame: FrameType | None) -> None:
-    """Handle a signal. Further signals are ignored, so that they do not interrupt the clean-up."""
-    for handled in SIGNALS:
-        signal.signal(handled, signal.SIG_IGN)
-    raise DemoStoppedError(number)
+STOPPED = "The emulator and the database have been stopped."
 
 
 def demonstrate() -> int:
@@ -52,27 +38,9 @@ def demonstrate() -> int:
         kind = "" if isinstance(error, UnexpectedResultError) else f"{type(error).__name__}: "
         print(f"\nFailed in step {report.current_step}\n   {kind}{error}\n   logs:     {FOLDER}", file=sys.stderr)
         return 1
-    print(
-        f"\nDone in {report.seconds:.0f} s. The emulator and the database have been stopped. Nothing is left running."
-    )
+    print(f"\nDone in {report.seconds:.0f} s. {STOPPED} Nothing is left running.")
     return 0
 
 
-def main() -> int:
-    """Run the demo until it ends or is stopped by a signal, and return the exit status."""
-    try:
-        for number in SIGNALS:
-            # With nohup, SIGHUP is ignored and must remain so.
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, stop)
-        return demonstrate()
-    except DemoStoppedError as stopped:
-        print(
-            f"\nStopped by {stopped}. The emulator and the database have been stopped. Nothing is left running.",
-            file=sys.stderr,
-        )
-        return 128 + stopped.number
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(signals.run(demonstrate, STOPPED))

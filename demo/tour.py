@@ -96,6 +96,7 @@ class _Tour:
             ("A new key without a deployment: KmsScope", self.rekey_by_hand),
             ("A second function, in a VPC", self.create_successor),
             ("Bad updates", self.bad_updates),
+            ("Audit the account", self.audit),
             ("Delete everything", self.delete),
         ]
         try:
@@ -314,6 +315,25 @@ class _Tour:
             " can show only an explicit deny."
         )
 
+    def audit(self) -> None:
+        """Add a grant by hand to the role of the second function, and audit the account before and after."""
+        role, policy = self.successor.physical_id("RotationRole"), "by-hand"
+        before = self._audited()
+        expect("Errors and warnings of the audit", (0, 0), (before["summary"]["errors"], before["summary"]["warnings"]))
+        statement = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self.account.iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=document)
+        after = self._audited()
+        [found] = [each for each in after["findings"] if each["severity"] != "note"]
+        expect("Finding", ("OtherSecrets", policy), (found["code"], found["policy"]))
+        self.report.say(
+            "`rotation-role-policy audit` has found nothing wrong with the rotations. Then somebody puts another policy"
+            f" on the role {role}, with secretsmanager:GetSecretValue on *. The next audit says:"
+        )
+        self.report.quote(found["code"], found["message"])
+        self.report.say("An account with broken rotations of all kinds: make demo-audit.")
+        self.account.iam.delete_role_policy(RoleName=role, PolicyName=policy)
+
     def delete(self) -> None:
         """Remove the resource, which removes the policy, and then delete the stacks."""
         role = self.shop.physical_id("RotationRole")
@@ -352,6 +372,13 @@ class _Tour:
             check=False,
         )
         expect("Exit status of the preview", ExitStatus.WOULD_CHANGE, completed.returncode)
+        return json.loads(completed.stdout)
+
+    def _audited(self) -> Any:
+        """Return the report of `audit --json`."""
+        command = [sys.executable, "-m", "rotation_role_policy_cli", "audit", "--json"]
+        completed = subprocess.run(command, env=self.aws.environment, stdout=subprocess.PIPE, text=True, check=False)
+        expect("Exit status of the audit", ExitStatus.NO_FINDINGS, completed.returncode)
         return json.loads(completed.stdout)
 
     def _update_shop(self, stack: Stack | None = None) -> None:

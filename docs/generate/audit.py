@@ -38,9 +38,19 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def table() -> str:
-    """Return an SVG of the command's output."""
+    """Return an SVG of the command's output in a terminal of the usual width."""
+    return _table(80)
+
+
+def wide_table() -> str:
+    """Return an SVG of the command's output in a wide terminal."""
+    return _table(140)
+
+
+def _table(width: int) -> str:
     arguments = ["audit"]
-    return svg(arguments, lambda console: _run(arguments, console, _NOW), title="rotation-role-policy audit")
+    title = "rotation-role-policy audit"
+    return svg(arguments, lambda console: _run(arguments, console, _NOW), title=title, width=width)
 
 
 def picture_of_page() -> None:

@@ -15,6 +15,16 @@ def audit_help() -> str:
     return _help(main.audit_command)
 
 
+def report_help() -> str:
+    """Return the help of `report`, as Markdown."""
+    return _help(main.report_command)
+
+
+def lint_help() -> str:
+    """Return the help of `lint`, as Markdown."""
+    return _help(main.lint_templates)
+
+
 def _help(command: click.Command) -> str:
     # A subcommand inherits the settings of the group.
     group = click.Context(main.cli, info_name=main.PROGRAM, **main.cli.context_settings)

@@ -7,7 +7,7 @@ from pathlib import Path
 from docs.generate import audit, tables
 from docs.generate.failure import failure
 from docs.generate.flow import flow
-from docs.generate.help import audit_help, help_text
+from docs.generate.help import audit_help, help_text, lint_help, report_help
 from docs.generate.terminal import preview
 from rotation_role_policy_cli import schema
 from rotation_role_policy_cli.audit import schema as audit_schema
@@ -34,7 +34,7 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
     DOCS / "guarantees.md": {"resources": tables.resources_of_a_role},
     DOCS / "errors.md": {"errors": tables.errors},
     DOCS / "operations.md": {"parameters": tables.parameters},
-    DOCS / "command-line.md": {"help": help_text},
+    DOCS / "command-line.md": {"help": help_text, "report_help": report_help, "lint_help": lint_help},
     DOCS / "lint-rules.md": {"rules": tables.rules},
     DOCS / "audit.md": {"findings": tables.findings, "permissions": tables.audit_permissions, "help": audit_help},
 }
@@ -43,6 +43,7 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
 FILES: dict[Path, Callable[[], str]] = {
     DOCS / "preview.svg": preview,
     DOCS / "audit.svg": audit.table,
+    DOCS / "audit-wide.svg": audit.wide_table,
     schema.FILE: schema.text,
     audit_schema.FILE: audit_schema.text,
 }

@@ -35,20 +35,21 @@ def preview() -> str:
     return svg(arguments, run, title="rotation-role-policy preview")
 
 
-def svg(arguments: list[str], run: Callable[[Console], None], *, title: str) -> str:
+def svg(arguments: list[str], run: Callable[[Console], None], *, title: str, width: int = _WIDTH) -> str:
     """Return an SVG of a terminal with a command and its output.
 
     Args:
         arguments: of the command.
         run: runs the command, and prints on the given console.
         title: of the terminal's window.
+        width: of the terminal, in columns.
     """
-    console = Console(record=True, width=_WIDTH, file=io.StringIO(), force_terminal=True, highlight=False)
+    console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True, highlight=False)
     console.print(Text(f"$ {main.PROGRAM} {' '.join(arguments)}\n"))
     run(console)
     # An ARN may exceed the width of the page. The picture must have room for it.
     console.width = max(map(len, console.export_text(clear=False).splitlines()))
-    picture = console.export_svg(title=title, unique_id=arguments[0])
+    picture = console.export_svg(title=title, unique_id=f"{arguments[0]}-{width}")
     # rich loads its font from the network. The picture has to do with the reader's monospace font.
     picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)
     return "\n".join(line.rstrip() for line in picture.splitlines() if line.strip()) + "\n"

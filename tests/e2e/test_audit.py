@@ -17,6 +17,7 @@ from emulator.stack import Stack
 from rotation_role_policy.rules.own_policies import own_policies
 from rotation_role_policy_cli import permissions
 from rotation_role_policy_cli.audit import schema
+from rotation_role_policy_cli.template.file import load
 from tests import ROOT
 from tests.e2e.account import EmulatedAccount, deployed_account
 
@@ -174,6 +175,31 @@ def test_without_the_bulk_read_the_findings_are_the_same_but_for_the_policies_of
     [missing] = [finding for finding in report["findings"] if finding["code"] == "NotInspected"]
     assert denied in missing["remediation"]
     assert audited.found(report) == audited.broken.expected
+
+
+def test_the_role_of_the_example_is_enough_and_an_account_without_it_is_a_finding(audited: Audited) -> None:
+    stack = Stack(audited.account.emulator, "rotation-audit", timeout=60)
+    user = f"arn:aws:iam::{ACCOUNT_ID}:user/{audited.auditor.user}"
+    stack.create((ROOT / "examples" / "audit_role.yaml").read_text(), AuditorArn=user)
+    role, missing = stack.outputs["RoleArn"], "arn:aws:iam::210987654321:role/rotation-audit"
+    audited.auditor.allow(("sts:AssumeRole",))
+    try:
+        report = audited.report("--role-arn", role, "--role-arn", missing)
+    finally:
+        audited.auditor.allow(permissions.FOR_AUDIT)
+    failed, *others = report["findings"]
+    assert (failed["code"], failed["account"], failed["resource"]) == ("AccountFailed", "210987654321", missing)
+    assert audited.found(report) == audited.broken.expected
+    assert "NotInspected" not in [each["code"] for each in others]
+    assert [each["account"] for each in report["accounts"]] == [ACCOUNT_ID, "210987654321"]
+
+
+def test_the_role_of_the_example_has_the_documented_permissions() -> None:
+    template = load(ROOT / "examples" / "audit_role.yaml")
+    [policy] = template["Resources"]["AuditRole"]["Properties"]["Policies"]
+    [statement] = policy["PolicyDocument"]["Statement"]
+    needed = [action for action in permissions.FOR_AUDIT if not action.startswith("sts:")]
+    assert statement["Action"] == [*needed, permissions.FOR_ALL_REGIONS]
 
 
 def test_after_adoption_nothing_remains_that_a_policy_can_correct(audited: Audited, tmp_path: Path) -> None:

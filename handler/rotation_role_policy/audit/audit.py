@@ -11,7 +11,7 @@ from rotation_role_policy import arn
 from rotation_role_policy.audit import lookups
 from rotation_role_policy.audit.bulk import StoppedError
 from rotation_role_policy.audit.collect import Region, Sources, collect_role
-from rotation_role_policy.audit.facts import FunctionFacts, Known, Stopped, Unknown
+from rotation_role_policy.audit.facts import FunctionFacts, Known, Stopped, Unknown, is_of_disabled_region
 from rotation_role_policy.audit.findings import Finding, Subject
 from rotation_role_policy.audit.listing import Selection
 from rotation_role_policy.audit.lookups import Workers, is_expired, problem_of
@@ -91,7 +91,8 @@ def _list(region: Region, selection: Selection, workers: Workers) -> list[Findin
         return []
     except RequestError as error:
         problem = problem_of(error)
-        if is_expired(error):
+        # The credentials are valid: the caller is known.
+        if is_expired(error) and not is_of_disabled_region(problem):
             workers.stop(f"The credentials have expired ({failures.problem(problem)}).")
             return []
         return [uninspected(subject, region.name, problem, f"The region {region.name}")]

@@ -42,6 +42,11 @@ class FailedCall:
     is_denied: bool
 
 
+def is_of_disabled_region(problem: object) -> bool:
+    """Return whether the first call in a region failed as in a region that the account has not enabled."""
+    return isinstance(problem, FailedCall) and problem.code in ("InvalidClientTokenId", "UnrecognizedClientException")
+
+
 @dataclass(frozen=True, slots=True)
 class UnusableKey:
     """The key of a secret, or the only key of a version in use, that cannot be used."""

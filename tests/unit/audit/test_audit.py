@@ -173,6 +173,16 @@ def test_a_failed_first_page_of_secrets_leaves_an_empty_incomplete_report(audite
     assert (codes(report), report.rotations, report.is_complete) == (["NotInspected"], (), False)
 
 
+@pytest.mark.parametrize("code", ["UnrecognizedClientException", "InvalidClientTokenId"])
+def test_a_region_that_the_account_has_not_enabled_does_not_end_the_audit(audited: AuditAccount, code: str) -> None:
+    audited.rotation("db")
+    audited.let_fail("secretsmanager:ListSecrets", "us-east-1", error(code, "The security token is invalid."))
+    report = audited.audit(regions=(REGION, "us-east-1"))
+    found = the(report, "NotInspected")
+    assert (found.subject.region, report.stopped, len(report.rotations)) == ("us-east-1", "", 1)
+    assert "Is the region enabled" in found.remediation
+
+
 @pytest.mark.parametrize(
     ("action", "is_known"),
     [

@@ -8,6 +8,7 @@ from rotation_role_policy.audit.facts import (
     Stopped,
     Unusable,
     UnusableKey,
+    is_of_disabled_region,
 )
 from rotation_role_policy.audit.findings import Words
 from rotation_role_policy.errors import quoted
@@ -37,6 +38,8 @@ def not_inspected(what: str, found: Problem) -> Words:
     match found:
         case FailedCall(is_denied=True):
             remediation = f"Allow {found.action} to the identity that runs the audit."
+        case FailedCall() if is_of_disabled_region(found):
+            remediation = "Is the region enabled for the account? If not, leave it out."
         case InternalError():
             remediation = (
                 "Report this error to the maintainers, with the configuration and the policies of the resource."

@@ -61,7 +61,7 @@ def warning(found: StateWarning) -> str:
 _EXCESS = {
     ExcessKind.OTHER_SECRETS: "which matches other secrets",
     ExcessKind.SECRET_NOT_NEEDED: "which is neither a secret nor the superuser secret of this resource",
-    ExcessKind.SECRET_MANAGEMENT: "so the function can also delete the secret",
+    ExcessKind.SECRET_MANAGEMENT: "so the function can also delete the secret or change its settings",
     ExcessKind.SUPERUSER_WRITABLE: "although the function only reads its superuser secret",
     ExcessKind.SECRET_SHARING: "so the function can also give itself and others access to the secret",
     ExcessKind.INCOMPLETE_ARN: "which matches no secret, because the ARN of a secret ends in a hyphen and six random"
@@ -71,7 +71,8 @@ _EXCESS = {
     ExcessKind.KEY_ALIAS: "which allows nothing: these actions need the ARN of the key",
     ExcessKind.KEY_FOR_EVERYTHING: "for everything under this key",
     ExcessKind.KEY_FOR_EVERY_SECRET: "for every secret under this key",
-    ExcessKind.KEY_MANAGEMENT: "so the function can also delete the key",
+    ExcessKind.KEY_FOR_OTHER_SECRETS: "for other secrets under this key",
+    ExcessKind.KEY_MANAGEMENT: "so the function can also delete or change the key",
     ExcessKind.KEY_SHARING: "so the function can also give itself and others the use of the key",
     ExcessKind.INTERFACES_OUTSIDE_VPC: "although the function is not in a VPC",
     ExcessKind.INTERFACES_OPEN_TO_CODE: "although only Lambda needs that, not the code of the function",

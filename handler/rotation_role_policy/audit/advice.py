@@ -28,6 +28,7 @@ _OF_KEYS = {
     ExcessKind.KEY_NOT_NEEDED,
     ExcessKind.KEY_FOR_EVERYTHING,
     ExcessKind.KEY_FOR_EVERY_SECRET,
+    ExcessKind.KEY_FOR_OTHER_SECRETS,
 }
 _NOT_REMOVED = {ExcessKind.INTERFACES_OPEN_TO_CODE, ExcessKind.INTERFACES_OUTSIDE_VPC}
 """Lambda needs the grant, or does so for some minutes after the function has left its VPC."""

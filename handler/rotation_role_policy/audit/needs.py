@@ -15,7 +15,7 @@ from rotation_role_policy import arn
 from rotation_role_policy.iam.document import Condition, Policy
 from rotation_role_policy.iam.resource_patterns import completed, includes, includes_any
 from rotation_role_policy.iam.wildcard import has_wildcard
-from rotation_role_policy.rules.breadth import can_be_of, is_limit, is_one
+from rotation_role_policy.rules.breadth import can_be_of, is_one, limits_functions
 from rotation_role_policy.rules.properties import Properties
 from rotation_role_policy.rules.targets import ACTIONS_WITHOUT_RESOURCE, ANY_TARGET, TARGET_TYPES, target_type
 
@@ -168,7 +168,7 @@ def _grants(policies: Iterable[Policy]) -> Iterator[_Grant]:
 
 
 def _is_for_own_secrets(condition: Condition) -> bool:
-    return is_limit(condition) and condition.key.lower() == _ROTATION_FUNCTION_KEY
+    return condition.key.lower() == _ROTATION_FUNCTION_KEY and limits_functions(condition)
 
 
 def _is_pattern_of_secrets(resource: str) -> bool:

@@ -22,6 +22,13 @@ Context = Mapping[str, str | bool]
 _OPERATOR = re.compile(r"(?P<set>forallvalues:|foranyvalue:)?(?P<name>[a-z]+?)(?P<if_exists>ifexists)?")
 """In lower case."""
 _VARIABLE = re.compile(r"\$\{[^}]*\}")
+_ROLE_VARIABLE = re.compile(
+    r"\$\{\s*(aws:Principal[^,}]*|aws:userid|aws:username|lambda:SourceFunctionArn)(,\s*'(?P<default>[^']*)')?\s*\}",
+    re.IGNORECASE,
+)
+"""A policy variable that has one value for a role or its function."""
+OF_ROLE = "\N{WHITE DIAMOND}"
+"""A character that no policy contains: the unknown value of such a variable."""
 
 
 class KnownContext(NamedTuple):
@@ -76,6 +83,20 @@ def excludes(condition: Condition, probe: str) -> bool:
     key = condition.key.lower()
     with_probe, without = KnownContext({key: probe}), KnownContext({}, frozenset({key}))
     return holds(fixed, with_probe) is False and holds(fixed, without) is False
+
+
+def with_role_variables(condition: Condition) -> Condition:
+    """Return a condition with `OF_ROLE`, or their default, for the variables that have one value for a role.
+
+    What stays a variable depends on the call or on its resource, such as ``${secretsmanager:SecretId}``. Whoever calls
+    can choose it, so a condition with it holds or not: `holds` returns None.
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html
+    """
+
+    def text(variable: re.Match[str]) -> str:
+        return OF_ROLE if variable["default"] is None else variable["default"]
+
+    return condition._replace(values=tuple(_ROLE_VARIABLE.sub(text, value) for value in condition.values))
 
 
 def context_keys(conditions: Iterable[Condition]) -> set[str]:

@@ -11,6 +11,9 @@ from functools import lru_cache
 _SPECIAL = frozenset("*?$")
 ANY = ""
 """In a part of a pattern: any one character."""
+UNNAMED = "\N{WHITE SQUARE}"
+"""A character that no policy contains, because IAM accepts only those up to U+00FF: nothing but a wildcard matches it.
+https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html"""
 
 
 def has_wildcard(pattern: str) -> bool:
@@ -42,6 +45,11 @@ def _compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
         # would try all combinations: exponential time.
         first += "".join(f"(?>.*?{part})" for part in middle if part) + f".*{last}"
     return re.compile(first, re.IGNORECASE | re.DOTALL if ignore_case else re.DOTALL)
+
+
+def filled(pattern: str, text: str = UNNAMED) -> str:
+    """Return what a pattern matches: `text` in place of each star and variable, `UNNAMED` in place of ``?``."""
+    return text.join("".join(UNNAMED if each == ANY else each for each in part) for part in parts(pattern))
 
 
 def parts(pattern: str) -> list[list[str]]:

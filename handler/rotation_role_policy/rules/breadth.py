@@ -1,45 +1,25 @@
 """How broad a grant is: what a pattern of a resource can match, and whether a condition limits a statement.
 
-A pattern is broad if it matches a resource that no policy names: a probe.
+A pattern is broad if it can match more than one resource.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 
 from rotation_role_policy import arn
-from rotation_role_policy.iam.conditions import context_keys, excludes
+from rotation_role_policy.iam.conditions import excludes
 from rotation_role_policy.iam.document import Condition, Element, Policy, Statement
-from rotation_role_policy.iam.resource_patterns import completed, includes, includes_any
+from rotation_role_policy.iam.resource_patterns import completed, includes
 from rotation_role_policy.iam.wildcard import has_wildcard, matches
+from rotation_role_policy.rules.examples import examples, unnamed_beside
 
-_PROBES = {
-    "secretsmanager": "secret:0.any-secret.0-aaaaaa",
-    "kms": "key/0.any-key.0",
-    "ec2": "network-interface/0.any-interface.0",
-    "lambda": "function:0.any-function.0",
-}
-"""By service: the resource of an ARN that only a pattern for all resources of the service matches."""
-_ANY_REGION, _ANY_ACCOUNT = "xx-any-1", "000000000000"
-"""A region and an account that no policy names."""
-_ANY_VALUE = "0.any-value.0"
-_ANY_SERVICE = "0.any-service.0.amazonaws.com"
-
-SECRET_KEYS = re.compile(r"secretsmanager:(resource/|ResourceTag/|SecretId|Name)|aws:ResourceTag/", re.IGNORECASE)
-"""Context keys by which a condition limits a statement to some secrets.
-https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html"""
 TAG_KEYS = re.compile(r"(secretsmanager|aws):ResourceTag/(?P<tag>.+)", re.IGNORECASE)
-"""Those of them that are tags."""
+"""Context keys for the tags of a secret.
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html"""
 ROTATION_FUNCTION_KEY = "secretsmanager:resource/allowrotationlambdaarn"
 """In lower case: the context key with the rotation function of a secret."""
 SECRET_ID_KEY = "secretsmanager:secretid"  # noqa: S105  # a context key
 """In lower case."""
-CONTEXT_KEY = re.compile(r"kms:EncryptionContext:SecretARN$", re.IGNORECASE)
-VIA_SERVICE_KEY = re.compile(r"kms:ViaService$", re.IGNORECASE)
-_ARN_KEYS = {
-    re.compile(r"secretsmanager:SecretId$|kms:EncryptionContext:SecretARN$", re.IGNORECASE): "secretsmanager",
-    re.compile(r"secretsmanager:resource/AllowRotationLambdaArn$", re.IGNORECASE): "lambda",
-}
-"""By context key with ARNs: their service."""
 
 _RANDOM_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")
 
@@ -65,17 +45,9 @@ def resources_of(statement: Statement, service: str, secret_arns: Collection[str
     """
     patterns, is_negated = statement.resources
     if is_negated:
-        is_excluded = all(includes_any(patterns, probe) for probe in probes(service, secret_arns))
+        is_excluded = not examples(statement.resources, service, secret_arns)
         return [] if is_excluded else [statement.resources]
     return [Element((pattern,)) for pattern in patterns if can_be_of(pattern, service)]
-
-
-def probes(service: str, secret_arns: Collection[str]) -> Iterator[str]:
-    """Yield ARNs of the account, in each region of the secrets and in any other, that no role needs."""
-    owners = [arn.parse(secret_arn) for secret_arn in secret_arns]
-    for partition, account in {(owner.partition, owner.account) for owner in owners}:
-        for region in {_ANY_REGION, *(owner.region for owner in owners)}:
-            yield f"arn:{partition}:{service}:{region}:{account}:{_PROBES[service]}"
 
 
 def is_included(statement: Statement, action: str, boundary: Policy | None) -> bool:
@@ -163,76 +135,19 @@ def ending_in_one(pattern: str, secret_arns: Collection[str]) -> str:
 def can_be_interface(resource: Element) -> bool:
     """Return whether a resource of a statement for EC2 can be a network interface. ``NotResource`` can."""
     return resource.is_negated or any(
-        ":network-interface/" in pattern or includes(pattern, example(pattern, "ec2")) is not False
+        ":network-interface/" in each
         for pattern in resource.patterns
+        for each in examples(Element((pattern,)), "ec2", ())
     )
-
-
-def example(pattern: str, service: str) -> str:
-    """Return the ARN that `pattern` matches if it is broad, in the region and account of the pattern."""
-    fields = [*completed(pattern).split(":", 5), *[""] * 5]
-    partition, region, account = (
-        field if field and not has_wildcard(field) else default
-        for field, default in ((fields[1], "aws"), (fields[3], _ANY_REGION), (fields[4], _ANY_ACCOUNT))
-    )
-    return f"arn:{partition}:{service}:{region}:{account}:{_PROBES[service]}"
-
-
-def examples(resource: Element, service: str, secret_arns: Collection[str]) -> tuple[str, ...]:
-    """Return ARNs of a service that a broad resource of a statement matches, and that no role needs.
-
-    Arguments as for `resources_of`.
-    """
-    found = tuple(probes(service, secret_arns))
-    if resource.is_negated:
-        return tuple(each for each in found if not includes_any(resource.patterns, each))
-    [pattern] = resource.patterns
-    matched = tuple(each for each in (*found, example(pattern, service)) if includes(pattern, each))
-    if matched:
-        return matched
-    name = pattern.split(":", 5)[-1].replace("*", "0").replace("?", "0")
-    return (":".join([*example(pattern, service).split(":")[:5], name]),)
 
 
 # --- conditions -------------------------------------------------------------------------------------------------------
 
 
-def is_limited(statement: Statement, keys: re.Pattern[str]) -> bool:
-    """Return whether the statement has a condition that allows only some values of a context key."""
-    return any(limits(statement, keys))
-
-
-def limits(statement: Statement, keys: re.Pattern[str]) -> Iterator[Condition]:
-    """Yield the conditions that allow only some values of a context key. All of them have to hold."""
-    return (each for each in statement.conditions if keys.match(each.key) and is_limit(each))
-
-
-def is_limit(condition: Condition) -> bool:
-    """Return whether a condition needs its context key, and each of its values excludes what no policy names."""
-    service = next((service for keys, service in _ARN_KEYS.items() if keys.match(condition.key)), "")
-    probe = _ANY_SERVICE if VIA_SERVICE_KEY.match(condition.key) else _ANY_VALUE
+def limits_functions(condition: Condition) -> bool:
+    """Return whether a condition on the rotation function of a secret excludes functions that it does not name."""
     return bool(condition.values) and all(
-        excludes(condition._replace(values=(value,)), example(value, service) if service else probe)
+        excludes(condition._replace(values=(value,)), example)
         for value in condition.values
+        for example in unnamed_beside(value, "lambda")
     )
-
-
-def untouched_keys(policies: Iterable[Policy], boundary: Policy | None) -> frozenset[str]:
-    """Return the context keys of policies, in lower case, that a secret lacks which has no tag and is not rotated."""
-    statements = (each for policy in (*policies, *([boundary] if boundary else [])) for each in policy.statements)
-    used = {key for statement in statements for key in context_keys(statement.conditions)}
-    return frozenset(key for key in used if TAG_KEYS.match(key) or key == ROTATION_FUNCTION_KEY)
-
-
-def is_for_another_service(statement: Statement) -> bool:
-    """Return whether a condition limits the use of keys to another service than Secrets Manager, such as SQS."""
-    return any(
-        not any(_can_be_secrets_manager(service) for service in condition.values)
-        for condition in limits(statement, VIA_SERVICE_KEY)
-    )
-
-
-def _can_be_secrets_manager(service: str) -> bool:
-    """Return whether a value of ``kms:ViaService``, or a pattern, can be Secrets Manager in some region."""
-    name, *_ = re.split(r"[*?]", service.partition(".")[0])
-    return name == "secretsmanager" or (has_wildcard(service) and "secretsmanager".startswith(name))

@@ -1,12 +1,13 @@
 """What all functions of a role need together. Everything else that its policies grant is excess."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from rotation_role_policy import arn
+from rotation_role_policy.iam.conditions import OF_ROLE, KnownContext, holds
 from rotation_role_policy.iam.document import Condition
 from rotation_role_policy.iam.wildcard import has_wildcard, matches
-from rotation_role_policy.rules.breadth import ROTATION_FUNCTION_KEY, SECRET_ID_KEY, is_one, names_secret
+from rotation_role_policy.rules.breadth import is_one, names_secret
 from rotation_role_policy.rules.state import State
 
 
@@ -26,6 +27,8 @@ class Needed(NamedTuple):
     """The regions whose functions are known. In another region, a function can need what is not needed here."""
     are_all_keys_known: bool = True
     """Whether the keys of all secrets are known."""
+    tags: Mapping[str, tuple[tuple[str, str], ...]] = {}
+    """By the ARN of a secret whose tags are known: all of them."""
 
     @property
     def secret_arns(self) -> set[str]:
@@ -36,19 +39,45 @@ class Needed(NamedTuple):
         """Return whether the resource of a pattern can be in a region whose functions are known."""
         return any(matches(arn.region(pattern), region) for region in self.regions)
 
-    def can_be_for(self, condition: Condition) -> bool:
-        """Return whether a condition on the ID of a secret or on its function can be for what is needed.
+    def is_own_secret(self, pattern: str) -> bool:
+        """Return whether a value of a condition is the ID of a needed secret, or a pattern that matches only one."""
+        ids = {each for secret_arn in self.secret_arns for each in arn.ids_of_secret(secret_arn)}
+        return pattern in ids or (is_one(pattern) and names_secret(pattern, ids))
 
-        Of other conditions, such as those on tags, it is not known which secrets they are for.
+    def can_be_own_function(self, pattern: str) -> bool:
+        """Return whether a value of a condition names a function of the role, in any version, or one not known here.
+
+        Functions of other regions are not known, and none that does not exist yet.
         """
-        key, values = condition.key.lower(), [value for value in condition.values if "${" not in value]
-        if key == SECRET_ID_KEY:
-            ids = {each for secret_arn in self.secret_arns for each in arn.ids_of_secret(secret_arn)}
-            return all(value in ids or (is_one(value) and names_secret(value, ids)) for value in values)
-        if key == ROTATION_FUNCTION_KEY and self.function_arns:
-            named = [value for value in values if not has_wildcard(value) and self.is_in_regions(value)]
-            return all({value, value.rpartition(":")[0]} & {*self.function_arns} for value in named)
-        return True
+        function = ":".join(pattern.split(":")[:7])
+        if has_wildcard(function.rpartition(":")[2]):
+            return False
+        is_known = bool(self.function_arns) and self.is_in_regions(pattern)
+        return not is_known or any(matches(function, each) for each in self.function_arns)
+
+    def can_satisfy(self, condition: Condition, *, is_wanted: bool) -> bool:
+        """Return whether a condition on a tag can be for what is needed.
+
+        Args:
+            condition: on a tag of a secret.
+            is_wanted: whether it must hold: that of a Deny must not.
+        """
+        # Another function, with secrets of its own, can have the role.
+        is_known = bool(self.regions) and self.tags.keys() >= self.secret_arns
+        if not is_known or any(OF_ROLE in value for value in condition.values):
+            return True
+        held = [holds(condition, _tag_context(condition, self.tags[each])) for each in self.secret_arns]
+        return any(each is not (not is_wanted) for each in held)
+
+
+def _tag_context(condition: Condition, tags: tuple[tuple[str, str], ...]) -> KnownContext:
+    """Return what is known of the context key of a condition on a tag."""
+    key = condition.key.lower()
+    values = [value for name, value in tags if name.lower() == key.partition("/")[2]]
+    if not values:
+        return KnownContext({}, frozenset({key}))
+    # IAM ignores the case of tags that differ only in it, and does not say which counts.
+    return KnownContext({key: values[0]} if len(values) == 1 else {})
 
 
 def needed_by(states: Sequence[State]) -> Needed:
@@ -62,4 +91,5 @@ def needed_by(states: Sequence[State]) -> Needed:
         in_vpc=any(state.in_vpc for state in states),
         function_arns=tuple(dict.fromkeys(state.function_arn for state in states if state.function_arn)),
         regions={arn.region(secret.arn) for state in states for secret in state.secrets},
+        tags={secret.arn: secret.tags for state in states for secret in state.all_secrets},
     )

@@ -11,7 +11,7 @@ from moto.iam.aws_managed_policies import aws_managed_policies_data
 from rotation_role_policy.audit.checks.excess import FINDING_TYPES
 from rotation_role_policy.audit.findings import FindingType
 from rotation_role_policy.iam.document import Element, PolicyKind, PolicyName
-from rotation_role_policy.rules.excess import Excess, find_excess
+from rotation_role_policy.rules.excess import Excess, ExcessKind, find_excess
 from rotation_role_policy.rules.needed import Needed
 from rotation_role_policy.rules.statements import NETWORK_INTERFACE_ACTIONS
 from tests.support.iam import boundary_with, inline
@@ -213,7 +213,8 @@ def test_a_policy_that_aws_manages_is_judged_by_its_content(
             allow(["secretsmanager:Delete*", "secretsmanager:PutResourcePolicy"], SECRET),
             [FindingType.UNNEEDED_GRANT] * 2,
         ),
-        (allow("secretsmanager:TagResource", "*"), []),
+        # Policies have conditions on tags.
+        (allow("secretsmanager:TagResource", "*"), [FindingType.OTHER_SECRETS]),
         # Not a grant on secrets.
         (allow(GET, "*") | {"Effect": "Deny"}, []),
         (allow("secretsmanager:ListSecrets", "*"), []),
@@ -298,7 +299,9 @@ def test_the_china_partition_is_judged_alike() -> None:
         *((allow(f"kms:{name}", "*"), [FindingType.KMS_ALL_KEYS]) for name in (*OTHER_KEY_USE, *KEY_SHARING)),
         *((allow(f"kms:{name}", KEY), [FindingType.KMS_WITHOUT_CONTEXT]) for name in OTHER_KEY_USE),
         *((allow(f"kms:{name}", KEY), [FindingType.UNNEEDED_GRANT]) for name in KEY_SHARING),
-        *((allow(f"kms:{name}", KEY, Condition=FOR_SECRET), []) for name in KEY_SHARING),
+        *((allow(f"kms:{name}", KEY, Condition=FOR_SECRET), []) for name in KEY_SHARING if name != "CreateGrant"),
+        # Of CreateGrant, the encryption context is that of the grant.
+        (allow("kms:CreateGrant", KEY, Condition=FOR_SECRET), [FindingType.UNNEEDED_GRANT]),
         # A service of AWS makes such a grant, not the function.
         (allow("kms:CreateGrant", "*", Condition={"Bool": {"kms:GrantIsForAWSResource": True}}), []),
         (
@@ -344,7 +347,7 @@ def test_the_china_partition_is_judged_alike() -> None:
         # `kms:*` on the key also allows to delete it. With an encryption context it does not: the call to schedule the
         # deletion has none, so the condition does not hold.
         (allow("kms:*", KEY), [FindingType.KMS_WITHOUT_CONTEXT, FindingType.UNNEEDED_GRANT]),
-        (allow("kms:*", KEY, Condition=FOR_SECRET), []),
+        (allow(["kms:ScheduleKeyDeletion", "kms:Decrypt"], KEY, Condition=FOR_SECRET), []),
         (allow("kms:ScheduleKeyDeletion", KEY), [FindingType.UNNEEDED_GRANT]),
         # The call to delete the key comes from no service.
         (
@@ -497,7 +500,9 @@ def test_a_wildcard_is_only_as_broad_as_the_permissions_boundary(
         (allow("*", "*"), [FindingType.KMS_ALL_KEYS]),
         ({"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}, [FindingType.KMS_ALL_KEYS]),
         (allow("kms:*", [KEY, KEY.replace("1111", "9999")]), [FindingType.KMS_ALL_KEYS]),
-        (allow("kms:*", KEY), []),
+        # As if the key were named.
+        (allow("kms:*", KEY), [FindingType.KMS_WITHOUT_CONTEXT]),
+        (allow("kms:*", KEY, Condition=FOR_SECRET), []),
     ],
 )
 def test_a_wildcard_for_keys_is_as_broad_as_the_boundary(boundary: dict[str, Any], expected: list[FindingType]) -> None:
@@ -508,8 +513,11 @@ def test_a_wildcard_for_keys_is_as_broad_as_the_boundary(boundary: dict[str, Any
 @pytest.mark.parametrize(
     ("statement", "boundary", "expected"),
     [
-        (allow("kms:Decrypt", KEY), allow(ROTATE, SECRET), [FindingType.KMS_WITHOUT_CONTEXT]),
-        (allow(ROTATE, SECRET.replace("prod/db", "other")), allow(ROTATE, SECRET), [FindingType.UNNEEDED_GRANT]),
+        # What the boundary does not allow is not granted, and neither is what a name grants.
+        (allow("kms:Decrypt", KEY), allow(ROTATE, SECRET), []),
+        (allow(ROTATE, SECRET.replace("prod/db", "other")), allow(ROTATE, SECRET), []),
+        (allow("secretsmanager:*", SECRET), allow(ROTATE, "*"), []),
+        (allow("secretsmanager:*", SECRET), allow("secretsmanager:Delete*", "*"), [FindingType.UNNEEDED_GRANT]),
         # What the boundary leaves of a statement for all services is reported for the next service.
         (allow("*", "*"), allow("kms:*", "*"), [FindingType.KMS_ALL_KEYS]),
         (allow("*", "*"), allow(["kms:*", "ec2:*"], "*"), [FindingType.KMS_ALL_KEYS, FindingType.UNNEEDED_GRANT]),
@@ -517,7 +525,7 @@ def test_a_wildcard_for_keys_is_as_broad_as_the_boundary(boundary: dict[str, Any
         (allow("*", "*"), allow(ROTATE, SECRET), []),
     ],
 )
-def test_the_boundary_limits_nothing_but_wildcards(
+def test_a_grant_is_only_what_the_boundary_leaves_of_it(
     statement: dict[str, Any], boundary: dict[str, Any], expected: list[FindingType]
 ) -> None:
     policies = [inline({"Statement": statement})]
@@ -641,11 +649,13 @@ def test_a_condition_that_most_secrets_satisfy_does_not_limit_a_wildcard(conditi
         {"StringLike": {"aws:ResourceTag/team": "data-*"}},
         {"StringEquals": {"aws:ResourceTag/team": "${aws:PrincipalTag/team}"}},
         {"ForAnyValue:StringEquals": {"aws:ResourceTag/team": "data"}},
-        {"ArnLike": {LAMBDA_KEY: "arn:aws:lambda:*:*:function:rotate-*"}},
+        {"ArnLike": {LAMBDA_KEY: "arn:aws:lambda:*:*:function:rotate-db"}},
         {"StringEquals": {LAMBDA_KEY: f"{FUNCTION}:live"}},
+        {"ArnLike": {LAMBDA_KEY: f"{FUNCTION}:*"}},
+        {"StringEquals": {LAMBDA_KEY: "${lambda:SourceFunctionArn}"}},
         # The functions of another region are not known.
         {"StringEquals": {LAMBDA_KEY: FUNCTION.replace("eu-central-1", "us-east-1")}},
-        {"StringEquals": {"secretsmanager:SecretId": [SECRET, SUPERUSER]}},
+        {"StringEquals": {"secretsmanager:SecretId": [SECRET]}},
         {"StringLike": {"secretsmanager:SecretId": SECRET[:-6] + "??????"}},
         {"StringEquals": {"secretsmanager:SecretId": "prod/db"}},
         {"StringEquals": {"secretsmanager:SecretId": "${aws:PrincipalTag/secret}"}},
@@ -684,7 +694,7 @@ def all_but(*resources: str, action: Any = "secretsmanager:*", **members: Any) -
     ("denial", "remaining"),
     [
         (all_but(SECRET), None),
-        (all_but(SECRET, SUPERUSER[:-6] + "??????", "arn:aws:s3:::*"), None),
+        (all_but(SECRET, "arn:aws:s3:::*"), None),
         (all_but(SECRET, OTHER_SECRET), (OTHER_SECRET,)),
         (all_but(SECRET, OTHER_SECRET[:-6] + "??????"), (OTHER_SECRET[:-6] + "??????",)),
         # What is broad remains broad.
@@ -718,8 +728,8 @@ def all_but(*resources: str, action: Any = "secretsmanager:*", **members: Any) -
 )
 def test_a_deny_leaves_named_secrets_of_a_wildcard(denial: dict[str, Any], remaining: tuple[str, ...] | None) -> None:
     for policies in (
-        [inline({"Statement": [allow("secretsmanager:*", "*"), denial]})],
-        [inline({"Statement": denial}, "guard"), inline({"Statement": allow("secretsmanager:*", ANY_SECRET)})],
+        [inline({"Statement": [allow(ROTATE, "*"), denial]})],
+        [inline({"Statement": denial}, "guard"), inline({"Statement": allow(ROTATE, ANY_SECRET)})],
     ):
         found = find_excess(policies, policies, None, NEEDED)
         assert [each.remaining for each in found] == ([] if remaining is None else [remaining])
@@ -728,11 +738,16 @@ def test_a_deny_leaves_named_secrets_of_a_wildcard(denial: dict[str, Any], remai
 
 def test_a_deny_leaves_named_keys_of_a_wildcard() -> None:
     other = KEY.replace("1111", "9999")
-    for excepted, expected in (([KEY, EARLIER_KEY], []), ([KEY, other], [(other,)])):
-        found = excess(allow("kms:*", "*"), all_but(*excepted, action="kms:*"))
-        assert [each.remaining for each in found] == expected
+    # The function needs the key of its secret with an encryption context, and that of its environment variables.
+    for excepted, expected in (
+        ([KEY, EARLIER_KEY], [(FindingType.KMS_WITHOUT_CONTEXT, (KEY,))]),
+        ([EARLIER_KEY], []),
+        ([KEY, other], [(FindingType.KMS_ALL_KEYS, (other,))]),
+    ):
+        found = excess(allow(USE_KEY, "*"), all_but(*excepted, action="kms:*"))
+        assert [(FINDING_TYPES[each.kind], each.remaining) for each in found] == expected
     # The Deny of a boundary counts too.
-    boundary = boundary_with({"Statement": [allow("*", "*"), all_but(KEY, action="kms:*")]})
+    boundary = boundary_with({"Statement": [allow("*", "*"), all_but(EARLIER_KEY, action="kms:*")]})
     policies = [inline({"Statement": allow("kms:Decrypt", "*")})]
     assert find_excess(policies, policies, boundary, NEEDED) == []
 
@@ -760,7 +775,10 @@ TAG = "secretsmanager:TagResource"
         (allow(TAG, "*", Condition=TAGGED), True),
         (allow(TAG, "*", Condition=FOR_FUNCTION), True),
         (allow(TAG, SECRET), True),
-        (allow(TAG, "arn:aws:secretsmanager:eu-central-1:123456789012:secret:test/*"), True),
+        (allow(TAG, SECRET[:-6] + "??????"), True),
+        # Some of the secrets.
+        (allow(TAG, "arn:aws:secretsmanager:eu-central-1:123456789012:secret:test/*"), False),
+        (allow(TAG, OTHER_SECRET), False),
     ],
 )
 def test_a_condition_on_a_tag_does_not_limit_a_role_that_gives_the_tag(statement: dict[str, Any], limits: bool) -> None:
@@ -768,18 +786,22 @@ def test_a_condition_on_a_tag_does_not_limit_a_role_that_gives_the_tag(statement
     for some in ([limited, statement], [statement, limited]):
         found = [each for each in excess(*some) if GET in each.actions.patterns]
         assert as_types(found) == ([] if limits else [FindingType.OTHER_SECRETS])
-    # In one statement, with the same condition, it cannot.
-    assert types(allow([*ROTATE, TAG], "*", Condition=TAGGED)) == []
+    # In one statement, with the same condition, it cannot. What remains are the tags of its own secret.
+    [found_in_one] = excess(allow([*ROTATE, TAG], "*", Condition=TAGGED))
+    assert (found_in_one.kind, found_in_one.remaining) == (ExcessKind.SECRET_SHARING, (SECRET,))
 
 
 def test_the_tag_must_be_for_the_secrets_of_the_wildcard() -> None:
     team = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:test/*"
-    assert types(allow(GET, team, Condition=TAGGED), allow(TAG, team)) == [FindingType.OTHER_SECRETS]
-    assert types(allow(GET, ANY_SECRET, Condition=TAGGED), allow(TAG, team)) == []
+    other_team = team.replace("test/", "prod/")
+    assert types(allow(GET, team, Condition=TAGGED), allow(TAG, team)) == [FindingType.OTHER_SECRETS] * 2
+    assert [
+        each.resource.patterns[0] for each in excess(allow(GET, team, Condition=TAGGED), allow(TAG, other_team))
+    ] == [other_team]
     # A deny, and the boundary.
     assert types(allow(GET, team, Condition=TAGGED), allow(TAG, team), allow(TAG, "*") | {"Effect": "Deny"}) == []
     policies = [inline({"Statement": [allow(GET, team, Condition=TAGGED), allow(TAG, team)]})]
-    for action, expected in ((ROTATE, []), ([*ROTATE, TAG], [FindingType.OTHER_SECRETS])):
+    for action, expected in ((ROTATE, []), ([*ROTATE, TAG], [FindingType.OTHER_SECRETS] * 2)):
         boundary = boundary_with({"Statement": [allow(action, "*")]})
         assert as_types(find_excess(policies, policies, boundary, NEEDED)) == expected
 
@@ -847,7 +869,7 @@ def test_a_wildcard_behind_the_name_can_end_in_the_random_characters(resource: s
         ("*", [SECRET, OTHER_SECRET, SECOND], (OTHER_SECRET, SECOND)),
         ("*", [SECRET, OTHER_SECRET[:-6] + "??????"], (OTHER_SECRET[:-6] + "??????",)),
         ("*", [SECRET], None),
-        ("*", [SECRET, SUPERUSER, IN_ANY_REGION], None),
+        ("*", [SECRET, IN_ANY_REGION], None),
         ("*", [OTHER_SECRET, ANY_SECRET], ()),
         # The wildcard itself excludes what the boundary names.
         (OTHER_SECRET[:-7] + "*", [SECRET, OTHER_SECRET, SECOND], (OTHER_SECRET,)),
@@ -869,5 +891,5 @@ def test_the_boundary_leaves_named_keys_of_a_wildcard() -> None:
     policies = [inline({"Statement": {"Effect": "Allow", "Action": "kms:Decrypt", "NotResource": "arn:aws:s3:::*"}})]
     [found] = find_excess(policies, policies, boundary, NEEDED)
     assert (FINDING_TYPES[found.kind], found.remaining) == (FindingType.KMS_ALL_KEYS, (other,))
-    excluding = [inline({"Statement": {"Effect": "Allow", "Action": "kms:Decrypt", "NotResource": other}})]
+    excluding = [inline({"Statement": {"Effect": "Allow", "Action": "kms:Decrypt", "NotResource": [KEY, other]}})]
     assert find_excess(excluding, excluding, boundary, NEEDED) == []

@@ -14,7 +14,7 @@ _EXCESS = {
     ExcessKind.OTHER_SECRETS: "which matches secrets that the functions of the role do not rotate, or can match them"
     " later",
     ExcessKind.SECRET_NOT_NEEDED: "which no function of the role is configured to rotate",
-    ExcessKind.SECRET_MANAGEMENT: "so the function can also delete the secret",
+    ExcessKind.SECRET_MANAGEMENT: "so the function can also delete the secret or change its settings",
     ExcessKind.SUPERUSER_WRITABLE: "although a function only reads its superuser secret",
     ExcessKind.SECRET_SHARING: "so the function can also give itself and others access to the secret",
     ExcessKind.INCOMPLETE_ARN: "which matches no secret, because the ARN of a secret ends in a hyphen and six random"
@@ -26,7 +26,9 @@ _EXCESS = {
     " under this key",
     ExcessKind.KEY_FOR_EVERY_SECRET: "without a condition on kms:EncryptionContext:SecretARN, so it covers every secret"
     " under this key",
-    ExcessKind.KEY_MANAGEMENT: "so the function can also delete the key",
+    ExcessKind.KEY_FOR_OTHER_SECRETS: "with a condition on kms:EncryptionContext:SecretARN for secrets that no function"
+    " of the role needs",
+    ExcessKind.KEY_MANAGEMENT: "so the function can also delete or change the key",
     ExcessKind.KEY_SHARING: "so the function can also give itself and others the use of the key",
     ExcessKind.INTERFACES_OUTSIDE_VPC: "although no function of the role is in a VPC",
     ExcessKind.INTERFACES_OPEN_TO_CODE: "although only Lambda itself needs that, not the code of the function",

@@ -1,0 +1,114 @@
+"""Examples of the resources that a pattern matches and that no policy names.
+
+Their names consist of a character that no policy can contain. So a pattern of a Deny or of a permissions boundary does
+not match an example by chance: it matches by its wildcards, and then it matches everything of this form.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+
+from rotation_role_policy import arn
+from rotation_role_policy.iam.document import Element
+from rotation_role_policy.iam.resource_patterns import completed, includes, includes_any
+from rotation_role_policy.iam.wildcard import UNNAMED, filled
+
+_LONG = 100 * UNNAMED
+"""Beside a short text: a pattern of some question marks does not match both."""
+_SUFFIX = f"-{6 * UNNAMED}"
+_RESOURCES = {
+    "secretsmanager": (f"secret:{UNNAMED}{_SUFFIX}", f"secret:{_LONG}{_SUFFIX}"),
+    # A key in one region, and one in several.
+    "kms": ("key/" + "-".join(length * UNNAMED for length in (8, 4, 4, 4, 12)), f"key/mrk-{32 * UNNAMED}"),
+    "ec2": (f"network-interface/eni-{17 * UNNAMED}",),
+    "lambda": (f"function:{UNNAMED}", f"function:{_LONG}"),
+}
+"""By service: the last fields of ARNs, one for each form."""
+_TYPES = {"secretsmanager": "secret:", "kms": "key/", "lambda": "function:"}
+"""By service: how the last field of an ARN begins."""
+_ANY_REGION = "-".join(length * UNNAMED for length in (2, 4, 1))
+_Place = tuple[str, str, str]
+"""Partition, region and account."""
+_ANY_PLACE: _Place = ("aws", _ANY_REGION, 12 * UNNAMED)
+
+
+def unnamed(service: str, secret_arns: Collection[str]) -> Iterator[str]:
+    """Yield examples in the account, in each region of the secrets and in any other.
+
+    Args:
+        service: such as ``kms``.
+        secret_arns: secrets of the account.
+    """
+    for place in _places(secret_arns):
+        for resource in _RESOURCES[service]:
+            yield _arn(service, place, resource)
+
+
+def examples(resource: Element, service: str, secret_arns: Collection[str]) -> tuple[str, ...]:
+    """Return examples of what a resource of a statement matches: one pattern, or all but some patterns.
+
+    The other arguments are those of `unnamed`.
+    """
+    if resource.is_negated:
+        return tuple(each for each in unnamed(service, secret_arns) if not includes_any(resource.patterns, each))
+    [pattern] = resource.patterns
+    found = dict.fromkeys((*unnamed(service, secret_arns), *_in_form_of(pattern, service, secret_arns)))
+    return tuple(each for each in found if includes(pattern, each) is not False) or (filled(completed(pattern)),)
+
+
+def examples_within(
+    resource: Element, others: Iterable[str], service: str, secret_arns: Collection[str]
+) -> Iterator[str]:
+    """Yield `examples` of a resource, and of other patterns that can match a part of it."""
+    yield from examples(resource, service, secret_arns)
+    own = "*" if resource.is_negated else resource.patterns[0]
+    for other in dict.fromkeys(others):
+        for pattern in (other, *_both(own, other)):
+            yield from examples(Element((pattern,)), service, secret_arns)
+
+
+def _both(pattern: str, other: str) -> Iterator[str]:
+    """Yield patterns of what two patterns match together: the beginning of one of them, and the end of the other."""
+    for first, last in ((pattern, other), (other, pattern)):
+        if "*" in first and "*" in last:
+            yield f"{first.partition('*')[0]}*{last.partition('*')[2]}"
+
+
+def unnamed_beside(pattern: str, service: str) -> Iterator[str]:
+    """Yield examples in the place of a pattern: with its partition, its region and its account."""
+    for resource in _RESOURCES[service]:
+        yield _arn(service, _place(pattern, _ANY_PLACE), resource)
+
+
+def _in_form_of(pattern: str, service: str, secret_arns: Collection[str]) -> Iterator[str]:
+    """Yield ARNs in the place of a pattern, and with its name, as far as it has them."""
+    _, begins, name = pattern.rpartition(_TYPES.get(service, "\n"))
+    resources = [*_RESOURCES[service], *(begins + each for each in _names(name, service) if begins)]
+    for default in (*_places(secret_arns), _ANY_PLACE):
+        for resource in resources:
+            yield _arn(service, _place(pattern, default), resource)
+
+
+def _place(pattern: str, default: _Place) -> _Place:
+    """Return the partition, the region and the account of a pattern, each by default if the pattern leaves it open."""
+    fields = [*completed(pattern).split(":", 5), *[""] * 5]
+    found = (filled(fields[number]) if fields[number].strip("*") else "" for number in (1, 3, 4))
+    partition, region, account = (own or other for own, other in zip(found, default, strict=True))
+    return partition, region, account
+
+
+def _names(name: str, service: str) -> Iterator[str]:
+    """Yield what the pattern of a name matches. A star at its end also matches the random characters of a secret."""
+    suffix = _SUFFIX if service == "secretsmanager" and name.endswith("*") else ""
+    for text in (UNNAMED, _LONG):
+        yield filled(name, text) + suffix
+
+
+def _places(secret_arns: Collection[str]) -> Iterator[_Place]:
+    """Yield the place of each secret, and any other region."""
+    owners = [arn.parse(secret_arn) for secret_arn in secret_arns]
+    for partition, account in dict.fromkeys((owner.partition, owner.account) for owner in owners):
+        for region in dict.fromkeys((*(owner.region for owner in owners), _ANY_REGION)):
+            yield partition, region, account
+
+
+def _arn(service: str, place: _Place, resource: str) -> str:
+    return f"arn:{place[0]}:{service}:{place[1]}:{place[2]}:{resource}"

@@ -6,24 +6,25 @@ Source: https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-sec
 from collections.abc import Iterator
 
 from rotation_role_policy import arn
-from rotation_role_policy.iam.conditions import excludes
+from rotation_role_policy.iam.conditions import KnownContext, excludes, holds
 from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName, Statement
 from rotation_role_policy.iam.evaluation import Calls, Outcome, applies, evaluate
 from rotation_role_policy.iam.principals import is_about_service
+from rotation_role_policy.iam.wildcard import UNNAMED
+from rotation_role_policy.rules.examples import examples_in
 
 _SERVICE = "secretsmanager.amazonaws.com"
 _ACTION = "lambda:InvokeFunction"
-_ANY_ACCOUNT = "000000000000"
-"""An account that no policy names."""
 _ORGANIZATION_PROBES = {
-    "aws:sourceorgid": "o-0anyorg000",
-    "aws:sourceorgpaths": "o-0anyorg000/r-0any/ou-0any-00000000/",
+    "aws:sourceorgid": f"o-{UNNAMED}",
+    "aws:sourceorgpaths": f"o-{UNNAMED}/r-{UNNAMED}/ou-{UNNAMED}/",
 }
 """By context key in lower case: the value for an organization that no policy names."""
 _SOURCE_KEYS = {"aws:sourcearn", "aws:sourceaccount"}
 """In lower case."""
-_FUNCTION_URL_KEYS = {"lambda:functionurlauthtype", "lambda:invokedviafunctionurl"}
-"""In lower case: context keys of statements for the function's URL, which Secrets Manager does not use."""
+_URL_AUTH_TYPE, _VIA_URL = "lambda:functionurlauthtype", "lambda:invokedviafunctionurl"
+"""In lower case: context keys of statements for the function's URL, which Secrets Manager does not use. Its calls lack
+the first. AWS does not say whether they lack the second too, or have it as false."""
 
 
 def may_invoke(document: JsonDocument, function_id: str, secret_arn: str) -> bool:
@@ -46,18 +47,41 @@ def statements_without_source(document: JsonDocument, function_id: str) -> Itera
         document: the policy of the function, or of the version or alias that a secret names.
         function_id: `RotationLambdaARN` of the secret.
     """
-    function = arn.parse(function_id)
-    foreign_secret = f"arn:{function.partition}:secretsmanager:{function.region}:{_ANY_ACCOUNT}:secret:x-aaaaaa"
-    calls = _calls(function_id, foreign_secret)
     policy = Policy(PolicyName(PolicyKind.FUNCTION, function_id), document)
-    if any(decision.outcome is Outcome.BLOCKED for decision in evaluate([policy], None, calls, _concerns)):
-        return
+    calls = [_calls(function_id, each) for each in _foreign_secrets(policy, function_id)]
+    allowed = [
+        each
+        for each in calls
+        if all(found.outcome is not Outcome.BLOCKED for found in evaluate([policy], None, each, _concerns))
+    ]
     for statement in policy.statements:
         if statement.allows:
-            is_open = applies(statement, calls, _concerns)
+            applied = [applies(statement, each, _concerns) for each in allowed]
             # A condition on the organization limits the accounts, and which of them are in it is not known.
-            if is_open or (is_open is None and not _is_limited(statement)):
+            if any(applied) or (None in applied and not _is_limited(statement)):
                 yield statement.sid
+
+
+def _foreign_secrets(policy: Policy, function_id: str) -> Iterator[str]:
+    """Yield ARNs of secrets in an account that no policy names: of any name, and of names that the conditions ask for.
+
+    Everybody can give a secret of their own account such a name.
+    """
+    function = arn.parse(function_id)
+    patterns = [
+        value
+        for statement in policy.statements
+        for condition in statement.conditions
+        if condition.key.lower() == "aws:sourcearn"
+        for value in condition.values
+    ]
+    default = (function.partition, function.region, 12 * UNNAMED)
+    for pattern in dict.fromkeys(("*", *patterns)):
+        for secret_arn in examples_in(default, pattern, "secretsmanager"):
+            # A pattern can have an account. Secrets are rotated by functions of their region.
+            owner = arn.parse(secret_arn)
+            if UNNAMED in owner.account and owner.region == function.region:
+                yield secret_arn
 
 
 def _calls(function_id: str, secret_arn: str) -> Calls:
@@ -66,7 +90,7 @@ def _calls(function_id: str, secret_arn: str) -> Calls:
     # The unpublished version has the policy of the function itself.
     invoked = name if qualifier and qualifier.startswith("$LATEST") else function_id
     context = {"aws:SourceArn": secret_arn, "aws:SourceAccount": arn.parse(secret_arn).account}
-    return Calls((_ACTION,), (invoked,), context)
+    return Calls((_ACTION,), (invoked,), context, frozenset({_URL_AUTH_TYPE}))
 
 
 def _is_limited(statement: Statement) -> bool:
@@ -82,8 +106,9 @@ def _is_limited(statement: Statement) -> bool:
 
 def _concerns(statement: Statement) -> bool:
     """Return whether a statement is about Secrets Manager, and not only about the function's URL."""
-    return _keys(statement).isdisjoint(_FUNCTION_URL_KEYS) and is_about_service(statement, _SERVICE)
-
-
-def _keys(statement: Statement) -> set[str]:
-    return {condition.key.lower() for condition in statement.conditions}
+    is_for_url = any(
+        condition.key.lower() == _VIA_URL and holds(condition, KnownContext({_VIA_URL: "false"})) is False
+        for condition in statement.conditions
+        if condition.operator.lower() != "null"
+    )
+    return not is_for_url and is_about_service(statement, _SERVICE)

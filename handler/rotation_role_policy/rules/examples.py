@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from rotation_role_policy import arn
 from rotation_role_policy.iam.document import Element
 from rotation_role_policy.iam.resource_patterns import completed, includes, includes_any
-from rotation_role_policy.iam.wildcard import UNNAMED, filled
+from rotation_role_policy.iam.wildcard import UNNAMED, filled, has_wildcard
 
 _LONG = 100 * UNNAMED
 """Beside a short text: a pattern of some question marks does not match both."""
@@ -25,9 +25,9 @@ _RESOURCES = {
 _TYPES = {"secretsmanager": "secret:", "kms": "key/", "lambda": "function:"}
 """By service: how the last field of an ARN begins."""
 _ANY_REGION = "-".join(length * UNNAMED for length in (2, 4, 1))
-_Place = tuple[str, str, str]
+Place = tuple[str, str, str]
 """Partition, region and account."""
-_ANY_PLACE: _Place = ("aws", _ANY_REGION, 12 * UNNAMED)
+_ANY_PLACE: Place = ("aws", _ANY_REGION, 12 * UNNAMED)
 
 
 def unnamed(service: str, secret_arns: Collection[str]) -> Iterator[str]:
@@ -78,21 +78,33 @@ def unnamed_beside(pattern: str, service: str) -> Iterator[str]:
         yield _arn(service, _place(pattern, _ANY_PLACE), resource)
 
 
-def _in_form_of(pattern: str, service: str, secret_arns: Collection[str]) -> Iterator[str]:
-    """Yield ARNs in the place of a pattern, and with its name, as far as it has them."""
+def examples_in(default: Place, pattern: str, service: str) -> Iterator[str]:
+    """Yield ARNs in the place of a pattern, and with its name, as far as it has them.
+
+    Args:
+        default: partition, region and account, where the pattern leaves them open.
+        pattern: of ARNs.
+        service: such as ``kms``.
+    """
     _, begins, name = pattern.rpartition(_TYPES.get(service, "\n"))
-    resources = [*_RESOURCES[service], *(begins + each for each in _names(name, service) if begins)]
+    for resource in (*_RESOURCES[service], *(begins + each for each in _names(name, service) if begins)):
+        yield _arn(service, _place(pattern, default), resource)
+
+
+def _in_form_of(pattern: str, service: str, secret_arns: Collection[str]) -> Iterator[str]:
     for default in (*_places(secret_arns), _ANY_PLACE):
-        for resource in resources:
-            yield _arn(service, _place(pattern, default), resource)
+        yield from examples_in(default, pattern, service)
 
 
-def _place(pattern: str, default: _Place) -> _Place:
+def _place(pattern: str, default: Place) -> Place:
     """Return the partition, the region and the account of a pattern, each by default if the pattern leaves it open."""
-    fields = [*completed(pattern).split(":", 5), *[""] * 5]
-    found = (filled(fields[number]) if fields[number].strip("*") else "" for number in (1, 3, 4))
-    partition, region, account = (own or other for own, other in zip(found, default, strict=True))
-    return partition, region, account
+    _, partition, _, region, account, *_ = [*completed(pattern).split(":", 5), *[""] * 5]
+    if account.strip("0123456789*?") and not has_wildcard(account):
+        # In ``arn:aws:secretsmanager:*:secret:x``, the star stands for region and account.
+        region = account = ""
+    found = (filled(each) if each.strip("*") else "" for each in (partition, region, account))
+    own = tuple(each or other for each, other in zip(found, default, strict=True))
+    return own[0], own[1], own[2]
 
 
 def _names(name: str, service: str) -> Iterator[str]:
@@ -102,7 +114,7 @@ def _names(name: str, service: str) -> Iterator[str]:
         yield filled(name, text) + suffix
 
 
-def _places(secret_arns: Collection[str]) -> Iterator[_Place]:
+def _places(secret_arns: Collection[str]) -> Iterator[Place]:
     """Yield the place of each secret, and any other region."""
     owners = [arn.parse(secret_arn) for secret_arn in secret_arns]
     for partition, account in dict.fromkeys((owner.partition, owner.account) for owner in owners):
@@ -110,5 +122,5 @@ def _places(secret_arns: Collection[str]) -> Iterator[_Place]:
             yield partition, region, account
 
 
-def _arn(service: str, place: _Place, resource: str) -> str:
+def _arn(service: str, place: Place, resource: str) -> str:
     return f"arn:{place[0]}:{service}:{place[1]}:{place[2]}:{resource}"

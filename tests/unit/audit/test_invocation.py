@@ -158,6 +158,18 @@ def test_a_statement_for_the_url_of_the_function_concerns_nobody_here() -> None:
         # Secrets Manager always names the secret and its account.
         ({"StringEqualsIfExists": {"aws:SourceAccount": ACCOUNT}}, False),
         ({"ArnLike": {"aws:SourceArn": f"arn:aws:secretsmanager:*:{ACCOUNT}:*"}}, False),
+        ({"ArnLike": {"aws:SourceArn": f"arn:aws:secretsmanager:eu-central-1:{ACCOUNT}:secret:prod/*"}}, False),
+        ({"ArnLike": {"aws:SourceArn": ["arn:aws:secretsmanager:us-east-1:*:secret:prod/*"]}}, False),
+        # Everybody can give a secret this name.
+        ({"ArnLike": {"aws:SourceArn": "arn:aws:secretsmanager:eu-central-1:*:secret:prod/*"}}, True),
+        ({"ArnLike": {"aws:SourceArn": [SECRET, "arn:aws:secretsmanager:*:*:secret:db-??????"]}}, True),
+        ({"StringLike": {"aws:SourceArn": "arn:aws:secretsmanager:*:secret:db*"}}, True),
+        ({"StringLike": {"aws:SourceArn": "*:secret:prod/*/db-*"}}, True),
+        ({"StringEquals": {"aws:SourceAccount": ACCOUNT}, "ArnLike": {"aws:SourceArn": "*:secret:db*"}}, False),
+        # Calls that do not come from the function's URL.
+        ({"Null": {"lambda:FunctionUrlAuthType": "true"}}, True),
+        ({"Bool": {"lambda:InvokedViaFunctionUrl": "false"}}, True),
+        ({"Null": {"lambda:FunctionUrlAuthType": "false"}}, False),
     ],
 )
 def test_only_a_condition_that_excludes_other_accounts_is_a_source(condition: dict[str, Any], is_open: bool) -> None:
@@ -165,6 +177,19 @@ def test_only_a_condition_that_excludes_other_accounts_is_a_source(condition: di
     assert list(statements_without_source({"Statement": statement}, FUNCTION)) == (
         ["SecretsManagerAccess"] if is_open else []
     )
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"Bool": {"lambda:InvokedViaFunctionUrl": "false"}},
+        {"Null": {"lambda:InvokedViaFunctionUrl": "true"}},
+        {"Null": {"lambda:FunctionUrlAuthType": "true"}},
+        {"StringNotEquals": {"Lambda:FunctionURLAuthType": "NONE"}},
+    ],
+)
+def test_a_statement_for_all_but_the_url_lets_secrets_manager_invoke_the_function(condition: dict[str, Any]) -> None:
+    assert may_invoke(permission(Condition={**condition, "StringLike": {"aws:SourceAccount": ACCOUNT}}))
 
 
 @pytest.mark.parametrize("key", ["lambda:FunctionUrlAuthType", "lambda:InvokedViaFunctionUrl"])
@@ -181,3 +206,9 @@ def test_a_deny_for_another_service_is_no_source() -> None:
 def test_a_deny_for_other_accounts_is_a_source_too() -> None:
     deny = permission(Effect="Deny", Condition={"StringNotEquals": {"aws:SourceAccount": ACCOUNT}})
     assert list(statements_without_source({"Statement": [permission(), deny]}, FUNCTION)) == []
+
+
+def test_a_deny_for_some_names_is_no_source() -> None:
+    for name, expected in (("x-*", ["SecretsManagerAccess"]), ("*", [])):
+        deny = permission(Effect="Deny", **for_secret(f"arn:aws:secretsmanager:*:*:secret:{name}"))
+        assert list(statements_without_source({"Statement": [permission(), deny]}, FUNCTION)) == expected

@@ -59,10 +59,12 @@ def examples_within(
 ) -> Iterator[str]:
     """Yield `examples` of a resource, and of other patterns that can match a part of it."""
     yield from examples(resource, service, secret_arns)
-    own = "*" if resource.is_negated else resource.patterns[0]
+    patterns, is_negated = resource
+    own = "*" if is_negated else patterns[0]
     for other in dict.fromkeys(others):
         for pattern in (other, *_both(own, other)):
-            yield from examples(Element((pattern,)), service, secret_arns)
+            found = examples(Element((pattern,)), service, secret_arns)
+            yield from (each for each in found if includes_any(patterns, each) != is_negated)
 
 
 def _both(pattern: str, other: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 It is rotated by nobody or by any other function, and has some values of tags.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice, product
 from typing import NamedTuple
 
@@ -24,8 +24,8 @@ REQUEST_TAG, REQUEST_TAG_KEYS = "aws:requesttag/", "aws:tagkeys"
 """For the tags that a call gives, in lower case."""
 _LACKED = (*TAG_PREFIXES, "secretsmanager:resource/", "secretsmanager:name", "kms:")
 """Beginnings of context keys, in lower case, that a call has only if its context says so."""
-_MOST_CONTEXTS = 1000
-"""Of one secret. Their number grows exponentially with the number of tags in the policies of a role."""
+_MOST_CONTEXTS = 200
+"""Of one secret. The number of combinations grows exponentially with the number of tags in the policies of a role."""
 
 Values = tuple[str | None, ...]
 """What a context key can be. None: it is absent."""
@@ -56,11 +56,18 @@ def contexts(
     # A call can name the secret in another way, if a condition does.
     named = {filled(value) for condition, _ in conditions_on(statements, SECRET_ID_KEY) for value in condition.values}
     ids = (secret_arn, *sorted(named & arn.ids_of_secret(secret_arn) - {secret_arn}))
-    for function, secret_id, *values in islice(product(functions, ids, *tags.values()), _MOST_CONTEXTS):
+    for function, secret_id, *values in _combinations((functions, ids, *tags.values())):
         by_key = {ROTATION_FUNCTION_KEY: function, SECRET_ID_KEY: secret_id}
         for tag, value in zip(tags, values, strict=True):
             by_key.update(dict.fromkeys((prefix + tag for prefix in TAG_PREFIXES), value))
         yield {key: value for key, value in by_key.items() if value is not None}
+
+
+def _combinations(possible: Sequence[Values]) -> Iterator[Values]:
+    """Yield combinations of possible values: first those in which all keys have their first, their second value, ..."""
+    for number in range(max(map(len, possible))):
+        yield tuple(values[min(number, len(values) - 1)] for values in possible)
+    yield from islice(product(*possible), _MOST_CONTEXTS)
 
 
 def call(action: str, secret_arn: str, context: Context, statements: Collection[Statement]) -> Calls:

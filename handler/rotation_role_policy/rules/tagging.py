@@ -75,26 +75,26 @@ def _given(
 ) -> Iterator[tuple[str, Values]]:
     """Yield the values of each tag that the role may give a secret which does not have them yet.
 
-    Its other tags can have any value: the role may reach a secret by another tag, and give it this one.
+    Nobody may give a tag that begins with ``aws:``. The other tags of the secret can have any value: the role may reach
+    it by another tag, and give it this one.
     """
+    deciding = (*role.limits.statements, *role.tagging)
     every = (*statements, *role.tagging)
-    mentioned = {tag: tuple(_mentioned(tag, every)) for tag in _tags(every)}
-    for tag, values in before.items():
-        tags = {other: (None, UNNAMED, *found) for other, found in mentioned.items()} | {tag: values}
-        possible = list(contexts(secret_arn, tags, every, role))
-        yield (
-            tag,
-            tuple(
-                value
-                for value in dict.fromkeys(mentioned[tag])
-                if any(
-                    is_reached(statement, role.limits, _call(secret_arn, {**context, **request}, every))
-                    for request in _requests(tag, value, every)
-                    for context in possible
-                    for statement in role.tagging
-                )
-            ),
+    of_others = {tag: (None, UNNAMED, *_mentioned(tag, every)) for tag in _tags(deciding)}
+    for tag in (each for each in before if not each.startswith("aws:")):
+        tags = of_others | ({tag: before[tag]} if tag in of_others else {})
+        possible = list(contexts(secret_arn, tags, deciding, role))
+        values = (
+            value
+            for value in dict.fromkeys(_mentioned(tag, every))
+            if any(
+                is_reached(statement, role.limits, _call(secret_arn, {**context, **request}, deciding))
+                for request in _requests(tag, value, deciding)
+                for context in possible
+                for statement in role.tagging
+            )
         )
+        yield tag, tuple(values)
 
 
 def _call(secret_arn: str, context: Context, statements: Collection[Statement]) -> Calls:

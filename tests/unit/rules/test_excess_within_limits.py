@@ -278,6 +278,21 @@ def test_a_tag_that_the_role_may_give_to_some_secrets_is_no_limit(
     assert [each.kind for each in found] == ([ExcessKind.OTHER_SECRETS] if gives else [])
 
 
+def test_nobody_gives_a_tag_of_aws() -> None:
+    stack = allow(READ, "*", Condition={"StringEquals": {"aws:ResourceTag/aws:cloudformation:stack-name": "database"}})
+    assert [each for each in excess(stack, tagging()) if GET in each.actions.patterns] == []
+
+
+def test_many_tags_take_little_time() -> None:
+    tags = {f"aws:ResourceTag/tag{number}": "x" for number in range(12)}
+    only = {"ForAllValues:StringEquals": {"aws:TagKeys": "other"}}
+    denials = [deny(READ, "*", Condition={"StringNotEquals": {key: "x"}}) for key in tags]
+    assert kinds(allow(READ, "*", Condition={"StringEquals": tags}), tagging(Condition=only)) == []
+    assert kinds(allow(READ, "*"), *denials, tagging(Condition=only)) == []
+    assert ExcessKind.OTHER_SECRETS in kinds(allow(READ, "*", Condition={"StringEquals": tags}), tagging())[:1]
+    assert kinds(allow(READ, "*", Condition={"Null": dict.fromkeys(tags, "false")})) == [ExcessKind.OTHER_SECRETS]
+
+
 def test_a_role_gives_one_tag_by_another() -> None:
     chain = [
         allow(READ, "*", Condition={"StringEquals": {"aws:ResourceTag/b": "1"}}),

@@ -5,10 +5,13 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.ht
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import product
 
 _SPECIAL = frozenset("*?$")
+_MOST_PAIRS = 50_000
+"""Of characters in two patterns that are compared."""
 ANY = ""
 """In a part of a pattern: any one character."""
 UNNAMED = "\N{WHITE SQUARE}"
@@ -50,6 +53,40 @@ def _compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
 def filled(pattern: str, text: str = UNNAMED) -> str:
     """Return what a pattern matches: `text` in place of each star and variable, `UNNAMED` in place of ``?``."""
     return text.join("".join(UNNAMED if each == ANY else each for each in part) for part in parts(pattern))
+
+
+@lru_cache(maxsize=8192)
+def common(pattern: str, other: str) -> str:
+    """Return a pattern of texts that two patterns match; empty if there are none.
+
+    It need not cover all of them: for ``*a*`` and ``*b*``, it is ``*b*a*``, and in the other order ``*a*b*``. A policy
+    variable is taken for its text. Of long patterns, which would take long, the result is empty too.
+    """
+    if len(pattern) * len(other) > _MOST_PAIRS:
+        return ""
+    ends = (len(pattern), len(other))
+    # By the places in both patterns: what the rests from there have in common.
+    found: dict[tuple[int, int], str] = {ends: ""}
+    for place in product(range(ends[0], -1, -1), range(ends[1], -1, -1)):
+        for text, following in _steps(pattern, other, *place):
+            if following in found:
+                found.setdefault(place, text + found[following])
+    return found.get((0, 0), "")
+
+
+def _steps(pattern: str, other: str, first: int, second: int) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield how two patterns can go on together: with which text, and from which places in them."""
+    one, two = pattern[first : first + 1], other[second : second + 1]
+    if one == "*":
+        if two:
+            yield two, (first, second + 1)
+        yield "*" if two == "*" else "", (first + 1, second)
+    elif two == "*":
+        if one:
+            yield one, (first + 1, second)
+        yield "", (first, second + 1)
+    elif one and two and (one == two or "?" in (one, two)):
+        yield two if one == "?" else one, (first + 1, second + 1)
 
 
 def parts(pattern: str) -> list[list[str]]:

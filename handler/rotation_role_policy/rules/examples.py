@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from rotation_role_policy import arn
 from rotation_role_policy.iam.document import Element
 from rotation_role_policy.iam.resource_patterns import completed, includes, includes_any
-from rotation_role_policy.iam.wildcard import UNNAMED, filled, has_wildcard
+from rotation_role_policy.iam.wildcard import UNNAMED, common, filled, has_wildcard
 
 _LONG = 100 * UNNAMED
 """Beside a short text: a pattern of some question marks does not match both."""
@@ -62,16 +62,9 @@ def examples_within(
     patterns, is_negated = resource
     own = "*" if is_negated else patterns[0]
     for other in dict.fromkeys(others):
-        for pattern in (other, *_both(own, other)):
-            found = examples(Element((pattern,)), service, secret_arns)
+        for pattern in (other, common(own, other), common(other, own)):
+            found = examples(Element((pattern,)), service, secret_arns) if pattern else ()
             yield from (each for each in found if includes_any(patterns, each) != is_negated)
-
-
-def _both(pattern: str, other: str) -> Iterator[str]:
-    """Yield patterns of what two patterns match together: the beginning of one of them, and the end of the other."""
-    for first, last in ((pattern, other), (other, pattern)):
-        if "*" in first and "*" in last:
-            yield f"{first.partition('*')[0]}*{last.partition('*')[2]}"
 
 
 def unnamed_beside(pattern: str, service: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """IAM's wildcards, against the plain translation to a regular expression, and in linear time."""
 
+import itertools
 import re
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotation_role_policy.iam.wildcard import has_wildcard, matches, matches_any
+from rotation_role_policy.iam.wildcard import UNNAMED, common, filled, has_wildcard, matches, matches_any
 from tests import ROOT
 
 
@@ -88,3 +89,42 @@ def test_no_pattern_takes_long(pattern: str, value: str) -> None:
         env={"PYTHONPATH": str(ROOT / "handler")},
     )
     assert ran.stdout == "False\n"
+
+
+@given(st.text("ab*?", max_size=8), st.text("b*", max_size=3))
+def test_what_fills_a_pattern_matches_it(pattern: str, text: str) -> None:
+    assert matches(pattern, filled(pattern, text))
+    assert matches(pattern, filled(pattern))
+
+
+def test_a_filled_pattern_has_a_character_that_no_policy_contains_in_place_of_its_wildcards() -> None:
+    assert filled("a*b?c${aws:PrincipalTag/team}", "xy") == f"axyb{UNNAMED}cxy"
+    assert filled("a*b") == f"a{UNNAMED}b"
+    assert ord(UNNAMED) > 0xFF
+
+
+TEXTS = ["".join(letters) for length in range(1, 6) for letters in itertools.product("ab", repeat=length)]
+
+
+@given(st.text("ab*?", min_size=1, max_size=5), st.text("ab*?", min_size=1, max_size=5))
+def test_a_common_pattern_matches_what_both_match(pattern: str, other: str) -> None:
+    found = common(pattern, other)
+    for text in (UNNAMED, "", "ab"):
+        assert not found or all(matches(each, filled(found, text)) for each in (pattern, other))
+    assert found or not any(matches(pattern, text) and matches(other, text) for text in TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "other", "expected"),
+    [
+        ("*", "*secret*", "*secret*"),
+        ("prod/*", "*/db-*", "prod/*/db-*"),
+        ("*a*", "*b*", "*b*a*"),
+        ("*b*", "*a*", "*a*b*"),
+        ("prod/*", "test/*", ""),
+        ("prod/??", "prod/0*", "prod/0?"),
+        ("x" * 10_000, "*" * 10_000, ""),
+    ],
+)
+def test_two_patterns_have_a_common_one(pattern: str, other: str, expected: str) -> None:
+    assert common(pattern, other) == expected

@@ -153,6 +153,8 @@ def test_patterns_that_overlap_leave_what_both_match() -> None:
     assert within([allow("*", f"{SECRETS}*/db-*")], granted) == [ExcessKind.OTHER_SECRETS]
     assert within([allow("*", f"{SECRETS}prod/app/*")], granted) == [ExcessKind.OTHER_SECRETS]
     assert within([allow("*", f"{SECRETS}test/*")], granted) == []
+    assert within([allow("*", f"{SECRETS}*a*")], allow(READ, f"{SECRETS}*/*")) == [ExcessKind.OTHER_SECRETS]
+    assert within([allow("*", f"{KEYS}*-b*")], allow("kms:Decrypt", f"{KEYS}a*")) == [ExcessKind.OTHER_KEYS]
 
 
 # --- conditions of a Deny ---

@@ -91,7 +91,11 @@ def excess(found: Excess) -> str:
 
 
 def _within(found: Excess) -> str:
-    return f"; within the permissions boundary and the denials: {', '.join(found.remaining)}" if found.remaining else ""
+    return (
+        f"; within the conditions, the permissions boundary and the denials: {', '.join(found.remaining)}"
+        if found.remaining
+        else ""
+    )
 
 
 def _elements(element: Element) -> str:

@@ -66,18 +66,25 @@ class Needed(NamedTuple):
         is_known = bool(self.regions) and self.tags.keys() >= self.secret_arns
         if not is_known or any(OF_ROLE in value for value in condition.values):
             return True
-        held = [holds(condition, _tag_context(condition, self.tags[each])) for each in self.secret_arns]
-        return any(each is not (not is_wanted) for each in held)
+        certainly_not = not is_wanted
+        key = condition.key.lower()
+        return any(
+            holds(condition, self.known_tags(secret_arn, (key,))) is not certainly_not
+            for secret_arn in self.secret_arns
+        )
 
-
-def _tag_context(condition: Condition, tags: tuple[tuple[str, str], ...]) -> KnownContext:
-    """Return what is known of the context key of a condition on a tag."""
-    key = condition.key.lower()
-    values = [value for name, value in tags if name.lower() == key.partition("/")[2]]
-    if not values:
-        return KnownContext({}, frozenset({key}))
-    # IAM ignores the case of tags that differ only in it, and does not say which counts.
-    return KnownContext({key: values[0]} if len(values) == 1 else {})
+    def known_tags(self, secret_arn: str, keys: Collection[str]) -> KnownContext:
+        """Return what is known of a needed secret about some context keys for tags, in lower case."""
+        values: dict[str, str] = {}
+        absent: set[str] = set()
+        for key in keys if secret_arn in self.tags else ():
+            found = [value for name, value in self.tags[secret_arn] if name.lower() == key.partition("/")[2]]
+            if not found:
+                absent.add(key)
+            # IAM ignores the case of tags that differ only in it, and does not say which counts.
+            elif len(found) == 1:
+                values[key] = found[0]
+        return KnownContext(values, frozenset(absent))
 
 
 def needed_by(states: Sequence[State]) -> Needed:

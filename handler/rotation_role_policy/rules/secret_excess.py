@@ -9,6 +9,7 @@ from rotation_role_policy.iam.resource_patterns import includes
 from rotation_role_policy.iam.wildcard import filled
 from rotation_role_policy.rules.actions import SECRET_ACTIONS, SECRET_MANAGEMENT, SECRET_SHARING, SUPERUSER_WRITE
 from rotation_role_policy.rules.breadth import (
+    TAG_KEYS,
     completed_secret,
     ending_in_one,
     granted,
@@ -97,8 +98,11 @@ def _of_needed(one: Statement, unneeded: Mapping[str, set[str]], remaining: tupl
 
 
 def _reached(one: Statement, secret_arn: str, actions: Collection[str], role: Role) -> set[str]:
-    """Return the actions that a statement allows on a secret of which nothing is known but its ARN."""
+    """Return the actions that a statement allows on a secret, of which only the ARN and perhaps the tags are known."""
     used = used_keys((one, *role.limits.statements))
-    absent = frozenset(key for key in used if key.startswith("kms:"))
-    calls = {action: Calls((action,), (secret_arn,), request(action, used), absent) for action in actions}
+    tags = role.needed.known_tags(secret_arn, [key for key in used if TAG_KEYS.fullmatch(key)])
+    absent = tags.absent_keys | {key for key in used if key.startswith("kms:")}
+    calls = {
+        action: Calls((action,), (secret_arn,), {**tags.values, **request(action, used)}, absent) for action in actions
+    }
     return {action for action, call in calls.items() if is_reached(one, role.limits, call)}

@@ -718,7 +718,7 @@ def test_a_wildcard_says_what_the_boundary_leaves_and_how_to_end_it() -> None:
     assert finding.remediation.endswith(f"you can end its resource in -??????: {SECRET[:-6]}??????.")
     limited = policies(*GUIDE, allow(GET, "*"), boundary=document(*GUIDE, allow(GET, other)))
     finding = the(audit_facts.role(role=limited))
-    assert finding.message.endswith(f"; within the permissions boundary and the denials: {other}.")
+    assert finding.message.endswith(f"; within the conditions, the permissions boundary and the denials: {other}.")
 
 
 @pytest.mark.parametrize(

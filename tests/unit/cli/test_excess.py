@@ -123,5 +123,5 @@ def test_each_kind_of_excess_has_words(kind: ExcessKind) -> None:
     found = Excess(kind, PolicyName(PolicyKind.INLINE, "x"), 1, "", Element(("iam:*",), True), Element(("*",)))
     assert messages.excess(found).startswith('the inline policy "x" allows all but iam:* on *, ')
     assert messages.excess(found._replace(remaining=("A", "B"))).endswith(
-        "; within the permissions boundary and the denials: A, B"
+        "; within the conditions, the permissions boundary and the denials: A, B"
     )

@@ -394,6 +394,17 @@ def test_a_finding_about_what_a_limit_leaves_names_it() -> None:
     assert (found.resource.patterns, found.remaining) == (("*",), (SECRET,))
 
 
+def test_the_tags_of_a_needed_secret_decide_what_is_left_of_it() -> None:
+    known = NEEDED._replace(tags={SECRET: (("Env", "prod"),), SUPERUSER: ()})
+    delete = "secretsmanager:DeleteSecret"
+    for tag, expected in (({"env": "prod"}, []), ({"env": "test"}, [ExcessKind.SECRET_MANAGEMENT])):
+        condition = {"StringEquals": {f"aws:ResourceTag/{name}": value for name, value in tag.items()}}
+        for resource in (SECRET, SECRET[:-6] + "??????"):
+            assert kinds(allow(delete, resource), deny(delete, "*", Condition=condition), needed=known) == expected
+    other = {"StringEquals": {ENV: "test"}}
+    assert kinds(allow(delete, SECRET, Condition=other), needed=known) == []
+
+
 def test_a_superuser_secret_that_a_limit_leaves_is_only_read() -> None:
     assert within([allow("*", [SECRET, SUPERUSER])], allow(ROTATE, "*")) == [ExcessKind.SUPERUSER_WRITABLE]
     assert within([allow("*", [SECRET, SUPERUSER])], allow(GET, "*")) == []

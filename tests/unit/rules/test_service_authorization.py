@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from policy_sentry.querying.actions import get_action_data
+from policy_sentry.querying.actions import get_action_data, get_actions_for_service
 
 from rotation_role_policy.iam.document import as_list
 from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.actions import KEY_ACTIONS, SECRET_ACTIONS
 from rotation_role_policy.rules.state import Secret
 from rotation_role_policy.rules.statements import NETWORK_INTERFACE_ACTIONS
 from rotation_role_policy.rules.targets import ACTIONS_WITHOUT_RESOURCE, TARGET_TYPES, target_type
@@ -127,6 +128,34 @@ def test_each_action_on_a_key_supports_the_condition_keys() -> None:
     for action, key in conditions:
         supported = {name for row in reference(action) for name in row["condition_keys"]}
         assert re.sub("(?<=EncryptionContext:).*", "${EncryptionContextKey}", key) in supported
+
+
+CHANGES_NOTHING = {
+    # There is no secret yet.
+    "secretsmanager:CreateSecret",
+    "secretsmanager:ValidateResourcePolicy",
+    "kms:Verify",
+    "kms:VerifyMac",
+    # KMS itself does this.
+    "kms:SynchronizeMultiRegionKey",
+}
+"""Actions that write by the reference, and that neither change nor use a secret or a key."""
+
+
+@pytest.mark.parametrize(
+    ("service", "resource", "actions"), [("secretsmanager", ":secret:", SECRET_ACTIONS), ("kms", ":key/", KEY_ACTIONS)]
+)
+def test_all_actions_that_use_or_change_a_secret_or_a_key_count_as_excess(
+    service: str, resource: str, actions: tuple[str, ...]
+) -> None:
+    writing = {
+        action
+        for action in get_actions_for_service(service)
+        for row in reference(action)
+        if row["access_level"] in ("Write", "Tagging", "Permissions management")
+        and resource in row["resource_arn_format"]
+    }
+    assert set(actions) == writing - CHANGES_NOTHING | ({"secretsmanager:GetSecretValue"} & set(actions))
 
 
 def test_the_reference_rejects_what_does_not_exist() -> None:

@@ -63,8 +63,12 @@ def excess(role: Role, found: Excess, advice: Advice) -> Words:
 
 
 def _within(found: Excess) -> str:
-    """Return what the boundary and the denials leave of a wildcard, to end a sentence; empty if nothing limits it."""
-    return f"; within the permissions boundary and the denials: {', '.join(found.remaining)}" if found.remaining else ""
+    """Return what limits leave of a wildcard, to end a sentence; empty if nothing limits it."""
+    return (
+        f"; within the conditions, the permissions boundary and the denials: {', '.join(found.remaining)}"
+        if found.remaining
+        else ""
+    )
 
 
 def _elements(element: Element, all_but: str) -> str:

@@ -61,7 +61,7 @@ def _patterns(statement: Statement, role: Role) -> Iterator[str]:
     for each in role.tagging:
         if not each.resources.is_negated:
             yield from each.resources.patterns
-    for condition, _ in conditions_on((statement, *role.limits.statements), SECRET_ID_KEY):
+    for condition, _ in conditions_on((statement, *role.limits.statements, *role.tagging), SECRET_ID_KEY):
         for value in condition.values:
             # What depends on the role alone is one secret.
             if value != OF_ROLE and not role.needed.is_own_secret(value):

@@ -251,6 +251,9 @@ def tagging(resource: str = "*", **members: Any) -> dict[str, Any]:
                 ({"ArnLike": {LAMBDA_KEY: FUNCTION.replace("rotate-db", "*")}}, True),
                 ({"StringEquals": {LAMBDA_KEY: OTHER_FUNCTION}}, True),
                 ({"StringEquals": {LAMBDA_KEY: FUNCTION}}, False),
+                ({"StringEquals": {"secretsmanager:SecretId": OTHER_SECRET}}, True),
+                ({"ArnLike": {"secretsmanager:SecretId": f"{SECRETS}app/*"}}, True),
+                ({"StringEquals": {"secretsmanager:SecretId": SECRET}}, False),
             )
         ),
         # One of several values, and a value of a pattern.
@@ -293,6 +296,31 @@ def test_many_tags_take_little_time() -> None:
     assert kinds(allow(READ, "*"), *denials, tagging(Condition=only)) == []
     assert ExcessKind.OTHER_SECRETS in kinds(allow(READ, "*", Condition={"StringEquals": tags}), tagging())[:1]
     assert kinds(allow(READ, "*", Condition={"Null": dict.fromkeys(tags, "false")})) == [ExcessKind.OTHER_SECRETS]
+
+
+@pytest.mark.parametrize(
+    ("condition", "gives"),
+    [
+        ({"StringEquals": {"aws:RequestTag/env": "prod"}}, False),
+        ({"ForAnyValue:StringEquals": {"aws:TagKeys": ["env"]}}, False),
+        ({"Null": {"aws:RequestTag/env": "false"}}, False),
+        # The call can have another tag besides, or not.
+        ({"ForAnyValue:StringEquals": {"aws:TagKeys": ["owner"]}}, True),
+        ({"Null": {"aws:RequestTag/owner": "true"}}, True),
+    ],
+)
+def test_a_deny_keeps_the_role_from_giving_a_tag(condition: Any, gives: bool) -> None:
+    granted, denied = allow(READ, "*", Condition=PROD), deny(TAG, "*", Condition=condition)
+    found = [each for each in excess(granted, tagging(), denied) if GET in each.actions.patterns]
+    assert [each.kind for each in found] == ([ExcessKind.OTHER_SECRETS] if gives else [])
+
+
+def test_a_role_must_give_all_tags_that_a_grant_needs() -> None:
+    granted = allow(READ, "*", Condition={"StringEquals": {ENV: "prod", "aws:ResourceTag/team": "x"}})
+    for tags, gives in (("env", False), (["env", "team"], True)):
+        giving = tagging(Condition={"ForAllValues:StringEquals": {"aws:TagKeys": tags}})
+        found = [each for each in excess(granted, giving) if GET in each.actions.patterns]
+        assert [each.kind for each in found] == ([ExcessKind.OTHER_SECRETS] if gives else [])
 
 
 def test_a_role_gives_one_tag_by_another() -> None:

@@ -1,6 +1,6 @@
 """What a statement grants on keys beyond what the functions of the role need."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
@@ -148,12 +148,17 @@ def _reached(one: Statement, key_arn: str, role: Role) -> _Reached:
     secretsmanager = tuple(_services(statements, role.needed))
 
     def reached(actions: Collection[str], secrets: Iterable[str | None], services: Iterable[str | None]) -> set[str]:
-        contexts = tuple(product(secrets, services))
+        # A grant that the function makes is for no AWS resource. Whether the call then has the key is not documented.
+        for_aws = (None, "false") if _FOR_AWS_RESOURCE in used else (None,)
+        contexts = tuple(
+            {_CONTEXT: secret, VIA_SERVICE_KEY: service, _FOR_AWS_RESOURCE: flag}
+            for secret, service, flag in product(secrets, services, for_aws)
+        )
         return {
             action
             for action in actions
             if one.includes_action(action)
-            and any(is_reached(one, role.limits, _call(action, key_arn, *each, used)) for each in contexts)
+            and any(is_reached(one, role.limits, _call(action, key_arn, each, used)) for each in contexts)
         }
 
     def reached_for(secrets: Collection[str]) -> set[str]:
@@ -172,21 +177,13 @@ def _reached(one: Statement, key_arn: str, role: Role) -> _Reached:
     )
 
 
-def _call(action: str, key_arn: str, secret_arn: str | None, service: str | None, used: Collection[str]) -> Calls:
-    context: dict[str, str | bool] = {_FOR_AWS_RESOURCE: False}
-    if secret_arn is not None:
-        context[_CONTEXT] = secret_arn
-    if service is not None:
-        context[VIA_SERVICE_KEY] = service
-    lacked = (
-        _CONTEXT,
-        VIA_SERVICE_KEY,
-        "secretsmanager:",
-        *(("kms:encryptioncontext",) if secret_arn is None and action in _WITHOUT_CONTEXT else ()),
-    )
-    return Calls(
-        (action,), (key_arn,), context, frozenset(key for key in used if key.startswith(lacked) and key not in context)
-    )
+def _call(action: str, key_arn: str, values: Mapping[str, str | None], used: Collection[str]) -> Calls:
+    """Return a call with the values of context keys. None: the call lacks the key."""
+    context = {key: value for key, value in values.items() if value is not None}
+    without_context = ("kms:encryptioncontext",) if action in _WITHOUT_CONTEXT else ()
+    lacked = (*values, "secretsmanager:", *without_context)
+    absent = frozenset(key for key in used if key.startswith(lacked) and key not in context)
+    return Calls((action,), (key_arn,), context, absent)
 
 
 def _services(statements: Collection[Statement], needed: Needed) -> Iterator[str]:

@@ -609,9 +609,20 @@ def test_a_role_gives_others_the_use_of_a_key_for_its_own_secret() -> None:
         granted = allow([*USE_KEY, "kms:CreateGrant"], resource, Condition={"StringEquals": {CONTEXT: SECRET}})
         [found] = excess(granted)
         assert (found.kind, found.actions.patterns) == (ExcessKind.KEY_SHARING, ("kms:CreateGrant",))
-    # A service makes these grants.
-    for_service = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
-    assert kinds(allow(["kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant"], "*", Condition=for_service)) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_for_service"),
+    [
+        ({"Bool": {"kms:GrantIsForAWSResource": "true"}}, True),
+        ({"BoolIfExists": {"kms:GrantIsForAWSResource": "true"}}, False),
+        ({"Bool": {"kms:GrantIsForAWSResource": "false"}}, False),
+        ({"Null": {"kms:GrantIsForAWSResource": "true"}}, False),
+    ],
+)
+def test_a_grant_that_a_service_makes_is_none_of_the_function(condition: Any, is_for_service: bool) -> None:
+    granted = allow(["kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant"], "*", Condition=condition)
+    assert kinds(granted) == ([] if is_for_service else [ExcessKind.OTHER_KEYS])
 
 
 # --- actions on secrets ---

@@ -176,10 +176,11 @@ class FindingType(Enum):
         "OtherSecrets",
         Severity.WARNING,
         "The role can use other secrets",
-        "A policy allows the role to read or write secrets by a wildcard, which does not only match secrets of its"
-        " functions. Actions by which a role gives itself access, such as `PutResourcePolicy` and `RotateSecret`, count"
-        " too. A condition on the secret (its tags, or `secretsmanager:resource/AllowRotationLambdaArn`) is a limit if"
-        " it excludes secrets, and if the role may not give other secrets such a tag.",
+        "A policy allows the role to read, change or share secrets by a wildcard, which does not only match secrets of"
+        " its functions. Actions by which a role gives itself access, such as `PutResourcePolicy` and `RotateSecret`,"
+        " count too. A condition on the secret (its tags, or `secretsmanager:resource/AllowRotationLambdaArn`), in an"
+        " Allow or a Deny, is a limit if it excludes other secrets, if a secret of the role satisfies it, and if the"
+        " role may not give other secrets such a tag.",
         "Adopt the rotation, with the superuser secret if the function reads one. Remove the grant, with a copy of the"
         " policy. Rotate at once while somebody watches, and put the grant back if that fails.",
     )
@@ -187,8 +188,8 @@ class FindingType(Enum):
         "KmsAllKeys",
         Severity.WARNING,
         "The role can use other keys",
-        "A policy allows to use or to delete keys by a wildcard, such as `*` or `key/*`, without a condition on"
-        " `kms:EncryptionContext:SecretARN`.",
+        "A policy allows to use, change or share keys by a wildcard, such as `*` or `key/*`, and no condition limits it"
+        " to the encryption context of secrets, or by `kms:ViaService` to another service.",
         "Adopt the rotation. Remove the grant, with a copy of the policy. Rotate at once while somebody watches, and"
         " put the grant back if that fails.",
     )
@@ -214,8 +215,9 @@ class FindingType(Enum):
         Severity.WARNING,
         "A grant is not needed",
         "A policy names a secret or a key that no function of the role needs, or more secrets than one can be the"
-        " superuser secret. It allows to manage or share a secret or a key that the function only uses. Or it allows"
-        " network interfaces although no function of the role is in a VPC.",
+        " superuser secret, or names such a secret in a condition on `kms:EncryptionContext:SecretARN`. It allows to"
+        " manage or share a secret or a key that the function only uses, also by a wildcard of which a boundary, a deny"
+        " or a condition leaves no more. Or it allows network interfaces although no function of the role is in a VPC.",
         "Replace a grant that the rotation lives from. Remove another one if the function's code does not use it: set"
         " `SuperuserSecretId` first, if the function reads the secret as the superuser.",
     )
@@ -242,7 +244,8 @@ class FindingType(Enum):
         Severity.WARNING,
         "Secrets of other accounts can invoke the function",
         "The function's policy lets `secretsmanager.amazonaws.com` invoke it, and no condition on `aws:SourceArn` or"
-        " `aws:SourceAccount` excludes the secrets of other accounts.",
+        " `aws:SourceAccount` excludes the secrets of other accounts. A pattern of names that leaves the account open"
+        " does not, because a name is free in every account.",
         "Replace the permission by one with the account as `SourceAccount`, or one for each secret as `SourceArn`.",
     )
     SHARED_ROLE = (

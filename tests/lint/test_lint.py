@@ -62,11 +62,16 @@ def test_an_example_without_its_dependencies_has_findings(path: Path) -> None:
     text = re.sub(r" +DependsOn:.*\n( +- .*\n)*", "", path.read_text())
     template, _ = decode_str(text)
     rules = {finding.split()[0] for finding in findings(template)}
-    if "HostedRotationLambda" in text:
+    if "HostedRotationLambda" in text or "Custom::RotationRolePolicy" not in text:
         # The role of a hosted rotation has AWS's own policies. The first rotation does not need the policy.
         assert rules == set()
     else:
-        assert rules == ({"E9815", "E9817"} if "VpcConfig" in text else {"E9815"})
+        has_function = "AWS::Lambda::Function\n" in text
+        assert rules == {
+            "E9815",
+            *(["E9817"] if "VpcConfig" in text else []),
+            *(["E9820"] if has_function else []),
+        }
 
 
 # --- loading of the rules -----------------------------------------------------------------------------------------
@@ -74,7 +79,7 @@ def test_an_example_without_its_dependencies_has_findings(path: Path) -> None:
 
 def test_cfn_lint_loads_each_rule_in_addition_to_its_own() -> None:
     ids = [rule.id for rule in lint.RULES]
-    assert ids == [*(f"E98{number}" for number in range(11, 18)), "W9818", "W9819"]
+    assert ids == [*(f"E98{number}" for number in range(11, 18)), "W9818", "W9819", "E9820", "W9821", "W9822"]
     assert set(ids) <= {rule.id for rule in get_rules([lint.__name__], [], [])}
     for rule in (rule() for rule in lint.RULES):
         assert rule.shortdesc

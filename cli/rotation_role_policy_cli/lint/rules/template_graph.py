@@ -9,13 +9,19 @@ import networkx
 from cfnlint.template import Template
 
 from rotation_role_policy.iam.document import as_list
+from rotation_role_policy.iam.wildcard import matches_any
 from rotation_role_policy_cli.schema import TYPE
 
 Path = list[str | int]
 NO_VALUE = {"Ref": "AWS::NoValue"}
 
 # Transforms that do not change the resources that the rules read.
-_HARMLESS_TRANSFORMS = ("AWS::CodeDeployBlueGreen", "AWS::SecretsManager-", "AWS::Serverless-")
+_HARMLESS_TRANSFORMS = (
+    "AWS::CodeDeployBlueGreen",
+    "AWS::LanguageExtensions",
+    "AWS::SecretsManager-",
+    "AWS::Serverless-",
+)
 
 # References to these types identify the resource, or the resource that the property names.
 _IDENTIFIABLE = {"AWS::IAM::Role", "AWS::Lambda::Function", "AWS::SecretsManager::Secret", "AWS::Serverless::Function"}
@@ -24,11 +30,16 @@ _SAME_AS = {"AWS::Lambda::Alias": "FunctionName", "AWS::SecretsManager::SecretTa
 # An Fn::Sub of one resource, perhaps with a function's alias or version.
 _SUB_OF_ONE = re.compile(r"\$\{([A-Za-z0-9]+)(\.[A-Za-z0-9]+)?\}(:[\w$.-]+)?")
 
+FUNCTIONS = ("AWS::Lambda::Function", "AWS::Serverless::Function")
 _IAM_POLICIES = ("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::RolePolicy")
-# Managed policies, as JSON, that do not allow network interfaces.
+# Managed policies that do not allow network interfaces.
 _NO_INTERFACES = re.compile(
-    r'(\{"Fn::Sub": )?"arn:[^"]+:aws:policy/(service-role/AWSLambdaBasicExecutionRole|AWSXRayDaemonWriteAccess)"\}?'
+    "arn:[^ ]+:aws:policy/(service-role/AWSLambdaBasicExecutionRole|AWSXRayDaemonWriteAccess"
+    "|CloudWatchLambdaInsightsExecutionRolePolicy)"
 )
+
+
+_CREATE = "ec2:CreateNetworkInterface"
 
 
 class TemplateGraph:
@@ -52,6 +63,8 @@ class TemplateGraph:
             cfn.graph is not None
             and networkx.is_directed_acyclic_graph(cfn.graph.graph)
             and all(isinstance(name, str) and name.startswith(_HARMLESS_TRANSFORMS) for name in transforms)
+            # With the language extensions, cfn-lint puts one of several values in place of Fn::FindInMap.
+            and not ("AWS::LanguageExtensions" in transforms and cfn.transform_pre["Fn::FindInMap"])
             and not (cfn.transform_pre["Fn::ForEach"] or cfn.search_deep_keys("Fn::Transform") or cfn.get_modules())
         )
 
@@ -101,7 +114,7 @@ class TemplateGraph:
         declaring = [policy for policy in self.policies if "VpcConfig" in self.policies[policy]]
         in_vpc = [policy for policy in declaring if self._is_in_vpc(self.policies[policy]["VpcConfig"])]
         roles = {policy: self.identity(self.policies[policy].get("RoleName")) for policy in in_vpc}
-        for function, properties in self.of_type("AWS::Lambda::Function", "AWS::Serverless::Function").items():
+        for function, properties in self.of_type(*FUNCTIONS).items():
             role = self.identity(properties.get("Role"))
             if self.types.get(role) == "AWS::IAM::Role" and self._is_in_vpc(properties.get("VpcConfig")):
                 # Another resource that refers to the role may give it the permission.
@@ -123,11 +136,18 @@ class TemplateGraph:
     def _has_policies(self, role: str) -> bool:
         """Return whether a role may have policies that allow it to manage network interfaces."""
         managed = as_list(self.properties[role].get("ManagedPolicyArns", []))
-        is_harmless = all(_NO_INTERFACES.fullmatch(json.dumps(arn, default=str)) for arn in managed)
-        policies = self.of_type(*_IAM_POLICIES).values()
-        names = [name for policy in policies for key in ("Roles", "RoleName") for name in as_list(policy.get(key, []))]
+        inline = as_list(self.properties[role].get("Policies", []))
         other_roles = self.of_type("AWS::IAM::Role").keys() - {role}
-        return "Policies" in self.properties[role] or not is_harmless or not {*map(self.identity, names)} <= other_roles
+        attached = [
+            policy
+            for policy in self.of_type(*_IAM_POLICIES).values()
+            for key in ("Roles", "RoleName")
+            if not {*map(self.identity, as_list(policy.get(key, [])))} <= other_roles
+        ]
+        return not all(_NO_INTERFACES.fullmatch(_joined(arn)) for arn in managed) or any(
+            not isinstance(policy, dict) or may_allow_interfaces(policy.get("PolicyDocument"))
+            for policy in [*inline, *attached]
+        )
 
     def is_possible(self, conditions: Mapping[str, bool]) -> bool:
         """Return whether the conditions can have these values at the same time; False for unknown conditions."""
@@ -142,6 +162,32 @@ class TemplateGraph:
             return False  # The template is malformed there. cfn-lint's own rules say so.
         is_consistent = all(len(values) == 1 for values in conditions.values())
         return is_consistent and self.is_possible({name: True in values for name, values in conditions.items()})
+
+
+def _joined(value: Any) -> str:
+    """Return the text of an ARN, with ``x`` in place of each reference; empty for anything else."""
+    match value:
+        case str():
+            return value
+        case {"Fn::Sub": str(text)}:
+            return text
+        case {"Fn::Join": ["", [*parts]]}:
+            return "".join(part if isinstance(part, str) else "x" for part in parts)
+    return ""
+
+
+def may_allow_interfaces(document: Any) -> bool:
+    """Return whether a policy document of a template may allow to create network interfaces."""
+    if not isinstance(document, dict) or not isinstance(document.get("Statement"), list | dict):
+        return True
+    for statement in as_list(document["Statement"]):
+        if not isinstance(statement, dict):
+            return True
+        actions = as_list(statement.get("Action", []))
+        is_literal = all(isinstance(action, str) for action in actions) and "Action" in statement
+        if statement.get("Effect") != "Deny" and (not is_literal or matches_any(actions, _CREATE, ignore_case=True)):
+            return True
+    return False
 
 
 def branches(value: Any, path: Path, scenario: Mapping[str, bool] | None = None) -> Iterator[tuple[Path, Any]]:

@@ -1,7 +1,8 @@
 """AWS CDK app: a secret with a customer managed key, its rotation function, and the policy of the function's role.
 
-The app avoids constructs that add IAM policies. `secret.add_rotation_schedule` would add another policy to the role,
-add the role to the key policy, and let Secrets Manager invoke the function for any account. Therefore the app uses
+The policy is a `RotationRolePolicy`, the construct in rotation_policy.py, which also makes the schedule wait for
+it. The app avoids constructs that grant more. `secret.add_rotation_schedule` would add another policy to the role, add
+the role to the key policy, and let Secrets Manager invoke the function for any account. Therefore the app uses
 `CfnRotationSchedule` and `CfnPermission`, and gives the function its role with `without_policy_updates`.
 
 Parameters: none.
@@ -11,12 +12,13 @@ The policy: RotateSecret on this secret, GeneratePassword, and UseSecretKey with
 
 from pathlib import Path
 
-from aws_cdk import App, CfnOutput, CustomResource, Duration, Fn, Stack
+from aws_cdk import App, CfnOutput, Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
+from rotation_policy import RotationRolePolicy
 
 CODE = Path(__file__).parent.parent / "rotation_function.py"
 
@@ -59,17 +61,7 @@ class RotationStack(Stack):
             code=lambda_.Code.from_inline(CODE.read_text()),
         )
 
-        policy = CustomResource(
-            self,
-            "RotationPolicy",
-            resource_type="Custom::RotationRolePolicy",
-            service_token=Fn.import_value("rotation-role-policy-ServiceToken"),
-            properties={
-                "SecretId": secret.secret_arn,
-                "RotationLambdaARN": function.function_arn,
-                "Triggers": {"Key": key.key_id, "Role": role.role_name},
-            },
-        )
+        policy = RotationRolePolicy(self, "RotationPolicy", secret=secret, function=function)
         permission = lambda_.CfnPermission(
             self,
             "SecretsManagerMayInvoke",
@@ -86,10 +78,10 @@ class RotationStack(Stack):
             rotation_rules=secretsmanager.CfnRotationSchedule.RotationRulesProperty(automatically_after_days=30),
         )
         # A new schedule rotates immediately.
-        schedule.node.add_dependency(policy, permission)
+        schedule.node.add_dependency(permission)
 
         CfnOutput(self, "SecretArn", value=secret.secret_arn)
-        CfnOutput(self, "PolicyName", value=policy.get_att_string("PolicyName"))
+        CfnOutput(self, "PolicyName", value=policy.policy_name)
 
 
 app = App()

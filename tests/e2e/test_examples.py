@@ -29,6 +29,7 @@ from rotation_role_policy.provider import handler
 from rotation_role_policy.provider.crhelper_adapter import CustomResource
 from rotation_role_policy.provider.serve import serve
 from rotation_role_policy.provider.settings import Settings
+from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy_cli import main
 from tests import ROOT
 from tests.e2e.account import EmulatedAccount, deployed_account
@@ -460,6 +461,70 @@ def test_the_cdk_app_can_be_synthesized_deployed_used_and_deleted(account: Emula
         "UseSecretKey": [logical_ids["AWS::KMS::Key"]],
     }
     check_stack(account, stack, stack.physical_id(logical_ids["AWS::Lambda::Function"]), expected_policy, {})
+
+
+CDK_APP = """
+from aws_cdk import App, Duration, Stack
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_secretsmanager as secretsmanager
+from rotation_policy import RotationRolePolicy
+
+app = App()
+stack = Stack(app, "example")
+function = lambda_.Function.from_function_name(stack, "Function", "rotate")
+superuser = secretsmanager.Secret(stack, "Superuser")
+for name in ("One", "Two"):
+    secret = secretsmanager.Secret(stack, name)
+    # The schedule comes first, and is still created last.
+    secret.add_rotation_schedule("Schedule", rotation_lambda=function, automatically_after=Duration.days(7))
+    RotationRolePolicy(
+        stack,
+        f"{name}Policy",
+        secret=secret,
+        function=function,
+        superuser_secret=superuser,
+        target_arns=["arn:aws:rds:eu-central-1:123456789012:db:a"],
+        kms_scope="Secret",
+        triggers={"Version": "2"},
+    )
+hosted = secretsmanager.Secret(stack, "Hosted")
+rotation = secretsmanager.HostedRotation.mysql_single_user(function_name="hosted")
+hosted.add_rotation_schedule("Schedule", hosted_rotation=rotation)
+by_name = lambda_.Function.from_function_name(stack, "HostedFunction", "hosted")
+RotationRolePolicy(stack, "HostedPolicy", secret=hosted, function=by_name)
+app.synth()
+"""
+
+
+def test_the_construct_adds_the_order_to_the_schedules_of_the_cdk(tmp_path: Path) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("the CDK needs Node.js, which is not on PATH")
+    app = tmp_path / "app.py"
+    app.write_text(CDK_APP)
+    environment = os.environ | {"CDK_OUTDIR": str(tmp_path / "out"), "PYTHONPATH": str(EXAMPLES / "cdk")}
+    subprocess.run([CDK_PYTHON, app], env=environment, check=True, capture_output=True)
+    resources = json.loads((tmp_path / "out" / "example.template.json").read_text())["Resources"]
+    schedules = {
+        name: resource.get("DependsOn", [])
+        for name, resource in resources.items()
+        if resource["Type"] == "AWS::SecretsManager::RotationSchedule"
+    }
+    for policy in ("One", "Two"):
+        [depends_on] = [found for name, found in schedules.items() if name.startswith(policy)]
+        assert [name for name in as_list(depends_on) if name.endswith("Policy")] == [f"{policy}Policy"]
+    properties = resources["OnePolicy"]["Properties"]
+    assert properties.keys() == {
+        "ServiceToken", "SecretId", "RotationLambdaARN", "SuperuserSecretId", "TargetArns", "KmsScope", "Triggers",
+    }  # fmt: skip
+    assert parse_properties(
+        {
+            name: "x" if isinstance(value, dict) else value
+            for name, value in properties.items()
+            if name not in ("ServiceToken", "Triggers")
+        }
+    )
+    [hosted] = [name for name in schedules if name.startswith("Hosted")]
+    assert (schedules[hosted], resources["HostedPolicy"]["DependsOn"]) == ([], [hosted])
 
 
 # --- Terraform ---

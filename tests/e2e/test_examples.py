@@ -29,7 +29,7 @@ from rotation_role_policy.provider import handler
 from rotation_role_policy.provider.crhelper_adapter import CustomResource
 from rotation_role_policy.provider.serve import serve
 from rotation_role_policy.provider.settings import Settings
-from rotation_role_policy.rules.properties import parse_properties
+from rotation_role_policy.rules.properties import PROPERTIES, parse_properties
 from rotation_role_policy_cli import main
 from tests import ROOT
 from tests.e2e.account import EmulatedAccount, deployed_account
@@ -576,6 +576,66 @@ def test_the_terraform_examples_stack_can_be_deployed_used_and_deleted(
     assert stack.outputs["PolicyName"].startswith("RotationPolicy-")
     expected_policy = {"RotateSecret": ["SecretArn"], "GeneratePassword": ["*"], "UseSecretKey": ["KeyArn"]}
     check_stack(account, stack, function, expected_policy, parameters)
+
+
+def module_properties() -> dict[str, str]:
+    """Return the properties that the module sets, with the names of its variables."""
+    text = (EXAMPLES / "terraform" / "module" / "main.tf").read_text()
+    return dict(re.findall(r"^ +(\w+) += .*?each\.value\.(\w+)", text.partition("Properties = {")[2], re.MULTILINE))
+
+
+def rendered_module(rotation: dict[str, Any]) -> str:
+    """Return the template of the module for a rotation. `jsonencode` and the conditions are Terraform's."""
+    properties = {name: rotation.get(variable) for name, variable in module_properties().items()}
+    if properties["VpcConfig"] is not None:
+        properties["VpcConfig"] = {"SubnetIds": properties["VpcConfig"]}
+    given = {name: value for name, value in properties.items() if value is not None}
+    token = {"Fn::ImportValue": "rotation-role-policy-ServiceToken"}
+    resource = {"Type": "Custom::RotationRolePolicy", "Properties": {"ServiceToken": token} | given}
+    outputs = {"PolicyName": {"Value": {"Fn::GetAtt": ["RotationPolicy", "PolicyName"]}}}
+    return json.dumps({"Resources": {"RotationPolicy": resource}, "Outputs": outputs})
+
+
+def test_the_terraform_module_has_a_variable_for_each_property() -> None:
+    # SecretIds is enough, and ServiceTimeout is CloudFormation's own.
+    assert module_properties().keys() == {row.name for row in PROPERTIES} - {
+        "ServiceToken",
+        "ServiceTimeout",
+        "SecretId",
+    }
+    variables = (EXAMPLES / "terraform" / "module" / "variables.tf").read_text()
+    declared = re.findall(r"^    (\w+) += (?:optional\()?(?:list\(|map\()?(?:string|number)", variables, re.MULTILINE)
+    assert sorted(declared) == sorted(module_properties().values())
+
+
+def test_the_stack_of_the_terraform_module_can_be_deployed_used_and_deleted(account: EmulatedAccount) -> None:
+    key = account.client("kms").create_key()["KeyMetadata"]["Arn"]
+    secret = account.client("secretsmanager").create_secret(
+        Name="rotation-module", SecretString='{"token": "first"}', KmsKeyId=key
+    )["ARN"]
+    role = account.client("iam").create_role(RoleName="rotation-module", AssumeRolePolicyDocument=json.dumps(TRUST))
+    function = account.client("lambda").create_function(
+        FunctionName="rotation-module",
+        Role=role["Role"]["Arn"],
+        Runtime="python3.13",
+        Handler="rotation_function.handler",
+        Code={"ZipFile": zip_code((EXAMPLES / "rotation_function.py").read_text(), "rotation_function")},
+    )["FunctionArn"]
+    rotation = {
+        "secret_ids": [secret],
+        "rotation_lambda_arn": function,
+        "kms_scope": "Key",
+        "propagation_delay": 0,
+        "triggers": {"Key": key},
+    }
+    assert lint(rendered_module(rotation)) == []
+    declared = {"secret_ids": ["a"], "role_name": "r", "subnet_ids": [], "target_arns": None, "access_check": "Off"}
+    assert lint(rendered_module(declared)) == []
+    stack = Stack(account.emulator, "rotation-policy-module")
+    stack.create(rendered_module(rotation))
+    assert stack.outputs["PolicyName"].startswith("RotationPolicy-")
+    expected_policy = {"RotateSecret": ["SecretArn"], "GeneratePassword": ["*"], "UseSecretKey": ["KeyArn"]}
+    check_stack(account, stack, function, expected_policy, {"SecretArn": secret, "KeyArn": key})
 
 
 # --- StackSets ---

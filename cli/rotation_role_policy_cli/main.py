@@ -148,6 +148,12 @@ _template_option = partial(click.option, cls=SectionOption, section=TEMPLATE_SEC
     help="Print only the document, as JSON. For a template without --resource: documents keyed by logical ID; null if"
     " the policy would be removed.",
 )
+@click.option(
+    "--format",
+    "document_format",
+    type=click.Choice(["json", "yaml", "terraform"]),
+    help="Print only the document in this format, for those who put the policy on the role themselves.",
+)
 @click.pass_context
 def preview_command(
     context: click.Context,
@@ -162,6 +168,7 @@ def preview_command(
     profile: str | None,
     region: str | None,
     as_json: bool,
+    document_format: str | None,
     **options: Any,
 ) -> int:
     """Show the policy that the provider would put on the execution role, before you deploy it.
@@ -187,11 +194,13 @@ def preview_command(
             result = command.preview_template(aws, template, dict(parameters + more_parameters), stack, resource)
         else:
             result = command.preview_properties(aws, properties_from(options), policy_name)
-    if as_json:
-        command.show_documents(make_console(), result, is_single=not template or resource is not None)
+    document_format = document_format or ("json" if as_json else None)
+    if document_format:
+        is_single = not template or resource is not None
+        command.show_documents(make_console(), result, document_format, is_single=is_single)
     else:
         command.show_pages(make_console(), result)
-    for error in [*result.errors, *(result.refusals if as_json else [])]:
+    for error in [*result.errors, *(result.refusals if document_format else [])]:
         show_error(error)
     return result.status
 

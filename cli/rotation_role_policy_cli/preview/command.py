@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.console import Console
+from rich.text import Text
 
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy_cli.exit_status import ExitStatus
 from rotation_role_policy_cli.messages import EXPECTED_ERRORS, message
+from rotation_role_policy_cli.preview.formats import as_terraform, as_yaml
 from rotation_role_policy_cli.preview.page import page
 from rotation_role_policy_cli.preview.preview import PlannedDocuments, Preview, preview
 from rotation_role_policy_cli.render import Paragraph, show, show_json
@@ -93,17 +95,30 @@ def preview_template(
     return outcome
 
 
-def show_documents(console: Console, outcome: PreviewResult, *, is_single: bool) -> None:
-    """Print the documents as JSON, keyed by logical ID; null for a policy that would be removed.
+def show_documents(console: Console, outcome: PreviewResult, document_format: str, *, is_single: bool) -> None:
+    """Print the documents, keyed by logical ID; null for a policy that would be removed.
 
-    With `is_single`, print the only document without a key, or nothing if there was an error.
+    Args:
+        console: the terminal or pipe.
+        outcome: of the command.
+        document_format: ``json``, ``yaml`` or ``terraform``. In the last, each document is a resource with a name.
+        is_single: whether the only document is printed without a key, and nothing if there was an error.
     """
-    documents: dict[str, Any] = {name or "": result.plan.document for name, result in outcome.previews.items()}
+    if document_format == "terraform":
+        for logical_id, result in outcome.previews.items():
+            name = result.policy_name or logical_id or "rotation"
+            show(console, Text(as_terraform(name, result.state.role.name, result.plan.document)))
+        return
+    documents: Any = {name or "": result.plan.document for name, result in outcome.previews.items()}
     documents |= dict.fromkeys(outcome.removed)
-    if not is_single:
+    if is_single:
+        if outcome.errors:
+            return
+        documents = next(iter(documents.values()), None)
+    if document_format == "yaml":
+        show(console, Text(as_yaml(documents).rstrip()))
+    else:
         show_json(console, documents)
-    elif not outcome.errors:
-        show_json(console, next(iter(documents.values()), None))
 
 
 def show_pages(console: Console, outcome: PreviewResult) -> None:

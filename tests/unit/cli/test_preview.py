@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import hcl2
 import pytest
+import yaml
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from rotation_role_policy import __version__
@@ -18,9 +20,11 @@ from rotation_role_policy.rules.size import ROLE_LIMIT, size
 from rotation_role_policy_cli import caller_aws, main, permissions
 from rotation_role_policy_cli.caller_aws import PATIENCE_SECONDS
 from rotation_role_policy_cli.preview import command
+from rotation_role_policy_cli.preview.formats import as_terraform
 from rotation_role_policy_cli.schema import TYPE
 from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, Account, error, watched_caller_aws
 
+STRIPPED = hcl2.SerializationOptions(strip_string_quotes=True)
 BY_HAND = ["--secret-id", "prod/db", "--rotation-lambda", "rotate-db"]
 PROPERTIES = {"SecretId": "prod/db", "RotationLambdaARN": "rotate-db"}
 
@@ -950,3 +954,35 @@ def test_control_characters_of_a_template_do_not_reach_the_terminal(
         result = preview("--template", template(text), "--stack", name, "--parameter", f"{name}=1")
         assert result.status == 1
         assert not set(name) - set("[2J1Ax") & set(result.out + result.err)
+
+
+# --- formats ---
+
+
+def test_the_document_can_be_printed_as_yaml_and_as_terraform(
+    preview: Preview, account: Account, template: Callable[[str], str], secret: str
+) -> None:
+    document = json.loads(preview(*BY_HAND, "--json").out)
+    assert json.loads(preview(*BY_HAND, "--format", "json").out) == document
+    assert yaml.safe_load(preview(*BY_HAND, "--format", "yaml").out) == document
+    terraform = preview(*BY_HAND, "--format", "terraform").out
+    assert "It does not follow by itself" in terraform
+    [resource] = hcl2.loads(terraform, serialization_options=STRIPPED)["resource"]
+    policy = resource["aws_iam_role_policy"]["rotation"]
+    assert (policy["name"], policy["role"]) == ("rotation", "rotation-role")
+    assert secret in policy["policy"]
+    path = template(FUNCTION)
+    named = yaml.safe_load(preview("--template", path, "--format", "yaml").out)
+    assert named == json.loads(preview("--template", path, "--json").out)
+    [resource] = hcl2.loads(preview("--template", path, "--format", "terraform").out, serialization_options=STRIPPED)[
+        "resource"
+    ]
+    assert list(resource["aws_iam_role_policy"]) == ["database_rotation_policy"]
+
+
+@pytest.mark.parametrize("text", ["${aws:x}", "%{if}", 'a"b', "\n"])
+def test_terraform_gets_texts_as_they_are(text: str) -> None:
+    document = {"Statement": [{"Sid": text, "Condition": {"a:b": {"c": [text]}}, "n": None}]}
+    [resource] = hcl2.loads(as_terraform("Name-1", "role", document), serialization_options=STRIPPED)["resource"]
+    written = resource["aws_iam_role_policy"]["name_1"]["policy"]
+    assert written.count(json.dumps(text).replace("${", "$${").replace("%{", "%%{")) == 2

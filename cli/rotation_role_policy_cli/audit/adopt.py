@@ -159,7 +159,7 @@ def _resource(report: Report, logical_id: str, function_arn: str, rotations: Seq
     yield f"      RotationLambdaARN: {_text(function_arn)}"
     for unknown in dict.fromkeys(unknown for rotation in rotations for unknown in rotation.unknowns):
         yield from _comment(unknown)
-    superuser = state.superuser_secret if state and rotations[0].is_superuser_callable else None
+    superuser = state.superuser_secret if state else None
     yield f"      SuperuserSecretId: {_text(superuser.arn)}" if superuser else "      # SuperuserSecretId:"
     databases = superuser.database_arns if superuser else ()
     targets = [target for target in (state.target_arns if state else ()) if target not in databases]

@@ -12,6 +12,7 @@ https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from rotation_role_policy import arn
@@ -61,6 +62,26 @@ def problems(facts: RoleFacts, covered: Iterable[Coverage]) -> list[AccessProble
     return [each for each in examine(facts, covered) if isinstance(each, AccessProblem)]
 
 
+def settled(covered: Iterable[Coverage], found: Iterable[AccessProblem]) -> list[Coverage]:
+    """Return the coverages without the assumed superuser secrets on which the role may not make all calls today.
+
+    Args:
+        covered: the rotations of the role.
+        found: the problems of these rotations.
+    """
+    missing: dict[str, list[Calls]] = {}
+    for each in found:
+        if each.is_for_assumed:
+            calls = Calls(each.actions, (each.resource,), {})
+            missing.setdefault(each.coverage.superuser_id, []).append(calls)
+    return [
+        replace(each, superuser_id="", missing_calls=tuple(missing[each.superuser_id]))
+        if each.is_superuser_assumed and each.superuser_id in missing
+        else each
+        for each in covered
+    ]
+
+
 def examine(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[AccessProblem | Question]:
     """Yield the problems of a role's rotations, and the questions that have no answer in `facts` yet.
 
@@ -72,10 +93,20 @@ def examine(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[AccessPro
         return
     role = facts.role.value
     for coverage in rotating(covered):
-        if state := coverage.state(facts):
-            examination = _Examination(facts, role, coverage, state)
-            for calls in _needed_calls(role, coverage, state):
-                yield from examination.of_calls(calls)
+        certain = coverage.without_assumption()
+        state = certain.state(facts)
+        if state is None:
+            continue
+        examination = _Examination(facts, role, certain, state)
+        needed = list(_needed_calls(role, certain, state))
+        for calls in needed:
+            yield from examination.of_calls(calls)
+        assumed = coverage.state(facts)
+        if coverage.is_superuser_assumed and assumed:
+            examination = _Examination(facts, role, coverage, assumed)
+            for calls in _needed_calls(role, coverage, assumed):
+                if calls not in needed:
+                    yield from examination.of_calls(calls)
 
 
 def _needed_calls(role: RolePolicies, coverage: Coverage, state: State) -> Iterator[Calls]:
@@ -149,6 +180,7 @@ class _Examination(NamedTuple):
             statement,
             doubt,
             problem,
+            self.coverage.is_superuser_assumed,
         )
 
     def _of_unknown(self, calls: Calls, unknown: Unknown) -> Iterator[AccessProblem]:

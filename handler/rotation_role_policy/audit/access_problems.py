@@ -74,6 +74,8 @@ class AccessProblem:
     """Why it is not known whether they are allowed."""
     problem: Problem | None = None
     """Why nothing is known."""
+    is_for_assumed: bool = False
+    """Whether the calls are for a secret that is only assumed to be the superuser secret, so that they are no error."""
 
     @property
     def is_for_network_interfaces(self) -> bool:

@@ -11,13 +11,14 @@ from rotation_role_policy.audit.facts import FunctionDetails, FunctionFacts, Kno
 from rotation_role_policy.audit.needs import Needs, declared_needs, infer_needs, may_write, shown_needs
 from rotation_role_policy.audit.ownership import Owner, Ownership, Unproven
 from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, as_list
-from rotation_role_policy.iam.evaluation import Outcome, evaluate
+from rotation_role_policy.iam.evaluation import Calls, Outcome, evaluate
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.calls import calls_of
 from rotation_role_policy.rules.plan import document_at
 from rotation_role_policy.rules.policy import summarize
 from rotation_role_policy.rules.properties import Properties
 from rotation_role_policy.rules.state import NO_KEY, EnvironmentKey, RolePolicies, Secret, State
+from rotation_role_policy.rules.widening import named_secrets
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,23 @@ class Coverage:
     needs: Needs
     """What is declared, or what the policies show: the superuser secret can be one of several candidates."""
     superuser_id: str = ""
-    """The superuser secret, as `needs` has it; empty if there is none, or if it is not known."""
-    is_superuser_callable: bool = True
-    """Whether the role may make all calls on it today, without a condition. Otherwise it is not adopted."""
+    """The superuser secret, as `needs` has it, which the resource names, or would name if it were adopted; empty if it
+    has none, or if it is not known."""
+    missing_calls: tuple[Calls, ...] = ()
+    """Calls on the only candidate for the superuser secret that the role may not make today, may make only under a
+    condition, or of which that is not known. It is then not adopted."""
     target_arns: tuple[str, ...] = ()
+    rotated_by_others: tuple[str, ...] = ()
+    """Secrets that other functions of the role rotate, and that this one may read, too."""
 
     @property
-    def named_superuser(self) -> str:
-        """The superuser secret that the resource names, or would name after an adoption; empty if there is none."""
-        return self.superuser_id if self.policy_name or self.is_superuser_callable else ""
+    def is_superuser_assumed(self) -> bool:
+        """Whether only grants show the superuser secret. No error follows from it."""
+        return bool(self.superuser_id) and not self.policy_name
+
+    def without_assumption(self) -> Coverage:
+        """Return the coverage with the superuser secret only if a resource names it."""
+        return replace(self, superuser_id="") if self.is_superuser_assumed else self
 
     def state(self, facts: RoleFacts, secret_arns: Collection[str] = ()) -> State | None:
         """Return what the policy for these secrets depends on; None if none of them could be inspected.
@@ -100,11 +109,10 @@ def unnamed_candidates(facts: RoleFacts, covered: Iterable[Coverage]) -> Needs:
 
     Nothing, if the superuser secret of each rotation is known.
     """
-    if not isinstance(facts.role, Known) or facts.role.value is None or all(each.named_superuser for each in covered):
+    if not isinstance(facts.role, Known) or facts.role.value is None or all(each.superuser_id for each in covered):
         return Needs()
-    rotated = {secret.arn for function in facts.functions for secret in function.secrets}
-    named = {name for each in covered if each.named_superuser for name in _ids(facts, each.named_superuser)}
-    shown = infer_needs(other_policies(facts), rotated)
+    named = {name for each in covered if each.superuser_id for name in _ids(facts, each.superuser_id)}
+    shown = infer_needs(other_policies(facts), secrets_of(facts))
     remaining = tuple(each for each in shown.superuser_ids if each not in named and not is_gone(facts, each))
     return shown._replace(superuser_ids=remaining)
 
@@ -115,6 +123,22 @@ def _ids(facts: RoleFacts, superuser_id: str) -> set[str]:
     if superuser is None:
         return {superuser_id}
     return {superuser_id, *arn.ids_of_secret(superuser.arn), f"{superuser.arn[:-6]}??????"}
+
+
+def secrets_of(facts: RoleFacts) -> set[str]:
+    """Return the secrets that the functions of the role rotate: those with a rotation, and those that a resource names.
+
+    A function can rotate several secrets by the rotation of one of them, such as the keytabs of a directory.
+    """
+    found = {secret.arn for function in facts.functions for secret in function.secrets}
+    for name, own in proven_policies(facts).items():
+        properties = _properties(facts, name)
+        found |= {
+            each
+            for each in named_secrets(own)
+            if not properties or not arn.ids_of_secret(each).isdisjoint(properties.secret_ids)
+        }
+    return found
 
 
 def proven_policies(facts: RoleFacts) -> dict[str, Policy]:
@@ -146,9 +170,10 @@ def coverages(facts: RoleFacts) -> list[Coverage]:
     covering = _covering(facts, own, rotated)
     needs = {name: _needs(facts, each, rotated) for name, each in own.items()}
     # Only needed for secrets that no policy of the provider covers.
-    needs[""] = infer_needs([each for each in _policies(facts) if each not in own.values()], rotated)
+    needs[""] = infer_needs([each for each in _policies(facts) if each not in own.values()], secrets_of(facts))
     found = []
     for function in facts.functions:
+        others = _rotated_by_others(facts, function)
         by_policy: dict[str, list[SecretFacts]] = {}
         for secret in function.secrets:
             by_policy.setdefault(covering.get(secret.arn, ""), []).append(secret)
@@ -158,12 +183,27 @@ def coverages(facts: RoleFacts) -> list[Coverage]:
                     facts,
                     facts.role.value,
                     Coverage(
-                        function, function.details.value, tuple(secrets), name, facts.owners.get(name), needs[name]
+                        function,
+                        function.details.value,
+                        tuple(secrets),
+                        name,
+                        facts.owners.get(name),
+                        needs[name],
+                        rotated_by_others=others,
                     ),
                 )
                 for name, secrets in by_policy.items()
             ]
     return found
+
+
+def _rotated_by_others(facts: RoleFacts, function: FunctionFacts) -> tuple[str, ...]:
+    """Return the secrets of the role's other functions that a function may read, too."""
+    others = [secret.arn for each in facts.functions if each is not function for secret in each.secrets]
+    if not others:
+        return ()
+    readable = {*infer_needs(_policies(facts), {secret.arn for secret in function.secrets}).superuser_ids}
+    return tuple(each for each in others if not readable.isdisjoint((each, f"{each[:-6]}??????")))
 
 
 def rotating(covered: Iterable[Coverage]) -> list[Coverage]:
@@ -238,36 +278,47 @@ def is_gone(facts: RoleFacts, superuser_id: str) -> bool:
 def _decided(facts: RoleFacts, role: RolePolicies, coverage: Coverage) -> Coverage:
     """Return the coverage with its superuser secret and its targets.
 
-    A doubtful candidate, or a target, counts only if the role may make all calls on it today, and without a condition:
+    Where no resource names them, a superuser secret counts only if the role may read no other secret, and may not write
+    this one. It counts, and so does a target, only if the role may make all calls on it today, and without a condition:
     whether a condition holds is not known, and a policy without it would be broader.
     """
     needs = coverage.needs
-    candidates = [each for each in needs.superuser_ids if coverage.policy_name or not is_gone(facts, each)]
-    superuser_id = candidates[0] if len(candidates) == 1 else ""
     if coverage.policy_name:
+        superuser_id = needs.superuser_ids[0] if len(needs.superuser_ids) == 1 else ""
         return replace(coverage, superuser_id=superuser_id, target_arns=needs.target_arns)
+    needs = needs._replace(superuser_ids=tuple(each for each in needs.superuser_ids if not is_gone(facts, each)))
+    coverage = replace(coverage, needs=needs)
     state = coverage.state(facts)
     if state is None:
         return coverage
-    superuser = found_superuser(facts, superuser_id)
-    is_callable = superuser is not None and _may_make_all_calls(role, state, replace(state, superuser_secret=superuser))
-    if superuser_id in needs.doubtful_ids and not is_callable:
-        superuser_id = ""
     with_target = {target: replace(state, target_arns=(target,)) for target in needs.target_arns}
-    targets = tuple(target for target, needing in with_target.items() if _may_make_all_calls(role, state, needing))
-    return replace(coverage, superuser_id=superuser_id, is_superuser_callable=is_callable, target_arns=targets)
+    targets = tuple(target for target, needing in with_target.items() if not _missing_calls(role, state, needing))
+    coverage = replace(coverage, target_arns=targets)
+    if len(needs.superuser_ids) != 1 or needs.wildcards or needs.writable_ids:
+        return coverage
+    [superuser_id] = needs.superuser_ids
+    superuser = found_superuser(facts, superuser_id)
+    if superuser is None:
+        return coverage
+    # What a Deny or a condition on a key leaves open, `access` examines.
+    missing = _missing_calls(role, state, replace(state, superuser_secret=superuser), Outcome.OPEN)
+    return replace(coverage, superuser_id="" if missing else superuser_id, missing_calls=missing)
 
 
-def _may_make_all_calls(role: RolePolicies, without: State, state: State) -> bool:
-    """Return whether a role may make the calls of a state, without those of a state that needs less."""
+def _missing_calls(role: RolePolicies, without: State, state: State, *possible: Outcome) -> tuple[Calls, ...]:
+    """Return the calls of a state that a role may not make without a condition, but for those of a state `without`.
+
+    An outcome in `possible` counts as allowed.
+    """
     known = list(policy.grants(without))
     policies = [_without_conditions(each) for each in role.policies]
-    return all(
-        decision.outcome is Outcome.ALLOWED
+    return tuple(
+        calls._replace(actions=(decision.action,), resources=(decision.resource,))
         for grant in policy.grants(state)
         if grant not in known
         for calls in calls_of(state, grant)
         for decision in evaluate(policies, role.boundary_policy, calls)
+        if decision.outcome not in (Outcome.ALLOWED, *possible)
     )
 
 

@@ -60,9 +60,9 @@ class FindingType(Enum):
         "KeyUnusable",
         Severity.ERROR,
         "A key cannot be used",
-        "The KMS key of the secret, of the superuser secret or of the function's environment variables does not exist"
-        " or is disabled, or `AWSCURRENT` or `AWSPENDING` is encrypted only with an earlier key that does not exist or"
-        " is disabled.",
+        "The KMS key of the secret, of the superuser secret that a resource names, or of the function's environment"
+        " variables does not exist or is disabled, or `AWSCURRENT` or `AWSPENDING` is encrypted only with an earlier"
+        " key that does not exist or is disabled.",
         "Enable or restore the key, or store the secret's value again under another key.",
     )
     SUPERUSER_MISSING = (
@@ -324,7 +324,8 @@ class FindingType(Enum):
         Severity.NOTE,
         "No Custom::RotationRolePolicy",
         "No policy of a `Custom::RotationRolePolicy` on the role covers the secret. Whether the function reads a"
-        " superuser secret or calls targets is then taken from the role's other policies.",
+        " superuser secret or calls targets is then taken from the role's other policies. The message says what is"
+        " assumed, and what the role would lack for it.",
         "Adopt the rotation (`--adopt`).",
     )
     ACCESS_UNDECIDED = (

@@ -40,8 +40,9 @@ class Needs(NamedTuple):
     """Whether the function may describe the superuser secret."""
     wildcards: tuple[str, ...] = ()
     """Patterns by which the role may read other secrets too, so that the superuser secret can be any of them."""
-    doubtful_ids: frozenset[str] = frozenset()
-    """Those of the candidates that the role may read only under a condition, or that it may write too."""
+    writable_ids: frozenset[str] = frozenset()
+    """Those of the candidates that the role may write, too. The function can rotate such a secret with another one, as
+    it does with the keytabs of a directory."""
     are_declared: bool = False
     """Whether the properties of a resource say so."""
 
@@ -57,14 +58,12 @@ def shown_needs(own: Policy, rotated_arns: Collection[str]) -> Needs:
 
     The provider grants only reading on the superuser secret, and on a target all that its type needs.
     """
-    writable = {resource for actions, resource, _ in _grants([own]) if _PUT in actions}
+    writable = {resource for actions, resource in _grants([own]) if _PUT in actions}
     inferred = infer_needs([own], rotated_arns)
-    granted = {(action, resource) for actions, resource, _ in _grants([own]) for action in actions}
+    granted = {(action, resource) for actions, resource in _grants([own]) for action in actions}
     targets = (each for each in inferred.target_arns if _is_whole_target(each, granted))
     superusers = tuple(each for each in inferred.superuser_ids if each not in writable)
-    return inferred._replace(
-        superuser_ids=superusers, target_arns=tuple(targets), describes_superuser=_describes(own, superusers)
-    )
+    return Needs(superusers, tuple(targets), _describes(own, superusers), inferred.wildcards)
 
 
 def _is_whole_target(target: str, granted: Collection[tuple[str, str]]) -> bool:
@@ -85,29 +84,26 @@ def infer_needs(policies: Sequence[Policy], rotated_arns: Collection[str]) -> Ne
         rotated_arns: the secrets that the functions of the role rotate.
     """
     readable: dict[str, None] = {}
-    without_condition: set[str] = set()
-    writable: set[str] = set()
+    written: list[str] = []
     targets: dict[str, None] = {}
     wildcards: dict[str, None] = {}
-    for actions, resource, is_conditional in _grants(policies):
+    for actions, resource in _grants(policies):
         if is_named(resource, rotated_arns):
             continue
+        if _PUT in actions:
+            written.append(resource)
         if is_one_secret(resource):
-            if _PUT in actions:
-                writable.add(resource)
             if _GET in actions:
                 readable[resource] = None
-                if not is_conditional:
-                    without_condition.add(resource)
         elif _is_pattern_of_secrets(resource):
             if _GET in actions:
                 wildcards[resource] = None
         elif ANY_TARGET.fullmatch(resource) and not actions.isdisjoint(target_type(resource).actions):
             targets[resource] = None
     superusers = tuple(_without_repetitions(readable))
-    doubtful = {each for each in superusers if each in writable or each not in without_condition}
+    writable = {each for each in superusers if _includes_one_of(written, each)}
     describes = any(_describes(each, superusers) for each in policies)
-    return Needs(superusers, tuple(targets), describes, tuple(wildcards), frozenset(doubtful))
+    return Needs(superusers, tuple(targets), describes, tuple(wildcards), frozenset(writable))
 
 
 def may_write(granting: Policy, secret_arn: str) -> bool:
@@ -134,6 +130,11 @@ def is_named(resource: str, secret_arns: Iterable[str]) -> bool:
     return is_one(resource) and any(includes(resource, each) for each in secret_arns)
 
 
+def _includes_one_of(patterns: Collection[str], secret: str) -> bool:
+    """Return whether a pattern can be for a secret, which is itself a whole ARN or a pattern for one."""
+    return includes_any(patterns, arn.ANY_RANDOM_SUFFIX.sub("-AbCdEf", secret)) or is_named(secret, patterns)
+
+
 def _without_repetitions(resources: Iterable[str]) -> Iterator[str]:
     """Yield whole ARNs, and those patterns that none of them matches."""
     whole = [resource for resource in resources if not has_wildcard(resource)]
@@ -141,7 +142,7 @@ def _without_repetitions(resources: Iterable[str]) -> Iterator[str]:
 
 
 def _describes(granting: Policy, superusers: Collection[str]) -> bool:
-    return any(_DESCRIBE in actions and resource in superusers for actions, resource, _ in _grants([granting]))
+    return any(_DESCRIBE in actions and resource in superusers for actions, resource in _grants([granting]))
 
 
 class _Grant(NamedTuple):
@@ -149,7 +150,6 @@ class _Grant(NamedTuple):
     """Those of `_ASKED` that are granted."""
     resource: str
     """As the policy has it; ``*`` for a `NotResource`."""
-    is_conditional: bool
 
 
 def _grants(policies: Iterable[Policy]) -> Iterator[_Grant]:
@@ -164,7 +164,7 @@ def _grants(policies: Iterable[Policy]) -> Iterator[_Grant]:
             if actions:
                 # All but some resources are as many as all.
                 for resource in ("*",) if resources.is_negated else resources.patterns:
-                    yield _Grant(actions, resource, bool(statement.conditions))
+                    yield _Grant(actions, resource)
 
 
 def _is_for_own_secrets(condition: Condition) -> bool:

@@ -35,8 +35,6 @@ class Rotation:
     is_adoptable: bool = True
     """Whether it is known that no policy of a `Custom::RotationRolePolicy` covers the secret: none on another role, and
     none whose stack is not known."""
-    is_superuser_callable: bool = True
-    """Whether the role may make all calls on the superuser secret of `state` today, without a condition."""
     unknowns: tuple[str, ...] = ()
     """What only a person can know about the rotation, as sentences."""
     last_rotated: datetime | None = None

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from rotation_role_policy.audit.access import problems, settled
 from rotation_role_policy.audit.checks import (
     access,
     environment,
@@ -22,7 +23,8 @@ from rotation_role_policy.audit.checks import (
 from rotation_role_policy.audit.coverage import Coverage, coverages, rotating, unproven_policy
 from rotation_role_policy.audit.facts import FunctionFacts, InternalError, Known, RoleFacts, Stopped, Unknown
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
-from rotation_role_policy.audit.messages.roles import no_policy, policy_elsewhere, policy_unproven, unknowns
+from rotation_role_policy.audit.messages.roles import no_policy, policy_elsewhere, policy_unproven
+from rotation_role_policy.audit.messages.superusers import unknowns
 from rotation_role_policy.audit.ownership import Owner
 from rotation_role_policy.audit.report import Rotation
 from rotation_role_policy.audit.uninspected import uninspected
@@ -48,13 +50,15 @@ def audit_role(facts: RoleFacts, now: datetime) -> RoleResult:
         now: the time of the audit, in UTC.
     """
     covered = coverages(facts)
+    blocked = problems(facts, covered)
+    covered = settled(covered, blocked)
     in_use = rotating(covered)
     found = [
         *(finding for function in facts.functions for finding in _of_function(function, now)),
         *roles.check(facts),
         *environment.check(facts),
         *superusers.check(facts, in_use),
-        *access.check(facts, covered),
+        *access.check(facts, blocked),
         *_without_policy(facts, in_use),
     ]
     too_much = (*excess.check(facts, covered), *own_policies.check(facts, covered, now))
@@ -91,7 +95,7 @@ def _without_policy(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[F
             elif unproven := unproven_policy(facts, secret.arn):
                 words = policy_unproven(secret.arn, *unproven)
             else:
-                words = no_policy(secret.arn, coverage, is_elsewhere_known=facts.is_elsewhere_known)
+                words = no_policy(secret.arn, unknowns(facts, coverage), is_elsewhere_known=facts.is_elsewhere_known)
             yield Finding(FindingType.NO_POLICY, subject, facts.role_arn, words)
 
 
@@ -114,11 +118,10 @@ def _rotations(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Rotati
                 state=coverage.state(facts, (rotation.secret_arn,)),
                 policy_name=coverage.policy_name,
                 owner=role_tags,
-                is_superuser_callable=coverage.is_superuser_callable,
                 is_adoptable=facts.is_elsewhere_known
                 and rotation.secret_arn not in facts.elsewhere
                 and unproven_policy(facts, rotation.secret_arn) is None,
-                unknowns=unknowns(coverage),
+                unknowns=unknowns(facts, coverage),
             )
         else:
             yield rotation

@@ -122,8 +122,8 @@ def test_the_statement_and_the_document_can_be_in_any_form_and_any_policy() -> N
     assert infer_needs([inline({}), inline({"Statement": []}), single], [SECRET]).superuser_ids == (SUPERUSER,)
     writes = inline({"Statement": allow("secretsmanager:PutSecretValue", SUPERUSER)})
     assert infer_needs([single, writes], [SECRET]).superuser_ids == (SUPERUSER,)
-    assert infer_needs([single], [SECRET]).doubtful_ids == frozenset()
-    assert infer_needs([single, writes], [SECRET]).doubtful_ids == {SUPERUSER}
+    assert infer_needs([single], [SECRET]).writable_ids == frozenset()
+    assert infer_needs([single, writes], [SECRET]).writable_ids == {SUPERUSER}
 
 
 def test_the_china_partition_has_secrets_and_targets_too() -> None:

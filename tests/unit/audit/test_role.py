@@ -480,7 +480,10 @@ def test_an_internal_error_is_a_finding_about_the_role() -> None:
         (Known(None), True, ["SuperuserMissing"]),
         (Known(None), False, ["UnneededGrant"]),
         (Unknown(UnusableKey("superuser", KeyProblem(KEY, "Disabled"), ())), True, ["KeyUnusable"]),
-        (Unknown(DENIED), False, ["NotInspected"]),
+        (Unknown(UnusableKey("superuser", KeyProblem(KEY, "Disabled"), ())), False, []),
+        (Unknown(DENIED), True, ["NotInspected"]),
+        (Unknown(DENIED), False, []),
+        (STOPPED, True, []),
         (STOPPED, False, []),
     ],
 )

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from rotation_role_policy.audit.access import RANDOM_ACTION, problems
+from rotation_role_policy.audit.access import RANDOM_ACTION
 from rotation_role_policy.audit.access_problems import AccessProblem
-from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.facts import FailedCall, RoleFacts
 from rotation_role_policy.audit.findings import DeniedCall, Finding, FindingType, Subject
 from rotation_role_policy.audit.messages import access as messages
@@ -15,13 +14,17 @@ from rotation_role_policy.audit.ownership import ElsewherePolicy
 from rotation_role_policy.audit.uninspected import uninspected
 
 
-def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
+def check(facts: RoleFacts, problems: Iterable[AccessProblem]) -> Iterator[Finding]:
     """Yield the findings about the calls that the rotations of a role need.
 
     What is certain is a finding for each secret or key. What is open, or could not be read, has the same cause for many
-    of them, and is one finding for each cause.
+    of them, and is one finding for each cause. What is only assumed to be needed is no finding (`NO_POLICY`).
+
+    Args:
+        facts: of the role.
+        problems: of all rotations of the role.
     """
-    found = [each for each in problems(facts, covered) if _is_reported(each)]
+    found = [each for each in problems if _is_reported(each)]
     for problem in _merged(each for each in found if not each.problem and not each.doubt):
         if finding_type := _type(problem):
             words = messages.WORDS[finding_type](problem)
@@ -78,7 +81,12 @@ def _cause_in_function(problem: AccessProblem) -> Hashable:
 
 
 def _is_reported(problem: AccessProblem) -> bool:
-    """Return whether calls are for a secret on which the audit reports, or for all secrets of the function."""
+    """Return whether calls are for a secret on which the audit reports, or for all secrets of the function.
+
+    What is only assumed to be needed is not reported.
+    """
+    if problem.is_for_assumed:
+        return False
     selected = {secret.arn for secret in problem.coverage.secrets if secret.is_selected}
     return problem.secret_arn in selected or not problem.secret_arn
 

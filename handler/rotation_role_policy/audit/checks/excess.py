@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from rotation_role_policy.audit.advice import advise, replacement
-from rotation_role_policy.audit.coverage import Coverage, found_superuser, is_gone, other_policies
+from rotation_role_policy.audit.coverage import Coverage, found_superuser, is_gone, other_policies, secrets_of
 from rotation_role_policy.audit.facts import Known, RoleFacts
 from rotation_role_policy.audit.findings import Finding, FindingType, Grant, Subject
 from rotation_role_policy.audit.messages import excess as messages
@@ -58,11 +58,16 @@ def _needed(facts: RoleFacts, covered: Sequence[Coverage], states: Sequence[Stat
     needed = needed_by(states)
     # Keys of other secrets are known only as the listing has them.
     other = facts.other_secrets
-    listed = {secret.arn for coverage in covered for secret in coverage.secrets} | {secret.arn for secret in other}
+    listed = {secret.arn for coverage in covered for secret in coverage.secrets}
+    # A secret without a rotation of its own is not inspected.
+    without_rotation = secrets_of(facts) - listed
+    superusers = {superuser for coverage in covered for superuser in _superusers(facts, coverage)}
+    found = [secret for each in superusers if (secret := found_superuser(facts, each))]
+    key_arns = {key for secret in found for key in (secret.key_arn, *secret.earlier_key_arns) if key}
     return needed._replace(
-        rotated_arns=listed,
-        superuser_arns={superuser for coverage in covered for superuser in _superusers(facts, coverage)},
-        key_arns={*needed.key_arns, *(secret.description.get("KmsKeyId", "") for secret in other)},
+        rotated_arns={*listed, *without_rotation, *(secret.arn for secret in other)},
+        superuser_arns=superusers | {secret.arn for secret in found},
+        key_arns={*needed.key_arns, *key_arns, *(secret.description.get("KmsKeyId", "") for secret in other)},
         # Whether other functions with this role are in a VPC is not known.
         in_vpc=any(coverage.details.function.in_vpc for coverage in covered)
         or not facts.are_functions_known
@@ -71,13 +76,16 @@ def _needed(facts: RoleFacts, covered: Sequence[Coverage], states: Sequence[Stat
         regions=facts.regions if facts.are_functions_known else frozenset(),
         # If a secret was not inspected, it is not known which keys are needed.
         are_all_keys_known=sum(len(state.secrets) for state in states) == sum(len(each.secrets) for each in covered)
-        and not other,
+        and not other
+        and not without_rotation,
     )
 
 
 def _superusers(facts: RoleFacts, coverage: Coverage) -> Iterator[str]:
-    """Yield the superuser secret, or the only candidate for it. Of several candidates, not all are needed."""
+    """Yield the superuser secret, or the only candidate for it. Of several candidates, not all are needed.
+
+    A candidate that the role may write, too, is not only read if it is needed.
+    """
     remaining = [each for each in coverage.needs.superuser_ids if not is_gone(facts, each)]
-    if len(remaining) == 1:
-        found = found_superuser(facts, remaining[0])
-        yield found.arn if found else remaining[0]
+    if len(remaining) == 1 and remaining[0] not in coverage.needs.writable_ids:
+        yield remaining[0]

@@ -1,7 +1,6 @@
-"""The words of findings about functions, and about the superuser secrets that they read."""
+"""The words of findings about functions."""
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.findings import Words
 from rotation_role_policy.errors import quoted
 
@@ -44,14 +43,4 @@ def invoke_without_source(function_id: str, sid: str) -> Words:
         " secrets of any account, because no condition on aws:SourceArn or aws:SourceAccount excludes other accounts.",
         "Add a permission with the account as SourceAccount, or one with each secret as SourceArn. Then remove this one"
         f" (aws lambda remove-permission --function-name {function_id} --statement-id {sid}).",
-    )
-
-
-def superuser_missing(superuser_arn: str, coverage: Coverage) -> Words:
-    """Return the words for a provider's policy whose superuser secret is gone."""
-    return Words(
-        f"The superuser secret {superuser_arn} of the policy {quoted(coverage.policy_name)} on the role"
-        f" {coverage.details.function.role.arn} does not exist, or is scheduled for deletion.",
-        f"Restore the secret (aws secretsmanager restore-secret --secret-id {superuser_arn}), or change"
-        " SuperuserSecretId of the Custom::RotationRolePolicy.",
     )

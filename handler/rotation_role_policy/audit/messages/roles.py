@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.findings import Words
-from rotation_role_policy.audit.messages.phrases import ADOPT, UNPROVEN, join, resource_of
+from rotation_role_policy.audit.messages.phrases import ADOPT, UNPROVEN, resource_of
 from rotation_role_policy.audit.ownership import ElsewherePolicy, Owner, Unproven
 from rotation_role_policy.errors import quoted
 
@@ -44,12 +44,12 @@ def shared_role(role_arn: str, functions: Iterable[str]) -> Words:
     )
 
 
-def no_policy(secret_arn: str, coverage: Coverage, *, is_elsewhere_known: bool) -> Words:
+def no_policy(secret_arn: str, unknowns: Iterable[str], *, is_elsewhere_known: bool) -> Words:
     """Return the words for a secret that no policy of the provider covers.
 
     Args:
         secret_arn: of the secret.
-        coverage: with the secret.
+        unknowns: as in `messages.superusers`.
         is_elsewhere_known: whether the policies of other roles could be read.
     """
     if not is_elsewhere_known:
@@ -59,7 +59,7 @@ def no_policy(secret_arn: str, coverage: Coverage, *, is_elsewhere_known: bool) 
             "Allow iam:GetAccountAuthorizationDetails to the identity that runs the audit.",
         )
     return Words(
-        f"No Custom::RotationRolePolicy covers {secret_arn}. {' '.join(unknowns(coverage))}",
+        f"No Custom::RotationRolePolicy covers {secret_arn}. {' '.join(unknowns)}",
         f"{ADOPT}.",
     )
 
@@ -116,28 +116,3 @@ def _completed(coverage: Coverage, owner: Owner | Unproven) -> str:
     if properties.role_name:
         return f"give RotationLambdaARN and the new role as RoleName in {resource}"
     return f"give RotationLambdaARN in {resource}"
-
-
-def unknowns(coverage: Coverage) -> tuple[str, ...]:
-    """Return what the audit assumes of a rotation and only a person can know, as sentences."""
-    if coverage.policy_name:
-        return ()
-    needs = coverage.needs
-    if len(needs.superuser_ids) > 1:
-        return (
-            "The role may read several other secrets, and one of them can be the superuser secret of the function:"
-            f" {', '.join(needs.superuser_ids)}.",
-        )
-    if coverage.named_superuser:
-        return (f"The role may read {coverage.superuser_id}, which is taken for the superuser secret of the function.",)
-    if needs.superuser_ids:
-        return (
-            f"The role may read {needs.superuser_ids[0]}, which can be the superuser secret of the function. But it may"
-            " not make all calls on it that a superuser secret needs, or only under a condition.",
-        )
-    if needs.wildcards:
-        return (
-            f"The role may read other secrets by {join(needs.wildcards)}, so its policies do not show whether the"
-            " function reads a superuser secret.",
-        )
-    return ("The role may read no other secret, so no superuser secret is assumed.",)

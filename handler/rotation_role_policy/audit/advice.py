@@ -13,7 +13,7 @@ from rotation_role_policy import arn
 from rotation_role_policy.audit.coverage import Coverage, proven_policies, unnamed_candidates
 from rotation_role_policy.audit.facts import Known, RoleFacts
 from rotation_role_policy.audit.ownership import Owner, Unproven
-from rotation_role_policy.iam.document import Element, JsonStatement, Policy, PolicyKind, as_list
+from rotation_role_policy.iam.document import Element, JsonStatement, Policy, PolicyKind, Statement, as_list
 from rotation_role_policy.iam.evaluation import Calls, Outcome, evaluate
 from rotation_role_policy.iam.resource_patterns import includes_any
 from rotation_role_policy.iam.wildcard import matches_any
@@ -22,7 +22,8 @@ from rotation_role_policy.rules.calls import certain_calls
 from rotation_role_policy.rules.excess import Excess, ExcessKind
 from rotation_role_policy.rules.targets import TARGET_TYPES
 
-_READ = "secretsmanager:GetSecretValue"
+_READ, _WRITE = "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"
+_DESCRIBE = "secretsmanager:DescribeSecret"
 _OF_KEYS = {
     ExcessKind.OTHER_KEYS,
     ExcessKind.KEY_NOT_NEEDED,
@@ -58,18 +59,46 @@ class Advice:
 
     at_risk: tuple[NeededCalls, ...]
     """Calls of rotations that the grant allows, and that the provider's own policy does not."""
-    secret_arns: tuple[str, ...]
-    """The secrets whose rotations use the grant today."""
+    is_used: bool
+    """Whether rotations use the grant today."""
+    secret_arns: tuple[str, ...] = ()
+    """The secrets of these rotations that are turned on."""
     candidates: tuple[str, ...] = ()
     """Secrets, and patterns, that the grant lets the role read: one can be the superuser secret of a rotation."""
+    is_for_writing: bool = False
+    """Whether the grant lets the role write one of them, so that a function can rotate it with another secret."""
     is_for_candidates_key: bool = False
     """Whether the grant is for keys, and one of them can be that of the superuser secret."""
     may_be_for_targets: bool = False
     """Whether the grant allows calls of targets, which only a person knows."""
+    may_be_for_redshift: bool = False
+    """Whether the grant allows to describe a superuser secret, as AWS's function for Redshift does."""
+    replica_account: str = ""
+    """Another account that has the key of the grant, and perhaps a replica of a secret under it; empty if there is
+    none."""
     has_other_permissions: bool = False
     """Whether more goes with the grant than what the audit looks at, such as the permissions for a log."""
+    has_denials: bool = False
+    """Whether a Deny goes with the grant."""
+    other_functions: tuple[str, ...] = ()
+    """Functions with the role that rotate nothing. Nobody but their owner knows what they need."""
     unproven: Unproven | None = None
     """Why it is not known whether a stack has put the policy on the role. It must then not be removed."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a person has to find something out, or to do something, before the grant is removed or replaced."""
+        return bool(
+            self.candidates
+            or self.is_for_candidates_key
+            or self.may_be_for_targets
+            or self.may_be_for_redshift
+            or self.replica_account
+            or self.has_other_permissions
+            or self.has_denials
+            or self.other_functions
+            or self.unproven
+        )
 
     @property
     def needs_adoption(self) -> bool:
@@ -91,25 +120,32 @@ def advise(facts: RoleFacts, covered: Sequence[Coverage], found: Excess) -> Advi
         covered: all rotations of the role.
         found: the grant.
     """
-    removed = _removed(facts, found)
+    statements = _removed_statements(facts, found)
+    removed = [(each.actions, each.resources) for each in statements if each.allows] or [
+        (found.actions, found.resource)
+    ]
     proven = proven_policies(facts)
     used = [each for each in _needed_calls(facts, covered) if _allows(removed, each.calls)]
     at_risk = [rest for each in used if (rest := _without_allowed(each, proven.get(each.coverage.policy_name)))]
     unnamed = unnamed_candidates(facts, covered)
     can_be_superuser = [*unnamed.superuser_ids, *unnamed.wildcards]
-    candidates = [
-        each
-        for each in can_be_superuser
-        if any(_includes(actions, _READ) and _reads(resource, each) for actions, resource in removed)
-    ]
+    candidates = [each for each in can_be_superuser if _can_be_for(removed, _READ, each)]
     ownership = facts.owners.get(found.policy.name) if found.policy.kind is PolicyKind.INLINE else None
     return Advice(
         tuple(at_risk),
-        tuple(dict.fromkeys(secret.arn for calls in used for secret in calls.coverage.secrets)),
+        bool(used),
+        tuple(
+            dict.fromkeys(secret.arn for calls in used for secret in calls.coverage.secrets if secret.listed.is_enabled)
+        ),
         tuple(candidates),
+        any(_can_be_for(removed, _WRITE, each) for each in candidates),
         bool(can_be_superuser) and found.kind in _OF_KEYS,
         any(_includes(actions, action) for actions, _ in removed for action in _TARGET_ACTIONS),
+        any(_can_be_for(removed, _DESCRIBE, each) for each in (*candidates, *_not_described(facts, covered))),
+        _other_account(facts, found),
         any(_has_other_services(actions) for actions, _ in removed),
+        any(not each.allows for each in statements),
+        _other_functions(facts),
         ownership if isinstance(ownership, Unproven) else None,
     )
 
@@ -122,8 +158,7 @@ def replacement(found: Excess, advice: Advice) -> tuple[JsonStatement, ...] | No
     if found.kind is ExcessKind.INCOMPLETE_ARN:
         # It has no effect today.
         return ()
-    is_open = advice.candidates or advice.is_for_candidates_key or advice.may_be_for_targets
-    if is_open or advice.has_other_permissions or advice.unproven or found.kind in _NOT_REMOVED:
+    if advice.is_open or found.kind in _NOT_REMOVED:
         return None
     statements: list[JsonStatement] = []
     for each in advice.at_risk:
@@ -139,17 +174,32 @@ _Removed = tuple[Element, Element]
 """Actions and resource."""
 
 
-def _removed(facts: RoleFacts, found: Excess) -> list[_Removed]:
-    """Return what goes if the grant is removed: of a managed policy, which is detached, everything."""
+def _removed_statements(facts: RoleFacts, found: Excess) -> list[Statement]:
+    """Return the statements that go with the grant: all of a managed policy, which is detached, else none."""
     if found.policy.kind is not PolicyKind.MANAGED:
-        return [(found.actions, found.resource)]
-    return [
-        (statement.actions, statement.resources)
-        for each in _policies(facts)
-        if each.name == found.policy
-        for statement in each.statements
-        if statement.allows
-    ]
+        return []
+    return [statement for each in _policies(facts) if each.name == found.policy for statement in each.statements]
+
+
+def _not_described(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[str]:
+    """Yield the superuser secrets that the provider's policy does not allow to describe."""
+    for coverage in covered:
+        state = coverage.state(facts)
+        if state and state.superuser_secret:
+            superuser = state.superuser_secret.arn
+            grants = [grant.statement for grant in policy.grants(state)]
+            if not any(_DESCRIBE in each["Action"] and superuser in as_list(each["Resource"]) for each in grants):
+                yield superuser
+
+
+def _other_account(facts: RoleFacts, found: Excess) -> str:
+    """Return the account of the key that the grant names, if the key belongs to another one."""
+    owners = {arn.account(each) for each in found.resource.patterns if arn.KEY.fullmatch(each)}
+    return "".join(owners - {arn.account(facts.role_arn)}) if found.kind is ExcessKind.KEY_NOT_NEEDED else ""
+
+
+def _other_functions(facts: RoleFacts) -> tuple[str, ...]:
+    return tuple(sorted(facts.sharing - {arn.split_qualifier(each.function_id)[0] for each in facts.functions}))
 
 
 def _policies(facts: RoleFacts) -> Sequence[Policy]:
@@ -195,8 +245,12 @@ def _is_on(resources: Element, resource: str) -> bool:
     return includes_any(resources.patterns, resource) != resources.is_negated
 
 
-def _reads(resource: Element, candidate: str) -> bool:
-    """Return whether a resource includes a candidate, or is the pattern that is one."""
+def _can_be_for(removed: Iterable[_Removed], action: str, candidate: str) -> bool:
+    """Return whether a grant allows an action on a candidate for the superuser secret, or on its pattern."""
+    return any(_includes(actions, action) and _includes_candidate(resource, candidate) for actions, resource in removed)
+
+
+def _includes_candidate(resource: Element, candidate: str) -> bool:
     if candidate in resource.patterns and not resource.is_negated:
         return True
     example = arn.ANY_RANDOM_SUFFIX.sub("-AbCdEf", candidate)

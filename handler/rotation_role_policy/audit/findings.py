@@ -206,7 +206,8 @@ class FindingType(Enum):
         "NetworkInterfacesOpenToCode",
         Severity.WARNING,
         "Function code can manage network interfaces",
-        "The role may create or delete network interfaces, and nothing denies it to the function's code.",
+        "The role of a function in a VPC may create or delete network interfaces, and nothing denies it to the"
+        " function's code.",
         "Adopt the rotation: the Deny of the profile `Strict` leaves these actions to Lambda alone. The grant can"
         " stay.",
     )
@@ -219,7 +220,8 @@ class FindingType(Enum):
         " manage or share a secret or a key that the function only uses, also by a wildcard of which a boundary, a deny"
         " or a condition leaves no more. Or it allows network interfaces although no function of the role is in a VPC.",
         "Replace a grant that the rotation lives from. Remove another one if the function's code does not use it: set"
-        " `SuperuserSecretId` first, if the function reads the secret as the superuser.",
+        " `SuperuserSecretId` first, if the function reads the secret as the superuser, or add it to `SecretIds`, if"
+        " the function rotates it with another one.",
     )
     POLICY_WIDENED = (
         "PolicyWidened",

@@ -60,6 +60,12 @@ class Case:
     superuser_key: str = ""
     targets: tuple[tuple[str, str], ...] = ()
     """Actions and resources of targets that the function calls."""
+    target_arns: tuple[str, ...] = ()
+    """What `TargetArns` has to name for these calls; by default their resources."""
+    keytabs: tuple[str, ...] = ()
+    """Secrets that the function rotates with its own."""
+    protected: str = ""
+    """A secret with the tag of the own secrets that the role must not read."""
     in_vpc: bool = False
     properties: dict[str, Any] = field(default_factory=dict)
     """Of the adopted resource."""
@@ -71,7 +77,7 @@ class Case:
 
     def calls(self) -> Iterator[tuple[str, str, dict[str, str]]]:
         """Yield the calls of the function: action, resource and context."""
-        yield from ((action, self.rotation.secret, {}) for action in ROTATE)
+        yield from ((action, secret, {}) for secret in (self.rotation.secret, *self.keytabs) for action in ROTATE)
         yield RANDOM, "*", {}
         via = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}
         if self.key:
@@ -108,6 +114,9 @@ class Case:
                 known = context | {"aws:ResourceTag/team": "db"}
             found = decision(self.documents(), action, resource, known)
             assert found == "Allow", f"{step}: {action} on {resource} is {found}"
+        if self.protected:
+            found = decision(self.documents(), GET, self.protected, {"aws:ResourceTag/team": "db"})
+            assert found != "Allow", f"{step}: the protected secret can be read"
 
 
 # --- to follow the advice ---
@@ -143,9 +152,16 @@ def step(case: Case, finding: Finding) -> bool:
     ):
         update(case, SuperuserSecretId=case.superuser)
         return True
-    if "set TargetArns first" in advice and case.targets and not case.properties.get("TargetArns"):
-        update(case, TargetArns=list(dict.fromkeys(each for _, each in case.targets if each != "*")) or [DIRECTORY])
+    if "add it to SecretIds" in advice and case.keytabs and "SecretIds" not in case.properties:
+        del case.properties["SecretId"]
+        update(case, SecretIds=[case.rotation.secret, *case.keytabs])
         return True
+    if "set TargetArns first" in advice and case.targets and not case.properties.get("TargetArns"):
+        update(case, TargetArns=list(case.target_arns or dict.fromkeys(each for _, each in case.targets)))
+        return True
+    if "Put the denials of the policy into another policy" in advice:
+        denials = [each for one in case.documents() for each in one["Statement"] if each["Effect"] == "Deny"]
+        case.audited.put_policy(case.rotation.role, *denials, name="denials")
     if "grant them first" in advice and not any("logs:PutLogEvents" in str(each) for each in case.documents()[:-1]):
         case.audited.put_policy(case.rotation.role, LOGS, name="log")
     if "audit --adopt" in advice or "Send an Update" in advice or advice.startswith("Do not remove"):
@@ -240,9 +256,46 @@ def with_superuser(audited: AuditAccount, name: str, *statements: Statement, **m
     return plain(audited, *found, superuser=superuser, superuser_key=key, **members)
 
 
+def with_managed(case: Case, *statements: Statement) -> Case:
+    """Return a case with a managed policy in place of the policy ``old``."""
+    text = json.dumps(statements).replace("SUPERUSER", case.superuser).replace("SECRET", case.rotation.secret)
+    case.audited.account.client("iam").delete_role_policy(RoleName=case.role_name, PolicyName="old")
+    case.audited.managed_policy("rotation", *json.loads(text.replace("KEY", case.key)), roles=[case.rotation.role])
+    return case
+
+
+def with_keytabs(audited: AuditAccount, *statements: Statement) -> Case:
+    """Return a case with two secrets that the function rotates with its own. ``KEYTABS`` stands for them."""
+    keytabs = [audited.account.secret(f"ad/keytab{number}") for number in (1, 2)]
+    text = json.dumps(statements).replace('"KEYTABS"', json.dumps(keytabs))
+    targets = tuple((action, DIRECTORY) for action in ("ds:ResetUserPassword",))
+    return plain(audited, *json.loads(text), keytabs=tuple(keytabs), targets=targets)
+
+
+def with_protected(audited: AuditAccount) -> Case:
+    """Return a case with a managed policy whose Deny keeps a tag from opening another secret."""
+    by_tag = allow(GET, EVERY_SECRET, Condition={"StringEquals": {"aws:ResourceTag/team": "db"}})
+    protected = EVERY_SECRET[:-1] + "prod/payment-AbCdEf"
+    case = plain(audited, *GUIDE, by_tag, protected=protected)
+    deny = allow("secretsmanager:*", EVERY_SECRET[:-1] + "prod/*") | {"Effect": "Deny"}
+    audited.managed_policy("team", allow(GET, EVERY_SECRET), deny, roles=[case.rotation.role])
+    return case
+
+
 GUIDE = (allow(ROTATE, "SECRET"), allow(RANDOM, "*"))
 OWN_FUNCTION = {"StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": "FUNCTION"}}
 KEY_ACTIONS = ["kms:Decrypt", "kms:GenerateDataKey"]
+
+REPLICA = f"arn:aws:rds:{REGION}:{ACCOUNT}:db:replica"
+CLUSTER = f"arn:aws:redshift:{REGION}:{ACCOUNT}:cluster:warehouse"
+
+
+def redshift(audited: AuditAccount, *statements: Statement) -> Case:
+    """Return a case of AWS's alternating-users function for Redshift, which always describes its superuser secret."""
+    case = with_superuser(audited, "su", *statements, target_arns=(CLUSTER,))
+    case.targets = (("secretsmanager:DescribeSecret", case.superuser),)
+    return case
+
 
 CASES: dict[str, Callable[[AuditAccount], Case]] = {
     "the user guide": lambda account: plain(account, *GUIDE),
@@ -322,6 +375,61 @@ CASES: dict[str, Callable[[AuditAccount], Case]] = {
         targets=tuple((action, CACHE_USER) for action in CACHE_ACTIONS),
     ),
     "no target: only to describe it": lambda account: plain(account, *GUIDE, allow("ds:Describe*", DIRECTORY)),
+    "a managed policy for everything": lambda account: with_managed(
+        with_superuser(account, "su", *GUIDE, targets=(("rds:DescribeDBInstances", REPLICA),)),
+        allow(ROTATE, ["SECRET", "SUPERUSER"]),
+        GUIDE[1],
+        allow("rds:DescribeDBInstances", "*"),
+        LOGS,
+    ),
+    "a managed policy for everything, and two candidates": lambda account: with_managed(
+        with_superuser(account, "su", *GUIDE, targets=tuple((action, CACHE_USER) for action in CACHE_ACTIONS)),
+        allow("secretsmanager:*", "SECRET"),
+        allow(GET, ["SUPERUSER", account.account.secret("other")]),
+        GUIDE[1],
+        allow(CACHE_ACTIONS, "*"),
+        LOGS,
+    ),
+    "a managed policy with everything on the key": lambda account: with_managed(
+        plain(account, *GUIDE, with_key=True, targets=(("rds:DescribeDBInstances", REPLICA),)),
+        *GUIDE,
+        allow("kms:*", "KEY"),
+        allow("rds:DescribeDBInstances", "*"),
+    ),
+    "a managed policy for the secret alone": lambda account: with_managed(
+        plain(account, *GUIDE), allow("secretsmanager:*", "SECRET"), GUIDE[1]
+    ),
+    "a managed policy that protects a secret": with_protected,
+    "another secret, and the superuser by a pattern": lambda account: with_superuser(
+        account,
+        "prod/master",
+        *GUIDE,
+        allow(GET, account.account.secret("webhook")),
+        allow(GET, EVERY_SECRET[:-1] + "prod/*"),
+    ),
+    "another secret, and the superuser and its key by patterns": lambda account: with_superuser(
+        account,
+        "prod/master",
+        *GUIDE,
+        allow(GET, account.account.secret("webhook")),
+        allow(GET, EVERY_SECRET[:-1] + "prod/master-*"),
+        allow("kms:Decrypt", "SUPERUSERKEY"),
+        superuser_has_key=True,
+    ),
+    "Redshift": lambda account: redshift(account, *GUIDE, allow([GET, "secretsmanager:DescribeSecret"], "SUPERUSER")),
+    "Redshift, with everything on both secrets": lambda account: redshift(
+        account, allow("secretsmanager:*", ["SECRET", "SUPERUSER"]), GUIDE[1]
+    ),
+    "Redshift, with more than reading": lambda account: redshift(
+        account, *GUIDE, allow([GET, "secretsmanager:Describe*", "secretsmanager:DeleteSecret"], "SUPERUSER")
+    ),
+    "Redshift, with everything": lambda account: redshift(account, allow("secretsmanager:*", "*")),
+    "keytabs": lambda account: with_keytabs(
+        account, *GUIDE, allow(ROTATE, "KEYTABS"), allow("ds:ResetUserPassword", "*")
+    ),
+    "keytabs by a pattern": lambda account: with_keytabs(
+        account, allow(ROTATE, EVERY_SECRET), GUIDE[1], allow("ds:*", DIRECTORY)
+    ),
     "a secret of nobody": lambda account: plain(account, *GUIDE, allow(GET, account.account.secret("left-over"))),
 }
 
@@ -331,6 +439,20 @@ def test_whoever_follows_the_advice_breaks_no_rotation_and_ends_without_a_findin
     audited: AuditAccount, tmp_path: Path, name: str
 ) -> None:
     assert follow(CASES[name](audited), tmp_path) == []
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_grant_that_is_replaced_at_once_breaks_no_rotation(audited: AuditAccount, name: str) -> None:
+    """Without a resource, before anything is adopted."""
+    case = CASES[name](audited)
+    case.check("before")
+    for _ in range(_MOST_STEPS):
+        report = audited.audit()
+        replaced = [each for each in report.findings if "Replace it" in each.remediation]
+        if not replaced:
+            return
+        step(case, replaced[0])
+    raise AssertionError("the advice does not end")
 
 
 def test_an_outdated_policy_of_the_resource_is_updated_first(audited: AuditAccount, tmp_path: Path) -> None:

@@ -748,8 +748,9 @@ def test_a_key_is_perhaps_needed_by_a_secret_that_was_not_inspected() -> None:
     [
         ({FUNCTION}, False, ["UnneededGrant"]),
         ({FUNCTION}, True, ["NetworkInterfacesOpenToCode"]),
-        # Whether the other function is in a VPC is not known.
-        ({FUNCTION, f"{FUNCTION}-2"}, False, ["SharedRole", "NetworkInterfacesOpenToCode"]),
+        # Whether the other function is in a VPC is not known, and no resource denies it the interfaces.
+        ({FUNCTION, f"{FUNCTION}-2"}, False, ["SharedRole"]),
+        ({FUNCTION, f"{FUNCTION}-2"}, True, ["SharedRole", "NetworkInterfacesOpenToCode"]),
     ],
 )
 def test_network_interfaces_are_needed_if_a_function_of_the_role_is_in_a_vpc(
@@ -775,7 +776,7 @@ def test_nothing_is_called_unneeded_if_not_all_functions_are_known() -> None:
     more = allow(ROTATE, SECRET.replace("prod/db", "more"))
     assert codes(with_policy(other, more, allow("ec2:*", "*"))) == ["UnneededGrant"] * 3
     assert codes(with_policy(other, more, allow("ec2:Describe*", "*"), are_functions_known=False)) == []
-    assert codes(with_policy(allow("ec2:*", "*"), are_functions_known=False)) == ["NetworkInterfacesOpenToCode"]
+    assert codes(with_policy(allow("ec2:*", "*"), are_functions_known=False)) == []
 
 
 def test_a_wildcard_is_as_broad_as_the_boundary_of_the_role() -> None:

@@ -44,7 +44,11 @@ def check(facts: RoleFacts, covered: Sequence[Coverage]) -> Iterator[Finding]:
     role, subject = facts.role.value, Subject(role_arn=facts.role_arn)
     states = [state for coverage in covered if (state := coverage.state(facts))]
     needed = _needed(facts, covered, states)
+    is_in_vpc = any(coverage.details.function.in_vpc for coverage in covered)
     for found in find_excess(other_policies(facts), role.policies, role.boundary_policy, needed):
+        if found.kind is ExcessKind.INTERFACES_OPEN_TO_CODE and not is_in_vpc:
+            # The grant is for another function. No resource denies it to the code of a function outside a VPC.
+            continue
         advice = advise(facts, covered, found)
         words = messages.excess(role.role, found, advice)
         statement = found.sid or found.statement

@@ -109,7 +109,8 @@ def _redundant(facts: RoleFacts, role: Role, as_written: Sequence[Policy]) -> It
     """Yield the statements of other policies that grant nothing beyond the policies of resources."""
     subject = Subject(role_arn=facts.role_arn)
     own = [statement for each in as_written for statement in each.statements]
-    secret_arns = tuple(secret.arn for function in facts.functions for secret in function.secrets)
+    secrets = [secret for function in facts.functions for secret in function.secrets]
+    secret_arns = tuple(secret.arn for secret in secrets if secret.listed.is_enabled)
     for each in other_policies(facts):
         if each.name.kind is PolicyKind.INLINE and each.name.name in facts.owners:
             # Whose policy this is is not known.

@@ -5,11 +5,15 @@ from collections.abc import Iterator
 from rotation_role_policy.audit.advice import Advice
 from rotation_role_policy.audit.findings import Words
 from rotation_role_policy.audit.messages.phrases import ADOPT, UNPROVEN, join, policy, send_update
+from rotation_role_policy.audit.needs import is_one_secret
 from rotation_role_policy.errors import quoted
 from rotation_role_policy.iam.document import Element, PolicyKind, PolicyName
 from rotation_role_policy.rules.excess import Excess, ExcessKind
 from rotation_role_policy.rules.state import Role
+from rotation_role_policy.rules.statements import SECRET_ARN_KEY
 
+_MOST = 3
+"""Functions that a message names."""
 _EXCESS = {
     ExcessKind.OTHER_SECRETS: "which matches secrets that the functions of the role do not rotate, or can match them"
     " later",
@@ -20,7 +24,7 @@ _EXCESS = {
     ExcessKind.INCOMPLETE_ARN: "which matches no secret, because the ARN of a secret ends in a hyphen and six random"
     " characters",
     ExcessKind.OTHER_KEYS: "which matches keys that no secret of the role needs",
-    ExcessKind.KEY_NOT_NEEDED: "which encrypts no secret of the role",
+    ExcessKind.KEY_NOT_NEEDED: "which encrypts no secret that the functions of the role use",
     ExcessKind.KEY_ALIAS: "which allows nothing: these actions need the ARN of the key",
     ExcessKind.KEY_FOR_EVERYTHING: "without a condition on kms:EncryptionContext:SecretARN, so it covers everything"
     " under this key",
@@ -88,8 +92,10 @@ def _remediation(role: Role, found: Excess, advice: Advice) -> Iterator[str]:
             yield f"{ADOPT}."
         yield "With the Deny of the profile Strict, only Lambda can use this grant. It need not be removed."
         return
-    if found.kind in _MANAGEMENT and advice.at_risk:
+    if found.kind in _MANAGEMENT and advice.at_risk and not advice.is_open:
         yield f"Replace it: allow {_needed(advice)} in its place."
+        if any(SECRET_ARN_KEY in str(each.statement) for each in advice.at_risk):
+            yield f"Limit the use of a key by StringEquals on {SECRET_ARN_KEY} to the ARN of the secret."
     else:
         yield from _before(found, advice)
     yield from changing(role, found.policy, advice.secret_arns)
@@ -107,29 +113,68 @@ def _needed(advice: Advice) -> str:
 
 def _before(found: Excess, advice: Advice) -> Iterator[str]:
     """Yield what has to happen before a grant is removed."""
-    if found.kind is ExcessKind.INTERFACES_OUTSIDE_VPC:
+    is_outside_vpc = found.kind is ExcessKind.INTERFACES_OUTSIDE_VPC
+    if is_outside_vpc:
         yield (
-            "Lambda needs this grant until it has deleted the interfaces, up to 20 minutes after the function left its"
-            " VPC."
+            "Lambda needs this grant until it has deleted the interfaces: up to 20 minutes after the function left its"
+            " VPC, and not before its last published version in the VPC is deleted (aws lambda"
+            " list-versions-by-function)."
         )
-    if advice.candidates and found.kind is not ExcessKind.OTHER_SECRETS:
-        which = f"{advice.candidates[0]} is" if len(advice.candidates) == 1 else f"one of {join(advice.candidates)} is"
-        yield f"Find out whether {which} the superuser secret of a function. If so, set SuperuserSecretId first."
-    elif advice.candidates or advice.is_for_candidates_key:
-        yield (
-            "Find out whether the function reads a superuser secret by this grant. If so, set SuperuserSecretId to it"
-            " first."
-        )
-    if advice.may_be_for_targets:
-        yield "If the function calls the API of a database, a user or a directory, set TargetArns first."
-    if advice.has_other_permissions:
-        yield "If the function gets other permissions from it, such as those for its log, grant them first."
+    yield from _open(found, advice)
     if advice.needs_adoption:
         yield f"{ADOPT}."
     for policy_name, owner in advice.outdated:
         yield f"{send_update(policy_name, owner)} The policy does not allow yet what the rotation needs."
-    if not advice.secret_arns and found.kind is not ExcessKind.INTERFACES_OUTSIDE_VPC:
+    if not advice.is_used and not is_outside_vpc:
         yield "Check that the code of the function does not use the grant."
+
+
+def _open(found: Excess, advice: Advice) -> Iterator[str]:
+    """Yield what a person has to find out or to do first."""
+    if advice.candidates or advice.is_for_candidates_key:
+        yield _question(found, advice)
+    if targets := _targets(advice):
+        yield f"If the function {targets}, set TargetArns first."
+    if advice.replica_account:
+        yield (
+            f"If a secret of the role has a replica in the account {advice.replica_account}, keep the grant: with it,"
+            " Secrets Manager encrypts the replica."
+        )
+    if advice.has_other_permissions:
+        yield "If the function gets other permissions from it, such as those for its log, grant them first."
+    if advice.has_denials:
+        yield "Put the denials of the policy into another policy of the role first."
+    if functions := advice.other_functions:
+        more = f" and {len(functions) - _MOST} more" if len(functions) > _MOST else ""
+        listed = f"{', '.join(functions[:_MOST])}{more}"
+        yield f"Check that the other functions with the role do not use the grant: {listed}."
+
+
+def _question(found: Excess, advice: Advice) -> str:
+    """Return what a person has to find out about the secrets that a grant is for."""
+    other, add = "", ""
+    if advice.is_for_writing:
+        other, add = ", or another secret that a function rotates, such as a keytab", ", or add it to SecretIds,"
+    are_named = bool(advice.candidates) and all(map(is_one_secret, advice.candidates))
+    if not are_named or found.kind is ExcessKind.OTHER_SECRETS:
+        return (
+            f"Find out whether the function reads a superuser secret{other} by this grant. If so, set SuperuserSecretId"
+            f" to it{add} first."
+        )
+    which = f"{advice.candidates[0]} is" if len(advice.candidates) == 1 else f"one of {join(advice.candidates)} is"
+    return (
+        f"Find out whether {which} the superuser secret of a function{other}. If so, set SuperuserSecretId{add} first."
+    )
+
+
+def _targets(advice: Advice) -> str:
+    """Return why a function can need TargetArns, to complete a sentence; empty if it cannot."""
+    reasons = []
+    if advice.may_be_for_targets:
+        reasons.append("calls the API of a database, a user or a directory")
+    if advice.may_be_for_redshift:
+        reasons.append("alternates the users of Redshift")
+    return " or ".join(reasons)
 
 
 def changing(role: Role, name: PolicyName, secret_arns: tuple[str, ...]) -> Iterator[str]:
@@ -138,19 +183,23 @@ def changing(role: Role, name: PolicyName, secret_arns: tuple[str, ...]) -> Iter
     Args:
         role: has the policy.
         name: of the policy that has the grant.
-        secret_arns: the secrets whose rotations have used the grant.
+        secret_arns: the secrets whose rotations have used the grant, and are turned on. To rotate another one would
+            turn its rotation on.
     """
     if name.kind is PolicyKind.MANAGED:
-        yield f"Then detach the policy (aws iam detach-role-policy --role-name {role.name} --policy-arn {name.name})."
+        yield f"Detach the policy (aws iam detach-role-policy --role-name {role.name} --policy-arn {name.name})."
         restore = f"attach it again (aws iam attach-role-policy --role-name {role.name} --policy-arn {name.name})"
     else:
         arguments = f"--role-name {role.name} --policy-name {name.name}"
         copy = f"aws iam get-role-policy {arguments} --query PolicyDocument > COPY.json"
         yield f"Keep a copy of the policy ({copy}), then remove the grant from it."
         restore = f"put the copy back (aws iam put-role-policy {arguments} --policy-document file://COPY.json)"
-    if secret_arns:
-        more = f", then the {len(secret_arns) - 1} others of the role" if len(secret_arns) > 1 else ""
-        yield (
-            f"Rotate at once while somebody watches (aws secretsmanager rotate-secret --secret-id {secret_arns[0]})"
-            f"{more}. If a rotation fails, {restore}."
-        )
+    if not secret_arns:
+        yield f"If something fails without it, {restore}."
+        return
+    others = len(secret_arns) - 1
+    more = f", then the other secrets of the role ({others})" if others else ""
+    yield (
+        f"Rotate at once while somebody watches (aws secretsmanager rotate-secret --secret-id {secret_arns[0]})"
+        f"{more}. If a rotation fails, {restore}."
+    )

@@ -104,6 +104,7 @@ class AuditAccount:
             "RotationRules": {"AutomaticallyAfterDays": 30},
             "LastRotatedDate": NOW - timedelta(days=2),
             "NextRotationDate": NOW + timedelta(days=28),
+            "LastChangedDate": members.get("LastRotatedDate", NOW - timedelta(days=2)),
         } | members
         return secret
 

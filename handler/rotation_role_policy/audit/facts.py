@@ -123,6 +123,8 @@ class ListedSecret:
     """`ScheduleExpression`; empty if the schedule is only a number of days."""
     is_replicated: bool = False
     """Whether the secret has replicas."""
+    changed: datetime | None = None
+    """When the secret, its value or its schedule was last changed."""
 
 
 def secret_ids(name: str, secret_arn: str) -> frozenset[str]:

@@ -107,9 +107,9 @@ class FindingType(Enum):
         "RotationOverdue",
         Severity.ERROR,
         "The rotation is overdue",
-        "`NextRotationDate` has passed. Without this date: the last rotation is longer ago than"
-        " `AutomaticallyAfterDays` and one more day. The message says if the label `AWSPENDING` is on a version of its"
-        " own.",
+        "`NextRotationDate` passed more than two hours ago, so that no rotation that began in time still runs. Without"
+        " this date: the last rotation is longer ago than `AutomaticallyAfterDays` and one more day. The message says"
+        " if the label `AWSPENDING` is on a version of its own.",
         "Read the log of the rotation function. Correct the other findings of this secret, then rotate it"
         " (`aws secretsmanager rotate-secret`).",
     )
@@ -126,9 +126,10 @@ class FindingType(Enum):
         "RotationLate",
         Severity.WARNING,
         "A rotation was missed",
-        "The last rotation that succeeded is more than two intervals ago, although the next date is in the future. The"
-        " date moves also when somebody saves the schedule or stores a value. For a cron expression, the interval is"
-        " the `AutomaticallyAfterDays` that Secrets Manager calculates.",
+        "The last rotation that succeeded is more than two intervals ago, and so is the last change of the secret,"
+        " although the next date is in the future. The date moves also when somebody saves the schedule or stores a"
+        " value. For a cron expression, the interval is the `AutomaticallyAfterDays` that Secrets Manager calculates"
+        " after each rotation, so it is not known after a change.",
         "Read the log of the rotation function, then rotate the secret.",
     )
     NETWORK_INTERFACES_NOT_GRANTED = (

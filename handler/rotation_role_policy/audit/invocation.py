@@ -84,6 +84,11 @@ def _foreign_secrets(policy: Policy, function_id: str) -> Iterator[str]:
                 yield secret_arn
 
 
+def sids(document: JsonDocument) -> set[str]:
+    """Return the `Sid` of each statement, which another statement of the policy cannot have."""
+    return {statement.sid for statement in Policy(PolicyName(PolicyKind.FUNCTION, ""), document).statements}
+
+
 def _calls(function_id: str, secret_arn: str) -> Calls:
     """Return the invocation for a secret."""
     name, qualifier = arn.split_qualifier(function_id)

@@ -59,6 +59,7 @@ def _listed(secret: SecretListEntryTypeDef, function_id: str) -> ListedSecret:
         secret.get("RotationRules", {}).get("ScheduleExpression", ""),
         # Only a secret that is or was replicated has a primary region.
         bool(secret.get("PrimaryRegion")),
+        _utc(secret.get("LastChangedDate")),
     )
 
 

@@ -329,7 +329,9 @@ def test_a_selection_leaves_out_the_findings_of_other_secrets(audited: AuditAcco
     [
         ({"NextRotationDate": NOW + timedelta(seconds=1)}, False),
         ({"NextRotationDate": NOW}, False),
-        ({"NextRotationDate": NOW - timedelta(seconds=1)}, True),
+        # A rotation that began at the end of its window still runs.
+        ({"NextRotationDate": NOW - timedelta(hours=2)}, False),
+        ({"NextRotationDate": NOW - timedelta(hours=2, seconds=1)}, True),
         # Without the date: the days since the last rotation, and one more.
         ({"NextRotationDate": None, "LastRotatedDate": NOW - timedelta(days=31)}, False),
         ({"NextRotationDate": None, "LastRotatedDate": NOW - timedelta(days=31, seconds=1)}, True),

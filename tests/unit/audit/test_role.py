@@ -133,7 +133,9 @@ def test_a_sound_role_has_no_finding_but_that_no_resource_covers_its_secret() ->
     ("members", "is_overdue"),
     [
         ({"next_rotation": NOW}, False),
-        ({"next_rotation": NOW - timedelta(seconds=1)}, True),
+        # A rotation that began at the end of its window still runs.
+        ({"next_rotation": NOW - timedelta(hours=2)}, False),
+        ({"next_rotation": NOW - timedelta(hours=2, seconds=1)}, True),
         # Without the date: the days since the last rotation, and one more.
         ({"next_rotation": None, "last_rotated": NOW - timedelta(days=31)}, False),
         ({"next_rotation": None, "last_rotated": NOW - timedelta(days=31, seconds=1)}, True),
@@ -198,6 +200,21 @@ def test_an_overdue_rotation_without_awspending_is_rotated_again() -> None:
         ({"last_rotated": NOW - timedelta(days=63), "schedule": "cron(0 8 1 * ? *)", "days": 31}, True),
         ({"last_rotated": NOW - timedelta(days=62), "schedule": "cron(0 8 1 * ? *)", "days": 31}, False),
         ({"last_rotated": NOW - timedelta(days=999), "schedule": "cron(0 8 1 * ? *)", "days": None}, False),
+        # Somebody turned the rotation on, or changed the schedule. The date moves.
+        ({"last_rotated": NOW - timedelta(days=200), "changed": NOW - timedelta(days=1)}, False),
+        ({"last_rotated": NOW - timedelta(days=40), "changed": NOW - timedelta(days=1), "days": 7}, False),
+        ({"last_rotated": NOW - timedelta(days=200), "changed": NOW - timedelta(days=61)}, True),
+        ({"last_rotated": NOW - timedelta(days=61), "changed": NOW - timedelta(days=60)}, True),
+        # The number of days is that of the schedule before the change.
+        (
+            {
+                "last_rotated": NOW - timedelta(days=9),
+                "changed": NOW - timedelta(days=4),
+                "schedule": "cron(0 3 1 1/3 ? *)",
+                "days": 1,
+            },
+            False,
+        ),
         # Without a date, the rotation is overdue.
         ({"last_rotated": NOW - timedelta(days=99), "is_enabled": False}, False),
     ],
@@ -271,7 +288,7 @@ def test_replication_that_failed_is_a_finding(replicas: Any, code: str | None) -
             UnusableKey("prod/db", KeyProblem(KEY, "Disabled"), ()),
             "KeyUnusable",
             SECRET,
-            [f'the secret\'s KMS key "{KEY}" is Disabled, not Enabled.', "encrypt the secret with another key"],
+            [f'the secret\'s KMS key "{KEY}" is Disabled, not Enabled.', "give the secret another key"],
         ),
         (
             UnusableKey("prod/db", KeyProblem(KEY), ("AWSCURRENT", "AWSPENDING")),

@@ -15,7 +15,7 @@ from rotation_role_policy.audit.facts import (
     UnusableKey,
 )
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
-from rotation_role_policy.audit.invocation import may_invoke
+from rotation_role_policy.audit.invocation import may_invoke, sids
 from rotation_role_policy.audit.messages import secrets as messages
 from rotation_role_policy.audit.uninspected import uninspected
 from rotation_role_policy.rules.state import KeyProblem
@@ -41,7 +41,7 @@ def check(function: FunctionFacts, secret: SecretFacts, now: datetime) -> Iterat
         and isinstance(function.details, Known)
         and not may_invoke(function.invoke_policy.value, function.function_id, secret.arn)
     ):
-        words = messages.invoke_not_allowed(secret.listed)
+        words = messages.invoke_not_allowed(secret.listed, sids(function.invoke_policy.value))
         yield Finding(FindingType.INVOKE_NOT_ALLOWED, subject, function.function_id, words)
 
 
@@ -83,7 +83,7 @@ def _of_schedule(secret: SecretFacts, subject: Subject, now: datetime) -> Iterat
     listed = secret.listed
     pending_since = secret.state.value.pending_since if isinstance(secret.state, Known) else None
     due = schedule.due(listed)
-    if due and due < now:
+    if due and schedule.is_overdue(listed, now):
         words = messages.rotation_overdue(listed, due, pending_since)
         yield Finding(FindingType.ROTATION_OVERDUE, subject, secret.arn, words)
         return

@@ -1,7 +1,9 @@
 """The words of findings about secrets: their keys, their schedules, and the permission to invoke the function."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import chain, count
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit.facts import ListedSecret, UnusableKey
@@ -10,18 +12,38 @@ from rotation_role_policy.audit.messages.failures import unusable_key_problem
 from rotation_role_policy.audit.messages.phrases import join
 from rotation_role_policy.rules.state import KeyProblem
 
+_SID_CHARACTERS = 70
+"""Of a secret's name in a `Sid`, which can have 100 characters. The last ones are random."""
+
 
 def key_unusable(found: UnusableKey) -> Words:
     """Return the words for a secret whose key cannot be used."""
+    if found.labels == ("AWSPENDING",):
+        return _pending_unusable(found)
     if found.labels:
         labels = " ".join(found.labels)
         otherwise = f"store the secret's value again (aws secretsmanager put-secret-value --version-stages {labels})"
     else:
-        otherwise = "encrypt the secret with another key (aws secretsmanager update-secret --kms-key-id)"
+        # What this key encrypts cannot be encrypted with another one.
+        otherwise = (
+            "give the secret another key and store its value again, in one call (aws secretsmanager update-secret"
+            " --kms-key-id KEY --secret-string VALUE)"
+        )
     return Words(
         f"{unusable_key_problem(found)}. Nobody can read what this key encrypts, so applications fail too, not only the"
         " rotation.",
         f"First try to restore the key. If that is not possible, {otherwise}.",
+    )
+
+
+def _pending_unusable(found: UnusableKey) -> Words:
+    """Return the words for a key without which a rotation that has begun cannot end."""
+    return Words(
+        f"{unusable_key_problem(found)}. The rotation that has begun cannot end. Applications read AWSCURRENT.",
+        "First try to restore the key. If that is not possible, make sure that the database still has the password of"
+        " AWSCURRENT. Then remove the label (aws secretsmanager update-secret-version-stage --secret-id"
+        f" {found.secret_name} --version-stage AWSPENDING --remove-from-version-id PENDING), and rotate the secret. aws"
+        " secretsmanager list-secret-version-ids shows the ID.",
     )
 
 
@@ -62,10 +84,11 @@ def rotation_unfinished(secret: ListedSecret, pending_since: datetime) -> Words:
 
 def rotation_late(secret: ListedSecret) -> Words:
     """Return the words for a rotation that was missed, although its next date is in the future."""
+    changed = f" It was last changed: {secret.changed:%Y-%m-%d}." if secret.changed else ""
     return Words(
-        f"{secret.arn} should have been rotated since its last rotation. {_last_rotated(secret)}, which is more than"
-        f" two intervals ago. The next date ({secret.next_rotation:%Y-%m-%d}) does not show that: it moves also when"
-        " somebody saves the schedule, or stores a value without a rotation.",
+        f"{secret.arn} should have been rotated since its last rotation, more than two intervals ago."
+        f" {_last_rotated(secret)}.{changed} The next date ({secret.next_rotation:%Y-%m-%d}) does not show that: it"
+        " moves also when somebody saves the schedule, or stores a value without a rotation.",
         f"{_read_log(secret)} If no attempt failed, the value may have been changed by hand. To rotate the secret: aws"
         f" secretsmanager rotate-secret --secret-id {secret.arn}.",
     )
@@ -125,13 +148,21 @@ def _repair(secret: ListedSecret, *, is_pending: bool) -> str:
     )
 
 
-def invoke_not_allowed(secret: ListedSecret) -> Words:
-    """Return the words for a function that Secrets Manager may not invoke."""
+def invoke_not_allowed(secret: ListedSecret, sids: Collection[str]) -> Words:
+    """Return the words for a function that Secrets Manager may not invoke. `sids`: those that its policy has."""
     name, qualifier = arn.split_qualifier(secret.function_id)
     version = f" --qualifier {qualifier}" if qualifier and not qualifier.startswith("$LATEST") else ""
     return Words(
         f"Secrets Manager may not invoke the function {secret.function_id} for the secret {secret.arn}.",
         f"Add a permission (AWS::Lambda::Permission, or aws lambda add-permission --function-name {name}{version}"
-        " --statement-id SecretsManager --action lambda:InvokeFunction --principal secretsmanager.amazonaws.com"
-        f" --source-arn {secret.arn}).",
+        f" --statement-id {_free_sid(secret, sids)} --action lambda:InvokeFunction"
+        f" --principal secretsmanager.amazonaws.com --source-arn {secret.arn}).",
     )
+
+
+def _free_sid(secret: ListedSecret, sids: Collection[str]) -> str:
+    """Return a `Sid` for a statement about a secret that the policy does not have yet."""
+    name = re.sub(r"[^A-Za-z0-9_-]", "-", arn.parse(secret.arn).resource.removeprefix("secret:"))
+    first = f"SecretsManager-{name[-_SID_CHARACTERS:]}"
+    others = (f"{first}-{number}" for number in count(2))
+    return next(sid for sid in chain([first], others) if sid not in sids)

@@ -1,15 +1,29 @@
-"""What the report says before a grant is removed, beside what `test_advice` follows."""
+"""What the report says to do, beside what `test_advice` follows."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from rotation_role_policy.audit.facts import RoleFacts
+from rotation_role_policy.audit.facts import Known, RoleFacts, Unknown, UnusableKey
 from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.role import audit_role
+from rotation_role_policy.rules.state import KeyProblem
 from tests.support import audit_facts
-from tests.support.audit_facts import ACCOUNT, FUNCTION, GUIDE, NOW, REGION, ROTATE, allow, function, policies, secret
+from tests.support.audit_facts import (
+    ACCOUNT,
+    FUNCTION,
+    GUIDE,
+    KEY,
+    NOW,
+    REGION,
+    ROTATE,
+    allow,
+    function,
+    policies,
+    secret,
+)
 
 GET = "secretsmanager:GetSecretValue"
 EVERY_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:*"
@@ -81,3 +95,45 @@ def test_the_interfaces_of_another_function_with_the_role_are_not_reported() -> 
     assert excess(facts) == []
     in_vpc = replace(facts, functions=(function(in_vpc=True),))
     assert the(in_vpc).type.code == "NetworkInterfacesOpenToCode"
+
+
+# --- secrets ---
+
+
+def result(facts: RoleFacts, code: str) -> list[Finding]:
+    return [each for each in audit_role(facts, NOW).findings if each.type.code == code]
+
+
+def test_each_secret_of_a_function_gets_a_permission_with_an_id_of_its_own() -> None:
+    """Lambda refuses a second statement with the same ID, also if the first is for a secret that is gone."""
+    names = ("prod/db", "prod/db2", "a" * 300)
+    secrets = [secret(f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-AbCdEf") for name in names]
+    taken = "SecretsManager-prod-db-AbCdEf"
+    permission = allow(
+        "lambda:InvokeFunction", FUNCTION, Sid=taken, Principal={"Service": "secretsmanager.amazonaws.com"}
+    ) | {
+        "Condition": {"ArnLike": {"AWS:SourceArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:x-AbCdEf"}}
+    }
+    facts = audit_facts.role(function(*secrets, invoke_policy=Known(audit_facts.document(permission))))
+    found = [re.search(r"--statement-id (\S+)", each.remediation) for each in result(facts, "InvokeNotAllowed")]
+    sids = [each[1] for each in found if each]
+    assert len({*sids, taken}) == 4
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,100}", sid) for sid in sids)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said", "not_said"),
+    [
+        ((), "--kms-key-id KEY --secret-string VALUE", "AWSPENDING"),
+        (("AWSCURRENT",), "put-secret-value --version-stages AWSCURRENT", "remove the label"),
+        # A value that is stored without the rotation moves the label, and the rotation cannot go on.
+        (("AWSPENDING",), "Then remove the label", "put-secret-value"),
+        (("AWSPENDING",), "The rotation that has begun cannot end", "applications fail too"),
+    ],
+)
+def test_what_to_do_about_a_key_depends_on_what_it_encrypts(labels: tuple[str, ...], said: str, not_said: str) -> None:
+    unusable = Unknown(UnusableKey("db", KeyProblem(KEY, "Disabled"), labels))
+    [found] = result(audit_facts.role(function(replace(secret(), state=unusable))), "KeyUnusable")
+    words = f"{found.message} {found.remediation}"
+    assert said in words
+    assert not_said not in words

@@ -81,6 +81,7 @@ def _obstacles(report: Report, rotation: Rotation) -> list[str]:
         or finding.type is FindingType.FUNCTION_MISSING
         or finding.is_blocked
     ]
+    obstacles += rotation.obstacles
     if not rotation.is_adoptable:
         # To adopt it could complete a change of its rotation that nobody here has wanted.
         obstacles += [finding.message for finding in found if finding.type is FindingType.NO_POLICY]
@@ -121,8 +122,8 @@ def _left_out(report: Report, place: Place) -> Iterator[str]:
         if not rotation.policy_name and (obstacles := _obstacles(report, rotation))
     }
     if left_out:
-        yield "# Left out, because of errors, or because a policy on another role covers them. Correct that, then run"
-        yield "# the audit again:"
+        yield "# Left out, because of errors, because the provider would refuse them, or because a policy on another"
+        yield "# role covers them. Correct that, then run the audit again:"
     for rotation, obstacles in left_out.items():
         yield f"# - {rotation.secret_arn}"
         for obstacle in obstacles:

@@ -38,10 +38,6 @@ from rotation_role_policy.rules.resource_policy_calls import encryption_context,
 from rotation_role_policy.rules.state import RolePolicies, State
 from rotation_role_policy.rules.statements import SECRET_ARN_KEY
 
-DISPENSABLE_ACTIONS = {"ec2:DetachNetworkInterface"}
-"""Needed actions whose absence does not fail a rotation. AWS's own AWSLambdaVPCAccessExecutionRole lacks them.
-https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions"""
-
 RANDOM_ACTION = "secretsmanager:GetRandomPassword"
 """A custom function can make its passwords itself."""
 
@@ -144,9 +140,8 @@ class _Examination(NamedTuple):
         """Yield problems and questions for some calls, those with the same outcome together."""
         actions: dict[tuple[Outcome, str, Blocker | None], list[str]] = {}
         for decision in evaluate(self.role.policies, self.role.boundary_policy, calls):
-            if decision.action not in DISPENSABLE_ACTIONS:
-                key = (decision.outcome, decision.resource, decision.blocker)
-                actions.setdefault(key, []).append(decision.action)
+            key = (decision.outcome, decision.resource, decision.blocker)
+            actions.setdefault(key, []).append(decision.action)
         for (outcome, resource, blocker), names in actions.items():
             some = calls._replace(actions=tuple(names), resources=(resource,))
             match outcome:

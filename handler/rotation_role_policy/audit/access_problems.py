@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -11,6 +11,10 @@ from rotation_role_policy.audit.facts import Problem
 from rotation_role_policy.iam.document import PolicyKind
 from rotation_role_policy.iam.evaluation import Blocker
 from rotation_role_policy.iam.simulation import Denial
+
+DISPENSABLE_ACTIONS = {"ec2:DetachNetworkInterface"}
+"""Actions of the policy whose absence does not fail a rotation. AWS's own AWSLambdaVPCAccessExecutionRole lacks them.
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions"""
 
 
 class StatementName(NamedTuple):
@@ -76,6 +80,16 @@ class AccessProblem:
     """Why nothing is known."""
     is_for_assumed: bool = False
     """Whether the calls are for a secret that is only assumed to be the superuser secret, so that they are no error."""
+
+    def of_rotation(self) -> AccessProblem | None:
+        """Return the problem without the actions that no rotation needs; None if there are no others."""
+        actions = tuple(action for action in self.actions if action not in DISPENSABLE_ACTIONS)
+        return replace(self, actions=actions) if actions else None
+
+    def of_provider(self) -> AccessProblem | None:
+        """Return the problem with those of them for which the provider refuses the policy; None if there are none."""
+        actions = tuple(action for action in self.actions if action in DISPENSABLE_ACTIONS)
+        return replace(self, actions=actions) if actions and self.blocker else None
 
     @property
     def is_for_network_interfaces(self) -> bool:

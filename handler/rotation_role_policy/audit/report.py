@@ -35,6 +35,8 @@ class Rotation:
     is_adoptable: bool = True
     """Whether it is known that no policy of a `Custom::RotationRolePolicy` covers the secret: none on another role, and
     none whose stack is not known."""
+    obstacles: tuple[str, ...] = ()
+    """Why the provider would refuse its policy although no finding says so, as sentences."""
     unknowns: tuple[str, ...] = ()
     """What only a person can know about the rotation, as sentences."""
     last_rotated: datetime | None = None

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rotation_role_policy.audit.access import problems, settled
+from rotation_role_policy.audit.access_problems import AccessProblem
 from rotation_role_policy.audit.checks import (
     access,
     environment,
@@ -23,6 +24,7 @@ from rotation_role_policy.audit.checks import (
 from rotation_role_policy.audit.coverage import Coverage, coverages, rotating, unproven_policy
 from rotation_role_policy.audit.facts import FunctionFacts, InternalError, Known, RoleFacts, Stopped, Unknown
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.messages.access import policy_refused
 from rotation_role_policy.audit.messages.roles import no_policy, policy_elsewhere, policy_unproven
 from rotation_role_policy.audit.messages.superusers import unknowns
 from rotation_role_policy.audit.ownership import Owner
@@ -53,16 +55,17 @@ def audit_role(facts: RoleFacts, now: datetime) -> RoleResult:
     blocked = problems(facts, covered)
     covered = settled(covered, blocked)
     in_use = rotating(covered)
+    refused = _refused(blocked)
     found = [
         *(finding for function in facts.functions for finding in _of_function(function, now)),
         *roles.check(facts),
         *environment.check(facts),
         *superusers.check(facts, in_use),
         *access.check(facts, blocked),
-        *_without_policy(facts, in_use),
+        *_without_policy(facts, in_use, refused),
     ]
     too_much = (*excess.check(facts, covered), *own_policies.check(facts, covered, now))
-    return RoleResult(tuple(_rotations(facts, covered)), _selected(facts.functions, found), too_much)
+    return RoleResult(tuple(_rotations(facts, covered, refused)), _selected(facts.functions, found), too_much)
 
 
 def audit_function(facts: FunctionFacts, now: datetime) -> RoleResult:
@@ -82,7 +85,18 @@ def _of_function(function: FunctionFacts, now: datetime) -> Iterator[Finding]:
     yield from functions.check(function)
 
 
-def _without_policy(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
+def _refused(blocked: Iterable[AccessProblem]) -> dict[str, tuple[str, ...]]:
+    """Return why the provider would refuse the policies of functions although their rotations work, as sentences."""
+    refused: dict[str, list[str]] = {}
+    for problem in blocked:
+        if dispensable := problem.of_provider():
+            refused.setdefault(problem.coverage.function.function_id, []).append(policy_refused(dispensable))
+    return {function_id: tuple(dict.fromkeys(reasons)) for function_id, reasons in refused.items()}
+
+
+def _without_policy(
+    facts: RoleFacts, covered: Iterable[Coverage], refused: Mapping[str, tuple[str, ...]]
+) -> Iterator[Finding]:
     for coverage in covered:
         is_declared = isinstance(coverage.owner, Owner) and coverage.owner.properties is not None
         for secret in coverage.secrets:
@@ -95,7 +109,8 @@ def _without_policy(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[F
             elif unproven := unproven_policy(facts, secret.arn):
                 words = policy_unproven(secret.arn, *unproven)
             else:
-                words = no_policy(secret.arn, unknowns(facts, coverage), is_elsewhere_known=facts.is_elsewhere_known)
+                said = (*unknowns(facts, coverage), *refused.get(coverage.function.function_id, ()))
+                words = no_policy(secret.arn, said, is_elsewhere_known=facts.is_elsewhere_known)
             yield Finding(FindingType.NO_POLICY, subject, facts.role_arn, words)
 
 
@@ -108,7 +123,9 @@ def _selected(audited: Iterable[FunctionFacts], findings: Iterable[Finding]) -> 
 # --- rotations --------------------------------------------------------------------------------------------------------
 
 
-def _rotations(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Rotation]:
+def _rotations(
+    facts: RoleFacts, covered: Iterable[Coverage], refused: Mapping[str, tuple[str, ...]]
+) -> Iterator[Rotation]:
     by_secret = {secret.arn: coverage for coverage in covered for secret in coverage.secrets}
     role_tags = facts.role.value.owner_tags if isinstance(facts.role, Known) and facts.role.value else {}
     for rotation in _rotations_without_role(facts.functions):
@@ -121,6 +138,7 @@ def _rotations(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Rotati
                 is_adoptable=facts.is_elsewhere_known
                 and rotation.secret_arn not in facts.elsewhere
                 and unproven_policy(facts, rotation.secret_arn) is None,
+                obstacles=refused.get(rotation.function_arn, ()),
                 unknowns=unknowns(facts, coverage),
             )
         else:

@@ -39,6 +39,7 @@ from tests.support.audit_account import (
 )
 
 GET = "secretsmanager:GetSecretValue"
+INTERFACES = ["CreateNetworkInterface", "DeleteNetworkInterface", "DescribeNetworkInterfaces"]
 MANY = 9
 
 
@@ -520,6 +521,29 @@ def test_a_rotation_is_adopted_only_if_the_provider_would_write_its_policy(
     template = load(file)
     assert [each["Properties"]["SecretId"] for each in template["Resources"].values()] == [lacking.secret]
     assert blocked.secret in file.read_text(encoding="utf-8").partition("# Left out")[2]
+
+
+@pytest.mark.parametrize("by_boundary", [True, False])
+def test_a_rotation_that_works_is_left_out_if_the_provider_would_refuse_its_policy(
+    audited: AuditAccount, tmp_path: Path, by_boundary: bool
+) -> None:
+    """AWS's own policy for functions in a VPC lacks DetachNetworkInterface, and so do boundaries made after it."""
+    interfaces = [f"ec2:{action}" for action in INTERFACES]
+    deny = {"Effect": "Deny", "Action": "ec2:Detach*", "Resource": "*"}
+    rotation = audited.rotation("db", allow(interfaces, "*"), *([] if by_boundary else [deny]), vpc=True)
+    if by_boundary:
+        boundary = audited.managed_policy("boundary", allow(["secretsmanager:*", *interfaces], "*"))
+        audited.account.client("iam").put_role_permissions_boundary(RoleName="role-db", PermissionsBoundary=boundary)
+    sound = audited.rotation("sound")
+    report = audited.audit()
+    assert codes(report) == ["NetworkInterfacesOpenToCode"]
+    [note] = [each for each in report.findings if each.subject.secret_arn == rotation.secret]
+    assert "ec2:DetachNetworkInterface on * is blocked" in note.message
+    assert "the provider refuses a policy of which a part is blocked" in note.message
+    [file] = write_templates(report, tmp_path / "adopt.yaml")
+    [resource] = load(file)["Resources"].values()
+    assert resource["Properties"]["SecretId"] == sound.secret
+    assert rotation.secret in file.read_text(encoding="utf-8").partition("# Left out")[2]
 
 
 def test_several_candidates_leave_the_superuser_secret_unknown(audited: AuditAccount) -> None:

@@ -24,7 +24,7 @@ def check(facts: RoleFacts, problems: Iterable[AccessProblem]) -> Iterator[Findi
         facts: of the role.
         problems: of all rotations of the role.
     """
-    found = [each for each in problems if _is_reported(each)]
+    found = [each for each in (problem.of_rotation() for problem in problems) if each and _is_reported(each)]
     for problem in _merged(each for each in found if not each.problem and not each.doubt):
         if finding_type := _type(problem):
             words = messages.WORDS[finding_type](problem)

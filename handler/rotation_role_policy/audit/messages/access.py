@@ -45,6 +45,14 @@ def network_interfaces_not_granted(problem: AccessProblem) -> Words:
     )
 
 
+def policy_refused(problem: AccessProblem) -> str:
+    """Return why the provider would refuse a policy, although the rotation works, as sentences."""
+    return (
+        f"{_not_allowed(problem)}. The rotation works without it, but the provider refuses a policy of which a part is"
+        f" blocked. {_unblock(problem)}, or set AccessCheck of the Custom::RotationRolePolicy to Off."
+    )
+
+
 def _not_allowed(problem: AccessProblem) -> str:
     """Return which calls are not allowed and, if something blocks them, what."""
     is_for_secret = problem.secret_arn not in ("", problem.resource)

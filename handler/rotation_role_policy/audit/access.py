@@ -32,6 +32,7 @@ from rotation_role_policy.iam.document import Policy, PolicyKind, PolicyName, St
 from rotation_role_policy.iam.evaluation import BlockedBy, Blocker, Calls, Outcome, evaluate
 from rotation_role_policy.iam.principals import session_prefix
 from rotation_role_policy.iam.resource_policies import PolicyDecision, decide, is_key, resource_policy_of
+from rotation_role_policy.iam.simulation import Denial
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.calls import certain_calls
 from rotation_role_policy.rules.resource_policy_calls import encryption_context, with_certain_context
@@ -197,11 +198,12 @@ class _Examination(NamedTuple):
         if isinstance(found, Unknown):
             yield from self._of_unknown(calls, found)
             return
-        allowed = dict.fromkeys(calls.actions)
+        # Each result of the simulator is about one action, and several have the same reason.
+        by_reason: dict[Denial, list[str]] = {}
         for denial in found.value:
-            denied = calls._replace(actions=denial.actions)
-            for action in denial.actions:
-                allowed.pop(action, None)
+            by_reason.setdefault(replace(denial, actions=()), []).extend(denial.actions)
+        for denial, actions in by_reason.items():
+            denied = calls._replace(actions=tuple(actions))
             if denial.is_implicit:
                 yield from self._of_decided(denied, is_allowed=False)
             elif denial.is_certain and denial.blocker:
@@ -209,8 +211,9 @@ class _Examination(NamedTuple):
             else:
                 keys = denial.missing_keys
                 yield self._problem(denied, doubt=Doubt(DoubtKind.SIMULATION, keys, denial=denial))
-        if allowed:
-            yield from self._of_decided(calls._replace(actions=tuple(allowed)), is_allowed=True)
+        denied_actions = {action for denial in found.value for action in denial.actions}
+        if allowed := tuple(action for action in calls.actions if action not in denied_actions):
+            yield from self._of_decided(calls._replace(actions=allowed), is_allowed=True)
 
     def _of_blocked(self, calls: Calls, blocker: Blocker) -> Iterator[AccessProblem | Question]:
         """Yield calls as a problem that a Deny of the role, or its boundary, blocks.

@@ -656,6 +656,19 @@ def test_the_simulator_decides_what_a_condition_leaves_open(denial: dict[str, An
     assert (the(decided).type.code, words in the(decided).message) == (expected, True)
 
 
+@pytest.mark.parametrize("denial", [{"blocker": Blocker(BlockedBy.DENY, GUARD)}, {}])
+def test_actions_that_the_simulator_decides_alike_are_one_finding(denial: dict[str, Any]) -> None:
+    """Each of its results is about one action."""
+    deny = allow("*", SECRET) | {"Effect": "Deny", "Condition": {"DateGreaterThan": {"aws:CurrentTime": "2030-01-01"}}}
+    facts = with_policy(deny)
+    [simulation] = questions(facts)
+    assert isinstance(simulation, Simulation)
+    results = tuple(Denial((action,), (SECRET,), **denial) for action in simulation.actions)
+    answered = Simulated(simulation, Known(results))
+    found = the(replace(facts, simulations=(answered,), resource_policies={SECRET: Known({})}))
+    assert all(action in found.message for action in ROTATE)
+
+
 def test_network_interfaces_belong_to_no_secret() -> None:
     facts = audit_facts.role(function(in_vpc=True))
     finding = the(facts)

@@ -59,12 +59,13 @@ def audit_role(facts: RoleFacts, now: datetime) -> RoleResult:
     found = [
         *(finding for function in facts.functions for finding in _of_function(function, now)),
         *roles.check(facts),
-        *environment.check(facts),
+        *environment.check(facts, covered),
         *superusers.check(facts, in_use),
         *access.check(facts, blocked),
         *_without_policy(facts, in_use, refused),
     ]
-    too_much = (*excess.check(facts, covered), *own_policies.check(facts, covered, now))
+    too_much = tuple(excess.check(facts, covered))
+    too_much += _not_reported(own_policies.check(facts, covered, now), too_much)
     return RoleResult(tuple(_rotations(facts, covered, refused)), _selected(facts.functions, found), too_much)
 
 
@@ -112,6 +113,17 @@ def _without_policy(
                 said = (*unknowns(facts, coverage), *refused.get(coverage.function.function_id, ()))
                 words = no_policy(secret.arn, said, is_elsewhere_known=facts.is_elsewhere_known)
             yield Finding(FindingType.NO_POLICY, subject, facts.role_arn, words)
+
+
+def _not_reported(found: Iterable[Finding], reported: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings without the repeated grants in statements that are reported already."""
+    known = {(each.policy, grant.statement) for each in reported for grant in each.grants}
+    return tuple(
+        each
+        for each in found
+        if each.type is not FindingType.REDUNDANT_GRANT
+        or known.isdisjoint((each.policy, grant.statement) for grant in each.grants)
+    )
 
 
 def _selected(audited: Iterable[FunctionFacts], findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -44,8 +44,9 @@ _GRANT = re.compile(
     r" of the role \S+ allows (?P<actions>.+?) on (?P<resource>(\* but )?\S+), (?P<why>.+)\."
 )
 _REPEATED = re.compile(
-    r"(The statement \"[^\"]*\"|Statement \d+) in the (inline policy \"(?P<inline>[^\"]+)\"|managed policy"
-    r" (?P<managed>\S+)) of the role \S+ \((?P<actions>.+) on (?P<resource>.+)\) grants nothing beyond"
+    r"(All statements|The statement \"[^\"]*\"|Statement \d+) in the"
+    r" (inline policy \"(?P<inline>[^\"]+)\"|managed policy (?P<managed>\S+))"
+    r" of the role \S+ \((?P<actions>.+) on (?P<resource>.+)\) grants? nothing beyond"
 )
 
 

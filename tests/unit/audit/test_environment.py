@@ -228,3 +228,16 @@ def test_the_grants_on_a_key_are_listed_only_where_nothing_else_allows_it(audite
     with_variables(audited, key)
     assert codes(audited.audit()) == []
     assert not audited.calls().keys() & {"kms:ListGrants", "kms:ListKeyPolicies"}
+
+
+def test_the_policy_of_a_resource_is_updated_for_the_key(audited: AuditAccount) -> None:
+    """Its function has a new key. There is nothing to adopt."""
+    key = audited.account.key()
+    rotation = audited.rotation()
+    audited.account.client("iam").delete_role_policy(RoleName="role-db", PolicyName="rotation-db")
+    audited.account.deploy(SecretId="db", RotationLambdaARN=rotation.function)
+    environment = {"Environment": {"Variables": {"A": "B"}}, "KMSKeyArn": key}
+    audited.alter["lambda:GetFunctionConfiguration"] = lambda response: response | environment
+    advice = the(audited.audit(), "EnvironmentKeyNotGranted").remediation
+    assert advice.startswith('Send an Update to the resource "')
+    assert "--adopt" not in advice

@@ -429,9 +429,16 @@ def test_a_managed_policy_is_redundant_only_as_a_whole(audited: AuditAccount) ->
     first, _ = guide(rotation.secret)
     audited.managed_policy("part", first, allow("logs:PutLogEvents", "*"), roles=[rotation.role])
     assert notes(audited.audit()) == []
-    audited.managed_policy("whole", first, roles=[rotation.role])
+    audited.managed_policy("whole", *guide(rotation.secret), roles=[rotation.role])
     found = the(audited.audit(), "RedundantGrant")
     assert "aws iam detach-role-policy --role-name role-db --policy-arn" in found.remediation
+
+
+def test_a_statement_with_a_finding_is_not_reported_as_repeated_too(audited: AuditAccount) -> None:
+    key = audited.account.key()
+    rotation = deployed(audited, key=key, PolicyProfile="Documented")
+    audited.put_policy(rotation.role, allow(["kms:Decrypt", "kms:GenerateDataKey"], key), name="old")
+    assert codes(audited.audit()) == ["KmsWithoutEncryptionContext", "PolicyWidened"]
 
 
 def test_a_widened_policy_makes_nothing_redundant(audited: AuditAccount) -> None:

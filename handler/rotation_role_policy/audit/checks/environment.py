@@ -1,7 +1,8 @@
 """Findings about the key of a function's environment variables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.environment import EnvironmentProblem, EnvironmentProblemKind, examine
 from rotation_role_policy.audit.facts import RoleFacts
 from rotation_role_policy.audit.findings import Finding, FindingType, Subject
@@ -14,10 +15,11 @@ _TYPES = {
 }
 
 
-def check(facts: RoleFacts) -> Iterator[Finding]:
-    """Yield the findings about the keys of the functions with a role."""
+def check(facts: RoleFacts, covered: Iterable[Coverage]) -> Iterator[Finding]:
+    """Yield the findings about the keys of the functions with a role, whose rotations are `covered`."""
+    own = {coverage.function.function_id: coverage for coverage in covered if coverage.policy_name}
     for problem in examine(facts):
         if isinstance(problem, EnvironmentProblem):
             finding_type, words = _TYPES[problem.kind]
             subject = Subject(function_arn=problem.function.function_id, role_arn=facts.role_arn)
-            yield Finding(finding_type, subject, problem.key_arn, words(problem))
+            yield Finding(finding_type, subject, problem.key_arn, words(problem, own.get(problem.function.function_id)))

@@ -119,10 +119,12 @@ def _redundant(facts: RoleFacts, role: Role, as_written: Sequence[Policy]) -> It
         if each.name.kind is PolicyKind.MANAGED and len(redundant) < len(each.statements):
             # Other roles can have the policy, and to detach it would take the other statements too.
             continue
-        for statement in redundant:
+        # A managed policy is detached as a whole.
+        parts = [redundant] if each.name.kind is PolicyKind.MANAGED else [[statement] for statement in redundant]
+        for statements in filter(None, parts):
             own_names = [one.name for one in as_written]
-            words = messages.redundant_grant(role, each.name, statement, own_names, secret_arns)
-            grant = Grant(statement.label, statement.actions, statement.resources, ())
+            words = messages.redundant_grant(role, each.name, statements, own_names, secret_arns)
+            grants = tuple(Grant(one.label, one.actions, one.resources, ()) for one in statements)
             yield Finding(
-                FindingType.REDUNDANT_GRANT, subject, facts.role_arn, words, policy=each.name.name, grants=(grant,)
+                FindingType.REDUNDANT_GRANT, subject, facts.role_arn, words, policy=each.name.name, grants=grants
             )

@@ -1,12 +1,13 @@
 """The words of findings about the key of a function's environment variables."""
 
 from rotation_role_policy import arn
+from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.environment import EnvironmentProblem
 from rotation_role_policy.audit.findings import Words
-from rotation_role_policy.audit.messages.phrases import ADOPT
+from rotation_role_policy.audit.messages.phrases import ADOPT, send_update
 
 
-def key_unusable(problem: EnvironmentProblem) -> Words:
+def key_unusable(problem: EnvironmentProblem, _: Coverage | None) -> Words:
     """Return the words for a key that is disabled or gone."""
     detail = problem.key.detail if problem.key else "the key cannot be used"
     return Words(
@@ -17,31 +18,34 @@ def key_unusable(problem: EnvironmentProblem) -> Words:
     )
 
 
-def not_granted(problem: EnvironmentProblem) -> Words:
+def not_granted(problem: EnvironmentProblem, covered: Coverage | None) -> Words:
     """Return the words for a key that neither a policy nor a grant allows to the role."""
     return Words(
         f"Neither a policy nor a grant allows the role {problem.function.role_arn} kms:Decrypt on {problem.key_arn},"
         f" the key of the environment variables of the function {problem.function.function_id}. Lambda decrypts them"
         " with this role, so the function probably fails when it starts next time.",
-        _remediation(problem),
+        _remediation(problem, covered),
     )
 
 
-def role_recreated(problem: EnvironmentProblem) -> Words:
+def role_recreated(problem: EnvironmentProblem, covered: Coverage | None) -> Words:
     """Return the words for a role that is younger than the last change of its function."""
     return Words(
         f"The role {problem.function.role_arn} was created after the last change of the function"
         f" {problem.function.function_id}, and no policy allows it kms:Decrypt on {problem.key_arn}, the key of the"
         " function's environment variables. Lambda's grant on the key was for the former role with this name, so the"
         " function probably fails when it starts next time.",
-        _remediation(problem),
+        _remediation(problem, covered),
     )
 
 
-def _remediation(problem: EnvironmentProblem) -> str:
+def _remediation(problem: EnvironmentProblem, covered: Coverage | None) -> str:
+    """Return what to do. `covered`: the function's rotations, if a resource has a policy for them."""
     name, _ = arn.split_qualifier(problem.function.function_id)
+    first = send_update(covered.policy_name, covered.owner) if covered else f"{ADOPT}."
     return (
-        f"{ADOPT}: its statement DecryptEnvironment allows it. Or allow kms:Decrypt on the key to the role. Or update"
-        " the function with permissions to create grants on the key (kms:CreateGrant), so that Lambda makes its grant"
-        f" again (aws lambda update-function-configuration --function-name {name} --kms-key-arn {problem.key_arn})."
+        f"{first} The statement DecryptEnvironment of its policy allows it. Or allow kms:Decrypt on the key to the"
+        " role. Or update the function with permissions to create grants on the key (kms:CreateGrant), so that Lambda"
+        f" makes its grant again (aws lambda update-function-configuration --function-name {name} --kms-key-arn"
+        f" {problem.key_arn})."
     )

@@ -113,22 +113,28 @@ def policy_drift(role_arn: str, name: str, owner: Owner, shown: Sequence[str], u
 
 
 def redundant_grant(
-    role: Role, name: PolicyName, statement: Statement, own: Sequence[PolicyName], secret_arns: tuple[str, ...]
+    role: Role,
+    name: PolicyName,
+    statements: Sequence[Statement],
+    own: Sequence[PolicyName],
+    secret_arns: tuple[str, ...],
 ) -> Words:
-    """Return the words for a statement that grants nothing beyond policies of resources.
+    """Return the words for statements that grant nothing beyond policies of resources.
 
     Args:
         role: has the policies.
-        name: of the policy with the statement.
-        statement: the statement.
+        name: of the policy with the statements.
+        statements: one statement, or all of the policy.
         own: the policies of resources.
-        secret_arns: the secrets that the role rotates.
+        secret_arns: the secrets that the role rotates, and whose rotation is turned on.
     """
-    named = f"The statement {quoted(statement.sid)}" if statement.sid else f"Statement {statement.number}"
+    first = statements[0]
+    named = f"The statement {quoted(first.sid)}" if first.sid else f"Statement {first.number}"
+    subject, verb = (named, "grants") if len(statements) == 1 else ("All statements", "grant")
+    grants = "; ".join(f"{_elements(each.actions)} on {_elements(each.resources)}" for each in statements)
     policies = join(quoted(each.name) for each in own)
     return Words(
-        f"{named} in {policy(name)} of the role {role.arn} ({_elements(statement.actions)} on"
-        f" {_elements(statement.resources)}) grants nothing beyond the policies of Custom::RotationRolePolicy on the"
-        f" role ({policies}).",
+        f"{subject} in {policy(name)} of the role {role.arn} ({grants}) {verb} nothing beyond the policies of"
+        f" Custom::RotationRolePolicy on the role ({policies}).",
         " ".join(changing(role, name, secret_arns)),
     )

@@ -39,8 +39,10 @@ def shared_role(role_arn: str, functions: Iterable[str]) -> Words:
     return Words(
         f"{len(listed)} functions have the execution role {role_arn}, so each of them can use the secrets of all:"
         f" {', '.join(listed[:10])}{more}.",
-        "Create a role for each function, put a Custom::RotationRolePolicy on it, name the new role in key policies and"
-        " resource policies that name this one, then change the role of the function.",
+        "Create a role for each function, with what else the function needs, such as the permissions for its log. Put a"
+        " Custom::RotationRolePolicy on it, with SuperuserSecretId and TargetArns if the function uses them: its"
+        " superuser secret can be one that another function with this role rotates. Name the new role in key policies"
+        " and resource policies that name this one, then change the role of the function.",
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit.coverage import Coverage, proven_policies, unnamed_candidates
+from rotation_role_policy.audit.coverage import Coverage, proven_policies, rotating, unnamed_candidates
 from rotation_role_policy.audit.facts import Known, RoleFacts
 from rotation_role_policy.audit.ownership import Owner, Unproven
 from rotation_role_policy.iam.document import Element, JsonStatement, Policy, PolicyKind, Statement, as_list
@@ -62,7 +62,7 @@ class Advice:
     is_used: bool
     """Whether rotations use the grant today."""
     secret_arns: tuple[str, ...] = ()
-    """The secrets of these rotations that are turned on."""
+    """The secrets of rotations that are turned on and use the grant, or may do so. A rotation shows it."""
     candidates: tuple[str, ...] = ()
     """Secrets, and patterns, that the grant lets the role read: one can be the superuser secret of a rotation."""
     is_for_writing: bool = False
@@ -130,17 +130,19 @@ def advise(facts: RoleFacts, covered: Sequence[Coverage], found: Excess) -> Advi
     unnamed = unnamed_candidates(facts, covered)
     can_be_superuser = [*unnamed.superuser_ids, *unnamed.wildcards]
     candidates = [each for each in can_be_superuser if _can_be_for(removed, _READ, each)]
+    is_for_targets = any(_includes(actions, action) for actions, _ in removed for action in _TARGET_ACTIONS)
+    is_for_key = bool(can_be_superuser) and found.kind in _OF_KEYS
+    may_be_used = candidates or is_for_key or is_for_targets
+    tried = rotating(covered if may_be_used else [each.coverage for each in used])
     ownership = facts.owners.get(found.policy.name) if found.policy.kind is PolicyKind.INLINE else None
     return Advice(
         tuple(at_risk),
         bool(used),
-        tuple(
-            dict.fromkeys(secret.arn for calls in used for secret in calls.coverage.secrets if secret.listed.is_enabled)
-        ),
+        tuple(dict.fromkeys(secret.arn for each in tried for secret in each.secrets)),
         tuple(candidates),
         any(_can_be_for(removed, _WRITE, each) for each in candidates),
-        bool(can_be_superuser) and found.kind in _OF_KEYS,
-        any(_includes(actions, action) for actions, _ in removed for action in _TARGET_ACTIONS),
+        is_for_key,
+        is_for_targets,
         any(_can_be_for(removed, _DESCRIBE, each) for each in (*candidates, *_not_described(facts, covered))),
         _other_account(facts, found),
         any(_has_other_services(actions) for actions, _ in removed),

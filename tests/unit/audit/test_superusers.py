@@ -137,6 +137,28 @@ def test_a_secret_that_another_function_of_the_role_rotates_can_be_the_superuser
     assert "The role may read no other secret" not in str(notes)
 
 
+def test_a_secret_that_the_same_function_rotates_can_be_the_superuser_secret(audited: AuditAccount) -> None:
+    rotation = audited.rotation("app")
+    master = audited.rotate("master", rotation.function)
+    audited.put_policy(rotation.role, allow(ROTATE, master), name="master")
+    notes = [each.message for each in audited.audit().findings if each.type.code == "NoPolicy"]
+    assert ["one of them can be the superuser secret for the others" in note for note in notes] == [True, True]
+
+
+def test_a_deny_that_does_not_apply_any_more_does_not_hide_the_superuser_secret(
+    audited: AuditAccount, tmp_path: Path
+) -> None:
+    """As IAM's console writes it to revoke older sessions: the simulator decides."""
+    superuser = audited.account.secret("su")
+    revoke = {"Effect": "Deny", "Action": "*", "Resource": "*"} | {
+        "Condition": {"DateLessThan": {"aws:TokenIssueTime": "2025-01-01T00:00:00Z"}}
+    }
+    audited.rotation("db", allow(GET, superuser), revoke)
+    [file] = write_templates(audited.audit(), tmp_path / "adopt.yaml")
+    [resource] = load(file)["Resources"].values()
+    assert resource["Properties"]["SuperuserSecretId"] == superuser
+
+
 def test_an_account_that_another_one_shares_a_secret_with_is_audited_as_a_whole(audited: AuditAccount) -> None:
     """Nobody here may describe the secret without its own policy, and the provider refuses it as a superuser secret."""
     foreign = f"arn:aws:secretsmanager:{REGION}:999999999999:secret:su-AbCdEf"

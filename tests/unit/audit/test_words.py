@@ -59,6 +59,12 @@ def test_no_rotation_is_turned_on_to_try_a_removal() -> None:
         assert "put the copy back" in advice
 
 
+def test_a_rotation_shows_whether_a_function_reads_what_it_can_be_for() -> None:
+    """No call that is known needs the grant, but a superuser secret can be among these secrets."""
+    for resource in (EVERY_SECRET[:-1] + "prod/*", EVERY_SECRET[:-1] + "other-AbCdEf"):
+        assert "Rotate at once while somebody watches" in excess(with_grant(allow(ROTATE, resource)))[0].remediation
+
+
 @pytest.mark.parametrize(
     "statement", [allow(GET, EVERY_SECRET), allow(["kms:Decrypt"], f"arn:aws:kms:{REGION}:{ACCOUNT}:key/other")]
 )

@@ -49,7 +49,7 @@ def policy_refused(problem: AccessProblem) -> str:
     """Return why the provider would refuse a policy, although the rotation works, as sentences."""
     return (
         f"{_not_allowed(problem)}. The rotation works without it, but the provider refuses a policy of which a part is"
-        f" blocked. {_unblock(problem)}, or set AccessCheck of the Custom::RotationRolePolicy to Off."
+        f" blocked, unless its property AccessCheck is Off. {_unblock(problem)}."
     )
 
 

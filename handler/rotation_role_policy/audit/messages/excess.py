@@ -152,19 +152,18 @@ def _open(found: Excess, advice: Advice) -> Iterator[str]:
 
 def _question(found: Excess, advice: Advice) -> str:
     """Return what a person has to find out about the secrets that a grant is for."""
-    other, add = "", ""
-    if advice.is_for_writing:
-        other, add = ", or another secret that a function rotates, such as a keytab", ", or add it to SecretIds,"
     are_named = bool(advice.candidates) and all(map(is_one_secret, advice.candidates))
+    add = ", or add it to SecretIds," if advice.is_for_writing else ""
     if not are_named or found.kind is ExcessKind.OTHER_SECRETS:
+        other = ", or rotates another secret, such as a keytab" if advice.is_for_writing else ""
         return (
-            f"Find out whether the function reads a superuser secret{other} by this grant. If so, set SuperuserSecretId"
+            f"Find out whether the function reads a superuser secret by this grant{other}. If so, set SuperuserSecretId"
             f" to it{add} first."
         )
-    which = f"{advice.candidates[0]} is" if len(advice.candidates) == 1 else f"one of {join(advice.candidates)} is"
-    return (
-        f"Find out whether {which} the superuser secret of a function{other}. If so, set SuperuserSecretId{add} first."
-    )
+    which = advice.candidates[0] if len(advice.candidates) == 1 else f"one of {join(advice.candidates)}"
+    other = ", or another secret that a function rotates, such as a keytab" if advice.is_for_writing else ""
+    question = f"Find out whether {which} is the superuser secret of a function{other}."
+    return f"{question} If so, set SuperuserSecretId{add} first."
 
 
 def _targets(advice: Advice) -> str:

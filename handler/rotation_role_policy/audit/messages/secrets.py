@@ -86,9 +86,9 @@ def rotation_late(secret: ListedSecret) -> Words:
     """Return the words for a rotation that was missed, although its next date is in the future."""
     changed = f" It was last changed: {secret.changed:%Y-%m-%d}." if secret.changed else ""
     return Words(
-        f"{secret.arn} should have been rotated since its last rotation, more than two intervals ago."
-        f" {_last_rotated(secret)}.{changed} The next date ({secret.next_rotation:%Y-%m-%d}) does not show that: it"
-        " moves also when somebody saves the schedule, or stores a value without a rotation.",
+        f"{secret.arn} was not rotated for more than two intervals. {_last_rotated(secret)}.{changed} Either a rotation"
+        " was missed, or somebody has stored a value, changed the schedule or turned the rotation on since then: the"
+        f" next date ({secret.next_rotation:%Y-%m-%d}) moves with it.",
         f"{_read_log(secret)} If no attempt failed, the value may have been changed by hand. To rotate the secret: aws"
         f" secretsmanager rotate-secret --secret-id {secret.arn}.",
     )

@@ -47,6 +47,11 @@ def _unknowns(facts: RoleFacts, coverage: Coverage) -> Iterator[str]:
             f"The role may read other secrets by {join(needs.wildcards)}, so its policies do not show whether the"
             " function reads a superuser secret."
         )
+    elif len(coverage.function.secrets) > 1:
+        yield (
+            "The function rotates several secrets, and one of them can be the superuser secret for the others. The role"
+            " shows no other candidate."
+        )
     elif not others:
         yield "The role may read no other secret, so no superuser secret is assumed."
     writable = [each for each in needs.superuser_ids if each in needs.writable_ids]

@@ -34,7 +34,7 @@ def demonstrate() -> int:
         print("  unset AWS_PROFILE AWS_SESSION_TOKEN")
         print(*(f"  export {name}={shlex.quote(value)}" for name, value in settings.items()), sep="\n")
         print(f"  alias rotation-role-policy={shlex.quote(_COMMAND)}")
-        print("  rotation-role-policy audit --all --adopt adopt.yaml\n")
+        print("  rotation-role-policy audit --all --adopt adopt\n")
         print(f"The page of the audit above: {page.relative_to(ROOT)}")
         print("The account stays until you press Ctrl-C.", flush=True)
         while True:

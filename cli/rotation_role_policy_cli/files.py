@@ -33,6 +33,24 @@ def check(files: Sequence[tuple[str, Path]], *, force: bool) -> None:
             raise click.ClickException(f"{option} {path} cannot be written: {problem}.")
 
 
+def check_folder(option: str, path: Path, *, force: bool) -> None:
+    """Check that files can be written to a folder, which need not exist. Raises `click.ClickException`.
+
+    Without `force` it must be empty, so that the files of two days are not taken for those of one.
+    """
+    problem = ""
+    if path.is_symlink():
+        problem = "it is a symbolic link"
+    elif path.exists() and not path.is_dir():
+        problem = "it is not a folder"
+    elif path.is_dir() and any(path.iterdir()) and not force:
+        problem = "the folder is not empty. Give another name, or --force to add files to it and replace others"
+    elif not path.parent.is_dir():
+        problem = f"the folder {path.parent} does not exist"
+    if problem:
+        raise click.ClickException(f"{option} {path} cannot be written: {problem}.")
+
+
 def _problem(path: Path, *, force: bool) -> str:
     if not path.parent.is_dir():
         return f"the folder {path.parent} does not exist"

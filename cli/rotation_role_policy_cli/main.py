@@ -267,9 +267,10 @@ def _output_options(command: Callable[..., int]) -> Callable[..., int]:
 @_output_options
 @click.option(
     "--adopt",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write a template with a Custom::RotationRolePolicy for each function that has none.",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Also write templates to this folder, by owner and in waves of at most 50, with a Custom::RotationRolePolicy"
+    " for each function that has none.",
 )
 @click.pass_context
 def audit_command(

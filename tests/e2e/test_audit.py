@@ -203,8 +203,9 @@ def test_the_role_of_the_example_has_the_documented_permissions() -> None:
 
 
 def test_after_adoption_nothing_remains_that_a_policy_can_correct(audited: Audited, tmp_path: Path) -> None:
-    file = tmp_path / "adopt.yaml"
-    audited.audit("--adopt", str(file))
+    folder = tmp_path / "adopt"
+    audited.audit("--adopt", str(folder))
+    [file] = folder.glob("*.yaml")
     # Waiting for IAM would take ten seconds for each resource.
     template = file.read_text().replace("    Properties:\n", "    Properties:\n      PropagationDelay: 0\n")
     stack = Stack(audited.account.emulator, "adopted", timeout=180)

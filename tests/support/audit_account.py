@@ -271,10 +271,10 @@ def the(report: Report, code: str) -> Finding:
     return found
 
 
-def write_templates(report: Report, path: Path) -> list[Path]:
+def write_templates(report: Report, folder: Path) -> list[Path]:
     """Write the templates that adopt the rotations of a report, as `audit --adopt` does, and return their files."""
-    files = adopt.files(report, path)
-    for file, place in files.items():
-        with file.open("w", encoding="utf-8") as opened:
-            adopt.write(report, place, opened)
-    return list(files)
+    files = adopt.files(report, folder)
+    for file, text in files.items():
+        folder.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return [file for file in files if file.name != adopt.LEFT_OUT]

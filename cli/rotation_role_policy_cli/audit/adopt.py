@@ -1,4 +1,4 @@
-"""The template that adopts rotations: a `Custom::RotationRolePolicy` for each function that has none."""
+"""The templates that adopt rotations: a `Custom::RotationRolePolicy` for each function that has none."""
 
 import json
 import re
@@ -6,17 +6,31 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit.findings import FindingType, Severity
 from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy.iam.resource_policies import is_key
+from rotation_role_policy_cli.render import printable
 from rotation_role_policy_cli.schema import TYPE
 
 SECRETS_PER_RESOURCE = 20
 """CloudFormation accepts responses of 4,096 bytes, which contain the ARNs of all secrets and keys."""
+Place = tuple[str, str]
+"""An account and a region."""
+
+_RESOURCES_PER_TEMPLATE = 50
+"""A failed resource rolls back all of the stack."""
+_MOST_BYTES = 51_200
+"""Of a template in a request:
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
+LEFT_OUT = "left-out.txt"
+"""The file that says which rotations are left out, and why."""
 _HEADER = """\
+Adopts rotations of account {account} in {region} that have no {type}.
+Owner: {owner}. Wave {number}. Written by `rotation-role-policy audit` on {date}.
+
 Each resource puts one more inline policy on the role of a rotation function. It removes nothing. Before you deploy it:
 - Deploy rotation-role-policy, which serves the resources, in this account and region (README.md).
 - Find out for each function whether it reads the secret of a superuser or an administrator, and whether it calls the
@@ -24,41 +38,52 @@ Each resource puts one more inline policy on the role of a rotation function. It
   accordingly: see docs/rotation-functions.md. The comments say what the audit assumes.
 - A function for several secrets of a directory (keytabs) needs all of them in SecretIds.
 
-Deploy it as a new stack. Over an earlier template of this kind, it would remove the policies of that one:
+1. Create the stack. The command never changes a stack that exists:
 
-  aws cloudformation deploy --template-file FILE --stack-name rotation-policies-{date}
+  aws cloudformation create-stack --region {region} --stack-name {stack} \\
+    --template-body file://{file}
+  aws cloudformation wait stack-create-complete --region {region} --stack-name {stack}
 
-If one resource fails, CloudFormation rolls back all of them. The reason is in the stack's events.
-Then run the audit again. It says which grants can go, what has to happen first, and with which commands a grant is
-restored. Remove the grants of one role, and rotate its secrets at once while somebody watches: only a rotation without
-the old grants shows that the new policy has everything. If the rotation fails, put the grants back.
-If you delete this stack, its policies are removed.
-""".splitlines()
-Place = tuple[str, str]
-"""An account and a region."""
+   If one resource fails, CloudFormation rolls back all of them. The reason is in the stack's events.
+2. Run the audit again. It says which grants can go, what has to happen first, and with which commands a copy of a
+   policy is kept and restored. Remove the grants of one role, with a copy.
+3. Rotate its secrets at once while somebody watches: only a rotation without the old grants shows that the new policy
+   has everything.
+4. If the rotation fails, put the grants back.
 
-_RESOURCES_PER_TEMPLATE = 500
-"""https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
+If you delete this stack, its policies are removed. IAM refuses to delete a role while it has one of them, so delete
+this stack before the role.
+"""
 
 
-def files(report: Report, path: Path) -> dict[Path, Place]:
-    """Return the files to write, each with its account and region: one for each with rotations to adopt.
+class _Resource(NamedTuple):
+    """A resource of a template."""
 
-    With one of them, the file is `path`. Otherwise its name has the region: ``adopt.eu-west-1.yaml``. If the report is
-    of several accounts, it has the account too.
+    owner: str
+    """Of the role: the stack or application that its tags name; empty if they name none."""
+    text: str
+    """Its lines as YAML, with comments."""
+
+
+def files(report: Report, folder: Path) -> dict[Path, str]:
+    """Return the files to write, and their texts: templates by owner and in waves, and what is left out.
+
+    Each template has a stack of its own. Its name follows from the content, so it is never that of another template.
     """
-    places = list(_by_place(report))
-    if len(places) <= 1:
-        return dict(zip([path], places, strict=False))
-    has_one_account = len(report.accounts) == 1
-    return {
-        path.with_suffix(f".{place[1] if has_one_account else '.'.join(place)}{path.suffix}"): place for place in places
-    }
-
-
-def write(report: Report, place: Place, file: TextIO) -> None:
-    """Write the template for the rotations of an account and region, as YAML with comments."""
-    file.writelines(f"{line}\n" for line in _lines(report, place))
+    found: dict[Path, str] = {}
+    by_place = _by_place(report)
+    for place, rotations in by_place.items():
+        resources = sorted(_resources(report, rotations), key=lambda each: each.owner)
+        for owner, of_owner in groupby(resources, lambda each: each.owner):
+            for number, wave in enumerate(_waves([each.text for each in of_owner]), 1):
+                stack, body = _stack_name(owner, number, wave), _body(wave)
+                name = f"{stack}.yaml" if len(by_place) == 1 else f"{'-'.join(place)}-{stack}.yaml"
+                found[folder / name] = (
+                    _header(report, place, owner or "roles without an owner", number, stack, name) + body
+                )
+    if left_out := "".join(f"{line}\n" for line in _left_out(report)):
+        found[folder / LEFT_OUT] = left_out
+    return found
 
 
 def _by_place(report: Report) -> dict[Place, list[Rotation]]:
@@ -68,6 +93,62 @@ def _by_place(report: Report) -> dict[Place, list[Rotation]]:
         if not rotation.policy_name and not _obstacles(report, rotation):
             places.setdefault(rotation.place, []).append(rotation)
     return places
+
+
+def _waves(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the texts of the resources of each template."""
+    # The names in the header have a limited length.
+    room = _MOST_BYTES - len(_HEADER.encode()) - 2_000
+    wave: list[str] = []
+    size = 0
+    for text in texts:
+        length = len(text.encode())
+        if wave and (len(wave) == _RESOURCES_PER_TEMPLATE or size + length > room):
+            yield wave
+            wave, size = [], 0
+        wave.append(text)
+        size += length
+    if wave:
+        yield wave
+
+
+def _stack_name(owner: str, number: int, wave: Sequence[str]) -> str:
+    """Return a name that no stack for other resources has."""
+    words = re.sub(r"[^A-Za-z0-9]+", "-", owner).strip("-")[:60] or "unowned"
+    return f"rotation-policies-{words}-{number}-{sha256(''.join(wave).encode()).hexdigest()[:8]}"
+
+
+def _header(report: Report, place: Place, owner: str, number: int, stack: str, file: str) -> str:
+    account, region = place
+    text = _HEADER.format(
+        account=account,
+        region=region,
+        type=TYPE,
+        owner=printable(owner),
+        number=number,
+        date=f"{report.time:%Y-%m-%d}",
+        stack=stack,
+        file=file,
+    )
+    return "".join(f"# {line}".rstrip() + "\n" for line in text.splitlines())
+
+
+def _body(wave: Iterable[str]) -> str:
+    return "".join(['AWSTemplateFormatVersion: "2010-09-09"\n\nResources:\n', *wave])
+
+
+def _resources(report: Report, rotations: Iterable[Rotation]) -> Iterator[_Resource]:
+    """Yield the resources for rotations of one place: one for each function, with at most 20 secrets."""
+    by_function = sorted(rotations, key=lambda rotation: (rotation.function_arn, rotation.secret_arn))
+    for function_arn, of_function in groupby(by_function, lambda rotation: rotation.function_arn):
+        for part in _parts(list(of_function)):
+            lines = _resource(report, _logical_id(function_arn, part), function_arn, part)
+            yield _Resource(_owner(part[0]), "".join(f"{line}\n" for line in lines))
+
+
+def _owner(rotation: Rotation) -> str:
+    """Return the stack, the app or the application that the role belongs to; empty if its tags name none."""
+    return next((value.rpartition("/")[2] for value in rotation.owner.values() if value), "")
 
 
 def _obstacles(report: Report, rotation: Rotation) -> list[str]:
@@ -90,44 +171,20 @@ def _obstacles(report: Report, rotation: Rotation) -> list[str]:
     return obstacles
 
 
-def _lines(report: Report, place: Place) -> Iterator[str]:
-    rotations = _by_place(report)[place]
-    by_function = sorted(rotations, key=lambda rotation: (rotation.function_arn, rotation.secret_arn))
-    resources = [
-        (function_arn, part)
-        for function_arn, of_function in groupby(by_function, lambda rotation: rotation.function_arn)
-        for part in _parts(list(of_function))
-    ]
-    account, region = place
-    yield f"# Adopts the rotations of account {account} in {region} that have no {TYPE}."
-    yield f"# Written by `rotation-role-policy audit` on {report.time:%Y-%m-%d}."
-    yield "#"
-    for line in _HEADER:
-        yield f"# {line.format(date=f'{report.time:%Y%m%d}')}".rstrip()
-    if len(resources) > _RESOURCES_PER_TEMPLATE:
-        yield f"# CloudFormation accepts {_RESOURCES_PER_TEMPLATE} resources in a template. Split this one."
-    yield 'AWSTemplateFormatVersion: "2010-09-09"'
-    yield ""
-    yield "Resources:"
-    for function_arn, part in resources:
-        yield from _resource(report, _logical_id(function_arn, part), function_arn, part)
-    yield from _left_out(report, place)
-
-
-def _left_out(report: Report, place: Place) -> Iterator[str]:
-    """Yield comments on the rotations that are left out."""
+def _left_out(report: Report) -> Iterator[str]:
+    """Yield the rotations that are left out, and why."""
     left_out = {
         rotation: obstacles
-        for rotation in (each for each in report.rotations if each.place == place)
+        for rotation in report.rotations
         if not rotation.policy_name and (obstacles := _obstacles(report, rotation))
     }
     if left_out:
-        yield "# Left out, because of errors, because the provider would refuse them, or because a policy on another"
-        yield "# role covers them. Correct that, then run the audit again:"
+        yield "Left out, because of errors, because the provider would refuse them, or because a policy on another role"
+        yield "covers them. Correct that, then run the audit again:"
     for rotation, obstacles in left_out.items():
-        yield f"# - {rotation.secret_arn}"
+        yield f"- {rotation.secret_arn}"
         for obstacle in obstacles:
-            yield from (f"#   {line}" for line in _wrapped(obstacle))
+            yield from (f"  {line}" for line in _wrapped(obstacle))
 
 
 def _parts(rotations: list[Rotation]) -> Iterator[list[Rotation]]:
@@ -192,7 +249,8 @@ def _comment(text: str) -> Iterable[str]:
 
 def _wrapped(text: str) -> Iterator[str]:
     line = ""
-    for word in text.split():
+    # YAML does not accept control characters, not even in a comment.
+    for word in printable(text).split():
         if line and len(line) + len(word) > 100:
             yield line
             line = ""

@@ -26,7 +26,7 @@ class Output(NamedTuple):
     html: Path | None = None
     csv: Path | None = None
     adopt: Path | None = None
-    """The template to write."""
+    """The folder for the templates."""
     accept: Path | None = None
     """The file with accepted findings."""
     fail_on: Sequence[str] = ("error",)
@@ -38,10 +38,12 @@ class Output(NamedTuple):
 
 def check(output: Output) -> None:
     """Check that everything can be read and written. Raises `click.ClickException`."""
-    named = [("--html", output.html), ("--csv", output.csv), ("--adopt", output.adopt)]
+    named = [("--html", output.html), ("--csv", output.csv)]
     given = [(option, path) for option, path in named if path]
     standard = [("--json", files.STANDARD_OUTPUT)] if output.as_json else []
     files.check([*standard, *given], force=output.force)
+    if output.adopt:
+        files.check_folder("--adopt", output.adopt, force=output.force)
     if output.accept:
         accept_file.read(output.accept)
 
@@ -83,7 +85,7 @@ def _write_files(report: Report, output: Output) -> tuple[list[Path], list[str]]
             written.append(path)
         except OSError as error:
             problems.append(str(error))
-    if output.adopt and not adopt.files(report, output.adopt):
+    if output.adopt and not any(path.parent == output.adopt for path in written) and not problems:
         show_warning(f"{output.adopt} was not written: there is no rotation to adopt.")
     return written, problems
 
@@ -98,8 +100,13 @@ def _files(report: Report, output: Output) -> Iterator[tuple[Path, Callable[[Tex
     if output.csv:
         yield output.csv, partial(spreadsheet.write, report)
     if output.adopt:
-        for path, place in adopt.files(report, output.adopt).items():
-            yield path, partial(adopt.write, report, place)
+        for path, text in adopt.files(report, output.adopt).items():
+            output.adopt.mkdir(mode=0o700, exist_ok=True)
+            yield path, partial(_write_text, text)
+
+
+def _write_text(text: str, file: TextIO) -> None:
+    file.write(text)
 
 
 def _is_failure(report: Report, fail_on: Sequence[str]) -> bool:

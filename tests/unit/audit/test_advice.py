@@ -126,7 +126,7 @@ class Case:
 def follow(case: Case, path: Path) -> list[str]:
     """Follow the advice of the report until nothing is left to do, and return the codes of what could not be done."""
     case.check("before")
-    adopted = write_templates(case.audited.audit(), path / "adopt.yaml")
+    adopted = write_templates(case.audited.audit(), path / "adopt")
     if adopted:
         [resource] = load(adopted[0])["Resources"].values()
         case.properties = {name: value for name, value in resource["Properties"].items() if name != "ServiceToken"}
@@ -492,7 +492,7 @@ def test_adoption_grants_nothing_that_the_role_may_not_do_today(
     audited: AuditAccount, tmp_path: Path, name: str, superuser: bool, targets: list[str] | None
 ) -> None:
     case = CASES[name](audited)
-    [file] = write_templates(audited.audit(), tmp_path / "adopt.yaml")
+    [file] = write_templates(audited.audit(), tmp_path / "adopt")
     [resource] = load(file)["Resources"].values()
     properties = resource["Properties"]
     assert properties.get("SuperuserSecretId") == (case.superuser if superuser else None)
@@ -501,7 +501,7 @@ def test_adoption_grants_nothing_that_the_role_may_not_do_today(
 
 def test_a_superuser_secret_that_the_role_cannot_decrypt_is_not_adopted(audited: AuditAccount, tmp_path: Path) -> None:
     with_superuser(audited, "su", *GUIDE, allow(GET, "SUPERUSER"), superuser_has_key=True)
-    [file] = write_templates(audited.audit(), tmp_path / "adopt.yaml")
+    [file] = write_templates(audited.audit(), tmp_path / "adopt")
     [resource] = load(file)["Resources"].values()
     assert "SuperuserSecretId" not in resource["Properties"]
     assert "it may not make all calls on it" in " ".join(file.read_text(encoding="utf-8").replace("#", "").split())

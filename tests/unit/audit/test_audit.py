@@ -20,6 +20,7 @@ from rotation_role_policy.audit.lookups import Workers
 from rotation_role_policy.audit.report import Report, sort_findings
 from rotation_role_policy.audit.role import RoleResult
 from rotation_role_policy.audit.roles import read_roles
+from rotation_role_policy_cli.audit.adopt import LEFT_OUT
 from rotation_role_policy_cli.template.file import load
 from tests.support.account import ACCOUNT, OWN_POLICY, REGION, error
 from tests.support.audit_account import (
@@ -517,10 +518,10 @@ def test_a_rotation_is_adopted_only_if_the_provider_would_write_its_policy(
     audited.alter["lambda:GetFunctionConfiguration"] = lambda response: response | environment
     report = audited.audit()
     assert codes(report) == ["KeyUnusable", "KeyUnusable", *["RandomPasswordNotGranted"] * 2]
-    [file] = write_templates(report, tmp_path / "adopt.yaml")
+    [file] = write_templates(report, tmp_path / "adopt")
     template = load(file)
     assert [each["Properties"]["SecretId"] for each in template["Resources"].values()] == [lacking.secret]
-    assert blocked.secret in file.read_text(encoding="utf-8").partition("# Left out")[2]
+    assert blocked.secret in file.with_name(LEFT_OUT).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("by_boundary", [True, False])
@@ -540,10 +541,10 @@ def test_a_rotation_that_works_is_left_out_if_the_provider_would_refuse_its_poli
     [note] = [each for each in report.findings if each.subject.secret_arn == rotation.secret]
     assert "ec2:DetachNetworkInterface on * is blocked" in note.message
     assert "the provider refuses a policy of which a part is blocked" in note.message
-    [file] = write_templates(report, tmp_path / "adopt.yaml")
+    [file] = write_templates(report, tmp_path / "adopt")
     [resource] = load(file)["Resources"].values()
     assert resource["Properties"]["SecretId"] == sound.secret
-    assert rotation.secret in file.read_text(encoding="utf-8").partition("# Left out")[2]
+    assert rotation.secret in file.with_name(LEFT_OUT).read_text(encoding="utf-8")
 
 
 def test_several_candidates_leave_the_superuser_secret_unknown(audited: AuditAccount) -> None:

@@ -10,6 +10,7 @@ import pytest
 from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy.rules.identity import policy_name
+from rotation_role_policy_cli.audit.adopt import LEFT_OUT
 from rotation_role_policy_cli.template.file import load
 from tests.support.account import ACCOUNT, LOGICAL_ID, OWN_POLICY, REGION, STACK_ID, error
 from tests.support.audit_account import AuditAccount, Rotation, allow, codes, guide, the, use_key, write_templates
@@ -464,18 +465,17 @@ def test_a_secret_whose_policy_is_on_another_role_is_not_adopted(audited: AuditA
     assert "If this change is yours, give RotationLambdaARN" in found.remediation
     assert "Otherwise correct the rotation of the secret" in found.remediation
     assert "--adopt" not in found.remediation
-    assert write_templates(report, tmp_path / "adopt.yaml") == []
+    assert write_templates(report, tmp_path / "adopt") == []
 
 
 def test_a_redirected_secret_is_left_out_of_the_adoption_of_others(audited: AuditAccount, tmp_path: Path) -> None:
     rotation = deployed(audited)
     other = audited.rotation("other")
     audited.rotations[rotation.secret]["RotationLambdaARN"] = other.function
-    [file] = write_templates(audited.audit(), tmp_path / "adopt.yaml")
-    text = file.read_text(encoding="utf-8")
+    [file] = write_templates(audited.audit(), tmp_path / "adopt")
     [resource] = load(file)["Resources"].values()
     assert resource["Properties"]["SecretId"] == other.secret
-    assert rotation.secret in text.partition("# Left out")[2]
+    assert rotation.secret in file.with_name(LEFT_OUT).read_text(encoding="utf-8")
 
 
 def test_a_policy_that_only_looks_like_that_of_a_resource_hinders_no_adoption(
@@ -485,7 +485,7 @@ def test_a_policy_that_only_looks_like_that_of_a_resource_hinders_no_adoption(
     rotation = audited.rotation()
     other = audited.account.role("other")
     audited.put_policy(other, *guide(rotation.secret), name="x-0123456789ab")
-    assert len(write_templates(audited.audit(), tmp_path / "adopt.yaml")) == 1
+    assert len(write_templates(audited.audit(), tmp_path / "adopt")) == 1
 
 
 def redirected(audited: AuditAccount, *statements: Document) -> Rotation:
@@ -534,7 +534,7 @@ def test_no_advice_completes_a_redirection(
         audited.put_policy(rotation.role, *guide(rotation.secret), name="x")
     disguise(audited, rotation)
     report = audited.audit()
-    assert write_templates(report, tmp_path / "adopt.yaml") == []
+    assert write_templates(report, tmp_path / "adopt") == []
     unless = "Find out whether somebody has changed the rotation of the secret: "
     advice = [each.remediation for each in report.findings if not each.remediation.startswith(unless)]
     assert not [each for each in advice if "--adopt" in each or "in a policy of the role" in each]

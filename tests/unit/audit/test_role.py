@@ -565,7 +565,7 @@ def test_what_no_policy_of_the_role_allows_is_a_question_for_the_policy_of_the_s
         for finding in found(answered):
             assert [action for action in ROTATE if action in finding.message] == lacking
             assert finding.subject == (SECRET, FUNCTION, ROLE, "")
-            assert "--adopt FILE" in finding.remediation
+            assert "--adopt DIR" in finding.remediation
     assert codes(replace(facts, resource_policies={SECRET: Unknown(DENIED)})) == ["NotInspected"]
     assert codes(replace(facts, resource_policies={SECRET: STOPPED})) == []
 
@@ -683,7 +683,7 @@ DENY_ALL = {"Effect": "Deny", "Resource": "*"}
     ("statements", "boundary", "words"),
     [
         # It is missing, denied, or outside the boundary.
-        ((GUIDE[0],), None, ["is not allowed secretsmanager:GetRandomPassword on *", "--adopt FILE"]),
+        ((GUIDE[0],), None, ["is not allowed secretsmanager:GetRandomPassword on *", "--adopt DIR"]),
         ((*GUIDE, DENY_ALL | {"Action": RANDOM}), None, [f"{RANDOM} on * is blocked", "Narrow this deny"]),
         (GUIDE, document(allow(ROTATE, "*")), ["the role's permissions boundary", "policy/boundary"]),
         ((GUIDE[0],), document(allow(ROTATE, "*")), ["the role's permissions boundary"]),
@@ -701,7 +701,7 @@ def test_a_role_that_may_not_make_a_random_password_is_a_warning(
 @pytest.mark.parametrize(
     ("statements", "boundary", "words"),
     [
-        (GUIDE, None, ["is not allowed ec2:CreateNetworkInterface, ec2:DeleteNetworkInterface and", "--adopt FILE"]),
+        (GUIDE, None, ["is not allowed ec2:CreateNetworkInterface, ec2:DeleteNetworkInterface and", "--adopt DIR"]),
         ((*GUIDE, allow("ec2:*", "*"), DENY_ALL | {"Action": "ec2:*"}), None, ["are blocked", "Narrow this deny"]),
         ((*GUIDE, allow("ec2:*", "*")), document(allow("secretsmanager:*", "*")), ["permissions boundary"]),
     ],

@@ -71,7 +71,7 @@ def test_no_error_follows_from_a_secret_that_is_only_assumed_to_be_the_superuser
     assert codes(report, notes=True) == ["NoPolicy"]
     assert report.is_complete
     assert missing in the(report, "NoPolicy").message
-    [file] = write_templates(report, tmp_path / "adopt.yaml")
+    [file] = write_templates(report, tmp_path / "adopt")
     [resource] = load(file)["Resources"].values()
     assert resource["Properties"]["SecretId"] == rotation.secret
     assert "SuperuserSecretId" not in resource["Properties"]
@@ -122,7 +122,7 @@ def test_a_secret_is_assumed_to_be_the_superuser_secret_only_if_the_function_can
     audited.rotation("db", *named)
     report = audited.audit()
     assert re.search(sentence.replace("SU", superuser).replace("KEYTAB", keytab), the(report, "NoPolicy").message)
-    [file] = write_templates(report, tmp_path / "adopt.yaml")
+    [file] = write_templates(report, tmp_path / "adopt")
     [resource] = load(file)["Resources"].values()
     assert ("SuperuserSecretId" in resource["Properties"]) is ("taken for" in sentence)
 
@@ -154,7 +154,7 @@ def test_a_deny_that_does_not_apply_any_more_does_not_hide_the_superuser_secret(
         "Condition": {"DateLessThan": {"aws:TokenIssueTime": "2025-01-01T00:00:00Z"}}
     }
     audited.rotation("db", allow(GET, superuser), revoke)
-    [file] = write_templates(audited.audit(), tmp_path / "adopt.yaml")
+    [file] = write_templates(audited.audit(), tmp_path / "adopt")
     [resource] = load(file)["Resources"].values()
     assert resource["Properties"]["SuperuserSecretId"] == superuser
 

@@ -2,21 +2,25 @@
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rotation_role_policy import arn
+from rotation_role_policy.audit.findings import FindingType
 from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy.rules.state import Secret, State
+from rotation_role_policy_cli.audit import adopt
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.file import load
 from tests.support.audit_account import write_templates
-from tests.support.audit_report import REGION, account, rotation
+from tests.support.audit_report import ACCOUNT, REGION, TIME, account, finding, rotation
 from tests.unit.rules.test_policy import CACHE_USER, CLUSTER, INSTANCE, SUPERUSER
 
+STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 CLOUDFORMATION_LOGICAL_ID = re.compile(r"[A-Za-z0-9]{1,255}")
 
 
@@ -33,7 +37,7 @@ def written(path: Path, *rotations: Rotation) -> dict[str, Any]:
     """Return the resources of the template for these rotations, and check that each is valid."""
     ordered = tuple(sorted(rotations, key=lambda each: each.secret_arn))
     regions = tuple({arn.parse(each.secret_arn).region for each in rotations})
-    files = write_templates(Report((account(regions),), ordered, ()), path / "adopt.yaml")
+    files = write_templates(Report((account(regions),), ordered, ()), path / "adopt")
     resources: dict[str, Any] = {}
     for file in files:
         template = load(file)
@@ -66,8 +70,8 @@ def test_each_function_has_a_resource_with_its_secrets(tmp_path: Path) -> None:
 
 def test_a_rotation_that_has_a_resource_or_was_not_inspected_is_left_out(tmp_path: Path) -> None:
     covered, unknown = rotation("covered"), rotation("unknown", inspected=False)
-    assert write_templates(Report((account(),), (covered, unknown), ()), tmp_path / "adopt.yaml") == []
-    assert list(tmp_path.iterdir()) == []
+    assert write_templates(Report((account(),), (covered, unknown), ()), tmp_path / "adopt") == []
+    assert [file.name for file in (tmp_path / "adopt").iterdir()] == [adopt.LEFT_OUT]
     resources = written(tmp_path, covered, unknown, unadopted("new"))
     assert [secrets_of(each) for each in resources.values()] == [[unadopted("new").secret_arn]]
 
@@ -125,7 +129,8 @@ def test_what_only_a_person_can_know_is_a_comment(tmp_path: Path) -> None:
     written(
         tmp_path, replace(unadopted("first"), unknowns=(sentence,)), replace(unadopted("second"), unknowns=(sentence,))
     )
-    text = (tmp_path / "adopt.yaml").read_text(encoding="utf-8")
+    [file] = (tmp_path / "adopt").iterdir()
+    text = file.read_text(encoding="utf-8")
     assert text.count("secret-59") == 1
     assert all(len(line) < 130 for line in text.splitlines() if "arn:" not in line)
 
@@ -145,9 +150,69 @@ def test_each_region_has_a_file_of_its_own(tmp_path: Path) -> None:
         )
 
     here, there = unadopted("here"), elsewhere(unadopted("there", "rotate-there"))
-    files = write_templates(Report((account((REGION, "us-east-1")),), (here, there), ()), tmp_path / "adopt.yaml")
-    assert sorted(file.name for file in files) == [f"adopt.{REGION}.yaml", "adopt.us-east-1.yaml"]
-    assert set(files) == set(tmp_path.iterdir())
-    for file, expected in ((f"adopt.{REGION}.yaml", here), ("adopt.us-east-1.yaml", there)):
-        [resource] = load(tmp_path / file)["Resources"].values()
+    files = write_templates(Report((account((REGION, "us-east-1")),), (here, there), ()), tmp_path / "adopt")
+    assert set(files) == set((tmp_path / "adopt").iterdir())
+    for file, (region, expected) in zip(sorted(files), ((REGION, here), ("us-east-1", there)), strict=True):
+        assert file.name.startswith(f"{ACCOUNT}-{region}-rotation-policies-unowned-1-")
+        assert f"--region {region} --stack-name rotation-policies-unowned-1-" in file.read_text(encoding="utf-8")
+        [resource] = load(file)["Resources"].values()
         assert resource["Properties"]["SecretId"] == expected.secret_arn
+
+
+def owned(name: str, **tags: str) -> Rotation:
+    return replace(unadopted(name, f"rotate-{name}"), owner=tags)
+
+
+def test_each_owner_has_templates_of_its_own_whose_stacks_have_different_names(tmp_path: Path) -> None:
+    stack, application = "aws:cloudformation:stack-name", "serverlessrepo:applicationId"
+    rotations = [
+        owned("a", **{stack: "shop"}),
+        owned("b", **{stack: "shop"}),
+        owned("c", **{stack: "billing_2"}),
+        owned("d", **{application: "arn:aws:serverlessrepo:us-east-1:297356227824:applications/MySQLRotation"}),
+        owned("e"),
+    ]
+    files = write_templates(Report((account(),), tuple(rotations), ()), tmp_path / "adopt")
+    stacks = [file.stem for file in files]
+    assert [re.sub("-[0-9a-f]{8}$", "", name) for name in stacks] == [
+        "rotation-policies-unowned-1",
+        "rotation-policies-MySQLRotation-1",
+        "rotation-policies-billing-2-1",
+        "rotation-policies-shop-1",
+    ]
+    for file, name in zip(files, stacks, strict=True):
+        assert STACK_NAME.fullmatch(name)
+        assert f"aws cloudformation create-stack --region {REGION} --stack-name {name} " in file.read_text()
+        assert f"--template-body file://{file.name}" in file.read_text()
+    assert len(load(files[-1])["Resources"]) == 2
+    # Other resources have another stack, and the same ones the same.
+    again = adopt.files(Report((account(time=TIME + timedelta(1)),), tuple(rotations[1:]), ()), tmp_path)
+    assert [file.stem for file in again][:3] == stacks[:3]
+    assert [file.stem for file in again][3] != stacks[3]
+
+
+@pytest.mark.parametrize(("number", "sizes"), [(50, [50]), (51, [50, 1]), (130, [50, 50, 30])])
+def test_a_template_has_at_most_50_resources_and_is_small_enough_for_a_request(
+    tmp_path: Path, number: int, sizes: list[int]
+) -> None:
+    rotations = [unadopted(f"db-{index:03}", f"rotate-{index:03}") for index in range(number)]
+    files = write_templates(Report((account(),), tuple(rotations), ()), tmp_path / "adopt")
+    assert [len(load(file)["Resources"]) for file in files] == sizes
+    assert all(f"-{wave}-" in file.name for wave, file in enumerate(files, 1))
+    long = [replace(each, unknowns=(f"{'long ' * 800}.",)) for each in rotations]
+    files = write_templates(Report((account(),), tuple(long), ()), tmp_path / "long")
+    assert max(len(file.read_bytes()) for file in files) <= 51_200
+    assert sum(len(load(file)["Resources"]) for file in files) == number
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1b", "\x85", "\u2028", "\ufffe", "\ud800", "\n"])
+def test_a_control_character_in_a_message_does_not_make_a_template_unreadable(tmp_path: Path, character: str) -> None:
+    strange = replace(unadopted("db"), unknowns=(f"It may{character}x: y, as {character}.",), owner={"a": character})
+    found = finding(FindingType.ROTATION_OVERDUE, strange, f"The policy {character} says\n- no: {character}.")
+    broken = finding(FindingType.FUNCTION_MISSING, rotation("other"), character)
+    other = replace(rotation("other"), policy_name="")
+    report = Report((account(),), (strange, other), (found, broken))
+    [file] = write_templates(report, tmp_path / "adopt")
+    [resource] = load(file)["Resources"].values()
+    assert resource["Properties"]["SecretId"] == strange.secret_arn
+    assert other.secret_arn in (tmp_path / "adopt" / adopt.LEFT_OUT).read_text(encoding="utf-8")

@@ -244,9 +244,10 @@ def test_adopt_writes_a_template_after_whose_deployment_the_rotation_is_covered(
     created = rotation(audited)
     superuser = audited.account.secret("superuser")
     audited.put_policy(created.role, allow("secretsmanager:GetSecretValue", superuser), name="superuser")
-    file = tmp_path / "adopt.yaml"
+    file = tmp_path / "adopt"
     assert audit("--adopt", str(file)).status == 0
-    [resource] = load(file)["Resources"].values()
+    [template] = file.iterdir()
+    [resource] = load(template)["Resources"].values()
     properties = resource["Properties"]
     assert parse_properties({name: value for name, value in properties.items() if name != "ServiceToken"})
     assert properties["SuperuserSecretId"] == superuser
@@ -258,7 +259,7 @@ def test_adopt_writes_a_template_after_whose_deployment_the_rotation_is_covered(
 
 
 def test_adopt_without_a_rotation_to_adopt_writes_no_file(audit: Audit, audited: AuditAccount, tmp_path: Path) -> None:
-    file = tmp_path / "adopt.yaml"
+    file = tmp_path / "adopt"
     result = audit("--adopt", str(file))
     assert not file.exists()
     assert str(file) in result.err
@@ -267,12 +268,12 @@ def test_adopt_without_a_rotation_to_adopt_writes_no_file(audit: Audit, audited:
 def test_adopt_writes_one_file_for_each_region(audit: Audit, audited: AuditAccount, tmp_path: Path) -> None:
     here = rotation(audited, "here")
     audited.rotation("there", role=here.role, region="us-east-1", **RECENT)
-    audit("--region", REGION, "--region", "us-east-1", "--adopt", str(tmp_path / "adopt.yaml"))
-    files = {file.name: load(file) for file in tmp_path.iterdir()}
-    assert set(files) == {f"adopt.{REGION}.yaml", "adopt.us-east-1.yaml"}
+    audit("--region", REGION, "--region", "us-east-1", "--adopt", str(tmp_path / "adopt"))
+    files = {file.name: load(file) for file in (tmp_path / "adopt").iterdir()}
+    assert len(files) == 2
     for name, template in files.items():
         [resource] = template["Resources"].values()
-        assert arn.parse(resource["Properties"]["SecretId"]).region == name.split(".")[1]
+        assert name.startswith(f"{ACCOUNT}-{arn.region(resource['Properties']['SecretId'])}-")
 
 
 # --- no silent green ---
@@ -443,7 +444,7 @@ def test_a_file_of_accepted_findings_that_is_wrong_is_an_error_before_any_call(
 # --- files ---
 
 
-@pytest.mark.parametrize("option", ["--html", "--csv", "--adopt"])
+@pytest.mark.parametrize("option", ["--html", "--csv"])
 def test_no_file_is_overwritten_without_force(audit: Audit, audited: AuditAccount, tmp_path: Path, option: str) -> None:
     rotation(audited)
     file = tmp_path / "file"
@@ -457,6 +458,32 @@ def test_no_file_is_overwritten_without_force(audit: Audit, audited: AuditAccoun
     assert file.read_text() != "mine"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_templates_are_written_only_to_a_folder_that_is_empty(
+    audit: Audit, audited: AuditAccount, tmp_path: Path
+) -> None:
+    rotation(audited)
+    folder, file, link = tmp_path / "adopt", tmp_path / "file", tmp_path / "link"
+    assert audit("--adopt", str(folder)).status == 0
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    [template] = folder.iterdir()
+    assert stat.S_IMODE(template.stat().st_mode) == 0o600
+    audited.account.calls.clear()
+    file.write_text("mine")
+    link.symlink_to(tmp_path / "other")
+    for path, problem in (
+        (folder, "not empty"),
+        (file, "not a folder"),
+        (link, "symbolic link"),
+        (file / "x", "folder"),
+    ):
+        result = audit("--adopt", str(path))
+        assert (result.status, result.out) == (1, "")
+        assert problem in result.err
+    assert not audited.account.calls
+    assert audit("--adopt", str(folder), "--force").status == 0
+    assert list(folder.iterdir()) == [template]
 
 
 def test_nothing_is_written_through_a_symbolic_link_or_to_a_device(
@@ -479,9 +506,9 @@ def test_nothing_is_written_through_a_symbolic_link_or_to_a_device(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--html", "x", "--adopt", "x"],
+        ["--html", "x", "--csv", "x"],
         ["--html", "x", "--csv", "./x"],
-        ["--html", "-", "--adopt", "-"],
+        ["--html", "-", "--csv", "-"],
         ["--json", "--html", "-"],
     ],
 )
@@ -499,7 +526,6 @@ def test_a_hyphen_is_standard_output(audit: Audit, audited: AuditAccount) -> Non
     rotation(audited)
     assert audit("--html", "-").out.startswith("<!DOCTYPE html>")
     assert audit("--csv", "-").out.startswith("account,region,secret,")
-    assert audit("--adopt", "-").out.startswith("# Adopts the rotations")
 
 
 def test_an_audit_that_did_not_end_replaces_no_file(audit: Audit, audited: AuditAccount, tmp_path: Path) -> None:

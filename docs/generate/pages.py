@@ -24,13 +24,13 @@ def example() -> str:
 
 
 PARTS: dict[Path, dict[str, Callable[[], str]]] = {
-    ROOT / "README.md": {"flow": flow, "example": example, "failure": failure},
+    ROOT / "README.md": {"example": example, "failure": failure},
     DOCS / "properties.md": {"properties": tables.properties, "attributes": tables.attributes},
     DOCS / "rotation-functions.md": {
         "functions": tables.rotation_functions,
         "targets": tables.targets,
     },
-    DOCS / "policy.md": {"statements": tables.statements},
+    DOCS / "policy.md": {"statements": tables.statements, "flow": flow},
     DOCS / "guarantees.md": {"resources": tables.resources_of_a_role},
     DOCS / "errors.md": {"errors": tables.errors},
     DOCS / "operations.md": {"parameters": tables.parameters},

@@ -68,7 +68,7 @@ class FailOn(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: str | list[str], param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
         """Return the list."""
-        from rotation_role_policy.audit.findings import FindingType, Severity
+        from rotation_role_policy.audit.finding_types import FindingType, Severity
 
         known = [each.value for each in Severity] + [each.code for each in FindingType]
         values = value if isinstance(value, list) else [each.strip() for each in value.split(",")]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from docs.generate.remediation import REMEDIATIONS
 from docs.generate.rotation_functions import ROTATION_FUNCTIONS, cells
-from rotation_role_policy.audit.findings import FindingType
+from rotation_role_policy.audit.finding_types import FindingType
 from rotation_role_policy.iam.document import JsonStatement, as_list
 from rotation_role_policy.rules import policy
 from rotation_role_policy.rules.attributes import ATTRIBUTES

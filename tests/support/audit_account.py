@@ -16,7 +16,8 @@ import jsonschema
 from rotation_role_policy.audit import report_json
 from rotation_role_policy.audit.audit import audit
 from rotation_role_policy.audit.bulk import BULK_CONFIG, Adaptive
-from rotation_role_policy.audit.findings import Finding, FindingType
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.listing import Selection
 from rotation_role_policy.audit.lookups import Progress, Workers
 from rotation_role_policy.audit.report import Report

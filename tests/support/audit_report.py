@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from rotation_role_policy.audit.findings import Finding, FindingType, Subject, Words
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Finding, Subject, Words
 from rotation_role_policy.audit.report import AuditedAccount, Report, Rotation, sort_findings
 from rotation_role_policy.rules.state import Role, Secret, State
 

@@ -9,7 +9,8 @@ import click
 import yaml
 
 from rotation_role_policy.audit.acceptance import problem_of
-from rotation_role_policy.audit.findings import Acceptance, FindingType
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Acceptance
 
 _MEMBERS = {"code", "resource", "reason", "until"}
 _CODES = {each.code for each in FindingType}

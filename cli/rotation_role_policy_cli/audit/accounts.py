@@ -12,7 +12,8 @@ from typing import NamedTuple
 from rotation_role_policy import arn
 from rotation_role_policy.audit import lookups
 from rotation_role_policy.audit.audit import audit
-from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Finding, Subject
 from rotation_role_policy.audit.listing import Selection
 from rotation_role_policy.audit.lookups import Progress, Workers
 from rotation_role_policy.audit.messages import failures

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit.findings import FindingType, Severity
+from rotation_role_policy.audit.finding_types import FindingType, Severity
 from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy.iam.resource_policies import is_key
 from rotation_role_policy_cli.render import printable

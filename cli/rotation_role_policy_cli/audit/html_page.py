@@ -16,7 +16,8 @@ from typing import NamedTuple, TextIO
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from rotation_role_policy.audit.findings import Finding, FindingType, Severity, UnknownType
+from rotation_role_policy.audit.finding_types import FindingType, Severity, UnknownType
+from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy.iam.document import JsonStatement, as_list
 from rotation_role_policy.rules import policy

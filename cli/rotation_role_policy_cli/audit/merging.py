@@ -10,16 +10,8 @@ from typing import Any
 import click
 import jsonschema
 
-from rotation_role_policy.audit.findings import (
-    Acceptance,
-    Finding,
-    FindingType,
-    Grant,
-    Severity,
-    Subject,
-    UnknownType,
-    Words,
-)
+from rotation_role_policy.audit.finding_types import FindingType, Severity, UnknownType
+from rotation_role_policy.audit.findings import Acceptance, Finding, Grant, Subject, Words
 from rotation_role_policy.audit.report import AuditedAccount, Report, Rotation, merge
 from rotation_role_policy.iam.document import Element
 from rotation_role_policy_cli.audit import output as outputs

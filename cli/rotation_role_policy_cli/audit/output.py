@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TextIO
 
 from rotation_role_policy.audit import report_json
 from rotation_role_policy.audit.acceptance import accept
-from rotation_role_policy.audit.findings import Severity
+from rotation_role_policy.audit.finding_types import Severity
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy_cli import files
 from rotation_role_policy_cli.audit import accept_file, adopt, spreadsheet

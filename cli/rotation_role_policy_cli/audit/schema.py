@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rotation_role_policy.audit.findings import FindingType, Severity
+from rotation_role_policy.audit.finding_types import FindingType, Severity
 
 FILE = Path(__file__).with_name("audit.schema.json")
 """The file in the repository that has `text()`."""

@@ -9,7 +9,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rotation_role_policy.audit.findings import Finding, FindingType, Severity
+from rotation_role_policy.audit.finding_types import FindingType, Severity
+from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy_cli.audit.names import Names
 from rotation_role_policy_cli.render import Paragraph, show

@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import date
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit.findings import Acceptance, Finding, FindingType, Subject, Words
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Acceptance, Finding, Subject, Words
 from rotation_role_policy.audit.messages.acceptances import expired, unused
 from rotation_role_policy.audit.report import Report, sort_findings
 from rotation_role_policy.iam.wildcard import matches

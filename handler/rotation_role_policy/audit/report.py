@@ -7,7 +7,8 @@ from datetime import datetime
 from functools import cached_property
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit.findings import DeniedCall, Finding, FindingType, Severity, Subject
+from rotation_role_policy.audit.finding_types import FindingType, Severity
+from rotation_role_policy.audit.findings import DeniedCall, Finding, Subject
 from rotation_role_policy.audit.messages.failures import denied_everywhere
 from rotation_role_policy.iam.document import JsonStatement, as_list
 from rotation_role_policy.rules import policy

@@ -23,7 +23,8 @@ from rotation_role_policy.audit.checks import (
 )
 from rotation_role_policy.audit.coverage import Coverage, coverages, rotating, unproven_policy
 from rotation_role_policy.audit.facts import FunctionFacts, InternalError, Known, RoleFacts, Stopped, Unknown
-from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Finding, Subject
 from rotation_role_policy.audit.messages.access import policy_refused
 from rotation_role_policy.audit.messages.roles import no_policy, policy_elsewhere, policy_unproven
 from rotation_role_policy.audit.messages.superusers import unknowns

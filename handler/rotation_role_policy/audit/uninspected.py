@@ -1,7 +1,8 @@
 """The finding about something that the audit could not inspect."""
 
 from rotation_role_policy.audit.facts import FailedCall, Problem
-from rotation_role_policy.audit.findings import DeniedCall, Finding, FindingType, Subject
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import DeniedCall, Finding, Subject
 from rotation_role_policy.audit.messages.failures import not_inspected
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from rotation_role_policy.audit.findings import Finding, Severity
+from rotation_role_policy.audit.finding_types import Severity
+from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.messages.excess import _EXCESS
 from rotation_role_policy_cli.template.file import load
 from tests.support.account import ACCOUNT, LOGICAL_ID, REGION, STACK_ID

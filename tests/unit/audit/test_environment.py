@@ -8,7 +8,8 @@ import pytest
 
 from rotation_role_policy.audit import environment
 from rotation_role_policy.audit.facts import Known, RoleFacts, Stopped, Unknown
-from rotation_role_policy.audit.findings import Finding, FindingType
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.resources import ResourceFact, ResourceQuestion
 from rotation_role_policy.audit.role import audit_role
 from rotation_role_policy.rules.state import EnvironmentKey, KeyProblem

@@ -24,7 +24,8 @@ from rotation_role_policy.audit.facts import (
     UnusableKey,
     to_json,
 )
-from rotation_role_policy.audit.findings import Finding, FindingType
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.resources import ResourceFact, ResourceQuestion
 from rotation_role_policy.audit.role import RoleResult, audit_function, audit_role, failed
 from rotation_role_policy.iam.document import PolicyKind, PolicyName

@@ -14,7 +14,8 @@ from moto import mock_aws
 from rotation_role_policy import arn
 from rotation_role_policy.audit import audit as audit_module
 from rotation_role_policy.audit import lookups
-from rotation_role_policy.audit.findings import Finding, FindingType
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError

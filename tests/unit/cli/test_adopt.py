@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rotation_role_policy import arn
-from rotation_role_policy.audit.findings import FindingType
+from rotation_role_policy.audit.finding_types import FindingType
 from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy.rules.state import Secret, State

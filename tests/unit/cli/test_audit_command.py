@@ -15,7 +15,8 @@ import yaml
 from botocore.exceptions import NoCredentialsError
 
 from rotation_role_policy import __version__, arn
-from rotation_role_policy.audit.findings import Finding, FindingType, Subject, Words
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Finding, Subject, Words
 from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy_cli import files, main
 from rotation_role_policy_cli.audit import accounts, spreadsheet

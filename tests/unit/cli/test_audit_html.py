@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rotation_role_policy.audit.findings import FindingType
+from rotation_role_policy.audit.finding_types import FindingType
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy_cli.audit import html_page
 from tests.support.audit_report import (

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rotation_role_policy.audit.findings import Acceptance, Finding, FindingType, Severity, Subject, Words
+from rotation_role_policy.audit.finding_types import FindingType, Severity
+from rotation_role_policy.audit.findings import Acceptance, Finding, Subject, Words
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy_cli.audit.table import show_report
 from rotation_role_policy_cli.render import make_console

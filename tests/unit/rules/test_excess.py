@@ -9,7 +9,7 @@ import samtranslator
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 
 from rotation_role_policy.audit.checks.excess import FINDING_TYPES
-from rotation_role_policy.audit.findings import FindingType
+from rotation_role_policy.audit.finding_types import FindingType
 from rotation_role_policy.iam.document import Element, PolicyKind, PolicyName
 from rotation_role_policy.rules.excess import Excess, ExcessKind, find_excess
 from rotation_role_policy.rules.needed import Needed

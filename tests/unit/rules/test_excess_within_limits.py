@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rotation_role_policy.audit.findings import FindingType
+from rotation_role_policy.audit.finding_types import FindingType
 from rotation_role_policy.rules.excess import ExcessKind, find_excess
 from tests.support.iam import boundary_with, decision, inline
 from tests.unit.rules.test_excess import (

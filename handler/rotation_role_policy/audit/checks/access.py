@@ -6,7 +6,8 @@ from dataclasses import replace
 from rotation_role_policy.audit.access import RANDOM_ACTION
 from rotation_role_policy.audit.access_problems import AccessProblem
 from rotation_role_policy.audit.facts import FailedCall, RoleFacts
-from rotation_role_policy.audit.findings import DeniedCall, Finding, FindingType, Subject
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import DeniedCall, Finding, Subject
 from rotation_role_policy.audit.messages import access as messages
 from rotation_role_policy.audit.messages.phrases import join
 from rotation_role_policy.audit.messages.roles import UNLESS_REDIRECTED, if_redirected

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.environment import EnvironmentProblem, EnvironmentProblemKind, examine
 from rotation_role_policy.audit.facts import RoleFacts
-from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Finding, Subject
 from rotation_role_policy.audit.messages import environment as messages
 
 _TYPES = {

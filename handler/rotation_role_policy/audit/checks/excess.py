@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from rotation_role_policy.audit.advice import advise, replacement
 from rotation_role_policy.audit.coverage import Coverage, found_superuser, is_gone, other_policies, secrets_of
 from rotation_role_policy.audit.facts import Known, RoleFacts
-from rotation_role_policy.audit.findings import Finding, FindingType, Grant, Subject
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Finding, Grant, Subject
 from rotation_role_policy.audit.messages import excess as messages
 from rotation_role_policy.rules.excess import ExcessKind, find_excess
 from rotation_role_policy.rules.needed import Needed, needed_by

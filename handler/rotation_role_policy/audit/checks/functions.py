@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from rotation_role_policy.audit.facts import FailedCall, FunctionFacts, Known, OtherAccount, Stopped, Unknown
-from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Finding, Subject
 from rotation_role_policy.audit.invocation import statements_without_source
 from rotation_role_policy.audit.messages import functions as messages
 from rotation_role_policy.audit.messages.lambda_reasons import function_not_active

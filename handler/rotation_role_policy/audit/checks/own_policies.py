@@ -12,7 +12,8 @@ from rotation_role_policy.audit.coverage import (
     proven_policies,
 )
 from rotation_role_policy.audit.facts import Known, RoleFacts
-from rotation_role_policy.audit.findings import Finding, FindingType, Grant, Subject
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Finding, Grant, Subject
 from rotation_role_policy.audit.messages import own_policies as messages
 from rotation_role_policy.audit.ownership import Owner
 from rotation_role_policy.iam.difference import difference

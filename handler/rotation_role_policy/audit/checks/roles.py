@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit.facts import Known, RoleFacts, Stopped, Unknown
-from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Finding, Subject
 from rotation_role_policy.audit.messages import roles as messages
 from rotation_role_policy.audit.uninspected import uninspected
 from rotation_role_policy.iam.document import parse

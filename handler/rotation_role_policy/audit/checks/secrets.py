@@ -14,7 +14,8 @@ from rotation_role_policy.audit.facts import (
     Unknown,
     UnusableKey,
 )
-from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Finding, Subject
 from rotation_role_policy.audit.invocation import may_invoke, sids
 from rotation_role_policy.audit.messages import secrets as messages
 from rotation_role_policy.audit.uninspected import uninspected

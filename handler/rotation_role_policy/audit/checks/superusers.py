@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.facts import Known, RoleFacts, Stopped, Unknown, UnusableKey
-from rotation_role_policy.audit.findings import Finding, FindingType, Subject
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Finding, Subject
 from rotation_role_policy.audit.messages import superusers as messages
 from rotation_role_policy.audit.messages.secrets import key_unusable
 from rotation_role_policy.audit.uninspected import uninspected

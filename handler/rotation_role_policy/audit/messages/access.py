@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from rotation_role_policy.audit.access_problems import AccessProblem, Doubt, DoubtKind, StatementName
-from rotation_role_policy.audit.findings import FindingType, Words
+from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Words
 from rotation_role_policy.audit.messages.phrases import ADOPT, join, policy, send_update
 from rotation_role_policy.errors import quoted_text
 from rotation_role_policy.iam.document import PolicyKind

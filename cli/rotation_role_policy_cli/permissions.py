@@ -27,8 +27,9 @@ FOR_REFERENCES = (
     "ssm:GetParameter",
     "rds:DescribeDBInstances",
     "rds:DescribeDBClusters",
+    "redshift:DescribeClusters",
 )
-"""For templates that refer to exports, SSM parameters or RDS databases."""
+"""For templates that refer to exports, SSM parameters or databases."""
 
 FOR_AUDIT = (
     "secretsmanager:ListSecrets",

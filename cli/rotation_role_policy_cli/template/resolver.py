@@ -395,6 +395,13 @@ def _instance_secret_arn(aws: Aws, name: str) -> str:
     return _master_user_secret_arn(instance, name)
 
 
+def _redshift_secret_arn(aws: Aws, name: str) -> str:
+    [cluster] = aws.call(aws.session.client("redshift").describe_clusters, ClusterIdentifier=name)["Clusters"]
+    if "MasterPasswordSecretArn" not in cluster:
+        raise TemplateError(f"Redshift does not manage the password of {name}: it has no MasterPasswordSecretArn.")
+    return str(cluster["MasterPasswordSecretArn"])
+
+
 def _master_user_secret_arn(database: DBClusterTypeDef | DBInstanceTypeDef, name: str) -> str:
     if "MasterUserSecret" not in database:
         raise TemplateError(f"RDS does not manage the master user password of {name}: it has no MasterUserSecret.")
@@ -413,6 +420,7 @@ _ATTRIBUTES: dict[tuple[str, str], Callable[[Aws, str], str]] = {
     ("AWS::RDS::DBCluster", "MasterUserSecret.SecretArn"): _cluster_secret_arn,
     ("AWS::RDS::DBInstance", "DBInstanceArn"): _arn_of("rds", "db:"),
     ("AWS::RDS::DBInstance", "MasterUserSecret.SecretArn"): _instance_secret_arn,
+    ("AWS::Redshift::Cluster", "MasterPasswordSecretArn"): _redshift_secret_arn,
     ("AWS::SecretsManager::Secret", "Id"): _itself,
     ("AWS::Serverless::Function", "Arn"): _function_arn,
 }

@@ -46,6 +46,8 @@ class KnownAws(Aws):
             "Key": ("KMS::Key", "1234"),
             "Database": ("RDS::DBInstance", "db-1"),
             "Unmanaged": ("RDS::DBInstance", "db-2"),
+            "Warehouse": ("Redshift::Cluster", "warehouse-1"),
+            "OtherWarehouse": ("Redshift::Cluster", "warehouse-2"),
             "Cluster": ("RDS::DBCluster", "cluster-1"),
             "CacheUser": ("ElastiCache::User", "app"),
             "Nested": ("CloudFormation::Stack", "nested-id"),
@@ -73,6 +75,8 @@ class KnownAws(Aws):
             ("DescribeDBInstances", "db-2"): {"DBInstances": [{}]},
             ("DescribeDBInstances", "db-1"): {"DBInstances": [owner]},
             ("DescribeDBClusters", "cluster-1"): {"DBClusters": [owner]},
+            ("DescribeClusters", "warehouse-1"): {"Clusters": [{"MasterPasswordSecretArn": DATABASE_SECRET}]},
+            ("DescribeClusters", "warehouse-2"): {"Clusters": [{}]},
         }
 
     def call(
@@ -128,6 +132,8 @@ Resources:
   Key: { Type: "AWS::KMS::Key" }
   Database: { Type: "AWS::RDS::DBInstance" }
   Unmanaged: { Type: "AWS::RDS::DBInstance" }
+  Warehouse: { Type: "AWS::Redshift::Cluster" }
+  OtherWarehouse: { Type: "AWS::Redshift::Cluster" }
   Cluster: { Type: "AWS::RDS::DBCluster" }
   CacheUser: { Type: "AWS::ElastiCache::User" }
   Nested: { Type: "AWS::CloudFormation::Stack" }
@@ -181,6 +187,7 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
         ("!Ref Alias", ARN.format("lambda") + "function:f:live"),
         ("!GetAtt Database.MasterUserSecret.SecretArn", DATABASE_SECRET),
         ("!GetAtt Cluster.MasterUserSecret.SecretArn", DATABASE_SECRET),
+        ("!GetAtt Warehouse.MasterPasswordSecretArn", DATABASE_SECRET),
         ("!GetAtt Database.DBInstanceArn", ARN.format("rds") + "db:db-1"),
         ("!GetAtt Cluster.DBClusterArn", ARN.format("rds") + "cluster:cluster-1"),
         ("!GetAtt CacheUser.Arn", ARN.format("elasticache") + "user:app"),
@@ -236,6 +243,10 @@ def test_a_reference_resolves_to_its_value(tmp_path: Path, value: str, expected:
         (
             "!GetAtt Unmanaged.MasterUserSecret.SecretArn",
             "SecretId: RDS does not manage the master user",
+        ),
+        (
+            "!GetAtt OtherWarehouse.MasterPasswordSecretArn",
+            "SecretId: Redshift does not manage the password of warehouse-2",
         ),
         (
             "'{{resolve:ssm:/secure}}'",

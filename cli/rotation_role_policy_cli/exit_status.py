@@ -65,7 +65,8 @@ def _fail(message: str) -> int:
 
 
 def _usage_message(error: click.ClickException) -> str:
-    message = f"{error.format_message().rstrip('.')}."
+    text = error.format_message()
+    message = text if text.endswith(("?", ".")) else f"{text}."
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f"{message} Try '{context.command_path} --help'." if context else message
 

@@ -13,12 +13,13 @@ import click
 STANDARD_OUTPUT = Path("-")
 
 
-def check(files: Sequence[tuple[str, Path]], *, force: bool) -> None:
+def check(files: Sequence[tuple[str, Path]], *, force: bool, read: Sequence[Path] = ()) -> None:
     """Check that files can be written. A large audit takes minutes, and writes at its end.
 
     Args:
         files: each with its option.
         force: whether existing files are replaced.
+        read: the files that the command reads.
 
     Raises:
         click.ClickException: one cannot be written, or two are the same.
@@ -26,6 +27,8 @@ def check(files: Sequence[tuple[str, Path]], *, force: bool) -> None:
     seen: dict[str, str] = {}
     for option, path in files:
         name = str(path) if path == STANDARD_OUTPUT else os.path.normcase(path.parent.resolve() / path.name)
+        if path != STANDARD_OUTPUT and any(path.exists() and path.samefile(each) for each in read):
+            raise click.ClickException(f"{option} {path} cannot be written: the command reads this file.")
         if name in seen:
             raise click.ClickException(f"{option} {path}: {seen[name]} writes the same file.")
         seen[name] = option

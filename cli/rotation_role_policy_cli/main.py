@@ -6,6 +6,7 @@ shell completion start quickly.
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -51,7 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not is_debug:
         # Without a handler, Python prints what the shared modules and botocore log on standard error.
         logging.getLogger().addHandler(logging.NullHandler())
-    return run(command, is_debug=is_debug)
+    status = run(command, is_debug=is_debug)
+    if arguments is None and status == 128 + signal.SIGINT:
+        # Python would wait for threads whose calls have no answer.
+        sys.stdout.flush()
+        os._exit(status)
+    return status
 
 
 @click.group(no_args_is_help=False, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})

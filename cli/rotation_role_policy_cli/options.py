@@ -174,6 +174,8 @@ def check_accounts(context: click.Context) -> None:
         raise click.UsageError("--all-regions cannot be combined with --region.", context)
     if given["organization"] != bool(given["role_name"]):
         raise click.UsageError("--organization and --role-name need each other.", context)
+    if given["role_name"] and not re.fullmatch(r"[\w+=,.@/-]{1,512}", given["role_name"]):
+        raise click.UsageError(f"--role-name {given['role_name']!r} is not the name of a role.", context)
     if given["organization"] and given["role_arns"]:
         raise click.UsageError("--organization cannot be combined with --role-arn.", context)
     accounts = [arn.account(each) for each in given["role_arns"]]

@@ -134,6 +134,16 @@ def test_the_command_lint_is_cfn_lint_with_its_exit_status(
     assert "Traceback" not in result.stderr
 
 
+def test_a_file_that_is_too_large_for_a_template_is_not_linted(tmp_path: Path) -> None:
+    large = tmp_path / "large.yaml"
+    large.write_text("Resources: { A: { Type: Custom::RotationRolePolicy } } #" + "x" * 1_048_576)
+    for options in ((), ("--hook", "--")):
+        result = lint_command(*options, str(large), cwd=tmp_path)
+        assert result.returncode == 1
+        assert result.stderr.startswith("error: ")
+        assert "1,048,576 bytes" in result.stderr
+
+
 def test_the_hook_lints_the_files_with_the_resource_and_runs_no_code_of_the_repository(tmp_path: Path) -> None:
     for folder in ("rules", "rotation_role_policy_cli", "cfnlint"):
         (tmp_path / folder).mkdir()

@@ -28,7 +28,7 @@ def read(path: Path) -> list[Acceptance]:
     for number, entry in enumerate(entries, 1):
         if problems := list(_problems(entry)):
             raise click.ClickException(f"--accept {path}, entry {number}: {'; '.join(problems)}.")
-        acceptances.append(Acceptance(entry["code"], entry["resource"], entry["reason"], entry.get("until")))
+        acceptances.append(Acceptance(entry["code"], entry["resource"], entry["reason"], _day(entry.get("until"))))
     return acceptances
 
 
@@ -42,10 +42,20 @@ def _problems(entry: Any) -> Iterator[str]:
     for name, value in texts.items():
         if not isinstance(value, str) or not value.strip():
             yield f"{name} has to be a text"
-    until = entry.get("until")
-    if until is not None and (not isinstance(until, date) or isinstance(until, datetime)):
+    until = _day(entry.get("until"))
+    if until is None and entry.get("until") is not None:
         yield "until has to be a date such as 2027-03-31"
     elif all(isinstance(value, str) for value in texts.values()) and (
         problem := problem_of(Acceptance(entry["code"], entry["resource"], entry["reason"], until), _CODES)
     ):
         yield problem
+
+
+def _day(value: Any) -> date | None:
+    """Return a date of YAML, also one in quotation marks; None for anything else."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from rotation_role_policy import arn
 from rotation_role_policy.audit import lookups
 from rotation_role_policy.audit.audit import audit
+from rotation_role_policy.audit.bulk import StoppedError
 from rotation_role_policy.audit.finding_types import FindingType
 from rotation_role_policy.audit.findings import Finding, Subject
 from rotation_role_policy.audit.listing import Selection
@@ -65,6 +66,8 @@ class Audits:
         self._workers: dict[Workers, tuple[int, int]] = {}
         """With how many of its look-ups are done, and how many there are."""
         self._stopped = ""
+        self.has_begun = False
+        """Whether AWS has answered, so that there is something to report."""
 
     def run(self) -> Report:
         """Audit the accounts. If there are several, one that fails becomes a finding.
@@ -106,6 +109,8 @@ class Audits:
         time = datetime.now(UTC)
         try:
             return self._audit(target)
+        except StoppedError:
+            return Report((AuditedAccount(target.account, "", (), time, self._stopped),), (), ())
         except EXPECTED_ERRORS as error:
             reason = message(error)
         except lookups.CONTAINED_ERRORS as error:
@@ -123,6 +128,7 @@ class Audits:
             credentials = assume_role(self._first_aws(workers), target.role_arn) if target.role_arn else None
             clients = self._clients(workers, credentials)
             caller_arn = ":".join(("arn", *clients[0].caller))
+            self.has_begun = True
             return audit(clients, caller_arn, self._request.selection, workers)
 
     def _clients(self, workers: Workers, credentials: TemporaryCredentials | None) -> list[Aws]:

@@ -32,7 +32,8 @@ Adopts rotations of account {account} in {region} that have no {type}.
 Owner: {owner}. Wave {number}. Written by `rotation-role-policy audit` on {date}.
 
 Each resource puts one more inline policy on the role of a rotation function. It removes nothing. Before you deploy it:
-- Deploy rotation-role-policy, which serves the resources, in this account and region (README.md).
+- Deploy rotation-role-policy, which serves the resources, in this account and region (README.md). If its stack has
+  another name, change the ServiceToken.
 - Find out for each function whether it reads the secret of a superuser or an administrator, and whether it calls the
   API of a database, a user or a directory. Only a person can know that. Set SuperuserSecretId and TargetArns
   accordingly: see docs/rotation-functions.md. The comments say what the audit assumes.

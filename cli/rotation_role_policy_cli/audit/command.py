@@ -1,7 +1,8 @@
 """The command `audit`."""
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from threading import Thread
 from typing import Any
 
 from rotation_role_policy.audit.facts import secret_ids
@@ -34,21 +35,34 @@ def run(request: Request, output: Output, options: Mapping[str, Any], *, allow_e
         return ExitStatus.ERROR
     is_selection = bool(request.selection.secret_ids or request.selection.tags)
     status = outputs.write(report, output, options, is_selection=is_selection)
-    missing = [] if allow_empty or report.stopped else list(_missing(report, request))
+    missing = list(_missing(report, request)) if report.is_complete and not allow_empty else []
     for text in missing:
         show_error(f"{text} If that is right, give --allow-empty.")
     return ExitStatus.ERROR if missing else status
 
 
 def _until_interrupted(audits: Audits) -> Report:
-    """Return the report of an audit. At Ctrl-C, stop it, and return the report with what is known by then."""
-    with ThreadPoolExecutor(1) as executor:
-        running = executor.submit(audits.run)
+    """Return the report of an audit. At Ctrl-C, stop it, and return the report with what is known by then.
+
+    If AWS has not answered yet, or at a second Ctrl-C, raise KeyboardInterrupt.
+    """
+    result: Future[Report] = Future()
+
+    def run() -> None:
         try:
-            return running.result()
-        except KeyboardInterrupt:
-            audits.stop("The audit was interrupted.")
-            return running.result()
+            result.set_result(audits.run())
+        except BaseException as error:  # raised again in the main thread
+            result.set_exception(error)
+
+    # A call without an answer takes a minute. It must not keep the command from ending.
+    Thread(target=run, daemon=True).start()
+    try:
+        return result.result()
+    except KeyboardInterrupt:
+        audits.stop("The audit was interrupted.")
+        if not audits.has_begun:
+            raise
+        return result.result()
 
 
 def _missing(report: Report, request: Request) -> Iterator[str]:

@@ -15,12 +15,14 @@ from itertools import chain
 from typing import NamedTuple, TextIO
 
 from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
 
 from rotation_role_policy.audit.finding_types import FindingType, Severity, UnknownType
 from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy.iam.document import JsonStatement, as_list
 from rotation_role_policy.rules import policy
+from rotation_role_policy_cli.render import printable
 
 _MAX_OPEN = 10
 """Sections of secrets with errors are open only if there are not more of them."""
@@ -79,7 +81,9 @@ def write(report: Report, file: TextIO) -> None:
 
 
 def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalized
+    )
     environment.filters |= {
         "csp_hash": _csp_hash,
         "found": _found,
@@ -155,6 +159,11 @@ def _briefly(value: str, rotation: Rotation) -> str:
 
 
 # --- filters of the template ------------------------------------------------------------------------------------------
+
+
+def _finalized(value: object) -> object:
+    """Return a value without characters that could hide or rewrite a part of the page."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _csp_hash(text: str) -> str:

@@ -26,14 +26,14 @@ _ACCOUNT = re.compile("[0-9]{12}")
 
 def run(paths: Sequence[Path], output: Output, options: Mapping[str, Any]) -> int:
     """Merge the reports, write the result, and return the exit status. Raises `click.ClickException`."""
-    outputs.check(output)
+    outputs.check(output, paths)
     seen: dict[tuple[str, str], Path] = {}
     reports = []
     for path in paths:
         report = read(path)
         for place in [(account.id, region) for account in report.accounts for region in account.regions]:
             if other := seen.get(place):
-                raise click.ClickException(f"{path} and {other} both have a report on {' in '.join(place)}.")
+                raise click.ClickException(f"{path}: there is a report on {' in '.join(place)} in {other} already.")
             seen[place] = path
         reports.append(report)
     return outputs.write(merge(reports), output, options, is_selection=True)
@@ -46,7 +46,7 @@ def read(path: Path) -> Report:
             raise click.ClickException(f"{path} has more than {_MOST_BYTES // 1_000_000} MB.")
         data = json.loads(path.read_text(encoding="utf-8"))
         jsonschema.validate(data, schema(), format_checker=None)
-        return _report(data)
+        return _checked(data, _report(data))
     except OSError as error:
         raise click.ClickException(f"{path} cannot be read: {error.strerror}.") from error
     except jsonschema.ValidationError as error:
@@ -54,6 +54,18 @@ def read(path: Path) -> Report:
         raise click.ClickException(f"{path} is no report of audit --json: {where}: {error.message[:200]}.") from None
     except (ValueError, RecursionError) as error:
         raise click.ClickException(f"{path} is no report of audit --json: {error}.") from error
+
+
+def _checked(data: Mapping[str, Any], report: Report) -> Report:
+    """Return a report. Raises ValueError if the data contradicts itself, because somebody has changed it."""
+    ids = {finding.id for finding in report.findings}
+    if dict(report.summary) != {name: data["summary"].get(name) for name in report.summary}:
+        raise ValueError("its summary does not fit its secrets and findings")
+    if not ids.issuperset(each for secret in data["secrets"] for each in secret["findings"]):
+        raise ValueError("it lacks findings of its secrets")
+    if data["complete"] != report.is_complete:
+        raise ValueError("its member complete does not fit its findings")
+    return report
 
 
 def _report(data: Mapping[str, Any]) -> Report:

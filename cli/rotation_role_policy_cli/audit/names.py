@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from rotation_role_policy import arn
 from rotation_role_policy.audit.report import Report, Rotation
 
-# In quotation marks it is a part of a policy, or for a script. A full stop or a comma belongs to the sentence.
-_ARN = re.compile(r'(?<!["\w])arn:[^\s"(),;]*[^\s"(),;.:]')
+# In quotation marks it is a part of a policy, and some options of commands take only an ARN. A full stop or a comma
+# belongs to the sentence.
+_ARN = re.compile(r'(?<!["\w])(?<!-arn )arn:[^\s"(),;]*[^\s"(),;.:]')
 
 
 class Names:

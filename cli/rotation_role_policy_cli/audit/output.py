@@ -36,12 +36,17 @@ class Output(NamedTuple):
     show_all: bool = False
 
 
-def check(output: Output) -> None:
-    """Check that everything can be read and written. Raises `click.ClickException`."""
+def check(output: Output, read: Sequence[Path] = ()) -> None:
+    """Check that everything can be read and written. Raises `click.ClickException`.
+
+    Args:
+        output: what is wanted.
+        read: the files that the command reads, besides that of accepted findings.
+    """
     named = [("--html", output.html), ("--csv", output.csv)]
     given = [(option, path) for option, path in named if path]
     standard = [("--json", files.STANDARD_OUTPUT)] if output.as_json else []
-    files.check([*standard, *given], force=output.force)
+    files.check([*standard, *given], force=output.force, read=[*read, *([output.accept] if output.accept else [])])
     if output.adopt:
         files.check_folder("--adopt", output.adopt, force=output.force)
     if output.accept:
@@ -86,7 +91,8 @@ def _write_files(report: Report, output: Output) -> tuple[list[Path], list[str]]
         except OSError as error:
             problems.append(str(error))
     if output.adopt and not any(path.parent == output.adopt for path in written) and not problems:
-        show_warning(f"{output.adopt} was not written: there is no rotation to adopt.")
+        reason = "the audit did not end" if report.stopped else "there is no rotation to adopt"
+        show_warning(f"{output.adopt} was not written: {reason}.")
     return written, problems
 
 
@@ -99,7 +105,8 @@ def _files(report: Report, output: Output) -> Iterator[tuple[Path, Callable[[Tex
         yield output.html, partial(html_page.write, report)
     if output.csv:
         yield output.csv, partial(spreadsheet.write, report)
-    if output.adopt:
+    # What was not looked at would be missing, or left out without reason.
+    if output.adopt and not report.stopped:
         for path, text in adopt.files(report, output.adopt).items():
             output.adopt.mkdir(mode=0o700, exist_ok=True)
             yield path, partial(_write_text, text)

@@ -22,7 +22,7 @@ def check(names: Iterable[str]) -> None:
         if name not in known:
             similar = ", ".join(difflib.get_close_matches(name, known))
             hint = f" Similar ones: {similar}." if similar else " A newer version of botocore may know it."
-            raise click.ClickException(f"--region {name}: there is no such region with Secrets Manager.{hint}")
+            raise click.ClickException(f"--region {name!r}: there is no such region with Secrets Manager.{hint}")
 
 
 def enabled(aws: Aws) -> Sequence[str]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from rotation_role_policy.audit.finding_types import FindingType, Severity
 from rotation_role_policy.audit.findings import Finding
-from rotation_role_policy.audit.report import Report
+from rotation_role_policy.audit.report import INCOMPLETE, Report
 from rotation_role_policy_cli.audit.names import Names
 from rotation_role_policy_cli.render import Paragraph, show
 
@@ -37,6 +37,8 @@ def show_report(console: Console, report: Report, files: Sequence[Path] = (), *,
         show(console, "", Text(_plural(report.totals[severity], severity.value).upper(), style=_STYLES[severity]))
         for _, findings in groupby(of_severity, lambda finding: finding.type):
             show(console, *of_type.lines(list(findings)))
+    if show_all:
+        show(console, *_accepted(report, of_type.names))
     show(console, *_end(report, files, show_all))
 
 
@@ -46,7 +48,7 @@ def _head(report: Report) -> Iterator[RenderableType]:
     yield Text(f"Audit of rotations in {named}", style="bold")
     if len(accounts) > 1:
         yield Paragraph(", ".join(accounts))
-    yield Paragraph(f"{', '.join(report.regions)}, {report.time:%Y-%m-%d %H:%M} UTC")
+    yield Paragraph(", ".join([*report.regions, f"{report.time:%Y-%m-%d %H:%M} UTC"]))
 
 
 def _totals(report: Report) -> Iterator[RenderableType]:
@@ -58,7 +60,9 @@ def _totals(report: Report) -> Iterator[RenderableType]:
     else:
         yield Paragraph("No secret in these regions has a rotation function, or none was selected.")
     if report.is_complete:
-        yield Paragraph("The audit is complete.")
+        open_parts = sum(finding.type in INCOMPLETE for finding in report.findings)
+        but = f", but for {_plural(open_parts, 'accepted finding')} about what was not inspected" if open_parts else ""
+        yield Paragraph(f"The audit is complete{but}.")
         return
     not_inspected = sum(finding.type is FindingType.NOT_INSPECTED for finding in report.open_findings)
     failed = sum(finding.type is FindingType.ACCOUNT_FAILED for finding in report.open_findings)
@@ -101,7 +105,7 @@ class _Findings:
     """The lines of the findings of a report."""
 
     def __init__(self, report: Report, show_all: bool) -> None:
-        self._names = Names(report)
+        self.names = Names(report)
         self._most = len(report.findings) if show_all else _MAX_SHOWN
         self._secrets = Counter(rotation.function_arn for rotation in report.rotations)
         self._secrets.update(rotation.role_arn for rotation in report.rotations)
@@ -114,7 +118,7 @@ class _Findings:
         yield Paragraph(Text.assemble((finding_type.title, "bold"), title), "  ", hanging=2)
         by_remediation: dict[str, list[Finding]] = {}
         for finding in findings[: self._most]:
-            by_remediation.setdefault(self._names.in_commands(finding.remediation), []).append(finding)
+            by_remediation.setdefault(self.names.in_commands(finding.remediation), []).append(finding)
         for remediation, with_remediation in by_remediation.items():
             yield ""
             for finding in with_remediation:
@@ -130,14 +134,27 @@ class _Findings:
         if not finding.subject.secret_arn and self._secrets[subject]:
             kind = "function" if finding.subject.function_arn else "role"
             scope = f"  ({_plural(self._secrets[subject], 'secret')} of this {kind})"
-        name = Text.assemble((self._names.brief(subject), "bold"), (scope, "dim"))
+        name = Text.assemble((self.names.brief(subject), "bold"), (scope, "dim"))
         yield Paragraph(name, "    ", hanging=2)
-        yield Paragraph(self._names.brief(finding.message), "      ")
+        yield Paragraph(self.names.brief(finding.message), "      ")
         if finding.resource != subject and finding.resource not in finding.message:
-            resource = self._names.brief(finding.resource)
+            resource = self.names.brief(finding.resource)
             yield Paragraph(resource, Text.assemble("      ", ("resource  ", "dim")))
         for line in finding.difference:
             yield Text.assemble("      ", (line, _DIFFERENCE_STYLES.get(line[:1], "")))
+
+
+def _accepted(report: Report, names: Names) -> Iterator[RenderableType]:
+    """Yield the accepted findings, each as one paragraph."""
+    accepted = [(finding, finding.accepted) for finding in report.findings if finding.accepted]
+    if accepted:
+        yield ""
+        yield Text(f"{len(accepted):,} ACCEPTED", style="bold")
+        yield ""
+    for finding, acceptance in accepted:
+        until = f" until {acceptance.until}" if acceptance.until else ""
+        subject = names.brief(finding.subject.scope or finding.resource)
+        yield Paragraph(f"{finding.type.code} {subject}{until}: {acceptance.reason}", "    ", hanging=2)
 
 
 def _end(report: Report, files: Iterable[Path], show_all: bool) -> Iterator[RenderableType]:

@@ -13,7 +13,7 @@ class TemplateError(Exception):
     """A template, or a reference in it, that cannot be resolved. The message says what to do."""
 
 
-_MOST_BYTES = 1_048_576
+MOST_BYTES = 1_048_576
 """CloudFormation's limit for a template.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
 _MOST_NODES_OF_ALIASES = 10_000
@@ -27,8 +27,8 @@ def load(path: Path) -> dict[str, Any]:
     cannot be read or is not a template.
     """
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise TemplateError(f"{path} has more than {_MOST_BYTES:,} bytes, which CloudFormation does not accept.")
+        if path.stat().st_size > MOST_BYTES:
+            raise TemplateError(f"{path} has more than {MOST_BYTES:,} bytes, which CloudFormation does not accept.")
         text = path.read_text(encoding="utf-8-sig")
         # JSON may be indented by tabs, which YAML does not allow.
         template = _json(text) if text.lstrip().startswith("{") else _yaml(text)

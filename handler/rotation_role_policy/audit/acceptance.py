@@ -45,6 +45,11 @@ def problem_of(acceptance: Acceptance, known_codes: Iterable[str]) -> str:
     """Return what is wrong with an acceptance; empty if it can be used."""
     if acceptance.code not in known_codes:
         return f"there is no code {acceptance.code}"
+    if not acceptance.resource.startswith(("arn:", "*")):
+        return (
+            f"the resource {acceptance.resource} is no ARN. Give the ARN of the resource, secret, function or role, or"
+            f" a pattern such as *{acceptance.resource}"
+        )
     is_one = acceptance.resource.startswith("arn:") and not {"*", "?"} & set(acceptance.resource)
     if acceptance.code in _MUST_END and not (is_one and acceptance.until):
         return f"{acceptance.code} can be accepted only with a full ARN as resource, and with a date as until"

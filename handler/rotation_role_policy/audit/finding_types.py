@@ -311,7 +311,7 @@ class FindingType(Enum):
     ACCEPTED_UNUSED = (
         "AcceptedUnused",
         Severity.NOTE,
-        "An accepted finding does not exist",
+        "An acceptance is not used",
         "An entry of the file of accepted findings (`--accept`) has expired, or matches no finding.",
         "Remove the entry, or give it another date.",
     )

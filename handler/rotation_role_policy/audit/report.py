@@ -16,7 +16,8 @@ from rotation_role_policy.rules.state import State
 
 _MOST_DENIED = 3
 """Roles that have a finding of their own about a call that AWS denies."""
-_INCOMPLETE = (FindingType.NOT_INSPECTED, FindingType.ACCOUNT_FAILED)
+INCOMPLETE = (FindingType.NOT_INSPECTED, FindingType.ACCOUNT_FAILED)
+"""The types of findings without which an audit is complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Report:
     @cached_property
     def is_complete(self) -> bool:
         """Whether everything was inspected, or it was accepted that it cannot be."""
-        return not self.stopped and not any(finding.type in _INCOMPLETE for finding in self.open_findings)
+        return not self.stopped and not any(finding.type in INCOMPLETE for finding in self.open_findings)
 
     @cached_property
     def totals(self) -> Mapping[Severity, int]:

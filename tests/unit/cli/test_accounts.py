@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
@@ -176,6 +177,24 @@ def test_a_stop_ends_the_audits_of_all_accounts_also_of_those_that_have_not_begu
     assert [each.stopped.partition(".")[0] for each in report.accounts] == ["The audit was interrupted"] * 2
 
 
+def test_ctrl_c_before_aws_has_answered_ends_the_command_without_a_report(
+    run: Run, assumed: AuditAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = Event()
+
+    def never(*_: object) -> None:
+        # The main thread gets it while it waits for the report.
+        os.kill(os.getpid(), signal.SIGINT)
+        answered.wait(10)
+
+    monkeypatch.setattr(accounts, "caller_bulk_aws", never)
+    try:
+        result = run("audit")
+    finally:
+        answered.set()
+    assert (result.status, result.out, result.err) == (130, "", "")
+
+
 def test_the_progress_is_that_of_all_accounts_together(assumed: AuditAccount) -> None:
     assumed.rotation("db", **RECENT)
     seen: list[tuple[int, int]] = []
@@ -298,7 +317,38 @@ def test_two_reports_on_the_same_region_of_an_account_are_an_error(run: Run, tmp
     one, two = report_file(tmp_path, "one.json"), report_file(tmp_path, "two.json")
     result = run("report", str(one), str(two))
     assert result.status == 1
-    assert f"{two} and {one} both have a report on {ACCOUNT} in {REGION}" in result.err
+    assert f"{two}: there is a report on {ACCOUNT} in {REGION} in {one} already." in result.err
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "message"),
+    [
+        ("findings", [], "its summary does not fit"),
+        ("complete", False, "complete does not fit"),
+        ("secrets", [], "its summary does not fit"),
+    ],
+)
+def test_a_report_that_contradicts_itself_is_an_error(
+    run: Run, tmp_path: Path, member: str, value: Any, message: str
+) -> None:
+    file = report_file(tmp_path, "one.json", **{member: value})
+    assert message in run("report", str(file)).err
+    note = audit_report.finding(FindingType.NO_POLICY, audit_report.rotation("prod/orders"))
+    data = json.loads(report_file(tmp_path, "two.json", note).read_text())
+    data["findings"][0]["id"] = "other"
+    file.write_text(json.dumps(data))
+    assert "it lacks findings of its secrets" in run("report", str(file)).err
+
+
+@pytest.mark.parametrize("option", ["--csv", "--html"])
+def test_a_report_does_not_overwrite_what_it_reads(run: Run, tmp_path: Path, option: str) -> None:
+    one = report_file(tmp_path, "one.json")
+    before = one.read_text()
+    result = run("report", str(one), option, str(one), "--force")
+    assert (result.status, one.read_text()) == (1, before)
+    assert "the command reads this file" in result.err
+    accepted = accept_file(tmp_path, {"code": "OtherSecrets", "resource": "*", "reason": "x"})
+    assert "reads this file" in run("report", str(one), "--accept", accepted, option, accepted, "--force").err
 
 
 @pytest.mark.parametrize(

@@ -337,6 +337,7 @@ def test_without_the_permission_to_list_regions_all_known_regions_are_audited(
     [
         (["--all-regions", "--region", REGION], "--all-regions cannot be combined with --region"),
         (["--organization"], "--organization and --role-name need each other"),
+        (["--organization", "--role-name", "arn:aws:iam::1:role/x"], "is not the name of a role"),
         (["--role-name", "audit"], "--organization and --role-name need each other"),
         (["--role-arn", "audit"], "is not the ARN of a role"),
         (["--role-arn", f"arn:aws:iam::{ACCOUNT}:user/audit"], "is not the ARN of a role"),
@@ -410,7 +411,9 @@ def test_what_was_not_inspected_is_accepted_only_by_its_arn_and_until_a_day(
     entry = {"code": "NotInspected", "resource": created.function, "reason": "Theirs.", "until": date(2999, 1, 1)}
     assert audit().status == 1
     assert audit("--accept", accept_file(tmp_path, entry)).status == 0
-    for other in ({"resource": f"{created.function[:-1]}*"}, {"until": None}, {"resource": "rotate-db"}):
+    assert audit("--accept", accept_file(tmp_path, entry | {"until": "2999-01-01"})).status == 0
+    assert "is no ARN" in audit("--accept", accept_file(tmp_path, entry | {"resource": "rotate-db"})).err
+    for other in ({"resource": f"{created.function[:-1]}*"}, {"until": None}, {"resource": "*"}):
         result = audit("--accept", accept_file(tmp_path, entry | other))
         assert (result.status, result.out) == (1, "")
         assert "entry 1: NotInspected can be accepted only with a full ARN" in result.err
@@ -539,6 +542,14 @@ def test_an_audit_that_did_not_end_replaces_no_file(audit: Audit, audited: Audit
     assert f"{old} was not replaced" in " ".join(result.err.split())
     assert f"Written: {new}" in result.out
     assert "ActionNotGranted" in result.out or "NoPolicy" in result.out
+
+
+def test_an_audit_that_did_not_end_adopts_nothing(audit: Audit, audited: AuditAccount, tmp_path: Path) -> None:
+    audited.rotation("db", OPEN_DENY)
+    audited.let_fail("iam:SimulatePrincipalPolicy", "", error("ExpiredToken"))
+    result = audit("--adopt", str(tmp_path / "adopt"))
+    assert not (tmp_path / "adopt").exists()
+    assert "was not written: the audit did not end" in result.err
 
 
 def test_a_file_that_appears_during_the_audit_is_not_overwritten(

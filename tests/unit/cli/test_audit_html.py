@@ -126,7 +126,15 @@ def test_half_of_a_surrogate_pair_in_a_policy_does_not_end_the_report(tmp_path: 
     page = written(
         report([secret], [finding(FindingType.KMS_ALL_KEYS, secret, "The policy \ud800 allows it.")]), tmp_path
     )
-    assert "The policy ? allows it." in page.text
+    assert r"The policy \ud800 allows it." in page.text
+
+
+def test_control_characters_are_shown_as_such(tmp_path: Path) -> None:
+    secret = replace(rotation("prod/orders"), secret_name="a\u202eb")
+    page = written(report([secret], [finding(FindingType.KMS_ALL_KEYS, secret, "The \x1b[1m \x07 \u2066.")]), tmp_path)
+    assert r"The \x1b[1m \x07 \u2066." in page.text
+    assert r"a\u202eb" in page.text
+    assert not {"\x1b", "\x07", "\u2066", "\u202e"} & set(page.html)
 
 
 # --- content ---

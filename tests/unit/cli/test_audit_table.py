@@ -88,12 +88,21 @@ def test_the_last_lines_are_the_files_and_the_result() -> None:
     assert lines[-4:] == ["", "Written: audit.html", "Written: adopt.yaml", "1 error, 1 warning, 1 note."]
 
 
-def test_accepted_findings_are_only_a_number() -> None:
+def test_accepted_findings_are_only_a_number_without_all() -> None:
     secret = rotation("prod/orders")
     accepted = replace(finding(FindingType.OTHER_SECRETS, secret), accepted=Acceptance("", "", "It is planned."))
     text = printed(report([secret], [accepted, finding(FindingType.SHARED_ROLE, secret, scope="role")]))
-    assert "OtherSecrets" not in text
+    assert "1 ACCEPTED\n\n    OtherSecrets prod/orders: It is planned.\n" in text
+    assert text.count("OtherSecrets") == 1
     assert "0 errors, 1 warning, 0 notes, 1 accepted." in text
+    assert "OtherSecrets" not in printed(report([secret], [accepted]), show_all=False)
+
+
+def test_a_complete_audit_says_what_was_accepted_not_to_be_inspected() -> None:
+    secret = rotation("prod/orders")
+    accepted = replace(finding(FindingType.NOT_INSPECTED, secret), accepted=Acceptance("", "", "Theirs."))
+    text = printed(report([secret], [accepted]))
+    assert "The audit is complete, but for 1 accepted finding about what was not inspected." in text
 
 
 def test_a_finding_has_its_secret_message_resource_and_remediation() -> None:
@@ -182,6 +191,8 @@ def test_names_have_their_region_and_account_if_the_report_has_several() -> None
     assert "What to do: Rotate prod/orders.\n" in printed(here)
     assert f"rotate-postgres-role reads prod/orders ({REGION}).\n" in printed(regions)
     assert f"rotate-postgres-role ({ACCOUNT}) reads prod/orders ({ACCOUNT}).\n" in printed(accounts)
+    command = replace(found, words=found.words._replace(remediation=f"x --source-arn {secret.secret_arn} y"))
+    assert f"--source-arn {secret.secret_arn} y\n" in printed(report([secret], [command]), 200)
     # In a command, a name alone would be of another region.
     assert f"What to do: Rotate {secret.secret_arn}.\n" in printed(regions)
 

@@ -32,15 +32,26 @@ def key_unusable(found: UnusableKey) -> Words:
     return Words(
         f"{unusable_key_problem(found)}. Nobody can read what this key encrypts, so applications fail too, not only the"
         " rotation.",
-        f"First try to restore the key. If that is not possible, {otherwise}.",
+        f"{_restoring(found.key)} If that is not possible, {otherwise}.",
     )
+
+
+def _restoring(key: KeyProblem) -> str:
+    """Return how a key can be used again, as a sentence."""
+    enable = f"aws kms enable-key --key-id {key.key_id}"
+    match key.key_state:
+        case "Disabled":
+            return f"First enable the key ({enable})."
+        case "PendingDeletion":
+            return f"First keep the key (aws kms cancel-key-deletion --key-id {key.key_id}), and enable it ({enable})."
+    return "First try to restore the key."
 
 
 def _pending_unusable(found: UnusableKey) -> Words:
     """Return the words for a key without which a rotation that has begun cannot end."""
     return Words(
         f"{unusable_key_problem(found)}. The rotation that has begun cannot end. Applications read AWSCURRENT.",
-        "First try to restore the key. If that is not possible, make sure that the database still has the password of"
+        f"{_restoring(found.key)} If that is not possible, make sure that the database still has the password of"
         " AWSCURRENT. Then remove the label (aws secretsmanager update-secret-version-stage --secret-id"
         f" {found.secret_name} --version-stage AWSPENDING --remove-from-version-id PENDING), and rotate the secret. aws"
         " secretsmanager list-secret-version-ids shows the ID.",

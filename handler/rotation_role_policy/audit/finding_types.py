@@ -347,6 +347,30 @@ class FindingType(Enum):
         self.rank = len(type(self).__members__)
         """The place in the table, from 0."""
 
+    @property
+    def risk(self) -> str:
+        """What somebody could do who can run code in the function, or change its role; empty if nothing."""
+        return _RISKS.get(self, "")
+
+
+_RISKS = {
+    FindingType.OTHER_SECRETS: "Who can run code in the function, for example by one of its dependencies, reads or"
+    " changes the passwords of other systems.",
+    FindingType.KMS_ALL_KEYS: "Who can run code in the function decrypts what other systems have encrypted with these"
+    " keys, wherever it comes from.",
+    FindingType.KMS_WITHOUT_CONTEXT: "Who can run code in the function decrypts everything under this key, and not only"
+    " secrets.",
+    FindingType.NETWORK_INTERFACES_OPEN: "Who can run code in the function deletes detached interfaces of others, or"
+    " creates some in any subnet of the account.",
+    FindingType.UNNEEDED_GRANT: "Who can run code in the function uses this secret, key or right, though no rotation"
+    " needs it.",
+    FindingType.POLICY_WIDENED: "Somebody who may change the role has given the function more, past the review of the"
+    " template.",
+    FindingType.INVOKE_WITHOUT_SOURCE: "Somebody with an AWS account lets Secrets Manager invoke the function for a"
+    " secret of his own.",
+    FindingType.SHARED_ROLE: "Who can run code in one of the functions uses the secrets of the others.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class UnknownType:
@@ -359,6 +383,11 @@ class UnknownType:
     def title(self) -> str:
         """What is wrong, as far as this version knows."""
         return self.code
+
+    @property
+    def risk(self) -> str:
+        """What an attacker could do is not known."""
+        return ""
 
     @property
     def rank(self) -> int:

@@ -145,9 +145,10 @@ def test_the_head_has_the_account_the_regions_the_time_in_utc_and_the_totals(tmp
     page = written(
         replace(small_report(), accounts=(account(("eu-central-1", "us-east-1"), time=in_another_zone),)), tmp_path
     )
-    assert re.findall(r"<dt>(\w+)</dt><dd>(?:<time[^>]*>)?([^<]*)", page.html)[:3] == [
+    assert re.findall(r"<dt>(\w+)</dt><dd>(?:<time[^>]*>)?([^<]*)", page.html)[:4] == [
         ("Account", "123456789012"),
         ("Regions", "eu-central-1, us-east-1"),
+        ("Caller", "arn:aws:iam::123456789012:user/auditor"),
         ("Time", "2026-03-13 23:30 UTC"),
     ]
     totals = dict(re.findall(r"<dt>([^<]*)</dt><dd>([\d,]+)</dd></div>", page.html))
@@ -319,3 +320,12 @@ def test_the_search_text_has_no_remediation_because_it_would_match_every_secret_
     for word in ("prod/orders", secret.function_arn, secret.role_arn, "actionnotgranted", "message"):
         assert word in words
     assert "--adopt" not in str(attributes)
+
+
+def test_a_section_has_the_owner_and_a_finding_what_an_attacker_could_do(tmp_path: Path) -> None:
+    orders, users = rotation("prod/orders"), rotation("prod/users")
+    owned = replace(orders, owner={"aws:cloudformation:stack-name": "<shop>"})
+    page = written(report([owned, users], [finding(FindingType.SHARED_ROLE, owned, scope="role")]), tmp_path)
+    assert "aws:cloudformation:stack-name <shop>" in Page(page.section("prod/orders")).text
+    assert "Unknown: no tag of the role" in Page(page.section("prod/users")).text
+    assert "What an attacker could do with it: Who can run code in one of the functions" in page.text

@@ -193,6 +193,7 @@ def preview_command(
     from rotation_role_policy_cli.caller_aws import caller_aws
     from rotation_role_policy_cli.preview import command
     from rotation_role_policy_cli.render import make_console, progress, show_error
+    from rotation_role_policy_cli.template.planned import with_names
 
     with progress() as report:
         aws = caller_aws(profile, region, report)
@@ -201,13 +202,14 @@ def preview_command(
         else:
             result = command.preview_properties(aws, properties_from(options), policy_name)
     document_format = document_format or ("json" if as_json else None)
+    console = make_console(rewrite=with_names)
     if document_format:
         is_single = not template or resource is not None
-        command.show_documents(make_console(), result, document_format, is_single=is_single)
+        command.show_documents(console, result, document_format, is_single=is_single)
     else:
-        command.show_pages(make_console(), result)
+        command.show_pages(console, result)
     for error in [*result.errors, *(result.refusals if document_format else [])]:
-        show_error(error)
+        show_error(with_names(error))
     return result.status
 
 

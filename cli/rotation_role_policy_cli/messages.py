@@ -51,6 +51,14 @@ def message(error: Exception) -> str:
     return " ".join(text.split())
 
 
+def other_function(rotation: str, function_id: str, own_function_arn: str) -> str:
+    """Return that a rotation, such as ``The schedule Schedule``, uses another function than the resource."""
+    return (
+        f"{rotation} uses the function {function_id}, and this policy is for the role of {own_function_arn}. If that"
+        " function has another role, its rotations do not get these permissions: name the same function in both."
+    )
+
+
 def warning(found: StateWarning) -> str:
     """Return a warning as a sentence."""
     text = found.kind.value

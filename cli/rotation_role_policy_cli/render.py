@@ -40,10 +40,12 @@ def printable(text: str) -> str:
 
 
 class _Console(Console):
+    rewrite: Callable[[str], str] = staticmethod(str)
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the segments of a renderable, which can only be read (`printable`)."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+            yield segment if segment.control else Segment(self.rewrite(printable(segment.text)), segment.style)
 
     def on_broken_pipe(self) -> None:
         """Leave a closed pipe to the caller. rich itself would end the process with status 1."""
@@ -51,16 +53,25 @@ class _Console(Console):
         raise
 
 
-def make_console(width: int | None = None, file: TextIO | None = None, *, is_terminal: bool | None = None) -> Console:
+def make_console(
+    width: int | None = None,
+    file: TextIO | None = None,
+    *,
+    is_terminal: bool | None = None,
+    rewrite: Callable[[str], str] = str,
+) -> Console:
     """Return a console.
 
     Args:
         width: in columns. By default it is that of the terminal, but at least 60. Without a terminal it is 100.
         file: by default standard output.
         is_terminal: whether the file is a terminal. By default this is found out.
+        rewrite: changes each text before it is printed.
     """
     columns = width or max(_MIN_WIDTH, shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 0)).columns)
-    return _Console(file=file, width=columns, force_terminal=is_terminal, highlight=False, emoji=False, markup=False)
+    console = _Console(file=file, width=columns, force_terminal=is_terminal, highlight=False, emoji=False, markup=False)
+    console.rewrite = rewrite
+    return console
 
 
 class Paragraph:

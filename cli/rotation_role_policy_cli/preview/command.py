@@ -1,6 +1,7 @@
 """The command `preview`: preview one resource, or the resources of a template, and print the result."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,14 +11,15 @@ from rich.text import Text
 
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy_cli.exit_status import ExitStatus
-from rotation_role_policy_cli.messages import EXPECTED_ERRORS, message
+from rotation_role_policy_cli.messages import EXPECTED_ERRORS, message, other_function
 from rotation_role_policy_cli.preview.formats import as_terraform, as_yaml
 from rotation_role_policy_cli.preview.page import page
-from rotation_role_policy_cli.preview.preview import PlannedDocuments, Preview, preview
+from rotation_role_policy_cli.preview.preview import PlannedDocuments, Preview, is_other_function, preview
 from rotation_role_policy_cli.render import Paragraph, show, show_json
 from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.file import TemplateError, load
+from rotation_role_policy_cli.template.planned import PlannedResources, is_planned
 from rotation_role_policy_cli.template.resolver import Template
 from rotation_role_policy_cli.template.stack import DeployedStack
 
@@ -66,8 +68,9 @@ def preview_template(
     """
     outcome = PreviewResult({}, {}, [])
     try:
-        stack = DeployedStack(aws, stack_name) if stack_name else None
-        template = Template(aws, load(path), parameters, stack)
+        stack = DeployedStack.find(aws, stack_name) if stack_name else None
+        template = Template(aws, load(path), parameters, stack, stack_name or "")
+        aws.retries = PlannedResources(aws.retries, template)
         deployed = stack.policy_ids if stack else {}
         logical_ids = list(dict.fromkeys([*template.logical_ids, *deployed]))
         if logical_id:
@@ -86,13 +89,35 @@ def preview_template(
             if name in template.logical_ids and not template.is_excluded(name):
                 found = preview(aws, template.resource(name), planned)
                 refusal = found.refusal and template.without_fetched(found.refusal)
-                notes = [template.without_fetched(note) for note in found.notes]
+                notes = [
+                    template.without_fetched(note)
+                    for note in (*found.notes, *_template_notes(found, template, stack_name, stack))
+                ]
                 outcome.previews[name] = replace(found, refusal=refusal, notes=notes)
             elif name in deployed:
                 outcome.removed[name] = deployed[name]
         except EXPECTED_ERRORS as error:
             outcome.errors.append(f"{name}: {template.without_fetched(message(error))}")
     return outcome
+
+
+def _template_notes(
+    found: Preview, template: Template, stack_name: str | None, stack: DeployedStack | None
+) -> Iterator[str]:
+    """Yield what is not known yet, and the schedules of the template that name another function."""
+    if stack_name and not stack:
+        yield f"There is no stack {stack_name} in this region yet. The name of the policy follows from the stack."
+    if is_planned(json.dumps([found.plan.document, found.state.role.arn, found.state.function_arn])):
+        or_deployed = "" if stack_name else ", or need --stack"
+        yield (
+            f"Names in <> stand for resources that do not exist yet{or_deployed}. Their keys and their VPC are those of"
+            " the template. Policies that could block the role are checked when you deploy."
+        )
+    properties = found.resource.properties
+    secret_ids = {properties.get("SecretId"), *properties.get("SecretIds", [])}
+    for logical_id, secret_id, function_id in template.scheduled_functions():
+        if secret_id in secret_ids and is_other_function(function_id, found.state.function_arn):
+            yield other_function(f"The schedule {logical_id}", function_id, found.state.function_arn)
 
 
 def show_documents(console: Console, outcome: PreviewResult, document_format: str, *, is_single: bool) -> None:

@@ -13,6 +13,7 @@ from rotation_role_policy.rules.state import Secret
 from rotation_role_policy_cli import messages
 from rotation_role_policy_cli.preview.preview import Preview
 from rotation_role_policy_cli.render import Paragraph, difference
+from rotation_role_policy_cli.template.planned import is_planned
 
 _LABEL_WIDTH = 12
 """Columns of a label, in front of its value."""
@@ -42,7 +43,7 @@ def _head(preview: Preview) -> Iterator[RenderableType]:
     if key_arn := state.environment_key.arn:
         yield from _labelled(2, "", f"its environment variables encrypted with {key_arn}")
     yield from _labelled(2, "role", state.role.arn)
-    name = preview.policy_name or "unknown without --stack"
+    name = preview.policy_name or "unknown without the stack"
     yield from _labelled(2, "policy", name if preview.plan.existing_document else f"{name} (does not exist yet)")
 
 
@@ -111,6 +112,9 @@ def _difference(preview: Preview) -> Iterator[RenderableType]:
 
 
 def _excess(preview: Preview) -> Iterator[RenderableType]:
+    if is_planned(preview.state.role.arn):
+        yield "The role does not exist yet, so other policies on it are not compared."
+        return
     if not preview.excess:
         yield "No other policy on the role grants more than this."
         return

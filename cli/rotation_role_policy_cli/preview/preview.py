@@ -98,6 +98,11 @@ def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = Non
     notes = [messages.warning(warning) for warning in warnings_of(state)]
     if properties.policy_profile == "Documented":
         notes.append(_DOCUMENTED_NOTE)
+    notes += [
+        messages.other_function(f"The secret {secret.arn} today", secret.rotation_function_id, state.function_arn)
+        for secret in state.secrets
+        if secret.rotation_function_id and is_other_function(secret.rotation_function_id, state.function_arn)
+    ]
 
     role_name = state.role.name
     # No policy has an empty name, so this reads all inline policies.
@@ -121,6 +126,12 @@ def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = Non
     except RequestError as error:
         result.refusal = str(error)
     return result
+
+
+def is_other_function(function_id: str, function_arn: str) -> bool:
+    """Return whether an ID (name, ARN or partial ARN) is not that of a function; False in declared mode (no ARN)."""
+    name = function_id.partition("function:")[2] or function_id
+    return bool(function_arn) and name.partition(":")[0] != function_arn.partition("function:")[2]
 
 
 def _raise_if_refused(aws: Aws, result: Preview, others: Mapping[str, JsonDocument]) -> None:

@@ -18,6 +18,7 @@ from rotation_role_policy.rules.properties import PROPERTIES
 from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.file import TemplateError
+from rotation_role_policy_cli.template.planned import is_planned, placeholder
 from rotation_role_policy_cli.template.stack import DeployedStack, StackResource
 
 if TYPE_CHECKING:
@@ -39,13 +40,21 @@ _SHORT = 3
 class Template:
     """A template with values for its parameters, and the stack in which it is deployed, if any.
 
-    `parameters` are the user's. They come before the values of the stack, which come before the defaults.
+    `parameters` are the user's. They come before the values of the stack, which come before the defaults. Placeholders
+    stand for the resources that the stack does not have yet (`planned`). `stack_name` is the name that a stack will
+    have which does not exist yet; empty if it is not known.
     """
 
     def __init__(
-        self, aws: Aws, body: Mapping[str, Any], parameters: Mapping[str, str], stack: DeployedStack | None
+        self,
+        aws: Aws,
+        body: Mapping[str, Any],
+        parameters: Mapping[str, str],
+        stack: DeployedStack | None,
+        stack_name: str = "",
     ) -> None:
         self._aws = aws
+        self._stack_name = stack_name
         self._body = body
         self._given = parameters
         self._stack = stack
@@ -161,6 +170,8 @@ class Template:
             return self._aws.dns_suffix(self._aws.caller.partition)
         if name in ("AWS::StackId", "AWS::StackName") and self._stack:
             return self._stack.id if name == "AWS::StackId" else self._stack.id.split("/")[1]
+        if name == "AWS::StackName":
+            return self._stack_name or placeholder("StackName")
         raise TemplateError(f"{name} is not known without the stack. Give --stack if the template is deployed.")
 
     def _parameter(self, name: str) -> Any:
@@ -189,16 +200,76 @@ class Template:
             from_sam = [resource for key, resource in resources.items() if key.startswith(logical_id + suffix)]
             if len(from_sam) == 1:
                 return from_sam[0]
-        if logical_id not in self._body["Resources"]:
-            raise TemplateError(f"{quoted_text(name)} is neither a parameter nor a resource of the template.")
-        if not self._stack:
-            raise TemplateError(f"the resource {name} is not known without the stack. Give --stack.")
-        raise TemplateError(f"the stack does not have the resource {name} yet. Deploy it first, without this policy.")
+        if not self.type_of(logical_id):
+            if self.type_of(logical_id.removesuffix("Role")) != "AWS::Serverless::Function":
+                raise TemplateError(f"{quoted_text(name)} is neither a parameter nor a resource of the template.")
+            # SAM creates a role for a function that names none.
+            return StackResource("AWS::IAM::Role", placeholder(logical_id))
+        if self.is_excluded(logical_id):
+            raise TemplateError(f"the condition of the resource {logical_id} is false, so it will not exist.")
+        return self._planned(logical_id, suffix)
+
+    def type_of(self, logical_id: str) -> str:
+        """Return the type of a resource; empty if the template does not declare it."""
+        declared = self._body["Resources"].get(logical_id)
+        return str(declared.get("Type", "")) if isinstance(declared, Mapping) else ""
+
+    def _planned(self, logical_id: str, suffix: str) -> StackResource:
+        """Return a resource that does not exist yet, with a placeholder as its physical ID."""
+        name, resource_type = placeholder(logical_id), self.type_of(logical_id)
+        if resource_type == "AWS::SecretsManager::SecretTargetAttachment":
+            return StackResource("AWS::SecretsManager::Secret", self.planned_property(logical_id, "SecretId"))
+        if resource_type == "AWS::Lambda::Alias":
+            function = str(self.planned_property(logical_id, "FunctionName")).rpartition(":")[2]
+            alias = self.planned_property(logical_id, "Name")
+            return StackResource(resource_type, self.planned_arn("lambda", f"function:{function}:{alias}"))
+        if resource_type == "AWS::KMS::Alias":
+            return StackResource(resource_type, self.planned_property(logical_id, "TargetKeyId"))
+        if suffix:
+            alias = self.planned_property(logical_id, "AutoPublishAlias") if suffix == "Alias" else "1"
+            return StackResource("AWS::Lambda::Alias", self.planned_arn("lambda", f"function:{name}:{alias}"))
+        if resource_type == "AWS::SecretsManager::Secret":
+            return StackResource(resource_type, self.planned_arn("secretsmanager", f"secret:{name}"))
+        return StackResource(resource_type, name)
+
+    def planned_property(self, logical_id: str, name: str) -> Any:
+        """Return the value of a property of a resource, with its references resolved; None if there is none."""
+        properties = self._body["Resources"].get(logical_id, {}).get("Properties")
+        value = properties.get(name) if isinstance(properties, Mapping) else None
+        if value is None and self.type_of(logical_id) == "AWS::Serverless::Function":
+            with _malformed_as_template_error("Globals", self._body.get("Globals")):
+                value = self._body.get("Globals", {}).get("Function", {}).get(name)
+        resolved = self._value(value)
+        return None if resolved is _NO_VALUE else resolved
+
+    def scheduled_functions(self) -> Iterator[tuple[str, str, str]]:
+        """Yield the schedules that name a function: the logical ID, the secret, and the function.
+
+        A schedule with references that cannot be resolved is left out.
+        """
+        for logical_id in self._body["Resources"]:
+            if self.type_of(logical_id) != "AWS::SecretsManager::RotationSchedule":
+                continue
+            try:
+                secret = self.planned_property(logical_id, "SecretId")
+                function = self.planned_property(logical_id, "RotationLambdaARN")
+                is_excluded = self.is_excluded(logical_id)
+            except TemplateError:
+                continue
+            if not is_excluded and isinstance(secret, str) and isinstance(function, str):
+                yield logical_id, secret, function
+
+    def planned_arn(self, service: str, resource: str) -> str:
+        """Return an ARN in the user's account and region. The ARN of IAM has no region."""
+        region = "" if service == "iam" else self._aws.region()
+        return f"arn:{self._aws.caller.partition}:{service}:{region}:{self._aws.caller.account}:{resource}"
 
     def _get_att(self, argument: Any) -> Any:
         logical_id, attribute = argument.split(".", 1) if isinstance(argument, str) else map(self._value, argument)
         resource = self._stack_resource(logical_id)
         if resource.type == "AWS::CloudFormation::Stack" and attribute.startswith("Outputs."):
+            if is_planned(resource.physical_id):
+                raise TemplateError(f"the nested stack {logical_id} does not exist yet, so {attribute} is not known.")
             response = self._aws.call(self._aws.cloudformation.describe_stacks, StackName=resource.physical_id)
             nested = response["Stacks"][0]
             outputs = {output["OutputKey"]: output["OutputValue"] for output in nested.get("Outputs", [])}
@@ -206,6 +277,9 @@ class Template:
             if output_key not in outputs:
                 raise TemplateError(f"the nested stack {logical_id} has no output {output_key}.")
             return outputs[output_key]
+        if is_planned(resource.physical_id) and attribute.endswith("SecretArn"):
+            # RDS or Redshift creates the secret with the database.
+            return self.planned_arn("secretsmanager", f"secret:{placeholder(logical_id)}")
         if (resource.type, attribute) not in _ATTRIBUTES:
             raise TemplateError(f"preview does not resolve the attribute {logical_id}.{attribute}. Use --secret-id.")
         return _ATTRIBUTES[resource.type, attribute](self._aws, resource.physical_id)

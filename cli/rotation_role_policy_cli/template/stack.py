@@ -1,12 +1,16 @@
 """A deployed stack."""
 
+from __future__ import annotations
+
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AwsApiError
 from rotation_role_policy_cli.schema import TYPE
-from rotation_role_policy_cli.template.file import TemplateError
+
+if TYPE_CHECKING:
+    from types_boto3_cloudformation.type_defs import StackTypeDef
 
 
 class StackResource(NamedTuple):
@@ -19,21 +23,23 @@ class StackResource(NamedTuple):
 class DeployedStack:
     """The ID, the parameters and the resources of a deployed stack. Look-ups raise as `Aws.call` does.
 
-    Raises `TemplateError` if there is no stack of this name.
+    `description` is the stack in a response of DescribeStacks.
     """
 
-    def __init__(self, aws: Aws, name: str) -> None:
+    def __init__(self, aws: Aws, description: StackTypeDef) -> None:
         self._aws = aws
+        self._description = description
+        self.id = description["StackId"]
+
+    @classmethod
+    def find(cls, aws: Aws, name: str) -> DeployedStack | None:
+        """Return the stack with a name; None if there is none. Raises as `Aws.call` does."""
         try:
-            self._description = aws.call(aws.cloudformation.describe_stacks, StackName=name)["Stacks"][0]
+            return cls(aws, aws.call(aws.cloudformation.describe_stacks, StackName=name)["Stacks"][0])
         except AwsApiError as failure:
             if failure.code == "ValidationError":
-                raise TemplateError(
-                    f"--stack {name}: {aws.region()} has no such stack. A stack"
-                    " that does not exist yet cannot be previewed: use the lint rules."
-                ) from failure
+                return None
             raise
-        self.id = self._description["StackId"]
 
     @cached_property
     def parameters(self) -> dict[str, str]:

@@ -210,6 +210,7 @@ def _secret(keys: Keys, property_name: str, secret: Description, labels: tuple[s
         previous_key_arns=found.previous_key_arns,
         unreadable_previous=found.unreadable_previous,
         keys_not_described=found.keys_not_described,
+        rotation_function_id=secret.get("RotationLambdaARN", "") if secret.get("RotationEnabled") else "",
         pending_since=found.pending_since,
         partial_arn=partial_arn,
     )
@@ -218,8 +219,6 @@ def _secret(keys: Keys, property_name: str, secret: Description, labels: tuple[s
 def superuser_secret_of(keys: Keys, property_name: str, secret: Description, partial_arn: str = "") -> Secret:
     """Return the state of a superuser secret. Arguments and errors as for `rotated_secret`."""
     superuser_secret = _secret(keys, property_name, secret, _SUPERUSER_LABELS, partial_arn)
-    has_rotation = bool(secret.get("RotationEnabled") and secret.get("RotationLambdaARN"))
-    superuser_secret = replace(superuser_secret, has_rotation=has_rotation)
     owner = secret.get("OwningService", "")
     if owner not in _MANAGING_SERVICES:
         # Any user can set the tags of such a secret.

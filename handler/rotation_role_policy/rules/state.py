@@ -55,8 +55,8 @@ class Secret:
     AWS denied to describe it, or another key of the version, it is not known whether the version can be decrypted."""
     keys_not_described: tuple[KeyProblem, ...] = ()
     """The keys whose full ARN is known, and that are taken for usable, because AWS denied to describe them."""
-    has_rotation: bool = False
-    """For a superuser secret: whether a rotation function rotates it, too."""
+    rotation_function_id: str = ""
+    """The ARN of the function that rotates the secret, as the secret reports it; empty if none does."""
     partial_arn: str = ""
     """The ARN by which the secret was given, if AWS took this partial ARN for the full ARN of another secret."""
     failed_replicas: tuple[str, ...] = ()

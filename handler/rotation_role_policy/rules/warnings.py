@@ -78,7 +78,7 @@ def warnings_of(state: State) -> Iterator[StateWarning]:
     superuser = state.superuser_secret
     if superuser and superuser.arn in {secret.arn for secret in state.secrets}:
         yield StateWarning(WarningKind.SUPERUSER_IS_ROTATED, superuser.arn)
-    elif superuser and superuser.has_rotation:
+    elif superuser and superuser.rotation_function_id:
         yield StateWarning(WarningKind.SUPERUSER_HAS_ROTATION, superuser.arn)
     if problem := state.environment_key.problem:
         yield StateWarning(_kind_of_environment_key(state, problem), problem.key_id, problem.detail)

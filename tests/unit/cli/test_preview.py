@@ -626,15 +626,13 @@ def test_an_error_in_one_resource_does_not_hide_the_others(
         + """
   Second:
     Type: Custom::RotationRolePolicy
-    Properties: { SecretId: !Ref Secret, RotationLambdaARN: rotate-db }
-  Secret:
-    Type: AWS::SecretsManager::Secret
+    Properties: { SecretId: !Ref Nobody, RotationLambdaARN: rotate-db }
 """
     )
     result = preview("--template", template(text))
     assert result.status == 1
     assert result.out.startswith(f"{LOGICAL_ID} (Strict)\n")
-    assert result.err == "error: Second: SecretId: the resource Secret is not known without the stack. Give --stack.\n"
+    assert result.err == 'error: Second: SecretId: "Nobody" is neither a parameter nor a resource of the template.\n'
     assert preview("--template", template(text), "--resource", LOGICAL_ID).status == 2
 
 
@@ -647,12 +645,6 @@ def test_an_error_in_one_resource_does_not_hide_the_others(
         ("Resources: {}", [], "has no Custom::RotationRolePolicy."),
         (FUNCTION, ["--resource", "Nobody"], "has no Custom::RotationRolePolicy with this logical ID."),
         (FUNCTION, ["--parameter", "Nobody=1"], "--parameter Nobody: the template has no such parameter."),
-        (
-            FUNCTION,
-            ["--stack", "nobody"],
-            "--stack nobody: eu-central-1 has no such stack. A stack that does not exist yet cannot be previewed: use"
-            " the lint rules.",
-        ),
     ],
 )
 def test_an_invalid_template_is_an_error_of_one_line(

@@ -15,6 +15,7 @@ from rotation_role_policy.aws.retries import Parameters, Response
 from rotation_role_policy.aws.session import Session
 from rotation_role_policy.errors import AwsApiError
 from rotation_role_policy_cli.template.file import TemplateError, load
+from rotation_role_policy_cli.template.planned import with_names
 from rotation_role_policy_cli.template.resolver import Template
 from rotation_role_policy_cli.template.stack import DeployedStack
 from tests.support.account import ACCOUNT, BOTOCORE_SESSION, REGION, STACK_ID
@@ -154,7 +155,7 @@ def resolved(tmp_path: Path, value: str, *, deployed: bool = True, **parameters:
     file = tmp_path / "template.yaml"
     file.write_text(BODY.replace("VALUE", value))
     aws = KnownAws()
-    template = Template(aws, load(file), parameters, DeployedStack(aws, "database") if deployed else None)
+    template = Template(aws, load(file), parameters, DeployedStack.find(aws, "database") if deployed else None)
     assert template.logical_ids == ["Policy"]
     resource = template.resource("Policy")
     assert set(resource.properties) <= {"SecretId", "Triggers"}
@@ -234,7 +235,6 @@ def test_a_reference_resolves_to_its_value(tmp_path: Path, value: str, expected:
         ("!Ref Needed", "SecretId: the parameter Needed has no value. Give --parameter Needed=..."),
         ("!Ref Hidden", "SecretId: CloudFormation masks the parameter Hidden (NoEcho). Give --parameter Hidden=..."),
         ("!Ref Nobody", 'SecretId: "Nobody" is neither a parameter nor a resource of the template.'),
-        ("!Ref Unfinished", "SecretId: the stack does not have the resource Unfinished yet. Deploy it first"),
         ("!GetAtt Key.Gone", "SecretId: preview does not resolve the attribute Key.Gone."),
         (
             "!GetAtt Nested.Outputs.Gone",
@@ -285,11 +285,31 @@ def test_parameters_of_the_user_override_those_of_the_stack(tmp_path: Path) -> N
     assert resolved(tmp_path, "!Ref Name", deployed=False) == "by-default"
 
 
-def test_without_a_stack_a_reference_to_a_resource_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(
-        TemplateError, match=r"SecretId: the resource Secret is not known without the stack\. Give --stack\."
-    ):
-        resolved(tmp_path, "!Ref Secret", deployed=False)
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("!Ref Secret", f"{ARN.format('secretsmanager')}secret:<Secret>"),
+        ("!GetAtt Secret.Id", f"{ARN.format('secretsmanager')}secret:<Secret>"),
+        ("!GetAtt Function.Arn", f"{ARN.format('lambda')}function:<Function>"),
+        ("!Ref Role", "<Role>"),
+        ("!GetAtt Key.Arn", f"{ARN.format('kms')}key/<Key>"),
+        ("!GetAtt Cluster.DBClusterArn", f"{ARN.format('rds')}cluster:<Cluster>"),
+        ("!GetAtt Cluster.MasterUserSecret.SecretArn", f"{ARN.format('secretsmanager')}secret:<Cluster>"),
+        ("!GetAtt Warehouse.MasterPasswordSecretArn", f"{ARN.format('secretsmanager')}secret:<Warehouse>"),
+        ("!Sub '${AWS::StackName}-db'", "<StackName>-db"),
+    ],
+)
+def test_without_a_stack_placeholders_stand_for_resources(tmp_path: Path, value: str, expected: str) -> None:
+    assert with_names(resolved(tmp_path, value, deployed=False)) == expected
+
+
+def test_the_outputs_of_a_nested_stack_are_not_known_without_the_stack(tmp_path: Path) -> None:
+    with pytest.raises(TemplateError, match=r"the nested stack Nested does not exist yet, so Outputs\.Id is not known"):
+        resolved(tmp_path, "!GetAtt Nested.Outputs.Id", deployed=False)
+
+
+def test_a_placeholder_stands_for_a_resource_that_the_stack_does_not_have_yet(tmp_path: Path) -> None:
+    assert with_names(resolved(tmp_path, "!Ref Unfinished")) == f"{ARN.format('secretsmanager')}secret:<Unfinished>"
 
 
 def test_json_can_be_indented_with_tabs(tmp_path: Path) -> None:
@@ -370,7 +390,7 @@ def test_references_that_do_not_affect_the_policy_need_not_be_resolved(
     file = tmp_path / "template.yaml"
     file.write_text(BODY.partition("      ServiceToken")[0] + f"      {properties}\n")
     aws = KnownAws()
-    assert Template(aws, load(file), {}, DeployedStack(aws, "database")).resource("Policy").properties == expected
+    assert Template(aws, load(file), {}, DeployedStack.find(aws, "database")).resource("Policy").properties == expected
 
 
 @pytest.mark.parametrize("properties", ["!If [IsYes, {}, {}]", "{ 'Fn::Transform': { Name: x } }", "[]", "text"])

@@ -22,9 +22,11 @@ def test_a_state_without_anything_odd_has_no_warning() -> None:
 
 
 def test_a_superuser_secret_that_is_also_rotated_has_a_warning() -> None:
-    both = state(Secret(SECRET, None), Secret(SUPERUSER, None), superuser=Secret(SUPERUSER, None, has_rotation=True))
+    both = state(
+        Secret(SECRET, None), Secret(SUPERUSER, None), superuser=Secret(SUPERUSER, None, rotation_function_id="f")
+    )
     assert list(warnings_of(both)) == [StateWarning(WarningKind.SUPERUSER_IS_ROTATED, SUPERUSER)]
-    by_another_function = state(Secret(SECRET, None), superuser=Secret(SUPERUSER, None, has_rotation=True))
+    by_another_function = state(Secret(SECRET, None), superuser=Secret(SUPERUSER, None, rotation_function_id="f"))
     assert list(warnings_of(by_another_function)) == [StateWarning(WarningKind.SUPERUSER_HAS_ROTATION, SUPERUSER)]
 
 
@@ -117,16 +119,16 @@ def test_the_warnings_about_the_superuser_secret_have_their_texts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("described", "has_rotation"),
+    ("described", "function_id"),
     [
-        ({"RotationEnabled": True, "RotationLambdaARN": "f"}, True),
+        ({"RotationEnabled": True, "RotationLambdaARN": "f"}, "f"),
         # The rotation is switched off, or the owner of a managed secret rotates it.
-        ({"RotationEnabled": False, "RotationLambdaARN": "f"}, False),
-        ({"RotationEnabled": True, "OwningService": "rds"}, False),
+        ({"RotationEnabled": False, "RotationLambdaARN": "f"}, ""),
+        ({"RotationEnabled": True, "OwningService": "rds"}, ""),
     ],
 )
 def test_the_rotation_of_the_superuser_secret_is_found(
-    account: Account, described: dict[str, Any], has_rotation: bool
+    account: Account, described: dict[str, Any], function_id: str
 ) -> None:
     account.function(account.role())
     for name in ("prod/db", "prod/superuser"):
@@ -138,7 +140,7 @@ def test_the_rotation_of_the_superuser_secret_is_found(
     properties = {"SecretId": "prod/db", "SuperuserSecretId": "prod/superuser", "RotationLambdaARN": "rotate-db"}
     superuser = inspect(aws, parse_properties(properties), PLACE).superuser_secret
     assert superuser
-    assert superuser.has_rotation is has_rotation
+    assert superuser.rotation_function_id == function_id
 
 
 @pytest.mark.parametrize(

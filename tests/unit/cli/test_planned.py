@@ -1,0 +1,198 @@
+"""Preview of a template whose resources do not exist yet."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from tests.support.account import ACCOUNT, REGION, Account, error
+from tests.unit.cli.test_preview import Preview, preview, template
+
+__all__ = ["preview", "template"]
+
+SECRET_ARN = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:<Secret>"
+KEY_ARN = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/<Key>"
+POLICY = """
+  Policy:
+    Type: Custom::RotationRolePolicy
+    Properties:
+      ServiceToken: !ImportValue rotation-role-policy
+      SecretId: !Ref Secret
+      RotationLambdaARN: !GetAtt Rotation.Arn
+"""
+RESOURCES = """
+Resources:
+  Key: { Type: AWS::KMS::Key }
+  KeyAlias: { Type: AWS::KMS::Alias, Properties: { AliasName: alias/shop, TargetKeyId: !Ref Key } }
+  Secret: { Type: AWS::SecretsManager::Secret, Properties: { KmsKeyId: !Ref KeyAlias } }
+  Rotation: { Type: AWS::Lambda::Function, Properties: { Role: !GetAtt Role.Arn } }
+  Role: { Type: AWS::IAM::Role }
+"""
+
+
+def test_the_policy_of_a_template_that_nobody_deployed_is_that_of_its_resources(
+    preview: Preview, template: Callable[[str], str]
+) -> None:
+    result = preview("--template", template(RESOURCES + POLICY), "--json", "--resource", "Policy")
+    assert (result.status, result.err) == (2, "")
+    statements = {statement["Sid"]: statement for statement in json.loads(result.out)["Statement"]}
+    assert set(statements) == {"RotateSecret", "GeneratePassword", "UseSecretKey"}
+    assert statements["RotateSecret"]["Resource"] == SECRET_ARN
+    assert statements["UseSecretKey"]["Resource"] == KEY_ARN
+    assert statements["UseSecretKey"]["Condition"]["StringEquals"]["kms:EncryptionContext:SecretARN"] == SECRET_ARN
+
+
+def test_the_page_says_what_is_not_known_yet(
+    preview: Preview, account: Account, template: Callable[[str], str]
+) -> None:
+    account.faults["cloudformation:DescribeStacks"] = [error("ValidationError", "Stack with id shop does not exist")]
+    result = preview("--template", template(RESOURCES + POLICY), "--stack", "shop")
+    text = " ".join(result.out.split())
+    assert (result.status, result.err) == (2, "")
+    assert f"role arn:aws:iam::{ACCOUNT}:role/<Role>" in text
+    assert "There is no stack shop in this region yet." in text
+    assert "Names in <> stand for resources that do not exist yet. Their keys and their VPC" in text
+    assert "The role does not exist yet, so other policies on it are not compared." in text
+    assert "planned-" not in text
+
+
+def test_without_the_option_the_stack_may_exist(preview: Preview, template: Callable[[str], str]) -> None:
+    result = preview("--template", template(RESOURCES + POLICY))
+    text = " ".join(result.out.split())
+    assert "Names in <> stand for resources that do not exist yet, or need --stack." in text
+    assert "There is no stack" not in text
+
+
+@pytest.mark.parametrize("document_format", ["yaml", "terraform"])
+def test_each_format_has_the_names(preview: Preview, template: Callable[[str], str], document_format: str) -> None:
+    result = preview("--template", template(RESOURCES + POLICY), "--format", document_format, "--resource", "Policy")
+    assert (SECRET_ARN in result.out, "planned-" in result.out) == (True, False)
+    if document_format == "yaml":
+        assert yaml.safe_load(result.out)["Statement"][0]["Resource"] == SECRET_ARN
+
+
+@pytest.mark.parametrize(
+    ("function", "in_vpc", "role"),
+    [
+        ("{ VpcConfig: { SubnetIds: [!Ref Subnet] } }", True, "<RotationRole>"),
+        ("{ VpcConfig: { SubnetIds: [] } }", False, "<RotationRole>"),
+        ("{ Role: !GetAtt Role.Arn }", True, "<Role>"),
+        ("{ VpcConfig: !Ref AWS::NoValue }", False, "<RotationRole>"),
+    ],
+)
+def test_a_function_of_sam_has_the_role_and_the_vpc_that_sam_gives_it(
+    preview: Preview, template: Callable[[str], str], function: str, in_vpc: bool, role: str
+) -> None:
+    text = RESOURCES.replace(
+        "AWS::Lambda::Function, Properties: { Role: !GetAtt Role.Arn }",
+        f"AWS::Serverless::Function, Properties: {function}",
+    )
+    shared = "Globals: { Function: { VpcConfig: { SubnetIds: [subnet-1] } } }\n"
+    subnet = "  Subnet: { Type: AWS::EC2::Subnet }\n"
+    result = preview("--template", template(shared + text + subnet + POLICY))
+    assert result.err == ""
+    assert f"role/{role}" in result.out
+    assert ("ManageNetworkInterfaces: Lambda connects" in result.out) is in_vpc
+
+
+@pytest.mark.parametrize(
+    ("database", "key", "action"),
+    [
+        ("AWS::RDS::DBInstance, Properties: { MasterUserSecret: { KmsKeyId: !Ref Key } }", True, "rds:DescribeDBInst"),
+        ("AWS::RDS::DBCluster, Properties: { ManageMasterUserPassword: true }", False, "rds:DescribeDBClusters"),
+        ("AWS::Redshift::Cluster, Properties: { MasterPasswordSecretKmsKeyId: !Ref Key }", True, "redshift:Describe"),
+    ],
+)
+def test_the_superuser_secret_is_that_of_a_database_of_the_template(
+    preview: Preview, template: Callable[[str], str], database: str, key: bool, action: str
+) -> None:
+    attribute = "MasterPasswordSecretArn" if "Redshift" in database else "MasterUserSecret.SecretArn"
+    superuser = f"      SuperuserSecretId: !GetAtt Database.{attribute}\n"
+    text = f"{RESOURCES}  Database: {{ Type: {database} }}\n{POLICY}{superuser}"
+    result = preview("--template", template(text), "--json", "--resource", "Policy")
+    assert result.err == ""
+    statements = {statement["Sid"]: statement for statement in json.loads(result.out)["Statement"]}
+    assert statements["ReadSuperuserSecret"]["Resource"].endswith("secret:<Database>")
+    assert ("UseSuperuserKey" in statements) is key
+    assert statements["DescribeSuperuserDatabase"]["Action"][0].startswith(action)
+    assert statements["DescribeSuperuserDatabase"]["Resource"].endswith(":<Database>")
+
+
+def test_an_attachment_and_an_alias_stand_for_the_secret_and_the_function(
+    preview: Preview, template: Callable[[str], str]
+) -> None:
+    more = """
+  Attachment: { Type: AWS::SecretsManager::SecretTargetAttachment, Properties: { SecretId: !Ref Secret } }
+  Live: { Type: AWS::Lambda::Alias, Properties: { Name: live, FunctionName: !Ref Rotation } }
+"""
+    policy = POLICY.replace("!Ref Secret", "!Ref Attachment").replace("!GetAtt Rotation.Arn", "!Ref Live")
+    result = preview("--template", template(RESOURCES + more + policy))
+    assert (result.status, result.err) == (2, "")
+    assert f"secret      {SECRET_ARN}\n" in result.out
+    assert "function:<Rotation>" in result.out
+
+
+def test_a_trust_policy_that_lambda_cannot_use_is_refused(preview: Preview, template: Callable[[str], str]) -> None:
+    trust = "{ Statement: [{ Effect: Allow, Principal: { Service: ec2.amazonaws.com }, Action: 'sts:AssumeRole' }] }"
+    text = RESOURCES.replace("AWS::IAM::Role", f"AWS::IAM::Role, Properties: {{ AssumeRolePolicyDocument: {trust} }}")
+    declared = POLICY.replace("RotationLambdaARN: !GetAtt Rotation.Arn", "RoleName: !Ref Role\n      VpcConfig: {}")
+    result = preview("--template", template(text + declared))
+    assert result.status == 1
+    assert 'RoleName "<Role>": Lambda cannot assume this role.' in " ".join((result.out + result.err).split())
+    assert preview("--template", template(RESOURCES + declared)).err == ""
+
+
+def test_a_resource_whose_condition_is_false_is_no_placeholder(
+    preview: Preview, template: Callable[[str], str]
+) -> None:
+    text = "Conditions: { Never: !Equals [a, b] }\n" + RESOURCES.replace("Rotation: {", "Rotation: { Condition: Never,")
+    assert preview("--template", template(text + POLICY)).err == (
+        "error: Policy: RotationLambdaARN: the condition of the resource Rotation is false, so it will not exist.\n"
+    )
+
+
+def test_an_error_has_the_name_of_the_resource(preview: Preview, template: Callable[[str], str]) -> None:
+    text = RESOURCES + POLICY.replace("SecretId: !Ref Secret", "SecretId: [!Ref Role]")
+    assert preview("--template", template(text)).err == 'error: Policy: SecretId ["<Role>"] is not a string.\n'
+
+
+# --- two functions ---
+
+SCHEDULE = """
+  Other: { Type: AWS::Lambda::Function, Properties: { Role: !GetAtt Role.Arn } }
+  Schedule:
+    Type: AWS::SecretsManager::RotationSchedule
+    Properties: { SecretId: !Ref Secret, RotationLambdaARN: !GetAtt FUNCTION.Arn }
+"""
+
+
+@pytest.mark.parametrize(("function", "expected"), [("Other", True), ("Rotation", False), ("Nobody", False)])
+def test_a_schedule_with_another_function_is_a_note(
+    preview: Preview, template: Callable[[str], str], function: str, expected: bool
+) -> None:
+    result = preview("--template", template(RESOURCES + POLICY + SCHEDULE.replace("FUNCTION", function)))
+    text = " ".join(result.out.split())
+    note = (
+        f"The schedule Schedule uses the function arn:aws:lambda:{REGION}:{ACCOUNT}:function:<Other>, and this policy"
+    )
+    assert (note in text, result.status, result.err) == (expected, 2, "")
+
+
+def _response(response: dict[str, Any], _: dict[str, Any]) -> dict[str, Any]:
+    return response
+
+
+def test_a_secret_that_another_function_rotates_today_is_a_note(preview: Preview, account: Account) -> None:
+    role = account.role()
+    rotation, other = account.function(role), account.function(role, "other")
+    secret = account.secret()
+    described = cast(dict[str, Any], account.client("secretsmanager").describe_secret(SecretId=secret))
+    arguments = ("--secret-id", "prod/db", "--rotation-lambda", "rotate-db")
+    for function, expected in ((rotation, False), (f"{rotation}:live", False), (other, True)):
+        rotated = described | {"RotationEnabled": True, "RotationLambdaARN": function}
+        account.api_responses["secretsmanager:DescribeSecret"] = partial(_response, rotated)
+        text = " ".join(preview(*arguments).out.split())
+        assert (f"The secret {secret} today uses the function {function}" in text) is expected

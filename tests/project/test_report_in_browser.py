@@ -134,6 +134,66 @@ def test_a_search_opens_few_sections(tmp_path: Path) -> None:
     assert results(small_report(), tmp_path, ["#q=users", "#code=KmsAllKeys"], opened_sections) == [2, 3]
 
 
+@pytest.mark.parametrize(
+    ("arn", "pages"),
+    [
+        (
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a/b c-AbCdEf",
+            {
+                "Secret": "https://eu-west-1.console.aws.amazon.com/secretsmanager/secret?name=a%2Fb%20c&region=eu-west-1"
+            },
+        ),
+        (
+            "arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:rotate:live",
+            {
+                "Function": "https://us-gov-west-1.console.amazonaws-us-gov.com/lambda/home?region=us-gov-west-1"
+                "#/functions/rotate",
+                "Log group": "https://us-gov-west-1.console.amazonaws-us-gov.com/cloudwatch/home?region=us-gov-west-1"
+                "#logsV2:log-groups/log-group/$252Faws$252Flambda$252Frotate",
+            },
+        ),
+        (
+            "arn:aws-cn:iam::123456789012:role/service-role/rotate",
+            {"Role": "https://console.amazonaws.cn/iam/home#/roles/details/rotate"},
+        ),
+        # A merged report is untrusted: no other partition, and nothing that is no ARN, becomes an address.
+        ("arn:aws-iso:iam::123456789012:role/rotate", {}),
+        ("arn:constructor:iam::123456789012:role/rotate", {}),
+        ("arn:aws:lambda:evil.example/:123456789012:function:rotate", {}),
+        ("javascript:alert(1)", {}),
+    ],
+)
+def test_an_arn_leads_to_the_pages_of_its_console(tmp_path: Path, arn: str, pages: dict[str, str]) -> None:
+    assert results(small_report(), tmp_path, [""], f"consolePages({json.dumps(arn)})") == [pages]
+
+
+def test_an_open_section_has_links_and_buttons_once(tmp_path: Path) -> None:
+    # The page is opened from a file, where the clipboard can be missing.
+    links = "[...document.querySelectorAll('details')].map((each) => each.querySelectorAll('.tools a').length)"
+    value = f"(openAll(true), secrets.forEach((each) => (equip(each.element), equip(each.element))), {links})"
+    assert results(small_report(), tmp_path, [""], value) == [[4, 4, 4, 4, 4]]
+
+
+def test_nothing_is_wider_than_a_phone(tmp_path: Path) -> None:
+    # In a frame, because a window cannot be as narrow on every system.
+    script = """
+if (top === self) {
+  const phone = document.createElement("iframe");
+  Object.assign(phone, { width: 390, height: 844, srcdoc: document.documentElement.outerHTML });
+  phone.addEventListener("load", () => {
+    const page = phone.contentDocument;
+    for (const each of page.querySelectorAll("details")) each.open = true;
+    const right = [...page.body.querySelectorAll("*")].map((each) => each.getBoundingClientRect().right);
+    document.title = JSON.stringify([right.length > 100, right.filter((each) => each > 390)]);
+    phone.remove();
+  });
+  document.body.append(phone);
+}
+"""
+    view = opened(with_script(written(full_report(), tmp_path), script))
+    assert json.loads(view.title) == [True, []]
+
+
 def test_findings_without_a_secret_are_filtered_too(tmp_path: Path) -> None:
     fragments = ["", "#code=NotInspected", "#severity=error"]
     assert results(full_report(), tmp_path, fragments, "general.hidden") == [False, False, True]

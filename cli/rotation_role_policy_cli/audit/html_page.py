@@ -180,7 +180,10 @@ def _found(findings: list[Finding]) -> str:
 
 def _search_text(findings: list[Finding], rotation: Rotation | None = None) -> str:
     """Return in lower case what the search field of the page searches."""
-    subject = [rotation.secret_name, rotation.secret_arn, rotation.function_arn, rotation.role_arn] if rotation else []
+    subject = []
+    if rotation:
+        subject = [rotation.secret_name, rotation.secret_arn, rotation.function_arn, rotation.role_arn]
+        subject += rotation.owner.values()
     found = chain.from_iterable(
         (each.type.code, each.resource, each.message, each.subject.function_arn, each.subject.role_arn)
         for each in findings

@@ -60,7 +60,8 @@ def picture_of_page() -> None:
         raise SystemExit(f"None of {', '.join(_BROWSERS)} is installed.")
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "audit.html"
-        _run(["audit", "--html", str(page)], Console(file=io.StringIO()), datetime.now(UTC))
+        with contextlib.chdir(folder):
+            _run(["audit", "--html", page.name], Console(file=io.StringIO()), datetime.now(UTC))
         flags = [
             "--headless",
             "--no-sandbox",

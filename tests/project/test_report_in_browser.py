@@ -69,7 +69,7 @@ def opened(path: Path, fragment: str = "") -> View:
 def written(report: Report, folder: Path) -> Path:
     path = folder / "report.html"
     with path.open("w", encoding="utf-8") as file:
-        html_page.write(report, file)
+        html_page.write(report, file, {})
     return path
 
 

@@ -8,15 +8,16 @@ import base64
 import hashlib
 import string
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from itertools import chain
-from typing import NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
+from rotation_role_policy import __version__
 from rotation_role_policy.audit.finding_types import FindingType, Severity, UnknownType
 from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.report import Report, Rotation
@@ -65,8 +66,8 @@ class _Section(NamedTuple):
     """None if they are not known."""
 
 
-def write(report: Report, file: TextIO) -> None:
-    """Write the report as an HTML page."""
+def write(report: Report, file: TextIO, options: Mapping[str, Any]) -> None:
+    """Write the report as an HTML page. `options` are those of the command, as evidence."""
     page = _template().stream(
         report=report,
         summary=report.summary,
@@ -75,6 +76,8 @@ def write(report: Report, file: TextIO) -> None:
         general=report.without_secret,
         sections=_sections(report),
         severities=list(Severity),
+        version=__version__,
+        options=options,
     )
     page.enable_buffering(_BUFFERED_PARTS)
     file.writelines(page)

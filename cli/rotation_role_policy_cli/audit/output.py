@@ -65,7 +65,7 @@ def write(report: Report, output: Output, options: Mapping[str, Any], *, is_sele
     if output.accept:
         acceptances = accept_file.read(output.accept)
         report = accept(report, acceptances, datetime.now(UTC).date(), is_selection=is_selection)
-    written, problems = _write_files(report, output)
+    written, problems = _write_files(report, output, options)
     if output.as_json:
         sys.stdout.writelines(report_json.parts(report, options))
     elif files.STANDARD_OUTPUT not in written:
@@ -77,10 +77,10 @@ def write(report: Report, output: Output, options: Mapping[str, Any], *, is_sele
     return ExitStatus.FINDINGS if _is_failure(report, output.fail_on) else ExitStatus.NO_FINDINGS
 
 
-def _write_files(report: Report, output: Output) -> tuple[list[Path], list[str]]:
+def _write_files(report: Report, output: Output, options: Mapping[str, Any]) -> tuple[list[Path], list[str]]:
     """Write the files, and return those that were written, and what went wrong."""
     written, problems = [], []
-    for path, write_to in _files(report, output):
+    for path, write_to in _files(report, output, options):
         if report.stopped and path.exists():
             problems.append(f"{path} was not replaced, because the audit did not end.")
             continue
@@ -96,13 +96,15 @@ def _write_files(report: Report, output: Output) -> tuple[list[Path], list[str]]
     return written, problems
 
 
-def _files(report: Report, output: Output) -> Iterator[tuple[Path, Callable[[TextIO], object]]]:
+def _files(
+    report: Report, output: Output, options: Mapping[str, Any]
+) -> Iterator[tuple[Path, Callable[[TextIO], object]]]:
     """Yield the files, each with the function that writes it."""
     if output.html:
         # Jinja2 takes time to import.
         from rotation_role_policy_cli.audit import html_page
 
-        yield output.html, partial(html_page.write, report)
+        yield output.html, partial(html_page.write, report, options=options)
     if output.csv:
         yield output.csv, partial(spreadsheet.write, report)
     # What was not looked at would be missing, or left out without reason.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rotation_role_policy import __version__
 from rotation_role_policy.audit.finding_types import FindingType
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy_cli.audit import html_page
@@ -25,6 +26,8 @@ from tests.support.audit_report import (
     rotation,
     small_report,
 )
+
+OPTIONS = {"--region": ["eu-central-1", "us-east-1"], "--html": f"{DANGEROUS}.html", "--all-regions": True}
 
 
 class Page(HTMLParser):
@@ -65,7 +68,7 @@ class Page(HTMLParser):
 def written(of: Report, folder: Path) -> Page:
     path = folder / "report.html"
     with path.open("w", encoding="utf-8", errors="replace") as file:
-        html_page.write(of, file)
+        html_page.write(of, file, OPTIONS)
     return Page(path.read_text("utf-8"))
 
 
@@ -161,6 +164,17 @@ def test_the_head_has_the_account_the_regions_the_time_in_utc_and_the_totals(tmp
         "Notes": "1",
         "Secrets without errors and warnings": "2",
     }
+
+
+def test_the_head_has_the_version_and_the_options_as_evidence(tmp_path: Path) -> None:
+    page = written(small_report(), tmp_path)
+    assert f"Versionrotation-role-policy {__version__} " in page.text
+    options = f"Options--region eu-central-1, us-east-1, --html {DANGEROUS}.html, --all-regions"
+    assert options in page.text
+    path = tmp_path / "without.html"
+    with path.open("w") as file:
+        html_page.write(small_report(), file, {})
+    assert "OptionsNone" in Page(path.read_text()).text
 
 
 def test_a_complete_report_has_no_banner(tmp_path: Path) -> None:

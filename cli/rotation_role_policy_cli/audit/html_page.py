@@ -23,6 +23,7 @@ from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy.iam.document import JsonStatement, as_list
 from rotation_role_policy.rules import policy
+from rotation_role_policy_cli.audit.adoption_place import where_to_declare
 from rotation_role_policy_cli.render import printable
 
 _MAX_OPEN = 10
@@ -93,6 +94,7 @@ def _template() -> Template:
         "scope": _scope,
         "search_text": _search_text,
         "utc": _utc,
+        "where_to_declare": where_to_declare,
     }
     # Not by a path: the package can be imported from an archive.
     return environment.from_string(resources.files(__package__).joinpath("report.html.jinja").read_text("utf-8"))

@@ -343,3 +343,22 @@ def test_a_section_has_the_owner_and_a_finding_what_an_attacker_could_do(tmp_pat
     assert "aws:cloudformation:stack-name <shop>" in Page(page.section("prod/orders")).text
     assert "Unknown: no tag of the role" in Page(page.section("prod/users")).text
     assert "What an attacker could do with it: Who can run code in one of the functions" in page.text
+
+
+@pytest.mark.parametrize(
+    ("owner", "place"),
+    [
+        ({"aws:cloudformation:stack-name": "shop"}, "The template of the stack shop."),
+        ({"aws:cloudformation:stack-name": "shop", "aws:cdk:path": "Shop/Role"}, "The CDK app that creates the role"),
+        (
+            {"aws:cloudformation:stack-name": "serverlessrepo-db", "serverlessrepo:applicationId": "app"},
+            "An adoption stack (audit --adopt), because the template of the application is not yours.",
+        ),
+        ({}, "A stack beside the role if Terraform creates it (examples/terraform), otherwise an adoption stack."),
+    ],
+)
+def test_a_section_without_a_policy_says_where_to_declare_it(tmp_path: Path, owner: dict[str, str], place: str) -> None:
+    orders = replace(rotation("prod/orders"), owner=owner, policy_name="")
+    section = written(report([orders, rotation("prod/users")], []), tmp_path)
+    assert f"<dt>Declare it in</dt><dd>{place}" in section.section("prod/orders")
+    assert "Declare it in" not in section.section("prod/users")

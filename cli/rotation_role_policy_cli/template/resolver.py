@@ -10,19 +10,17 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AwsApiError, quoted, quoted_text
 from rotation_role_policy.rules.properties import PROPERTIES
 from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE
+from rotation_role_policy_cli.template.attributes import ATTRIBUTES
 from rotation_role_policy_cli.template.file import TemplateError
 from rotation_role_policy_cli.template.planned import is_planned, placeholder
 from rotation_role_policy_cli.template.stack import DeployedStack, StackResource
-
-if TYPE_CHECKING:
-    from types_boto3_rds.type_defs import DBClusterTypeDef, DBInstanceTypeDef
 
 _NO_VALUE = object()
 """The value of `AWS::NoValue`: the property, or the item of a list, is left out."""
@@ -280,9 +278,9 @@ class Template:
         if is_planned(resource.physical_id) and attribute.endswith("SecretArn"):
             # RDS or Redshift creates the secret with the database.
             return self.planned_arn("secretsmanager", f"secret:{placeholder(logical_id)}")
-        if (resource.type, attribute) not in _ATTRIBUTES:
+        if (resource.type, attribute) not in ATTRIBUTES:
             raise TemplateError(f"preview does not resolve the attribute {logical_id}.{attribute}. Use --secret-id.")
-        return _ATTRIBUTES[resource.type, attribute](self._aws, resource.physical_id)
+        return ATTRIBUTES[resource.type, attribute](self._aws, resource.physical_id)
 
     # --- intrinsic functions ---
 
@@ -440,62 +438,3 @@ _FUNCTIONS: dict[str, Callable[[Template, Any], Any]] = {
     "Fn::Sub": Template._sub,
     "Ref": Template._ref,
 }
-
-
-def _arn_of(service: str, prefix: str) -> Callable[[Aws, str], str]:
-    """Return a function that builds the ARN of a resource of the user's account and region from its physical ID."""
-    return lambda aws, name: f"arn:{aws.caller.partition}:{service}:{aws.region()}:{aws.caller.account}:{prefix}{name}"
-
-
-_function_arn = _arn_of("lambda", "function:")
-
-
-def _role_arn(aws: Aws, name: str) -> str:
-    # The ARN has the role's path, the name does not.
-    return aws.call(aws.iam.get_role, RoleName=name)["Role"]["Arn"]
-
-
-def _itself(_: Aws, physical_id: str) -> str:
-    return physical_id
-
-
-def _cluster_secret_arn(aws: Aws, name: str) -> str:
-    [cluster] = aws.call(aws.rds.describe_db_clusters, DBClusterIdentifier=name)["DBClusters"]
-    return _master_user_secret_arn(cluster, name)
-
-
-def _instance_secret_arn(aws: Aws, name: str) -> str:
-    [instance] = aws.call(aws.rds.describe_db_instances, DBInstanceIdentifier=name)["DBInstances"]
-    return _master_user_secret_arn(instance, name)
-
-
-def _redshift_secret_arn(aws: Aws, name: str) -> str:
-    [cluster] = aws.call(aws.session.client("redshift").describe_clusters, ClusterIdentifier=name)["Clusters"]
-    if "MasterPasswordSecretArn" not in cluster:
-        raise TemplateError(f"Redshift does not manage the password of {name}: it has no MasterPasswordSecretArn.")
-    return str(cluster["MasterPasswordSecretArn"])
-
-
-def _master_user_secret_arn(database: DBClusterTypeDef | DBInstanceTypeDef, name: str) -> str:
-    if "MasterUserSecret" not in database:
-        raise TemplateError(f"RDS does not manage the master user password of {name}: it has no MasterUserSecret.")
-    return database["MasterUserSecret"]["SecretArn"]
-
-
-_ATTRIBUTES: dict[tuple[str, str], Callable[[Aws, str], str]] = {
-    ("AWS::EC2::SecurityGroup", "GroupId"): _itself,
-    ("AWS::ElastiCache::User", "Arn"): _arn_of("elasticache", "user:"),
-    ("AWS::IAM::Role", "Arn"): _role_arn,
-    ("AWS::KMS::Key", "Arn"): _arn_of("kms", "key/"),
-    ("AWS::KMS::Key", "KeyId"): _itself,
-    ("AWS::Lambda::Alias", "AliasArn"): _itself,
-    ("AWS::Lambda::Function", "Arn"): _function_arn,
-    ("AWS::RDS::DBCluster", "DBClusterArn"): _arn_of("rds", "cluster:"),
-    ("AWS::RDS::DBCluster", "MasterUserSecret.SecretArn"): _cluster_secret_arn,
-    ("AWS::RDS::DBInstance", "DBInstanceArn"): _arn_of("rds", "db:"),
-    ("AWS::RDS::DBInstance", "MasterUserSecret.SecretArn"): _instance_secret_arn,
-    ("AWS::Redshift::Cluster", "MasterPasswordSecretArn"): _redshift_secret_arn,
-    ("AWS::SecretsManager::Secret", "Id"): _itself,
-    ("AWS::Serverless::Function", "Arn"): _function_arn,
-}
-"""The attributes that properties of the resource usually refer to: how to get each from the physical ID."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
+from rotation_role_policy import arn
 from rotation_role_policy.aws.client import Aws
 from rotation_role_policy.errors import AccessDeniedError, AwsApiError, RequestError
 from rotation_role_policy.iam.document import JsonDocument, Policy, PolicyKind, PolicyName, parse
@@ -129,9 +130,17 @@ def preview(aws: Aws, resource: Resource, planned: PlannedDocuments | None = Non
 
 
 def is_other_function(function_id: str, function_arn: str) -> bool:
-    """Return whether an ID (name, ARN or partial ARN) is not that of a function; False in declared mode (no ARN)."""
-    name = function_id.partition("function:")[2] or function_id
-    return bool(function_arn) and name.partition(":")[0] != function_arn.partition("function:")[2]
+    """Return whether an ID is certainly not that of a function.
+
+    Args:
+        function_id: name, partial ARN or full ARN, with or without a version or alias.
+        function_arn: full ARN without version and alias; empty in declared mode.
+    """
+    if not function_arn or not arn.FUNCTION.fullmatch(function_id):
+        return False
+    function, _ = arn.split_qualifier(function_id)
+    # A name or a partial ARN is the end of the full ARN.
+    return not f":{function_arn}".endswith(f":{function}")
 
 
 def _raise_if_refused(aws: Aws, result: Preview, others: Mapping[str, JsonDocument]) -> None:

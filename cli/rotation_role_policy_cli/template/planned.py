@@ -12,6 +12,7 @@ from rotation_role_policy.aws.errors import iam_action
 from rotation_role_policy.aws.retries import Parameters, Response, Retries
 from rotation_role_policy.errors import AwsApiError
 from rotation_role_policy_cli.template.file import TemplateError
+from rotation_role_policy_cli.template.stack import StackResource
 
 # A name that the form of each ARN accepts. A secret's ARN ends in a hyphen and six characters.
 _PLACEHOLDER = re.compile(r"planned-([A-Za-z0-9]+)-xxxxxx")
@@ -71,6 +72,15 @@ _DATABASES = {
 }
 
 
+_TYPES = {
+    "iam": ("AWS::IAM::Role",),
+    "kms": ("AWS::KMS::Key",),
+    "lambda": ("AWS::Lambda::Function", "AWS::Serverless::Function"),
+    "secretsmanager": ("AWS::SecretsManager::Secret", "AWS::DocDB::DBCluster", *_DATABASES),
+}
+"""The types of resources about which a service can be asked. It answers for types that are not AWS's own, too."""
+
+
 class PlannedTemplate(Protocol):
     """What a template shows of its resources."""
 
@@ -82,6 +92,40 @@ class PlannedTemplate(Protocol):
 
     def planned_arn(self, service: str, resource: str) -> str:
         """Return an ARN in the user's account and region. The ARN of IAM has no region."""
+
+
+def planned_resource(template: PlannedTemplate, logical_id: str, suffix: str) -> StackResource:
+    """Return a resource that does not exist yet, with a placeholder as its physical ID.
+
+    Args:
+        template: that declares the resource.
+        logical_id: of the resource.
+        suffix: ``Alias`` or ``Version``, for those that SAM creates with a function; else empty.
+
+    Raises:
+        TemplateError: a property that names another resource is missing or cannot be resolved.
+    """
+
+    def required(name: str) -> str:
+        value = template.planned_property(logical_id, name)
+        if not isinstance(value, str):
+            raise TemplateError(f"the resource {logical_id} has no {name}.")
+        return value
+
+    name, resource_type = placeholder(logical_id), template.type_of(logical_id)
+    if resource_type == "AWS::SecretsManager::SecretTargetAttachment":
+        return StackResource("AWS::SecretsManager::Secret", required("SecretId"))
+    if resource_type == "AWS::KMS::Alias":
+        return StackResource(resource_type, required("TargetKeyId"))
+    if resource_type == "AWS::Lambda::Alias":
+        function = required("FunctionName").rpartition(":")[2]
+        return StackResource(resource_type, template.planned_arn("lambda", f"function:{function}:{required('Name')}"))
+    if suffix:
+        version = required("AutoPublishAlias") if suffix == "Alias" else "1"
+        return StackResource("AWS::Lambda::Alias", template.planned_arn("lambda", f"function:{name}:{version}"))
+    if resource_type == "AWS::SecretsManager::Secret":
+        return StackResource(resource_type, template.planned_arn("secretsmanager", f"secret:{name}"))
+    return StackResource(resource_type, name)
 
 
 class PlannedResources(Retries):
@@ -113,10 +157,22 @@ class PlannedResources(Retries):
     def call(
         self, method: Callable[Parameters, Response], *args: Parameters.args, **parameters: Parameters.kwargs
     ) -> Response:
-        """Return the answer about a planned resource, else call AWS. Raises `CallError`."""
+        """Return the answer about a planned resource, else call AWS.
+
+        Raises:
+            TemplateError: the resource has another type than the call is about.
+            CallError: as AWS raises it.
+        """
         about = str(next(iter(parameters.values()), ""))
         if match := _PLACEHOLDER.search(about):
             action = iam_action(method)
+            service = action.partition(":")[0]
+            resource_type = self._template.type_of(match[1])
+            if resource_type.startswith("AWS::") and resource_type not in _TYPES.get(service, ()):
+                raise TemplateError(
+                    f"the resource {match[1]} is an {resource_type}, about which {action} says nothing."
+                    " Correct the reference."
+                )
             if action not in self._answers:
                 raise AwsApiError(action, "NoSuchEntity", f"{about} does not exist yet.")
             return cast(Response, self._answers[action](match[1], about))

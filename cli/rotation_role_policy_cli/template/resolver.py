@@ -19,7 +19,7 @@ from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.attributes import ATTRIBUTES
 from rotation_role_policy_cli.template.file import TemplateError
-from rotation_role_policy_cli.template.planned import is_planned, placeholder
+from rotation_role_policy_cli.template.planned import is_planned, placeholder, planned_resource
 from rotation_role_policy_cli.template.stack import DeployedStack, StackResource
 
 _NO_VALUE = object()
@@ -205,30 +205,12 @@ class Template:
             return StackResource("AWS::IAM::Role", placeholder(logical_id))
         if self.is_excluded(logical_id):
             raise TemplateError(f"the condition of the resource {logical_id} is false, so it will not exist.")
-        return self._planned(logical_id, suffix)
+        return planned_resource(self, logical_id, suffix)
 
     def type_of(self, logical_id: str) -> str:
         """Return the type of a resource; empty if the template does not declare it."""
         declared = self._body["Resources"].get(logical_id)
         return str(declared.get("Type", "")) if isinstance(declared, Mapping) else ""
-
-    def _planned(self, logical_id: str, suffix: str) -> StackResource:
-        """Return a resource that does not exist yet, with a placeholder as its physical ID."""
-        name, resource_type = placeholder(logical_id), self.type_of(logical_id)
-        if resource_type == "AWS::SecretsManager::SecretTargetAttachment":
-            return StackResource("AWS::SecretsManager::Secret", self.planned_property(logical_id, "SecretId"))
-        if resource_type == "AWS::Lambda::Alias":
-            function = str(self.planned_property(logical_id, "FunctionName")).rpartition(":")[2]
-            alias = self.planned_property(logical_id, "Name")
-            return StackResource(resource_type, self.planned_arn("lambda", f"function:{function}:{alias}"))
-        if resource_type == "AWS::KMS::Alias":
-            return StackResource(resource_type, self.planned_property(logical_id, "TargetKeyId"))
-        if suffix:
-            alias = self.planned_property(logical_id, "AutoPublishAlias") if suffix == "Alias" else "1"
-            return StackResource("AWS::Lambda::Alias", self.planned_arn("lambda", f"function:{name}:{alias}"))
-        if resource_type == "AWS::SecretsManager::Secret":
-            return StackResource(resource_type, self.planned_arn("secretsmanager", f"secret:{name}"))
-        return StackResource(resource_type, name)
 
     def planned_property(self, logical_id: str, name: str) -> Any:
         """Return the value of a property of a resource, with its references resolved; None if there is none."""

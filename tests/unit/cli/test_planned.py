@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from rotation_role_policy_cli.preview.preview import is_other_function
 from tests.support.account import ACCOUNT, REGION, Account, error
 from tests.unit.cli.test_preview import Preview, preview, template
 
@@ -159,6 +160,48 @@ def test_an_error_has_the_name_of_the_resource(preview: Preview, template: Calla
     assert preview("--template", template(text)).err == 'error: Policy: SecretId ["<Role>"] is not a string.\n'
 
 
+@pytest.mark.parametrize(
+    ("resource", "reference", "message"),
+    [
+        ("AWS::SecretsManager::SecretTargetAttachment", "!Ref Other", "the resource Other has no SecretId."),
+        ("AWS::SecretsManager::SecretTargetAttachment, Properties: { SecretId: !Ref Other }", "!Ref Other", "Ref "),
+        ("AWS::Lambda::Alias, Properties: { Name: live }", "!Ref Other", "the resource Other has no FunctionName."),
+        ("AWS::Serverless::Function", "!Ref Other.Alias", "the resource Other has no AutoPublishAlias."),
+    ],
+)
+def test_a_resource_that_names_no_other_is_an_error(
+    preview: Preview, template: Callable[[str], str], resource: str, reference: str, message: str
+) -> None:
+    text = f"{RESOURCES}  Other: {{ Type: {resource} }}\n{POLICY}".replace(
+        "SecretId: !Ref Secret\n", f"SecretId: {reference}\n"
+    )
+    assert preview("--template", template(text)).err.startswith(f"error: Policy: SecretId: {message}")
+
+
+@pytest.mark.parametrize(
+    ("properties", "message"),
+    [
+        ("SecretId: !Ref Key", "the resource Key is an AWS::KMS::Key, about which secretsmanager:DescribeSecret"),
+        ("SecretId: !Ref Rotation", "the resource Rotation is an AWS::Lambda::Function, about which secretsmanager:"),
+        ("SecretId: !Ref Secret, SuperuserSecretId: !Ref Role", "the resource Role is an AWS::IAM::Role, about which"),
+        ("SecretId: !Ref Mine", ""),
+    ],
+)
+def test_a_reference_to_a_resource_of_another_type_is_an_error(
+    preview: Preview, template: Callable[[str], str], properties: str, message: str
+) -> None:
+    policy = (
+        POLICY.partition("      SecretId")[0]
+        .replace("Properties:\n", "Properties: { ")
+        .replace("      Service", "Service")
+    )
+    policy = f"{policy.rstrip()}, {properties}, RotationLambdaARN: !GetAtt Rotation.Arn }}\n"
+    policy = policy.replace("!ImportValue rotation-role-policy", "x")
+    result = preview("--template", template(f"{RESOURCES}  Mine: {{ Type: Custom::Secret }}\n{policy}"))
+    assert result.err.startswith(f"error: Policy: {message}" if message else "")
+    assert result.status == (1 if message else 2)
+
+
 # --- two functions ---
 
 SCHEDULE = """
@@ -187,7 +230,7 @@ def _response(response: dict[str, Any], _: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_secret_that_another_function_rotates_today_is_a_note(preview: Preview, account: Account) -> None:
     role = account.role()
-    rotation, other = account.function(role), account.function(role, "other")
+    rotation, other = account.function(role), account.function(role, "rotate-db-function")
     secret = account.secret()
     described = cast(dict[str, Any], account.client("secretsmanager").describe_secret(SecretId=secret))
     arguments = ("--secret-id", "prod/db", "--rotation-lambda", "rotate-db")
@@ -196,3 +239,25 @@ def test_a_secret_that_another_function_rotates_today_is_a_note(preview: Preview
         account.api_responses["secretsmanager:DescribeSecret"] = partial(_response, rotated)
         text = " ".join(preview(*arguments).out.split())
         assert (f"The secret {secret} today uses the function {function}" in text) is expected
+
+
+@pytest.mark.parametrize(
+    ("function_id", "expected"),
+    [
+        ("rotate-function", False),
+        ("rotate-function:live", False),
+        (f"{ACCOUNT}:function:rotate-function:7", False),
+        (f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-function:live", False),
+        (f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate", True),
+        ("function", True),
+        ("live", True),
+        # Another account's function of the same name.
+        (f"arn:aws:lambda:{REGION}:210987654321:function:rotate-function", True),
+        # Nothing is certain about what is no ID of a function.
+        ("no function!", False),
+    ],
+)
+def test_each_form_of_an_id_is_compared(function_id: str, expected: bool) -> None:
+    function_arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-function"
+    assert is_other_function(function_id, function_arn) is expected
+    assert not is_other_function(function_id, "")

@@ -111,7 +111,7 @@ def _finding(data: Mapping[str, Any]) -> Finding:
         known if known and known.severity is severity else UnknownType(data["code"], severity),
         subject,
         data["resource"],
-        Words(data["message"], data["remediation"]),
+        Words(data["message"], data["remediation"], tuple(data["commands"])),
         tuple(data["difference"]),
         policy=data["policy"] or "",
         grants=tuple(_grant(each) for each in data["grants"]),

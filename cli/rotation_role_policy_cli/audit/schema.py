@@ -115,6 +115,11 @@ def _finding() -> dict[str, Any]:
             "grants": {"type": "array", "items": _grant(), "description": "What in this policy is too much."},
             "message": _TEXT | {"description": "What is wrong."},
             "remediation": _TEXT | {"description": "What to do."},
+            "commands": _TEXTS
+            | {
+                "description": "The commands in the remediation, quoted for a shell. A word in capitals stands for what"
+                " only a person can know.",
+            },
             "difference": _TEXTS
             | {
                 "description": "For PolicyDrift and PolicyWidened: the lines of a unified difference to the policy that"

@@ -35,6 +35,8 @@ class Words(NamedTuple):
     """What is wrong, with full ARNs."""
     remediation: str
     """What to do about this resource."""
+    commands: tuple[str, ...] = ()
+    """The commands in the remediation (`messages.commands`), in their order and as they stand there."""
 
 
 class DeniedCall(NamedTuple):
@@ -126,3 +128,8 @@ class Finding:
     def remediation(self) -> str:
         """What to do about this resource."""
         return self.words.remediation
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The commands in the remediation, in their order and as they stand there."""
+        return self.words.commands

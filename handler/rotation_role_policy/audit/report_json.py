@@ -91,6 +91,7 @@ def _finding(report: Report, finding: Finding) -> dict[str, Any]:
         "grants": [_grant(finding, each) for each in finding.grants],
         "message": finding.message,
         "remediation": finding.remediation,
+        "commands": list(finding.commands),
         "difference": list(finding.difference),
         "accepted": accepted and {"reason": accepted.reason, "until": accepted.until and accepted.until.isoformat()},
     }

@@ -26,6 +26,7 @@ from rotation_role_policy.audit.facts import (
 )
 from rotation_role_policy.audit.finding_types import FindingType
 from rotation_role_policy.audit.findings import Finding
+from rotation_role_policy.audit.messages.commands import rotating
 from rotation_role_policy.audit.resources import ResourceFact, ResourceQuestion
 from rotation_role_policy.audit.role import RoleResult, audit_function, audit_role, failed
 from rotation_role_policy.iam.document import PolicyKind, PolicyName
@@ -182,7 +183,7 @@ def test_a_rotation_is_unfinished_if_awspending_is_on_a_version_of_its_own_for_m
 def test_an_overdue_rotation_without_awspending_is_rotated_again() -> None:
     finding = the(listed(next_rotation=NOW - timedelta(1)))
     assert "AWSPENDING" not in f"{finding.message} {finding.remediation}"
-    assert finding.remediation.endswith(f"rotate it (aws secretsmanager rotate-secret --secret-id {SECRET}).")
+    assert finding.remediation.endswith(f"rotate it ({rotating(SECRET)}).")
 
 
 @pytest.mark.parametrize(
@@ -295,7 +296,7 @@ def test_replication_that_failed_is_a_finding(replicas: Any, code: str | None) -
             UnusableKey("prod/db", KeyProblem(KEY), ("AWSCURRENT", "AWSPENDING")),
             "KeyUnusable",
             SECRET,
-            ["AWSCURRENT and AWSPENDING", "does not exist.", "--version-stages AWSCURRENT AWSPENDING"],
+            ["AWSCURRENT and AWSPENDING", "does not exist.", "with VersionStages AWSCURRENT AWSPENDING"],
         ),
     ],
 )

@@ -130,10 +130,10 @@ def test_each_secret_of_a_function_gets_a_permission_with_an_id_of_its_own() -> 
 @pytest.mark.parametrize(
     ("labels", "said", "not_said"),
     [
-        ((), "--kms-key-id KEY --secret-string VALUE", "AWSPENDING"),
-        (("AWSCURRENT",), "put-secret-value --version-stages AWSCURRENT", "remove the label"),
+        ((), "UpdateSecret with KmsKeyId and SecretString", "AWSPENDING"),
+        (("AWSCURRENT",), "PutSecretValue with VersionStages AWSCURRENT", "remove the label"),
         # A value that is stored without the rotation moves the label, and the rotation cannot go on.
-        (("AWSPENDING",), "Then remove the label", "put-secret-value"),
+        (("AWSPENDING",), "Then remove the label", "PutSecretValue"),
         (("AWSPENDING",), "The rotation that has begun cannot end", "applications fail too"),
     ],
 )

@@ -88,7 +88,7 @@ def access_undecided(found: Sequence[AccessProblem]) -> Words:
     doubts = tuple(dict.fromkeys(each.doubt for each in found if each.doubt))
     reasons = tuple(dict.fromkeys(map(_doubt, doubts)))
     more = f"; and {len(reasons) - _MOST} more like these" if len(reasons) > _MOST else ""
-    remediation = "Rotate the secret while you watch (aws secretsmanager rotate-secret)."
+    remediation = "Rotate the secret while you watch (RotateSecret)."
     if any(doubt.policy is PolicyKind.KEY and _NETWORK_KEYS & {key.lower() for key in doubt.keys} for doubt in doubts):
         remediation += (
             " Secrets Manager calls KMS itself, so the policy of a key does not see the address or the VPC of the"

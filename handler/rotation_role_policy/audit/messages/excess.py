@@ -1,9 +1,11 @@
 """The words of findings about grants beyond what is needed."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from rotation_role_policy.audit.advice import Advice
 from rotation_role_policy.audit.findings import Words
+from rotation_role_policy.audit.messages.commands import aws, rotating
 from rotation_role_policy.audit.messages.phrases import ADOPT, UNPROVEN, join, policy, send_update
 from rotation_role_policy.audit.needs import is_one_secret
 from rotation_role_policy.errors import quoted
@@ -63,7 +65,9 @@ def excess(role: Role, found: Excess, advice: Advice) -> Words:
         subject = f"the statement {quoted(found.sid)} in {subject}"
     actions, resource = _elements(found.actions, "all but "), _elements(found.resource, "* but ")
     message = f"{subject} of the role {role.arn} allows {actions} on {resource}, {_EXCESS[found.kind]}{_within(found)}."
-    return Words(f"{message[:1].upper()}{message[1:]}", " ".join(_remediation(role, found, advice)))
+    remediation = " ".join(_remediation(role, found, advice))
+    commands = [each for each in changing(role, found.policy, advice.secret_arns).commands if each in remediation]
+    return Words(f"{message[:1].upper()}{message[1:]}", remediation, tuple(commands))
 
 
 def _within(found: Excess) -> str:
@@ -98,7 +102,7 @@ def _remediation(role: Role, found: Excess, advice: Advice) -> Iterator[str]:
             yield f"Limit the use of a key by StringEquals on {SECRET_ARN_KEY} to the ARN of the secret."
     else:
         yield from _before(found, advice)
-    yield from changing(role, found.policy, advice.secret_arns)
+    yield changing(role, found.policy, advice.secret_arns).text
     if found.kind is ExcessKind.OTHER_SECRETS and found.instead:
         yield f"In place of removing the grant, you can end its resource in -??????: {found.instead}."
 
@@ -117,8 +121,7 @@ def _before(found: Excess, advice: Advice) -> Iterator[str]:
     if is_outside_vpc:
         yield (
             "Lambda needs this grant until it has deleted the interfaces: up to 20 minutes after the function left its"
-            " VPC, and not before its last published version in the VPC is deleted (aws lambda"
-            " list-versions-by-function)."
+            " VPC, and not before its last published version in the VPC is deleted (ListVersionsByFunction)."
         )
     yield from _open(found, advice)
     if advice.needs_adoption:
@@ -176,8 +179,15 @@ def _targets(advice: Advice) -> str:
     return " or ".join(reasons)
 
 
-def changing(role: Role, name: PolicyName, secret_arns: tuple[str, ...]) -> Iterator[str]:
-    """Yield how a grant is removed, so that it can be restored.
+class Changing(NamedTuple):
+    """How a policy is changed, so that it can be restored."""
+
+    text: str
+    commands: tuple[str, ...]
+
+
+def changing(role: Role, name: PolicyName, secret_arns: tuple[str, ...]) -> Changing:
+    """Return how a grant is removed, so that it can be restored.
 
     Args:
         role: has the policy.
@@ -186,19 +196,21 @@ def changing(role: Role, name: PolicyName, secret_arns: tuple[str, ...]) -> Iter
             turn its rotation on.
     """
     if name.kind is PolicyKind.MANAGED:
-        yield f"Detach the policy (aws iam detach-role-policy --role-name {role.name} --policy-arn {name.name})."
-        restore = f"attach it again (aws iam attach-role-policy --role-name {role.name} --policy-arn {name.name})"
+        change = aws("iam detach-role-policy", role.arn, role_name=role.name, policy_arn=name.name)
+        restore = aws("iam attach-role-policy", role.arn, role_name=role.name, policy_arn=name.name)
+        first, undo = f"Detach the policy ({change}).", f"attach it again ({restore})"
     else:
-        arguments = f"--role-name {role.name} --policy-name {name.name}"
-        copy = f"aws iam get-role-policy {arguments} --query PolicyDocument > COPY.json"
-        yield f"Keep a copy of the policy ({copy}), then remove the grant from it."
-        restore = f"put the copy back (aws iam put-role-policy {arguments} --policy-document file://COPY.json)"
+        of_policy = {"role_name": role.name, "policy_name": name.name}
+        change = f"{aws('iam get-role-policy', role.arn, **of_policy, query='PolicyDocument')} > COPY.json"
+        restore = aws("iam put-role-policy", role.arn, **of_policy, policy_document="file://COPY.json")
+        first = f"Keep a copy of the policy ({change}), then remove the grant from it."
+        undo = f"put the copy back ({restore})"
     if not secret_arns:
-        yield f"If something fails without it, {restore}."
-        return
+        return Changing(f"{first} If something fails without it, {undo}.", (change, restore))
+    rotate = rotating(secret_arns[0])
     others = len(secret_arns) - 1
     more = f", then the other secrets of the role ({others})" if others else ""
-    yield (
-        f"Rotate at once while somebody watches (aws secretsmanager rotate-secret --secret-id {secret_arns[0]})"
-        f"{more}. If a rotation fails, {restore}."
+    return Changing(
+        f"{first} Rotate at once while somebody watches ({rotate}){more}. If a rotation fails, {undo}.",
+        (change, rotate, restore),
     )

@@ -15,7 +15,7 @@ class _Row(NamedTuple):
     remediation: str
 
 
-_REDEPLOY = "Then deploy the function again (aws lambda update-function-configuration, or its stack)."
+_REDEPLOY = "Then deploy the function again (UpdateFunctionConfiguration, or its stack)."
 _IMAGE = "the container image of the function"
 _ROWS = (
     _Row(
@@ -27,7 +27,7 @@ _ROWS = (
     _Row(
         ("DisabledKMSKey",),
         "a KMS key of the function is disabled",
-        "Enable the key (aws kms enable-key). Then invoke the function.",
+        "Enable the key (EnableKey). Then invoke the function.",
     ),
     _Row(
         ("InvalidStateKMSKey",),
@@ -38,7 +38,7 @@ _ROWS = (
     _Row(
         ("KMSKeyNotFound",),
         "a KMS key of the function does not exist",
-        "Configure the function with another key (aws lambda update-function-configuration --kms-key-arn), and set its"
+        "Configure the function with another key (UpdateFunctionConfiguration with KMSKeyArn), and set its"
         " environment variables again.",
     ),
     _Row(
@@ -86,12 +86,12 @@ _ROWS = (
     _Row(
         ("ImageDeleted",),
         f"{_IMAGE} was deleted",
-        "Push the image again, and update the function's code (aws lambda update-function-code).",
+        "Push the image again, and update the function's code (UpdateFunctionCode).",
     ),
     _Row(
         ("InvalidImage",),
         f"{_IMAGE} cannot be used",
-        "Correct the image, and update the function's code (aws lambda update-function-code).",
+        "Correct the image, and update the function's code (UpdateFunctionCode).",
     ),
     _Row(
         ("InvalidZipFileException", "InvalidRuntime", "InvalidConfiguration"),

@@ -136,5 +136,5 @@ def redundant_grant(
     return Words(
         f"{subject} in {policy(name)} of the role {role.arn} ({grants}) {verb} nothing beyond the policies of"
         f" Custom::RotationRolePolicy on the role ({policies}).",
-        " ".join(changing(role, name, secret_arns)),
+        *changing(role, name, secret_arns),
     )

@@ -13,7 +13,8 @@ UNPROVEN = {
     Unproven.OTHER_REGION: "it can belong to a stack of the region of its secrets. Audit this region too",
 }
 """Why a policy must not be removed, to complete a sentence."""
-ADOPT = "Deploy a Custom::RotationRolePolicy for the function (rotation-role-policy audit --adopt DIR)"
+ADOPT_COMMAND = "rotation-role-policy audit --adopt DIR"
+ADOPT = f"Deploy a Custom::RotationRolePolicy for the function ({ADOPT_COMMAND})"
 
 
 def policy(name: PolicyName) -> str:

@@ -96,7 +96,7 @@ def if_redirected(coverage: Coverage, elsewhere: ElsewherePolicy) -> str:
     """
     return (
         f"If this change is yours, {_completed(coverage, elsewhere.owner)}. Otherwise correct the rotation of the"
-        " secret (aws secretsmanager rotate-secret --rotation-lambda-arn)."
+        " secret (RotateSecret with RotationLambdaARN)."
     )
 
 

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import chain, count
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit.facts import ListedSecret, UnusableKey
 from rotation_role_policy.audit.findings import Words
+from rotation_role_policy.audit.messages.commands import aws, rotating
 from rotation_role_policy.audit.messages.failures import unusable_key_problem
 from rotation_role_policy.audit.messages.phrases import join
 from rotation_role_policy.rules.state import KeyProblem
@@ -22,39 +24,51 @@ def key_unusable(found: UnusableKey) -> Words:
         return _pending_unusable(found)
     if found.labels:
         labels = " ".join(found.labels)
-        otherwise = f"store the secret's value again (aws secretsmanager put-secret-value --version-stages {labels})"
+        otherwise = f"store the secret's value again (PutSecretValue with VersionStages {labels})"
     else:
         # What this key encrypts cannot be encrypted with another one.
         otherwise = (
-            "give the secret another key and store its value again, in one call (aws secretsmanager update-secret"
-            " --kms-key-id KEY --secret-string VALUE)"
+            "give the secret another key and store its value again, in one call (UpdateSecret with KmsKeyId and"
+            " SecretString)"
         )
+    restoring, commands = _restoring(found.key)
     return Words(
         f"{unusable_key_problem(found)}. Nobody can read what this key encrypts, so applications fail too, not only the"
         " rotation.",
-        f"{_restoring(found.key)} If that is not possible, {otherwise}.",
+        f"{restoring} If that is not possible, {otherwise}.",
+        commands,
     )
 
 
-def _restoring(key: KeyProblem) -> str:
-    """Return how a key can be used again, as a sentence."""
-    enable = f"aws kms enable-key --key-id {key.key_id}"
+def _restoring(key: KeyProblem) -> tuple[str, tuple[str, ...]]:
+    """Return how a key can be used again, as a sentence, and its commands."""
+    enable = aws("kms enable-key", key.key_id, key_id=key.key_id)
     match key.key_state:
         case "Disabled":
-            return f"First enable the key ({enable})."
+            return f"First enable the key ({enable}).", (enable,)
         case "PendingDeletion":
-            return f"First keep the key (aws kms cancel-key-deletion --key-id {key.key_id}), and enable it ({enable})."
-    return "First try to restore the key."
+            keep = aws("kms cancel-key-deletion", key.key_id, key_id=key.key_id)
+            return f"First keep the key ({keep}), and enable it ({enable}).", (keep, enable)
+    return "First try to restore the key.", ()
 
 
 def _pending_unusable(found: UnusableKey) -> Words:
     """Return the words for a key without which a rotation that has begun cannot end."""
+    restoring, commands = _restoring(found.key)
+    secret, place = found.secret_name, found.key.key_id
+    remove = aws(
+        "secretsmanager update-secret-version-stage",
+        place,
+        secret_id=secret,
+        version_stage="AWSPENDING",
+        remove_from_version_id="PENDING",
+    )
+    show = aws("secretsmanager list-secret-version-ids", place, secret_id=secret)
     return Words(
         f"{unusable_key_problem(found)}. The rotation that has begun cannot end. Applications read AWSCURRENT.",
-        f"{_restoring(found.key)} If that is not possible, make sure that the database still has the password of"
-        " AWSCURRENT. Then remove the label (aws secretsmanager update-secret-version-stage --secret-id"
-        f" {found.secret_name} --version-stage AWSPENDING --remove-from-version-id PENDING), and rotate the secret. aws"
-        " secretsmanager list-secret-version-ids shows the ID.",
+        f"{restoring} If that is not possible, make sure that the database still has the password of AWSCURRENT. Then"
+        f" remove the label ({remove}), and rotate the secret. PENDING is the ID of the version ({show}).",
+        (*commands, remove, show),
     )
 
 
@@ -63,7 +77,7 @@ def previous_version_unreadable(secret_arn: str, key: KeyProblem) -> Words:
     return Words(
         f"The version AWSPREVIOUS of {secret_arn} is encrypted only with the KMS key {key.key_id}, which cannot be"
         " used. AWS's single-user rotation functions read this version, and fail.",
-        "Restore the key, or remove the label AWSPREVIOUS (aws secretsmanager update-secret-version-stage).",
+        "Restore the key, or remove the label AWSPREVIOUS (UpdateSecretVersionStage).",
     )
 
 
@@ -81,7 +95,7 @@ def rotation_overdue(secret: ListedSecret, due: datetime, pending_since: datetim
     pending = f" {_pending(pending_since)}" if pending_since else ""
     return Words(
         f"The rotation of {secret.arn} was due on {due:%Y-%m-%d}. {_last_rotated(secret)}.{pending}",
-        _repair(secret, is_pending=pending_since is not None),
+        *_repair(secret, is_pending=pending_since is not None),
     )
 
 
@@ -89,39 +103,44 @@ def rotation_unfinished(secret: ListedSecret, pending_since: datetime) -> Words:
     """Return the words for a rotation that began more than a day ago and did not finish."""
     return Words(
         f"A rotation of {secret.arn} has not finished. {_pending(pending_since)} {_last_rotated(secret)}.",
-        _repair(secret, is_pending=True),
+        *_repair(secret, is_pending=True),
     )
 
 
 def rotation_late(secret: ListedSecret) -> Words:
     """Return the words for a rotation that was missed, although its next date is in the future."""
     changed = f" It was last changed: {secret.changed:%Y-%m-%d}." if secret.changed else ""
+    rotate = rotating(secret.arn)
     return Words(
         f"{secret.arn} was not rotated for more than two intervals. {_last_rotated(secret)}.{changed} Either a rotation"
         " was missed, or somebody has stored a value, changed the schedule or turned the rotation on since then: the"
         f" next date ({secret.next_rotation:%Y-%m-%d}) moves with it.",
-        f"{_read_log(secret)} If no attempt failed, the value may have been changed by hand. To rotate the secret: aws"
-        f" secretsmanager rotate-secret --secret-id {secret.arn}.",
+        f"{_read_log(secret)} If no attempt failed, the value may have been changed by hand. To rotate the secret:"
+        f" {rotate}",
+        (rotate,),
     )
 
 
 def rotation_disabled(secret: ListedSecret) -> Words:
     """Return the words for a secret with a rotation function whose rotation is turned off."""
+    turn_on = aws("secretsmanager rotate-secret", secret.arn, secret_id=secret.arn, no_rotate_immediately=True)
     return Words(
         f"The rotation of {secret.arn} is turned off, so the function {secret.function_id} does not rotate it. The"
         " audit reports only what the function's role can do too much.",
-        f"To turn it on: aws secretsmanager rotate-secret --secret-id {secret.arn} --no-rotate-immediately. Then run"
-        " the audit again.",
+        f"To use it, turn it on ({turn_on}). Then run the audit again.",
+        (turn_on,),
     )
 
 
 def replication_failed(secret_arn: str, replicas: Sequence[str]) -> Words:
     """Return the words for a secret that Secrets Manager could not replicate. `replicas`: regions or ARNs."""
+    read = aws("secretsmanager describe-secret", secret_arn, secret_id=secret_arn, query="ReplicationStatus")
     return Words(
         f"Secrets Manager could not replicate {secret_arn} to {join(replicas)}. A rotation does not reach the users of"
         " this replica, who keep the old value.",
-        f"Read the reason (aws secretsmanager describe-secret --secret-id {secret_arn} --query ReplicationStatus), and"
-        " correct it. Often a secret with this name already exists there, or the replica's key cannot be used.",
+        f"Read the reason ({read}), and correct it. Often a secret with this name already exists there, or the"
+        " replica's key cannot be used.",
+        (read,),
     )
 
 
@@ -144,30 +163,41 @@ def _read_log(secret: ListedSecret) -> str:
     )
 
 
-def _repair(secret: ListedSecret, *, is_pending: bool) -> str:
-    """Return how to get a rotation to work again."""
+def _repair(secret: ListedSecret, *, is_pending: bool) -> tuple[str, tuple[str, ...]]:
+    """Return how to get a rotation to work again, and its commands."""
     begin = f"{_read_log(secret)} Correct the errors of this secret, its function and its role."
-    rotate = f"rotate it (aws secretsmanager rotate-secret --secret-id {secret.arn})"
+    rotate = rotating(secret.arn)
     if not is_pending:
-        return f"{begin} Then {rotate}."
-    update = f"aws secretsmanager update-secret-version-stage --secret-id {secret.arn} --version-stage"
-    return (
+        return f"{begin} Then rotate it ({rotate}).", (rotate,)
+    update = partial(aws, "secretsmanager update-secret-version-stage", secret.arn, secret_id=secret.arn)
+    finish = update(version_stage="AWSCURRENT", move_to_version_id="PENDING", remove_from_version_id="CURRENT")
+    remove = update(version_stage="AWSPENDING", remove_from_version_id="PENDING")
+    show = aws("secretsmanager list-secret-version-ids", secret.arn, secret_id=secret.arn)
+    text = (
         f"{begin} Find out whether the database already has the password of the version AWSPENDING: do not change a"
-        f" label before you know. If it has, make this version AWSCURRENT ({update} AWSCURRENT --move-to-version-id"
-        f" PENDING --remove-from-version-id CURRENT). If it has not, remove the label ({update} AWSPENDING"
-        f" --remove-from-version-id PENDING), then {rotate}. aws secretsmanager list-secret-version-ids shows the IDs."
+        f" label before you know. If it has, make this version AWSCURRENT ({finish}). If it has not, remove the label"
+        f" ({remove}), then rotate it ({rotate}). PENDING and CURRENT are the IDs of versions ({show})."
     )
+    return text, (finish, remove, rotate, show)
 
 
 def invoke_not_allowed(secret: ListedSecret, sids: Collection[str]) -> Words:
     """Return the words for a function that Secrets Manager may not invoke. `sids`: those that its policy has."""
     name, qualifier = arn.split_qualifier(secret.function_id)
-    version = f" --qualifier {qualifier}" if qualifier and not qualifier.startswith("$LATEST") else ""
+    add = aws(
+        "lambda add-permission",
+        name,
+        function_name=name,
+        **({"qualifier": qualifier} if qualifier and not qualifier.startswith("$LATEST") else {}),
+        statement_id=_free_sid(secret, sids),
+        action="lambda:InvokeFunction",
+        principal="secretsmanager.amazonaws.com",
+        source_arn=secret.arn,
+    )
     return Words(
         f"Secrets Manager may not invoke the function {secret.function_id} for the secret {secret.arn}.",
-        f"Add a permission (AWS::Lambda::Permission, or aws lambda add-permission --function-name {name}{version}"
-        f" --statement-id {_free_sid(secret, sids)} --action lambda:InvokeFunction"
-        f" --principal secretsmanager.amazonaws.com --source-arn {secret.arn}).",
+        f"Add a permission (AWS::Lambda::Permission, or {add}).",
+        (add,),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.facts import Known, RoleFacts, Unknown
 from rotation_role_policy.audit.findings import Words
+from rotation_role_policy.audit.messages.commands import aws
 from rotation_role_policy.audit.messages.failures import problem
 from rotation_role_policy.audit.messages.phrases import join
 from rotation_role_policy.errors import quoted
@@ -12,11 +13,12 @@ from rotation_role_policy.errors import quoted
 
 def superuser_missing(superuser_arn: str, coverage: Coverage) -> Words:
     """Return the words for a provider's policy whose superuser secret is gone."""
+    restore = aws("secretsmanager restore-secret", superuser_arn, secret_id=superuser_arn)
     return Words(
         f"The superuser secret {superuser_arn} of the policy {quoted(coverage.policy_name)} on the role"
         f" {coverage.details.function.role.arn} does not exist, or is scheduled for deletion.",
-        f"Restore the secret (aws secretsmanager restore-secret --secret-id {superuser_arn}), or change"
-        " SuperuserSecretId of the Custom::RotationRolePolicy.",
+        f"Restore the secret ({restore}), or change SuperuserSecretId of the Custom::RotationRolePolicy.",
+        (restore,),
     )
 
 

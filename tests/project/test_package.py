@@ -37,7 +37,13 @@ def test_the_wheel_contains_the_command_all_modules_and_the_version(wheel: Path)
         for path in (ROOT / folder / package).rglob("*.py")
     }
     assert modules == {file for file in files if file.endswith(".py")}
-    data_files = {"properties.schema.json", "audit/audit.schema.json", "audit/report.html.jinja"}
+    data_files = {
+        "properties.schema.json",
+        "audit/audit.schema.json",
+        "audit/page/report.html.jinja",
+        "audit/page/report.css",
+        "audit/page/report.js",
+    }
     assert {f"rotation_role_policy_cli/{file}" for file in data_files} <= files
     requirements = [line for line in metadata if line.startswith("Requires-Dist") and "extra" not in line]
     assert [line.removeprefix("Requires-Dist: ") for line in requirements] == [

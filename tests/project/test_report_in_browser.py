@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from rotation_role_policy.audit.report import Report
-from rotation_role_policy_cli.audit import html_page
+from rotation_role_policy_cli.audit.page import html_page
 from tests.support.audit_report import DANGEROUS, dangerous_report, full_report, small_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)

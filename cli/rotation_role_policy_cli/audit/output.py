@@ -102,7 +102,7 @@ def _files(
     """Yield the files, each with the function that writes it."""
     if output.html:
         # Jinja2 takes time to import.
-        from rotation_role_policy_cli.audit import html_page
+        from rotation_role_policy_cli.audit.page import html_page
 
         yield output.html, partial(html_page.write, report, options=options)
     if output.csv:

@@ -13,7 +13,7 @@ import pytest
 from rotation_role_policy import __version__
 from rotation_role_policy.audit.finding_types import FindingType
 from rotation_role_policy.audit.report import Report
-from rotation_role_policy_cli.audit import html_page
+from rotation_role_policy_cli.audit.page import html_page
 from tests.support.audit_report import (
     DANGEROUS,
     account,

@@ -23,7 +23,7 @@ from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy.iam.document import JsonStatement, as_list
 from rotation_role_policy.rules import policy
-from rotation_role_policy_cli.audit.adoption_place import where_to_declare
+from rotation_role_policy_cli.audit.page.adoption_place import where_to_declare
 from rotation_role_policy_cli.render import printable
 
 _MAX_OPEN = 10
@@ -96,8 +96,14 @@ def _template() -> Template:
         "utc": _utc,
         "where_to_declare": where_to_declare,
     }
+    # Constant: the Content Security Policy of the page allows only these two, by their hashes.
+    environment.globals |= {"style": Markup(_source("report.css")), "script": Markup(_source("report.js"))}  # noqa: S704
+    return environment.from_string(_source("report.html.jinja"))
+
+
+def _source(name: str) -> str:
     # Not by a path: the package can be imported from an archive.
-    return environment.from_string(resources.files(__package__).joinpath("report.html.jinja").read_text("utf-8"))
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
 
 
 def _sections(report: Report) -> Iterator[_Section]:

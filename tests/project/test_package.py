@@ -10,6 +10,8 @@ import pytest
 from rotation_role_policy import __version__
 from tests import ROOT
 
+PAGE = ROOT / "cli" / "rotation_role_policy_cli" / "audit" / "page"
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -40,9 +42,7 @@ def test_the_wheel_contains_the_command_all_modules_and_the_version(wheel: Path)
     data_files = {
         "properties.schema.json",
         "audit/audit.schema.json",
-        "audit/page/report.html.jinja",
-        "audit/page/report.css",
-        "audit/page/report.js",
+        *(f"audit/page/{path.name}" for path in PAGE.iterdir() if path.suffix in (".jinja", ".css", ".js")),
     }
     assert {f"rotation_role_policy_cli/{file}" for file in data_files} <= files
     requirements = [line for line in metadata if line.startswith("Requires-Dist") and "extra" not in line]

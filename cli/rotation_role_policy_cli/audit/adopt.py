@@ -144,12 +144,7 @@ def _resources(report: Report, rotations: Iterable[Rotation]) -> Iterator[_Resou
     for function_arn, of_function in groupby(by_function, lambda rotation: rotation.function_arn):
         for part in _parts(list(of_function)):
             lines = _resource(report, _logical_id(function_arn, part), function_arn, part)
-            yield _Resource(_owner(part[0]), "".join(f"{line}\n" for line in lines))
-
-
-def _owner(rotation: Rotation) -> str:
-    """Return the stack, the app or the application that the role belongs to; empty if its tags name none."""
-    return next((value.rpartition("/")[2] for value in rotation.owner.values() if value), "")
+            yield _Resource(part[0].owner_name, "".join(f"{line}\n" for line in lines))
 
 
 def _obstacles(report: Report, rotation: Rotation) -> list[str]:

@@ -12,8 +12,8 @@ import jsonschema
 
 from rotation_role_policy.audit.finding_types import FindingType, Severity, UnknownType
 from rotation_role_policy.audit.findings import Acceptance, Finding, Grant, Subject, Words
-from rotation_role_policy.audit.report import AuditedAccount, Report, Rotation, merge
-from rotation_role_policy.iam.document import Element
+from rotation_role_policy.audit.report import AuditedAccount, Report, RoleStatement, Rotation, merge
+from rotation_role_policy.iam.document import Element, parse
 from rotation_role_policy_cli.audit import output as outputs
 from rotation_role_policy_cli.audit.output import Output
 from rotation_role_policy_cli.audit.schema import schema
@@ -73,6 +73,7 @@ def _report(data: Mapping[str, Any]) -> Report:
         tuple(_account(each) for each in data["accounts"]),
         tuple(_rotation(each) for each in data["secrets"]),
         tuple(_finding(each) for each in data["findings"]),
+        {each["roleArn"]: tuple(map(_statement, each["statements"])) for each in data["roles"]},
     )
 
 
@@ -96,8 +97,17 @@ def _rotation(data: Mapping[str, Any]) -> Rotation:
         last_rotated=_time(data["lastRotation"]),
         next_rotation=_time(data["nextRotation"]),
         owner=data["owner"],
+        tags=data["tags"],
         known_statements=data["neededStatements"],
     )
+
+
+def _statement(data: Mapping[str, Any]) -> RoleStatement:
+    # A report that somebody has edited can have anything here.
+    document = {"Statement": data["document"]}
+    if len(parse(document)) != 1:
+        raise ValueError(f"{data['document']!r} is no statement")
+    return RoleStatement(data["policy"], data["statement"], data["document"])
 
 
 def _finding(data: Mapping[str, Any]) -> Finding:

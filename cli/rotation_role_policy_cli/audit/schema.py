@@ -46,6 +46,11 @@ def schema() -> dict[str, Any]:
                     "items": _secret(),
                     "description": "All secrets that were looked at, also those without findings.",
                 },
+                "roles": {
+                    "type": "array",
+                    "items": _role(),
+                    "description": "The execution roles that could be read.",
+                },
                 "findings": {"type": "array", "items": _finding(), "description": "Worst first."},
             }
         ),
@@ -81,11 +86,30 @@ def _secret() -> dict[str, Any]:
                 "additionalProperties": _TEXT,
                 "description": "The tags of the role that say which template or application it belongs to.",
             },
+            "tags": {"type": "object", "additionalProperties": _TEXT, "description": "The tags of the secret."},
             "lastRotation": _TIME_OR_NULL,
             "nextRotation": _TIME_OR_NULL,
             "neededStatements": _STATEMENTS_OR_NULL
             | {"description": "What the rotation of this secret alone needs. Null if that is not known."},
             "findings": _TEXTS | {"description": "The IDs of the findings about it."},
+        }
+    )
+
+
+def _role() -> dict[str, Any]:
+    statement = {
+        "policy": _TEXT | {"description": "The name of an inline policy, or the ARN of a managed one."},
+        "statement": {"type": ["string", "integer"], "description": "Its Sid, or its number from 1."},
+        "document": {"type": "object", "description": "The statement as it is."},
+    }
+    return _object(
+        {
+            "roleArn": _TEXT,
+            "statements": {
+                "type": "array",
+                "items": _object(statement),
+                "description": "Those about secrets, keys, network interfaces and other calls of rotations.",
+            },
         }
     )
 

@@ -74,7 +74,8 @@ def audit(
         tuple(region.name for region in regions if region.is_empty),
     )
     of_account = (_of_account(each, account.id) for each in merge_denied(findings))
-    return Report((account,), tuple(rotations), sort_findings(of_account))
+    statements = {role_arn: each for result in results for role_arn, each in result.statements.items()}
+    return Report((account,), tuple(rotations), sort_findings(of_account), statements)
 
 
 def _of_account(finding: Finding, account: str) -> Finding:

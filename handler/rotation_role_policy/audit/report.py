@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit.finding_types import FindingType, Severity
@@ -45,8 +46,15 @@ class Rotation:
     next_rotation: datetime | None = None
     owner: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The tags of the role that say which template or application it belongs to."""
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The tags of the secret."""
     known_statements: Sequence[JsonStatement] | None = None
     """`statements`, if the rotation is from a report that another audit has written."""
+
+    @property
+    def owner_name(self) -> str:
+        """The stack, the app or the application that the role belongs to; empty if its tags name none."""
+        return next((value.rpartition("/")[2] for value in self.owner.values() if value), "")
 
     @property
     def place(self) -> tuple[str, str]:
@@ -60,6 +68,16 @@ class Rotation:
             return self.known_statements
         # Not kept: an account has thousands of secrets.
         return as_list(policy.document(self.state)["Statement"])
+
+
+class RoleStatement(NamedTuple):
+    """A statement of a policy of a role."""
+
+    policy: str
+    """The name of an inline policy, or the ARN of a managed one."""
+    label: str | int
+    """`Sid`, or the number in the policy, from 1."""
+    json: JsonStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +105,9 @@ class Report:
     """In the order of their ARNs."""
     findings: tuple[Finding, ...]
     """Worst first."""
+    role_statements: Mapping[str, tuple[RoleStatement, ...]] = field(default_factory=dict)
+    """By the ARN of a role: the statements of its policies today, as far as they are about services of a rotation. A
+    role that could not be read is missing."""
 
     @property
     def time(self) -> datetime:
@@ -214,4 +235,5 @@ def merge(reports: Iterable[Report]) -> Report:
         tuple(account for report in all_reports for account in report.accounts),
         tuple(rotations),
         sort_findings(finding for report in all_reports for finding in report.findings),
+        {role: statements for report in all_reports for role, statements in report.role_statements.items()},
     )

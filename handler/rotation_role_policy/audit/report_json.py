@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import starmap
 from typing import Any
 
 from rotation_role_policy import __version__
 from rotation_role_policy.audit.findings import Finding, Grant
-from rotation_role_policy.audit.report import AuditedAccount, Report, Rotation
+from rotation_role_policy.audit.report import AuditedAccount, Report, RoleStatement, Rotation
 
 SCHEMA_VERSION = "1.0"
 """A minor number adds members and codes, a major number changes or removes some."""
@@ -32,6 +33,8 @@ def parts(report: Report, options: Mapping[str, Any]) -> Iterator[str]:
     for name, value in head.items():
         yield f"{json.dumps(name)}: {json.dumps(value, indent=2)},\n"
     yield from _array("secrets", (_rotation(report, each) for each in report.rotations))
+    yield ",\n"
+    yield from _array("roles", starmap(_role, report.role_statements.items()))
     yield ",\n"
     yield from _array("findings", (_finding(report, each) for each in report.findings))
     yield "\n}\n"
@@ -65,10 +68,18 @@ def _rotation(report: Report, rotation: Rotation) -> dict[str, Any]:
         "roleArn": rotation.role_arn or None,
         "policy": rotation.policy_name or None,
         "owner": dict(rotation.owner),
+        "tags": dict(rotation.tags),
         "lastRotation": _time(rotation.last_rotated),
         "nextRotation": _time(rotation.next_rotation),
         "neededStatements": None if statements is None else list(statements),
         "findings": [finding.id for finding in report.findings_of(rotation)],
+    }
+
+
+def _role(role_arn: str, statements: Iterable[RoleStatement]) -> dict[str, Any]:
+    return {
+        "roleArn": role_arn,
+        "statements": [{"policy": each.policy, "statement": each.label, "document": each.json} for each in statements],
     }
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from rotation_role_policy.audit.access import problems, settled
@@ -29,8 +29,10 @@ from rotation_role_policy.audit.messages.access import policy_refused
 from rotation_role_policy.audit.messages.roles import no_policy, policy_elsewhere, policy_unproven
 from rotation_role_policy.audit.messages.superusers import unknowns
 from rotation_role_policy.audit.ownership import Owner
-from rotation_role_policy.audit.report import Rotation
+from rotation_role_policy.audit.report import RoleStatement, Rotation
 from rotation_role_policy.audit.uninspected import uninspected
+from rotation_role_policy.iam.document import as_list
+from rotation_role_policy.rules.needed import rotation_actions
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class RoleResult:
     excess: tuple[Finding, ...] = ()
     """The findings about what is too much, which follow from what all functions need. They hold only if the audit has
     looked up all functions."""
+    statements: Mapping[str, tuple[RoleStatement, ...]] = field(default_factory=dict)
+    """As in `Report.role_statements`."""
 
 
 def audit_role(facts: RoleFacts, now: datetime) -> RoleResult:
@@ -67,7 +71,8 @@ def audit_role(facts: RoleFacts, now: datetime) -> RoleResult:
     ]
     too_much = tuple(excess.check(facts, covered))
     too_much += _not_reported(own_policies.check(facts, covered, now), too_much)
-    return RoleResult(tuple(_rotations(facts, covered, refused)), _selected(facts.functions, found), too_much)
+    selected = _selected(facts.functions, found)
+    return RoleResult(tuple(_rotations(facts, covered, refused)), selected, too_much, _statements(facts))
 
 
 def audit_function(facts: FunctionFacts, now: datetime) -> RoleResult:
@@ -170,4 +175,21 @@ def _rotations_without_role(audited: Iterable[FunctionFacts]) -> Iterator[Rotati
                     function.role_arn,
                     last_rotated=secret.listed.last_rotated,
                     next_rotation=secret.listed.next_rotation,
+                    tags={tag["Key"]: tag.get("Value", "") for tag in secret.listed.description.get("Tags", ())},
                 )
+
+
+# --- statements -------------------------------------------------------------------------------------------------------
+
+
+def _statements(facts: RoleFacts) -> Mapping[str, tuple[RoleStatement, ...]]:
+    """Return the statements of the role today that are about services of a rotation; empty if they are not known."""
+    if not isinstance(facts.role, Known) or facts.role.value is None:
+        return {}
+    found = (
+        RoleStatement(policy.name.name, statement.label, document)
+        for policy in facts.role.value.policies
+        for statement, document in zip(policy.statements, as_list(policy.json.get("Statement", [])), strict=True)
+        if statement.actions.is_negated or rotation_actions(statement.actions)
+    )
+    return {facts.role_arn: tuple(found)}

@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.iam.conditions import OF_ROLE, KnownContext, holds
-from rotation_role_policy.iam.document import Condition
+from rotation_role_policy.iam.document import Condition, Element
 from rotation_role_policy.iam.wildcard import has_wildcard, matches
 from rotation_role_policy.rules.breadth import is_one, names_secret
 from rotation_role_policy.rules.state import State
+from rotation_role_policy.rules.statements import NETWORK_INTERFACE_ACTIONS
+from rotation_role_policy.rules.targets import TARGET_TYPES
 
 
 class Needed(NamedTuple):
@@ -100,3 +102,21 @@ def needed_by(states: Sequence[State]) -> Needed:
         regions={arn.region(secret.arn) for state in states for secret in state.secrets},
         tags={secret.arn: secret.tags for state in states for secret in state.all_secrets},
     )
+
+
+_SERVICES = ("secretsmanager", "kms")
+_OTHER_ACTIONS = (
+    *NETWORK_INTERFACE_ACTIONS,
+    *(action for row in TARGET_TYPES for action in (*row.actions, *row.superuser_actions)),
+)
+
+
+def rotation_actions(actions: Element) -> tuple[str, ...]:
+    """Return the patterns of actions that are about secrets, keys, or other calls of rotations."""
+    return tuple(filter(_concerns_rotations, actions.patterns))
+
+
+def _concerns_rotations(pattern: str) -> bool:
+    service = pattern.partition(":")[0].lower()
+    is_of_service = has_wildcard(service) or service in _SERVICES
+    return is_of_service or any(matches(pattern, action, ignore_case=True) for action in _OTHER_ACTIONS)

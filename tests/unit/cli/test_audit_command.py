@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import jsonschema
 import pytest
 import yaml
@@ -19,7 +20,8 @@ from rotation_role_policy.audit.finding_types import FindingType
 from rotation_role_policy.audit.findings import Finding, Subject, Words
 from rotation_role_policy.rules.properties import parse_properties
 from rotation_role_policy_cli import files, main
-from rotation_role_policy_cli.audit import accounts, spreadsheet
+from rotation_role_policy_cli.audit import accounts, merging, spreadsheet
+from rotation_role_policy_cli.audit.page import html_page
 from rotation_role_policy_cli.audit.schema import schema
 from rotation_role_policy_cli.template.file import load
 from tests.support import audit_report
@@ -580,6 +582,59 @@ def test_the_json_has_an_inventory_with_owner_and_needed_statements(audit: Audit
     assert (secret["secretArn"], secret["functionArn"], secret["roleArn"]) == created
     assert secret["owner"] == {"aws:cloudformation:stack-name": "shop"}
     assert [each["Sid"] for each in secret["neededStatements"]] == ["RotateSecret", "GeneratePassword"]
+
+
+def test_the_json_has_what_the_roles_may_do_and_the_tags_of_the_secrets(audit: Audit, audited: AuditAccount) -> None:
+    created = audited.rotation("db", allow("secretsmanager:*", "*"), **RECENT)
+    audited.account.client("iam").delete_role_policy(RoleName="role-db", PolicyName="rotation-db")
+    other = allow("s3:*", "*")
+    audited.put_policy(created.role, other, allow("secretsmanager:Get*", "*") | {"Sid": "Read"}, name="inline")
+    managed = audited.managed_policy(
+        "logs", allow(["logs:*", "kms:*"], "*"), allow("logs:*", "*"), roles=[created.role]
+    )
+    tags = [{"Key": "team", "Value": "shop"}, {"Key": "flag", "Value": ""}]
+    audited.account.client("secretsmanager").tag_resource(SecretId=created.secret, Tags=tags)
+    report = audit("--json").report
+    assert report["secrets"][0]["tags"] == {"team": "shop", "flag": ""}
+    assert report["roles"] == [
+        {
+            "roleArn": created.role,
+            "statements": [
+                {
+                    "policy": "inline",
+                    "statement": "Read",
+                    "document": allow("secretsmanager:Get*", "*") | {"Sid": "Read"},
+                },
+                {"policy": managed, "statement": 1, "document": allow(["logs:*", "kms:*"], "*")},
+            ],
+        }
+    ]
+
+
+def test_a_page_that_is_made_from_json_is_the_page_of_the_audit(
+    audit: Audit, audited: AuditAccount, tmp_path: Path
+) -> None:
+    audited.rotation("db", allow("secretsmanager:*", "*"), **RECENT)
+    paths = [tmp_path / name for name in ("audit.html", "merged.html")]
+    (tmp_path / "audit.json").write_text(audit("--json", "--html", str(paths[0])).out)
+    with paths[1].open("w") as file:
+        html_page.write(merging.read(tmp_path / "audit.json"), file, {})
+    [direct, merged] = [each.read_text().partition("<main>")[2].replace("<wbr>", "") for each in paths]
+    assert "<del>- secretsmanager:*</del>" in direct
+    assert merged == direct
+
+
+@pytest.mark.parametrize("document", [[], [1], {"Condition": 1}, {"Effect": "Allow", "Condition": {"Bool": 1}}])
+def test_a_statement_that_somebody_has_edited_is_refused(
+    audit: Audit, audited: AuditAccount, tmp_path: Path, document: Any
+) -> None:
+    audited.rotation("db", allow("secretsmanager:*", "*"), **RECENT)
+    data = audit("--json").report
+    data["roles"][0]["statements"][0]["document"] = document
+    path = tmp_path / "audit.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(click.ClickException, match="is no report of audit --json"):
+        merging.read(path)
 
 
 def test_a_grant_can_be_replaced_by_a_script_and_no_rotation_breaks(audit: Audit, audited: AuditAccount) -> None:

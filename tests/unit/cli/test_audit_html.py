@@ -2,17 +2,21 @@
 
 import base64
 import hashlib
+import json
 import re
+import zlib
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rotation_role_policy import __version__
 from rotation_role_policy.audit.finding_types import FindingType
-from rotation_role_policy.audit.report import Report
+from rotation_role_policy.audit.findings import Words
+from rotation_role_policy.audit.report import Report, RoleStatement
 from rotation_role_policy_cli.audit.page import html_page
 from tests.support.audit_report import (
     DANGEROUS,
@@ -24,9 +28,12 @@ from tests.support.audit_report import (
     report,
     role_arn,
     rotation,
+    secret_arn,
     small_report,
 )
 
+MEMBERS = ("name", "text", "last", "next", "owner", "role", "function", "account", "region", "found")
+"""Of a secret in the data for the script."""
 OPTIONS = {"--region": ["eu-central-1", "us-east-1"], "--html": f"{DANGEROUS}.html", "--all-regions": True}
 
 
@@ -35,16 +42,23 @@ class Page(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.html = html
+        # Without the places where a line can break.
+        self.html = html.replace("<wbr>", "")
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[str] = []
-        self.feed(html)
+        self.feed(self.html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
+
+    @property
+    def index(self) -> dict[str, Any]:
+        """The data for the script."""
+        [text] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', self.html, re.DOTALL)
+        return dict(json.loads(text))
 
     @property
     def text(self) -> str:
@@ -80,12 +94,14 @@ def test_values_from_aws_become_neither_elements_nor_attributes(tmp_path: Path) 
     assert DANGEROUS not in dangerous.html
     # In the heading, the message, the remediation, the difference and elsewhere, each time as text.
     assert dangerous.text.count(DANGEROUS) > 10
-    assert (dangerous.all("img"), len(dangerous.all("script"))) == ([], 1)
+    assert (dangerous.all("img"), len(dangerous.all("script"))) == ([], 2)
     assert {name for _, attributes in dangerous.elements for name in attributes if name.startswith("on")} == set()
     # Of a dangerous name in an attribute, no part becomes another attribute.
-    assert {frozenset(attributes) - {"open"} for attributes in dangerous.all("details")} == {
-        frozenset({"class", "data-found", "data-text"})
+    assert {frozenset(attributes) for attributes in dangerous.all("article", "finding")} == {
+        frozenset({"class"}),
+        frozenset({"class", "data-found", "data-text"}),
     }
+    assert dangerous.index["secrets"][0][0] == DANGEROUS
 
 
 def test_the_policy_of_the_secret_is_escaped_too(tmp_path: Path) -> None:
@@ -95,7 +111,7 @@ def test_the_policy_of_the_secret_is_escaped_too(tmp_path: Path) -> None:
     state = replace(secret.state, secrets=(replace(of_state, key_arn="<script>key</script>"),))
     page = written(report([replace(secret, state=state)], []), tmp_path)
     assert "&lt;script&gt;key&lt;/script&gt;" in page.section("prod/orders")
-    assert len(page.all("script")) == 1
+    assert len(page.all("script")) == 2
 
 
 def test_the_content_security_policy_allows_only_the_style_sheet_and_the_script_of_the_page(tmp_path: Path) -> None:
@@ -154,7 +170,7 @@ def test_the_head_has_the_account_the_regions_the_time_in_utc_and_the_totals(tmp
         ("Caller", "arn:aws:iam::123456789012:user/auditor"),
         ("Time", "2026-03-13 23:30 UTC"),
     ]
-    totals = dict(re.findall(r"<dt>([^<]*)</dt><dd>([\d,]+)</dd></div>", page.html))
+    totals = dict(re.findall(r"<dt>([^<]*)</dt><dd><a [^>]*>([\d,]+)</a></dd></div>", page.html))
     assert totals == {
         "Secrets": "5",
         "Functions": "3",
@@ -200,7 +216,7 @@ def test_the_banner_counts_what_could_not_be_inspected(tmp_path: Path) -> None:
 def test_the_list_has_each_type_of_finding_with_its_numbers_worst_first(tmp_path: Path) -> None:
     page = written(full_report(), tmp_path)
     rows = re.findall(
-        r'<a href="#code=(\w+)">([^<]*)</a>.*?<td class="number">(\d+)</td><td class="number">(\d+)', page.html
+        r'<a href="#code=(\w+)">([^<]*)</a>.*?<td class="number">(\d+)</td><td class="number"><a[^>]*>(\d+)', page.html
     )
     assert [row[:2] for row in rows] == [(each.code, each.title) for each in FindingType]
     numbers = {code: (findings, secrets) for code, _, findings, secrets in rows}
@@ -278,29 +294,73 @@ def test_the_lines_of_a_difference_are_marked_and_keep_their_sign(tmp_path: Path
     assert added.endswith("prod/orders-AbCdEf&#34;,")
 
 
-def test_a_section_has_the_statements_that_the_secret_needs(tmp_path: Path) -> None:
-    section = written(small_report(), tmp_path).section("a/clean")
-    rows = {
-        re.sub("<span>.*", "", sid): cells
-        for sid, cells in re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', section, re.DOTALL)
-    }
+def rows_of(section: str) -> dict[str, str]:
+    """Return the rows of the comparison in a section, as text by their headings."""
+    rows = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', section, re.DOTALL)
+    return {Page(heading.partition('<span class="reason">')[0]).text: Page(cells).text for heading, cells in rows}
+
+
+def with_policies(*statements: RoleStatement) -> Report:
+    """Return a report on a role with statements and one secret."""
+    secret = rotation("prod/orders")
+    return replace(report([secret], []), role_statements={secret.role_arn: statements})
+
+
+def test_a_section_has_today_s_statements_beside_those_that_the_rotations_need(tmp_path: Path) -> None:
+    document = {"Effect": "Allow", "Action": ["secretsmanager:*", "kms:Decrypt"], "Resource": "*"}
+    page = written(with_policies(RoleStatement("rotation", 1, document)), tmp_path)
+    rows = rows_of(page.section("prod/orders"))
     assert list(rows) == [
-        "RotateSecret",
-        "GeneratePassword",
-        "UseSecretKey",
-        "ManageNetworkInterfaces",
-        "KeepNetworkInterfacesFromCode",
+        "RotateSecret Different",
+        "GeneratePassword Different",
+        "UseSecretKey Different",
+        "ManageNetworkInterfaces Missing",
+        "KeepNetworkInterfacesFromCode Missing",
     ]
-    assert "<code>this secret</code>" in rows["RotateSecret"]
-    assert "kms:Decrypt\nkms:GenerateDataKey" in rows["UseSecretKey"]
-    assert "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab" in rows["UseSecretKey"]
-    assert (
-        "kms:EncryptionContext:SecretARN is this secret\n"
-        "kms:ViaService is secretsmanager.eu-central-1.amazonaws.com" in rows["UseSecretKey"]
+    assert rows["RotateSecret Different"] == (
+        "rotation, statement 1 - secretsmanager:* on - *"
+        " + secretsmanager:DescribeSecret + secretsmanager:GetSecretValue + secretsmanager:PutSecretValue"
+        " + secretsmanager:UpdateSecretVersionStage"
+        " on + arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/orders-AbCdEf"
     )
-    assert "<strong>Deny</strong>" in rows["KeepNetworkInterfacesFromCode"]
-    assert "lambda:SourceFunctionArn is present" in rows["KeepNetworkInterfacesFromCode"]
-    assert "Deny" not in rows["ManageNetworkInterfaces"]
+    assert rows["GeneratePassword Different"].endswith("+ secretsmanager:GetRandomPassword on *")
+    assert rows["UseSecretKey Different"].startswith("rotation, statement 1 kms:Decrypt on - * kms:Decrypt + kms:Gen")
+    assert rows["ManageNetworkInterfaces Missing"].startswith("Nothing ec2:CreateNetworkInterface ")
+    assert " Deny ec2:" in rows["KeepNetworkInterfacesFromCode Missing"]
+    assert rows["KeepNetworkInterfacesFromCode Missing"].endswith("if lambda:SourceFunctionArn is present")
+
+
+def test_a_policy_as_it_should_be_is_shown_once(tmp_path: Path) -> None:
+    needed = rotation("prod/orders").statements or []
+    page = written(with_policies(*(RoleStatement("own", each["Sid"], each) for each in needed)), tmp_path)
+    rows = rows_of(page.section("prod/orders"))
+    assert [heading.rpartition(" ")[2] for heading in rows] == ["Same"] * 5
+    assert rows["GeneratePassword Same"] == "own, GeneratePassword secretsmanager:GetRandomPassword on *"
+    assert "<ins>" not in page.section("prod/orders")
+
+
+def test_what_no_rotation_needs_is_shown_last_without_the_advice_to_remove_it(tmp_path: Path) -> None:
+    other = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": secret_arn("admin")}
+    deny = {"Effect": "Deny", "Action": "secretsmanager:DeleteSecret", "Resource": "*"}
+    page = written(with_policies(RoleStatement("a", "Admin", other), RoleStatement("b", 2, deny)), tmp_path)
+    rows = list(rows_of(page.section("prod/orders")).items())[-2:]
+    assert rows == [
+        (
+            "Only today",
+            f"a, Admin secretsmanager:GetSecretValue on {secret_arn('admin')} No rotation, as far as is known",
+        ),
+        ("Deny", "b, statement 2 Deny secretsmanager:DeleteSecret on * It limits the role, and stays."),
+    ]
+
+
+def test_a_role_that_could_not_be_read_has_only_what_is_needed(tmp_path: Path) -> None:
+    section = written(small_report(), tmp_path).section("prod/members")
+    assert "The policies of the role could not be read." in section
+    assert "For the 2 secrets of this role in the report." in section
+    rows = rows_of(section)
+    assert next(iter(rows)) == "RotateSecret"
+    assert rows["RotateSecret"].startswith("Unknown secretsmanager:DescribeSecret ")
+    assert f"{secret_arn('prod/members')} on {secret_arn('prod/users')}" in rows["RotateSecret"]
 
 
 def test_a_secret_that_was_not_inspected_has_no_statements_and_says_why(tmp_path: Path) -> None:
@@ -326,14 +386,80 @@ def test_an_audit_of_no_secrets_is_a_page_too(tmp_path: Path) -> None:
 def test_the_search_text_has_no_remediation_because_it_would_match_every_secret_with_the_finding(
     tmp_path: Path,
 ) -> None:
-    secret = rotation("Prod/ORDERS")
-    [attributes] = written(
-        report([secret], [finding(FindingType.ACTION_NOT_GRANTED, secret, "The Message")]), tmp_path
-    ).all("details")
-    words = (attributes["data-text"] or "").split()
-    for word in ("prod/orders", secret.function_arn, secret.role_arn, "actionnotgranted", "message"):
-        assert word in words
-    assert "--adopt" not in str(attributes)
+    secret = replace(rotation("Prod/ORDERS"), tags={"Team": "Shop"})
+    page = written(report([secret], [finding(FindingType.ACTION_NOT_GRANTED, secret, "The Message")]), tmp_path)
+    [[name, text, *_]] = page.index["secrets"]
+    assert name == "Prod/ORDERS"
+    words = ("prod/orders", secret.function_arn, secret.role_arn, "actionnotgranted", "message", "team=shop")
+    assert set(words) <= set(text.split())
+    assert "--adopt" not in text
+
+
+def test_the_data_for_the_script_has_the_groups_the_dates_and_the_findings(tmp_path: Path) -> None:
+    index = written(small_report(), tmp_path).index
+    secrets = [dict(zip(MEMBERS, each, strict=True)) for each in index["secrets"]]
+    shared = [{name: index[name][each[name]] for name in MEMBERS[4:]} for each in secrets]
+    assert shared[0] == {
+        "owner": "",
+        "role": role_arn("rotate-postgres-role"),
+        "function": "arn:aws:lambda:eu-central-1:123456789012:function:rotate-postgres",
+        "account": "123456789012",
+        "region": "eu-central-1",
+        "found": "error:ActionNotGranted note:NoPolicy",
+    }
+    assert [each["found"] for each in shared[1:]] == ["warning:KmsAllKeys", "warning:KmsAllKeys", "none", "none"]
+    assert (secrets[0]["last"], secrets[0]["next"]) == (1771560000, 1774223940)
+
+
+def test_the_sections_of_many_secrets_are_compressed_and_the_same_as_those_of_few(tmp_path: Path) -> None:
+    large = large_report(301, 301)
+    page = written(large, tmp_path)
+    [data] = re.findall(r'id="data">(.*?)</script>', page.html)
+    [chunks, per_chunk] = re.findall(r'data-per-chunk="(\d+)">(.*?)</script>', page.html)[0][::-1]
+    sections = [section for chunk in json.loads(chunks) for section in inflated(chunk)]
+    assert (len(sections), len(inflated(data)["secrets"]), per_chunk) == (301, 301, "200")
+    assert "<noscript>" in page.html
+    assert page.html.count('<div class="body">') == 0
+    few = replace(large, rotations=large.rotations[:300], findings=large.findings[:300])
+    inline = written(few, tmp_path).section("prod/00007")
+    assert Page(sections[7]).html.strip() in inline
+
+
+def test_a_page_of_ten_thousand_secrets_is_small_also_if_each_has_a_role_of_its_own(tmp_path: Path) -> None:
+    large = large_report(1_000, 1_000)
+    document = {"Effect": "Allow", "Action": ["secretsmanager:*", "kms:*"], "Resource": "*"}
+    rotations = tuple(
+        replace(each, role_arn=f"{each.role_arn}-{number}") for number, each in enumerate(large.rotations)
+    )
+    statements = {
+        each.role_arn: tuple(RoleStatement(f"policy-{each.secret_name}", number, document) for number in range(5))
+        for each in rotations
+    }
+    page = written(replace(large, rotations=rotations, role_statements=statements), tmp_path)
+    assert len(page.html) < 800_000
+
+
+def inflated(data: str) -> Any:
+    return json.loads(zlib.decompress(base64.b64decode(data)))
+
+
+def test_commands_stand_on_lines_of_their_own_and_the_text_refers_to_them(tmp_path: Path) -> None:
+    secret = rotation("prod/orders")
+    longer, shorter = "aws iam x --role-name 'a b' > COPY.json", "aws iam x"
+    words = Words("Bad.", f"Keep it ({longer}). Then call {shorter}, or {longer}.", (longer, shorter))
+    found = replace(finding(FindingType.KMS_ALL_KEYS, secret), words=words)
+    section = written(report([secret], [found]), tmp_path).section("prod/orders")
+    assert "What to do: Keep it (command 1). Then call command 2, or command 1." in Page(section).text
+    commands = re.findall(r'<code class="command">(.*?)</code>', section)
+    assert [Page(each).text for each in commands] == [longer, shorter]
+
+
+def test_a_section_has_the_tags_of_the_secret(tmp_path: Path) -> None:
+    tagged = replace(rotation("prod/orders"), tags={"team": "<shop>", "empty": ""})
+    page = written(report([tagged, rotation("prod/users")], []), tmp_path)
+    assert "Tags team=<shop> empty= Policy" in Page(page.section("prod/orders")).text.replace(
+        "Tagsteam", "Tags team"
+    ).replace("=Policy", "= Policy")
 
 
 def test_a_section_has_the_owner_and_a_finding_what_an_attacker_could_do(tmp_path: Path) -> None:

@@ -1,50 +1,49 @@
 """The report of an audit as one HTML file, for reviewers without access to the account.
 
-The file requests nothing, and its Content Security Policy allows only its own style sheet and script. The template
-escapes every value, because names, messages and policies come from AWS and from users.
+The file requests nothing, and its Content Security Policy allows only its own style sheet and script. The templates
+escape every value, because names, messages and policies come from AWS and from users.
+
+Without the script, the page shows all there is, worst first. Only the sections of many secrets are compressed, and the
+script puts one into the page when it is opened.
 """
 
 import base64
 import hashlib
+import re
 import string
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib import resources
-from itertools import chain
 from typing import Any, NamedTuple, TextIO
 
-from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from rotation_role_policy import __version__
 from rotation_role_policy.audit.finding_types import FindingType, Severity, UnknownType
 from rotation_role_policy.audit.findings import Finding
+from rotation_role_policy.audit.messages.phrases import ADOPT_COMMAND
 from rotation_role_policy.audit.report import Report, Rotation
-from rotation_role_policy.iam.document import JsonStatement, as_list
 from rotation_role_policy.rules import policy
 from rotation_role_policy_cli.audit.page.adoption_place import where_to_declare
+from rotation_role_policy_cli.audit.page.comparison import Row, compare, needed_by_all
+from rotation_role_policy_cli.audit.page.index import NO_SEVERITY, Index, found, search_text
 from rotation_role_policy_cli.render import printable
 
 _MAX_OPEN = 10
 """Sections of secrets with errors are open only if there are not more of them."""
+_MAX_INLINE = 300
+"""Secrets whose sections are in the page as they are. More than that are compressed."""
+_MOST_COMPARISONS = 1_000
+"""Roles whose comparison is kept while the page is written."""
 _BUFFERED_PARTS = 200
 """Parts of the template's output that one write to the file takes."""
 _REASONS = {each.sid: each.reason.replace("`", "") for each in policy.STATEMENTS}
 """Why a policy has a statement, by its `Sid` without a number."""
-_NO_SEVERITY = "none"
-"""The value of the filter for secrets without errors and warnings."""
-
-
-class _StatementRow(NamedTuple):
-    """A statement of the policy that one secret needs."""
-
-    sid: str
-    effect: str
-    actions: list[str]
-    resources: list[str]
-    conditions: list[str]
-    reason: str
+_BREAK = re.compile(r"(?<=[:/,])(?=[^\s:/,])")
+"""Where a long name or ARN can continue on the next line."""
 
 
 class _FoundType(NamedTuple):
@@ -59,24 +58,36 @@ class _Section(NamedTuple):
     """A secret with its findings."""
 
     rotation: Rotation
-    findings: list[Finding]
     numbers: list[tuple[Severity, int]]
     """The severities of its findings, worst first."""
     is_open: bool
-    statements: list[_StatementRow] | None
-    """None if they are not known."""
+    body: Markup
+    """Empty if the index of the page has it."""
+
+
+class _Comparison(NamedTuple):
+    """A role today beside what its rotations need."""
+
+    secrets: int
+    is_known: bool
+    """Whether the policies of the role could be read."""
+    rows: list[Row]
 
 
 def write(report: Report, file: TextIO, options: Mapping[str, Any]) -> None:
     """Write the report as an HTML page. `options` are those of the command, as evidence."""
-    page = _template().stream(
+    environment = _environment()
+    index = Index(with_sections=len(report.rotations) > _MAX_INLINE)
+    page = environment.get_template("report.html.jinja").stream(
         report=report,
         summary=report.summary,
         not_inspected=sum(finding.type is FindingType.NOT_INSPECTED for finding in report.open_findings),
         found_types=_found_types(report),
         general=report.without_secret,
-        sections=_sections(report),
+        sections=_sections(report, environment, index),
+        index=index,
         severities=list(Severity),
+        no_severity=NO_SEVERITY,
         version=__version__,
         options=options,
     )
@@ -84,21 +95,32 @@ def write(report: Report, file: TextIO, options: Mapping[str, Any]) -> None:
     file.writelines(page)
 
 
-def _template() -> Template:
+def _environment() -> Environment:
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalized
+        loader=FunctionLoader(_source),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalized,
     )
+    # Constant: the Content Security Policy of the page allows only these two, by their hashes.
+    environment.globals |= {
+        "style": Markup(_source("report.css")),  # noqa: S704
+        "script": Markup(f'"use strict";\n{_source("model.js")}{_source("view.js")}'),  # noqa: S704
+    }
     environment.filters |= {
+        "breakable": _breakable,
         "csp_hash": _csp_hash,
-        "found": _found,
+        "found": found,
+        "reason": lambda sid: _REASONS.get(sid.rstrip(string.digits), ""),
         "scope": _scope,
-        "search_text": _search_text,
+        "search_text": search_text,
+        "steps": _steps,
         "utc": _utc,
         "where_to_declare": where_to_declare,
     }
-    # Constant: the Content Security Policy of the page allows only these two, by their hashes.
-    environment.globals |= {"style": Markup(_source("report.css")), "script": Markup(_source("report.js"))}  # noqa: S704
-    return environment.from_string(_source("report.html.jinja"))
+    return environment
 
 
 def _source(name: str) -> str:
@@ -106,8 +128,10 @@ def _source(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text("utf-8")
 
 
-def _sections(report: Report) -> Iterator[_Section]:
+def _sections(report: Report, environment: Environment, index: Index) -> Iterator[_Section]:
     """Yield the secrets, worst first. One at a time, because each has many statements."""
+    template = environment.get_template("section.html.jinja")
+    comparisons = _Comparisons(report)
     ranks = {severity: rank for rank, severity in enumerate(Severity)}
     few_errors = sum(worst is Severity.ERROR for worst in report.worst.values()) <= _MAX_OPEN
 
@@ -118,12 +142,13 @@ def _sections(report: Report) -> Iterator[_Section]:
     for rotation in sorted(report.rotations, key=lambda each: (rank(each), each.secret_arn)):
         findings = report.findings_of(rotation)
         counts = Counter(finding.severity for finding in findings if not finding.accepted)
+        body = template.render(rotation=rotation, findings=findings, comparison=comparisons.of(rotation))
+        index.add(rotation, findings, body)
         yield _Section(
             rotation,
-            findings,
             numbers=[(severity, counts[severity]) for severity in Severity if counts[severity]],
             is_open=few_errors and counts[Severity.ERROR] > 0,
-            statements=_statements(rotation),
+            body=Markup("" if index.with_sections else body),  # noqa: S704  # the template has escaped it
         )
 
 
@@ -131,45 +156,36 @@ def _found_types(report: Report) -> list[_FoundType]:
     """Return the types of findings in the report, worst first."""
     findings = Counter(finding.type for finding in report.open_findings)
     secrets = Counter(
-        found
+        each
         for rotation in report.rotations
-        for found in {each.type for each in report.findings_of(rotation) if not each.accepted}
+        for each in {finding.type for finding in report.findings_of(rotation) if not finding.accepted}
     )
-    return [_FoundType(each, findings[each], secrets[each]) for each in sorted(findings, key=lambda found: found.rank)]
+    return [_FoundType(each, findings[each], secrets[each]) for each in sorted(findings, key=lambda type_: type_.rank)]
 
 
-def _statements(rotation: Rotation) -> list[_StatementRow] | None:
-    if rotation.statements is None:
-        return None
-    return [
-        _StatementRow(
-            statement.get("Sid", ""),
-            statement["Effect"],
-            as_list(statement["Action"]),
-            [_briefly(resource, rotation) for resource in as_list(statement["Resource"])],
-            _conditions(statement, rotation),
-            _REASONS.get(statement.get("Sid", "").rstrip(string.digits), ""),
-        )
-        for statement in rotation.statements
-    ]
+class _Comparisons:
+    """The comparisons of the roles of a report."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._by_role: dict[str, list[Rotation]] = {}
+        for rotation in report.rotations:
+            self._by_role.setdefault(rotation.role_arn, []).append(rotation)
+        # A role can have many secrets.
+        self._of_role = lru_cache(maxsize=_MOST_COMPARISONS)(self._compare)
+
+    def of(self, rotation: Rotation) -> _Comparison | None:
+        """Return the comparison for a rotation; None if what it needs is not known."""
+        return None if rotation.statements is None else self._of_role(rotation.role_arn)
+
+    def _compare(self, role_arn: str) -> _Comparison:
+        of_role = self._by_role[role_arn]
+        today = self._report.role_statements.get(role_arn)
+        needed = needed_by_all(each.statements for each in of_role if each.statements is not None)
+        return _Comparison(len(of_role), today is not None, compare(today or (), needed))
 
 
-def _conditions(statement: JsonStatement, rotation: Rotation) -> list[str]:
-    return [
-        f"{key} is present"
-        if operator == "Null"
-        else f"{key} is {' or '.join(_briefly(each, rotation) for each in as_list(value))}"
-        for operator, keys in statement.get("Condition", {}).items()
-        for key, value in keys.items()
-    ]
-
-
-def _briefly(value: str, rotation: Rotation) -> str:
-    """Return the ARN of another resource, or a name for the secret of the section."""
-    return "this secret" if value == rotation.secret_arn else value
-
-
-# --- filters of the template ------------------------------------------------------------------------------------------
+# --- filters of the templates -----------------------------------------------------------------------------------------
 
 
 def _finalized(value: object) -> object:
@@ -177,29 +193,28 @@ def _finalized(value: object) -> object:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+def _breakable(text: str) -> Markup:
+    """Return a text whose ARNs can continue on the next line where a reader expects it."""
+    return Markup(_BREAK.sub("<wbr>", escape(printable(text))))  # noqa: S704  # an escaped character has no such break
+
+
 def _csp_hash(text: str) -> str:
     """Return the source expression by which a Content Security Policy allows an inline script or style sheet."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _found(findings: list[Finding]) -> str:
-    """Return the severities and codes for the filter of the page, such as ``error:ActionNotGranted note:NoPolicy``."""
-    codes = {f"{finding.severity.value}:{finding.type.code}": None for finding in findings if not finding.accepted}
-    is_sound = all(finding.severity is Severity.NOTE or finding.accepted for finding in findings)
-    return " ".join([*codes, *([_NO_SEVERITY] if is_sound else [])])
-
-
-def _search_text(findings: list[Finding], rotation: Rotation | None = None) -> str:
-    """Return in lower case what the search field of the page searches."""
-    subject = []
-    if rotation:
-        subject = [rotation.secret_name, rotation.secret_arn, rotation.function_arn, rotation.role_arn]
-        subject += rotation.owner.values()
-    found = chain.from_iterable(
-        (each.type.code, each.resource, each.message, each.subject.function_arn, each.subject.role_arn)
-        for each in findings
+def _steps(finding: Finding) -> tuple[str, list[str]]:
+    """Return the remediation with numbers in place of commands, and the commands."""
+    commands = [each for each in dict.fromkeys([*finding.commands, ADOPT_COMMAND]) if each in finding.remediation]
+    # A command can begin with another one.
+    longest_first = sorted(commands, key=len, reverse=True)
+    ordered: dict[str, int] = {}
+    text = re.sub(
+        "|".join(map(re.escape, longest_first)) or r"(?!)",
+        lambda match: f"command {ordered.setdefault(match[0], len(ordered) + 1)}",
+        finding.remediation,
     )
-    return " ".join(dict.fromkeys(filter(None, chain(subject, found)))).lower()
+    return text, list(ordered)
 
 
 def _scope(finding: Finding) -> str:

@@ -274,7 +274,7 @@ def test_a_finding_of_all_secrets_of_a_function_or_role_is_in_each_section_and_s
 
 def test_a_finding_of_no_secret_has_a_place_of_its_own(tmp_path: Path) -> None:
     html = written(full_report(), tmp_path).html
-    general = html[html.index("Findings without a secret") : html.index('<h2 id="secrets">')]
+    general = html[html.index("Findings without a secret") : html.index('<h2 id="secrets"')]
     assert "AWS denied secretsmanager:ListSecrets in us-east-1" in general
     assert general.count("<article") == 1
     assert "Findings without a secret" not in written(small_report(), tmp_path).text

@@ -192,6 +192,8 @@ element("close").addEventListener("click", () => openAll(false));
 addEventListener("hashchange", () => {
   readAddress();
   const place = general && !general.hidden ? general : overview.hidden ? heading : overview;
+  // The link can be gone, and the next Tab should lead to what it has shown.
+  place.focus({ preventScroll: true });
   place.scrollIntoView();
 });
 

@@ -11,9 +11,9 @@ https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rotation_role_policy import arn
 from rotation_role_policy.audit.access_problems import AccessProblem, Doubt, DoubtKind, StatementName
@@ -225,15 +225,10 @@ class _Examination(NamedTuple):
         if blocker.by is not BlockedBy.BOUNDARY or not _has_policy(resource):
             yield self._problem(calls, blocker=blocker)
             return
-        question = self._question(ResourceFact.POLICY, resource)
-        found = answer(self.facts, question)
-        if found is None:
-            yield question
+        document = yield from self._read(ResourceFact.POLICY, calls, is_allowed=False)
+        if document is None:
             return
-        if isinstance(found, Unknown):
-            yield from self._of_unread(calls, found, is_allowed=False)
-            return
-        allows = tuple(_allows_for_sessions(resource_policy_of(resource, found.value), self.role.role.arn))
+        allows = tuple(_allows_for_sessions(resource_policy_of(resource, document), self.role.role.arn))
         for action in calls.actions:
             call = calls._replace(actions=(action,))
             if open_ := tuple(each for each in allows if each.includes_action(action)):
@@ -256,14 +251,29 @@ class _Examination(NamedTuple):
             if not is_allowed:
                 yield self._problem(calls)
             return
-        question = self._question(ResourceFact.POLICY, resource)
-        found = answer(self.facts, question)
-        if found is None:
-            yield question
-        elif isinstance(found, Unknown):
-            yield from self._of_unread(calls, found, is_allowed=is_allowed)
-        else:
-            yield from self._with_policy(calls, resource_policy_of(resource, found.value), is_allowed=is_allowed)
+        document = yield from self._read(ResourceFact.POLICY, calls, is_allowed=is_allowed)
+        if document is not None:
+            yield from self._with_policy(calls, resource_policy_of(resource, document), is_allowed=is_allowed)
+
+    def _read(
+        self, fact: ResourceFact, calls: Calls, *, is_allowed: bool
+    ) -> Generator[AccessProblem | Question, None, Any | None]:
+        """Return a fact about the resource of calls. If it is not known, yield why, and return None.
+
+        Args:
+            fact: the fact.
+            calls: on one resource, about which the fact decides.
+            is_allowed: whether the policies of the role allow them.
+        """
+        question = ResourceQuestion(fact, calls.resources[0], self.coverage.function.region)
+        match answer(self.facts, question):
+            case Known(value):
+                return value
+            case Unknown() as unknown:
+                yield from self._of_unread(calls, unknown, is_allowed=is_allowed)
+            case None:
+                yield question
+        return None
 
     def _of_unread(self, calls: Calls, unknown: Unknown, *, is_allowed: bool) -> Iterator[AccessProblem]:
         [resource] = calls.resources
@@ -307,36 +317,24 @@ class _Examination(NamedTuple):
             doubt: what remains open if a grant allows the calls.
             is_allowed: whether the policies of the role allow them.
         """
-        [key_arn] = calls.resources
-        question = self._question(ResourceFact.GRANTS, key_arn)
-        grants = answer(self.facts, question)
+        grants = yield from self._read(ResourceFact.GRANTS, calls, is_allowed=False)
         if grants is None:
-            yield question
-            return
-        if isinstance(grants, Unknown):
-            yield from self._of_unread(calls, grants, is_allowed=False)
             return
         context = encryption_context(str(calls.context[SECRET_ARN_KEY]))
-        granted = [action for action in calls.actions if is_granted(grants.value, self.role, action, context)]
+        granted = [action for action in calls.actions if is_granted(grants, self.role, action, context)]
         if granted and doubt:
             yield self._problem(calls._replace(actions=tuple(granted)), doubt=doubt)
         remaining = tuple(action for action in calls.actions if action not in granted)
         if not remaining:
             return
         lacking = calls._replace(actions=remaining)
-        question = self._question(ResourceFact.POLICY_NAMES, key_arn)
-        names = answer(self.facts, question)
+        names = yield from self._read(ResourceFact.POLICY_NAMES, lacking, is_allowed=False)
         if names is None:
-            yield question
-        elif isinstance(names, Unknown):
-            yield from self._of_unread(lacking, names, is_allowed=False)
-        elif set(names.value) - {"default"}:
+            return
+        if set(names) - {"default"}:
             yield self._problem(lacking, doubt=Doubt(DoubtKind.SECOND_POLICY, policy=PolicyKind.KEY))
         else:
             yield self._problem(lacking, blocker=Blocker(BlockedBy.KEY_POLICY, key_policy) if is_allowed else None)
-
-    def _question(self, fact: ResourceFact, resource: str) -> ResourceQuestion:
-        return ResourceQuestion(fact, resource, self.coverage.function.region)
 
 
 def _verdict(

@@ -88,16 +88,16 @@ def preview_template(
         try:
             if name in template.logical_ids and not template.is_excluded(name):
                 found = preview(aws, template.resource(name), planned)
-                refusal = found.refusal and template.without_fetched(found.refusal)
+                refusal = found.refusal and template.fetched.replaced(found.refusal)
                 notes = [
-                    template.without_fetched(note)
+                    template.fetched.replaced(note)
                     for note in (*found.notes, *_template_notes(found, template, stack_name, stack))
                 ]
                 outcome.previews[name] = replace(found, refusal=refusal, notes=notes)
             elif name in deployed:
                 outcome.removed[name] = deployed[name]
         except EXPECTED_ERRORS as error:
-            outcome.errors.append(f"{name}: {template.without_fetched(message(error))}")
+            outcome.errors.append(f"{name}: {template.fetched.replaced(message(error))}")
     return outcome
 
 

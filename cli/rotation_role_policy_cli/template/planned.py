@@ -90,6 +90,9 @@ class PlannedTemplate(Protocol):
     def planned_property(self, logical_id: str, name: str) -> Any:
         """Return the value of a property, with its references resolved; None if there is none."""
 
+    def alias_target(self, key_id: str) -> str | None:
+        """Return the key of an alias that the template creates; None if it creates no such alias."""
+
     def planned_arn(self, service: str, resource: str) -> str:
         """Return an ARN in the user's account and region. The ARN of IAM has no region."""
 
@@ -163,9 +166,11 @@ class PlannedResources(Retries):
             TemplateError: the resource has another type than the call is about.
             CallError: as AWS raises it.
         """
-        about = str(next(iter(parameters.values()), ""))
+        about, action = str(next(iter(parameters.values()), "")), iam_action(method)
+        if action == "kms:DescribeKey":
+            about = self._template.alias_target(about) or about
+            parameters["KeyId"] = about
         if match := _PLACEHOLDER.search(about):
-            action = iam_action(method)
             service = action.partition(":")[0]
             resource_type = self._template.type_of(match[1])
             if resource_type.startswith("AWS::") and resource_type not in _TYPES.get(service, ()):

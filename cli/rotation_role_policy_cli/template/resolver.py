@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from rotation_role_policy.aws.client import Aws
-from rotation_role_policy.errors import AwsApiError, quoted, quoted_text
+from rotation_role_policy.errors import AwsApiError, quoted_text
 from rotation_role_policy.rules.properties import PROPERTIES
 from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.attributes import ATTRIBUTES
+from rotation_role_policy_cli.template.fetched import Fetched
 from rotation_role_policy_cli.template.file import TemplateError
 from rotation_role_policy_cli.template.planned import is_planned, placeholder, planned_resource
 from rotation_role_policy_cli.template.stack import DeployedStack, StackResource
@@ -29,10 +30,6 @@ _CLOUDFORMATION_PROPERTIES = {row.name for row in PROPERTIES if row.type == "Clo
 _WITHOUT_EFFECT = {row.name for parent in PROPERTIES for row in (parent, *parent.members) if not row.affects_policy}
 """Properties on which the policy does not depend. A reference in them need not be resolved."""
 _PROCESSED = "Preview the processed template: aws cloudformation get-template --template-stage Processed"
-
-
-_SHORT = 3
-"""Characters."""
 
 
 class Template:
@@ -57,8 +54,7 @@ class Template:
         self._given = parameters
         self._stack = stack
         self._declared: Mapping[str, Any] = body.get("Parameters") or {}
-        self._fetched: dict[str, str] = {}
-        """What stands for the value of an SSM parameter or of an export, by the value."""
+        self.fetched = Fetched()
         if unknown := sorted(set(parameters) - set(self._declared)):
             raise TemplateError(f"--parameter {unknown[0]}: the template has no such parameter.")
 
@@ -96,7 +92,7 @@ class Template:
                 raise TemplateError(f"{name}: {error}") from error
             if resolved is not _NO_VALUE:
                 properties[name] = resolved
-                self._keep_with_fetched(resolved)
+                self.fetched.keep_containing(resolved)
         stack = self._stack
         deployed = stack.resources.get(logical_id) if stack else None
         return Resource(
@@ -239,6 +235,24 @@ class Template:
             if not is_excluded and isinstance(secret, str) and isinstance(function, str):
                 yield logical_id, secret, function
 
+    def alias_target(self, key_id: str) -> str | None:
+        """Return the key of an alias that the template creates; None if it creates no such alias.
+
+        Args:
+            key_id: ID of a key, or name or ARN of an alias.
+        """
+        for logical_id in self._body["Resources"]:
+            if self.type_of(logical_id) != "AWS::KMS::Alias":
+                continue
+            try:
+                name = str(self.planned_property(logical_id, "AliasName"))
+                is_excluded = self.is_excluded(logical_id)
+            except TemplateError:
+                continue
+            if key_id in (name, self.planned_arn("kms", name)) and not is_excluded:
+                return str(self.planned_property(logical_id, "TargetKeyId"))
+        return None
+
     def planned_arn(self, service: str, resource: str) -> str:
         """Return an ARN in the user's account and region. The ARN of IAM has no region."""
         region = "" if service == "iam" else self._aws.region()
@@ -311,7 +325,7 @@ class Template:
         for page in self._aws.paginate(self._aws.cloudformation.list_exports):
             for export in page["Exports"]:
                 if export["Name"] == name:
-                    return self._keep(export["Value"], f"the value of the export {name}")
+                    return self.fetched.keep(export["Value"], f"the value of the export {name}")
         raise TemplateError(f"{self._aws.region()} has no export {quoted_text(name)}.")
 
     def _condition(self, condition: Any) -> bool:
@@ -350,29 +364,7 @@ class Template:
             raise
         if parameter["Type"] == "SecureString":
             raise TemplateError(f"preview does not read the SSM parameter {quoted_text(name)}: it is a SecureString.")
-        return self._keep(parameter["Value"], f"the value of the SSM parameter {name}")
-
-    def _keep(self, value: str, name: str) -> str:
-        """Return the value of something whose owner need not want to see it printed."""
-        for text in map(str.strip, (value, *value.split(","))):
-            # Shorter ones are no secrets, and stand in many words.
-            if len(text) > _SHORT:
-                self._fetched[text] = f"<{name}>"
-        return value
-
-    def _keep_with_fetched(self, value: Any) -> None:
-        """Let texts that contain such a value count as one: a message can show the half of a long text."""
-        for item in value if isinstance(value, list) else [value]:
-            parts = [name for part, name in self._fetched.items() if part in str(item)]
-            if isinstance(item, str) and parts:
-                self._fetched.setdefault(item, parts[0])
-
-    def without_fetched(self, text: str) -> str:
-        """Return a message with names in place of the values of SSM parameters and exports."""
-        for value in sorted(self._fetched, key=len, reverse=True):
-            for form in (value, quoted(value)[1:-1], quoted_text(value)[1:-1]):
-                text = text.replace(form, self._fetched[value])
-        return text
+        return self.fetched.keep(parameter["Value"], f"the value of the SSM parameter {name}")
 
 
 @contextmanager

@@ -136,6 +136,34 @@ def test_an_attachment_and_an_alias_stand_for_the_secret_and_the_function(
     assert "function:<Rotation>" in result.out
 
 
+@pytest.mark.parametrize(
+    "key_id",
+    [
+        "alias/shop",
+        "!Sub 'arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:alias/shop'",
+        "!Sub 'alias/${Name}'",
+    ],
+)
+def test_an_alias_that_the_template_creates_leads_to_its_key(
+    preview: Preview, template: Callable[[str], str], key_id: str
+) -> None:
+    more = """
+  Odd: { Type: AWS::KMS::Alias, Properties: { AliasName: !GetAtt Nothing.Name, TargetKeyId: x } }
+  Never: { Type: AWS::KMS::Alias, Condition: Never, Properties: { AliasName: alias/shop, TargetKeyId: x } }
+"""
+    head = "Parameters: { Name: { Type: String, Default: shop } }\nConditions: { Never: !Equals [a, b] }\n"
+    text = head + RESOURCES.replace("KeyAlias:", f"{more.strip()}\n  KeyAlias:").replace("!Ref KeyAlias", key_id)
+    result = preview("--template", template(text + POLICY), "--json", "--resource", "Policy")
+    assert result.err == ""
+    [use] = [each for each in json.loads(result.out)["Statement"] if each["Sid"] == "UseSecretKey"]
+    assert use["Resource"] == KEY_ARN
+
+
+def test_an_alias_that_nobody_creates_is_missing(preview: Preview, template: Callable[[str], str]) -> None:
+    text = RESOURCES.replace("!Ref KeyAlias", "alias/other")
+    assert "alias/other" in preview("--template", template(text + POLICY)).err
+
+
 def test_a_trust_policy_that_lambda_cannot_use_is_refused(preview: Preview, template: Callable[[str], str]) -> None:
     trust = "{ Statement: [{ Effect: Allow, Principal: { Service: ec2.amazonaws.com }, Action: 'sts:AssumeRole' }] }"
     text = RESOURCES.replace("AWS::IAM::Role", f"AWS::IAM::Role, Properties: {{ AssumeRolePolicyDocument: {trust} }}")

@@ -362,9 +362,15 @@ def expected_document(
         # A secret of the policy was deleted, or it has no rotation yet.
         return None
     state = replace(states[0], secrets=tuple(secrets[secret_arn] for secret_arn in dict.fromkeys(in_order)))
-    if properties is None:
-        return document_at(policy.form_of(current), None, state, current, now)
-    return document_at(properties.form, None, _as_declared(state, properties), current, now)
+    if properties:
+        state = _as_declared(state, properties)
+    return document_at(form_of_policy(name, current, facts), None, state, current, now)
+
+
+def form_of_policy(name: str, current: JsonDocument, facts: RoleFacts) -> policy.Form:
+    """Return the form of a policy of the provider: as its resource says, else as the policy is."""
+    properties = _properties(facts, name)
+    return properties.form if properties else policy.form_of(current)
 
 
 def _arn_of(secret_id: str, secrets: Iterable[str]) -> str:

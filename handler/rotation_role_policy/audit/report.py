@@ -35,6 +35,8 @@ class Rotation:
     """What the policy for this secret alone depends on; None if the secret or its function could not be inspected."""
     policy_name: str = ""
     """The policy of a `Custom::RotationRolePolicy` on the role that covers the secret; empty if there is none."""
+    kms_scope: str = "Key"
+    """`KmsScope` of this policy."""
     is_adoptable: bool = True
     """Whether it is known that no policy of a `Custom::RotationRolePolicy` covers the secret: none on another role, and
     none whose stack is not known."""
@@ -67,7 +69,7 @@ class Rotation:
         if self.state is None:
             return self.known_statements
         # Not kept: an account has thousands of secrets.
-        return as_list(policy.document(self.state)["Statement"])
+        return as_list(policy.document(self.state, kms_scope=self.kms_scope)["Statement"])
 
 
 class RoleStatement(NamedTuple):

@@ -21,7 +21,7 @@ from rotation_role_policy.audit.checks import (
     secrets,
     superusers,
 )
-from rotation_role_policy.audit.coverage import Coverage, coverages, rotating, unproven_policy
+from rotation_role_policy.audit.coverage import Coverage, coverages, form_of_policy, rotating, unproven_policy
 from rotation_role_policy.audit.facts import FunctionFacts, InternalError, Known, RoleFacts, Stopped, Unknown
 from rotation_role_policy.audit.finding_types import FindingType
 from rotation_role_policy.audit.findings import Finding, Subject
@@ -145,14 +145,16 @@ def _rotations(
     facts: RoleFacts, covered: Iterable[Coverage], refused: Mapping[str, tuple[str, ...]]
 ) -> Iterator[Rotation]:
     by_secret = {secret.arn: coverage for coverage in covered for secret in coverage.secrets}
-    role_tags = facts.role.value.owner_tags if isinstance(facts.role, Known) and facts.role.value else {}
+    role = facts.role.value if isinstance(facts.role, Known) else None
+    inline = role.inline if role else {}
     for rotation in _rotations_without_role(facts.functions):
         if coverage := by_secret.get(rotation.secret_arn):
             yield replace(
                 rotation,
                 state=coverage.state(facts, (rotation.secret_arn,)),
                 policy_name=coverage.policy_name,
-                owner=role_tags,
+                kms_scope=form_of_policy(coverage.policy_name, inline.get(coverage.policy_name, {}), facts).kms_scope,
+                owner=role.owner_tags if role else {},
                 is_adoptable=facts.is_elsewhere_known
                 and rotation.secret_arn not in facts.elsewhere
                 and unproven_policy(facts, rotation.secret_arn) is None,

@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.json import JSON
 from rich.table import Table
 from rich.text import Text
 
 from rotation_role_policy.iam.difference import difference as policy_difference
-from rotation_role_policy_cli.render import Paragraph, difference, json_text, make_console, show
+from rotation_role_policy_cli.render import Paragraph, difference, make_console, show
 
 WIDTH = 100
 """Columns, whatever the terminal has: the output of a demo is often copied."""
@@ -81,7 +82,7 @@ class DemoOutput:
         for statement in statements:
             sid = statement["Sid"]
             show(self._console, Paragraph(Text.assemble((sid, "bold"), f": {reasons[sid]}"), _INDENT))
-            show(self._console, json_text(statement, _BLOCK_INDENT), "")
+            show(self._console(statement, _BLOCK_INDENT), "")
 
     def policy_difference(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """Print the unified difference of two policies."""
@@ -99,3 +100,9 @@ class DemoOutput:
         for name, value in rows:
             table.add_row(_INDENT, Text(name, style="bold"), Text(value, overflow="fold"))
         show(self._console, table, "")
+
+
+def _json(data: Any) -> Text:
+    """Return JSON with syntax colours."""
+    lines = JSON.from_data(data, indent=2, ensure_ascii=True).text.split()
+    return Text("\n").join(Text.assemble(_BLOCK_INDENT, line) for line in lines)

@@ -14,7 +14,6 @@ from typing import Any, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.json import JSON
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.segment import Segment
 from rich.text import Text
@@ -113,12 +112,6 @@ def show(console: Console, *renderables: RenderableType) -> None:
 def show_json(console: Console, data: Any) -> None:
     """Print JSON, with syntax colours on a terminal."""
     console.print_json(data=data, indent=2, ensure_ascii=True)
-
-
-def json_text(data: Any, indent: str) -> Text:
-    """Return JSON with syntax colours. Each line begins with `indent`."""
-    lines = JSON.from_data(data, indent=2, ensure_ascii=True).text.split()
-    return Text("\n").join(Text.assemble(indent, line) for line in lines)
 
 
 def difference(lines: Iterable[str], indent: str) -> Text:

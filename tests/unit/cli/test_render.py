@@ -14,7 +14,6 @@ from rotation_role_policy_cli import render
 from rotation_role_policy_cli.render import (
     Paragraph,
     difference,
-    json_text,
     make_console,
     progress,
     progress_bar,
@@ -52,7 +51,6 @@ def test_a_paragraph_wraps_between_words_and_keeps_its_indent() -> None:
 def test_an_arn_is_never_wrapped() -> None:
     assert f"{ARN}\n" in printed(Paragraph(f"The secret {ARN}", "  "))
     assert printed(Text(f'"{ARN}",')) == f'"{ARN}",\n'
-    assert f'"Resource": "{ARN}"\n' in printed(json_text({"Resource": ARN}, "  "))
     assert f'-      "Resource": "{ARN}"\n' in printed(
         difference(policy_difference({"Statement": {"Effect": "Allow", "Resource": ARN}}, {"Statement": []}), "  ")
     )

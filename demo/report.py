@@ -82,7 +82,7 @@ class DemoOutput:
         for statement in statements:
             sid = statement["Sid"]
             show(self._console, Paragraph(Text.assemble((sid, "bold"), f": {reasons[sid]}"), _INDENT))
-            show(self._console(statement, _BLOCK_INDENT), "")
+            show(self._console, _json(statement), "")
 
     def policy_difference(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """Print the unified difference of two policies."""

@@ -318,13 +318,15 @@ def test_a_section_has_today_s_statements_beside_those_that_the_rotations_need(t
         "KeepNetworkInterfacesFromCode Missing",
     ]
     assert rows["RotateSecret Different"] == (
-        "rotation, statement 1 - secretsmanager:* on - *"
+        "rotation, statement 1 - secretsmanager:* - on *"
         " + secretsmanager:DescribeSecret + secretsmanager:GetSecretValue + secretsmanager:PutSecretValue"
         " + secretsmanager:UpdateSecretVersionStage"
-        " on + arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/orders-AbCdEf"
+        " + on arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/orders-AbCdEf"
     )
     assert rows["GeneratePassword Different"].endswith("+ secretsmanager:GetRandomPassword on *")
-    assert rows["UseSecretKey Different"].startswith("rotation, statement 1 kms:Decrypt on - * kms:Decrypt + kms:Gen")
+    assert rows["UseSecretKey Different"].startswith(
+        "rotation, statement 1 kms:Decrypt - on * - without a condition on kms:Enc"
+    )
     assert rows["ManageNetworkInterfaces Missing"].startswith("Nothing ec2:CreateNetworkInterface ")
     assert " Deny ec2:" in rows["KeepNetworkInterfacesFromCode Missing"]
     assert rows["KeepNetworkInterfacesFromCode Missing"].endswith("if lambda:SourceFunctionArn is present")

@@ -89,7 +89,8 @@ def test_the_rest_of_a_statement_has_a_row_of_its_own() -> None:
 def test_negated_elements_are_shown_as_such() -> None:
     allowed = RoleStatement("today", 1, {"Effect": "Allow", "NotAction": "iam:*", "NotResource": secret_arn("admin")})
     rows = compare([allowed], NEEDED)
-    assert texts(row(rows, "RotateSecret").today[0]) == ["all but iam:*", f"all but {secret_arn('admin')}"]
+    lines = row(rows, "RotateSecret").today[0].lines
+    assert [f"{each.before}{each.text}" for each in lines] == ["all but iam:*", f"on all but {secret_arn('admin')}"]
     assert of_today(rows, RowKind.ONLY_TODAY) == []
     excluded = RoleStatement("today", 1, {"Effect": "Allow", "NotAction": "secretsmanager:*", "Resource": "*"})
     assert row(compare([excluded], NEEDED), "RotateSecret").kind is RowKind.MISSING
@@ -99,8 +100,53 @@ def test_a_condition_is_compared_too() -> None:
     condition = {"StringEquals": {"aws:PrincipalTag/team": ["b", "a"]}, "Null": {"aws:TokenIssueTime": True}}
     today = statement(NEEDED[0]["Action"], secret_arn("prod/orders"), Condition=condition)
     found = row(compare([today], NEEDED), "RotateSecret")
-    conditions = ["aws:PrincipalTag/team StringEquals a, b", "aws:TokenIssueTime is absent"]
-    assert (found.kind, only_here(found.today[0])) == (RowKind.DIFFERENT, conditions)
+    conditions = [
+        "if aws:PrincipalTag/team StringEquals a",
+        "or aws:PrincipalTag/team StringEquals b",
+        "and if aws:TokenIssueTime is absent",
+    ]
+    lines = [f"{each.before}{each.text}" for each in found.today[0].lines if each.is_only_here]
+    assert (found.kind, lines) == (RowKind.DIFFERENT, conditions)
+
+
+def test_a_statement_without_the_needed_condition_is_never_the_same() -> None:
+    use = next(each for each in NEEDED if each["Sid"] == "UseSecretKey")
+    open_ = statement(use["Action"], KEY)
+    own = RoleStatement("own", "UseSecretKey", use)
+    for today in ([open_], [open_, own], [own, open_]):
+        found = row(compare(today, NEEDED), "UseSecretKey")
+        [column] = [each for each in found.today if each.name.startswith("today")]
+        lacking = [f"{each.before}{each.text}" for each in column.lines if each.is_only_here]
+        assert found.kind is RowKind.DIFFERENT
+        assert lacking == [
+            "without a condition on kms:EncryptionContext:SecretARN",
+            "without a condition on kms:ViaService",
+        ]
+    assert row(compare([own, own], NEEDED), "UseSecretKey").kind is RowKind.SAME
+
+
+def test_actions_and_resources_of_different_statements_are_not_the_same_as_those_of_one() -> None:
+    needed = needed_by_all([ORDERS.statements or (), USERS.statements or ()])
+    *most, last = needed[0]["Action"]
+    today = [statement(most, needed[0]["Resource"]), statement(last, secret_arn("prod/users"))]
+    found = row(compare(today, needed), "RotateSecret")
+    assert found.needed
+    assert (found.kind, [f"{each.before}{each.text}" for each in found.needed.lines if each.is_only_here]) == (
+        RowKind.DIFFERENT,
+        [f"not together today: {last.lower()} on {secret_arn('prod/orders')}"],
+    )
+    completed = [*today, statement(last, secret_arn("prod/orders"))]
+    assert row(compare(completed, needed), "RotateSecret").kind is RowKind.SAME
+
+
+def test_several_policies_of_the_provider_for_secrets_under_one_key_are_the_same_as_one() -> None:
+    needed = needed_by_all([ORDERS.statements or (), USERS.statements or ()])
+    today = [
+        RoleStatement(f"own-{each.secret_name}", one["Sid"], one)
+        for each in (ORDERS, USERS)
+        for one in each.statements or ()
+    ]
+    assert {each.kind for each in compare(today, needed)} == {RowKind.SAME}
 
 
 def test_a_deny_of_today_stays_unless_it_is_the_needed_one() -> None:
@@ -109,6 +155,13 @@ def test_a_deny_of_today_stays_unless_it_is_the_needed_one() -> None:
     rows = compare([RoleStatement("own", 1, needed_deny), statement("kms:*", "*", "Deny")], NEEDED)
     assert row(rows, needed_deny["Sid"]).kind is RowKind.SAME
     assert of_today(rows, RowKind.DENY) == [["kms:*", "*"]]
+
+
+def test_a_deny_is_shown_whole_also_if_a_part_of_it_is_the_needed_one() -> None:
+    actions = ["ec2:DetachNetworkInterface", PUT, "iam:*"]
+    rows = compare([statement(actions, "*", "Deny")], NEEDED)
+    assert texts(row(rows, "KeepNetworkInterfacesFromCode").today[0])[:1] == actions[:1]
+    assert of_today(rows, RowKind.DENY) == [[PUT, "iam:*", "*"]]
 
 
 ACTIONS = st.lists(
@@ -123,5 +176,6 @@ RESOURCES = st.lists(
 
 @given(st.lists(st.builds(statement, ACTIONS, RESOURCES), max_size=3))
 def test_no_action_and_no_resource_of_today_is_lost(today: list[RoleStatement]) -> None:
-    shown = {text for each in compare(today, NEEDED) for column in each.today for text in texts(column)}
+    columns = [column for each in compare(today, NEEDED) for column in each.today]
+    shown = {line.text for each in columns for line in (*each.actions, *each.resources)}
     assert shown == {text for each in today for text in (*each.json["Action"], *each.json["Resource"])}

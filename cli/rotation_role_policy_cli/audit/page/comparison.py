@@ -1,7 +1,8 @@
 """The statements of a role today beside those that its rotations need, statement by statement.
 
-This compares texts: it decides which statement of today belongs to which needed one, and which of their elements are
-not the same. Whether a difference matters, the findings say.
+A needed statement is the same as those of today that belong to it if they allow the same actions on the same resources
+under the same conditions. Nothing else is evaluated: no wildcard, no denial, no permissions boundary. Whether a
+difference matters, the findings say.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from rotation_role_policy.iam.document import Condition, JsonStatement, Statemen
 from rotation_role_policy.iam.resource_patterns import includes_any
 from rotation_role_policy.iam.wildcard import matches
 from rotation_role_policy.rules.needed import rotation_actions
+from rotation_role_policy.rules.statements import SECRET_ARN_KEY
 
 _ANY = "*"
 _PRESENCE = {"true": "is absent", "false": "is present"}
@@ -24,6 +26,8 @@ class Line(NamedTuple):
     """An action, a resource or a condition."""
 
     text: str
+    before: str = ""
+    """The words that lead to it."""
     is_only_here: bool = False
     """Whether no statement in the other column has it."""
 
@@ -100,7 +104,7 @@ def compare(today: Sequence[RoleStatement], needed: Sequence[JsonStatement]) -> 
     rows = []
     for wanted in parse({"Statement": list(needed)}):
         parts = ((each.name, each.part_for(wanted)) for each in statements)
-        rows.append(_row(wanted, [_column(name, part) for name, part in parts if part]))
+        rows.append(_row(wanted, [(name, part) for name, part in parts if part]))
     return rows + [row for each in statements for row in each.rest()]
 
 
@@ -129,17 +133,16 @@ class _Today:
     def rest(self) -> Iterator[Row]:
         """Yield rows for what belongs to no needed statement."""
         whole = self._statement
-        if not whole.allows:
-            if not self._actions:
-                yield Row(RowKind.DENY, (_column(self.name, whole),), None)
-            return
-        concerned = whole.actions.patterns if whole.actions.is_negated else rotation_actions(whole.actions)
+        kind = RowKind.ONLY_TODAY if whole.allows else RowKind.DENY
+        # Of other services, only the owner of a function knows what it needs. A Deny is shown as it is.
+        is_whole = whole.actions.is_negated or not whole.allows
+        concerned = whole.actions.patterns if is_whole else rotation_actions(whole.actions)
         other_actions = tuple(each for each in concerned if each not in self._actions)
         used_actions = tuple(each for each in concerned if each in self._actions)
         other_resources = tuple(each for each in whole.resources.patterns if each not in self._resources)
         for actions, resources in ((other_actions, whole.resources.patterns), (used_actions, other_resources)):
             if actions and resources:
-                yield Row(RowKind.ONLY_TODAY, (_column(self.name, self._part(actions, resources)),), None)
+                yield Row(kind, (_column(self.name, self._part(actions, resources)),), None)
 
     def _actions_for(self, needed: Sequence[str]) -> Iterable[str]:
         actions = self._statement.actions
@@ -167,43 +170,99 @@ class _Today:
         )
 
 
-def _row(statement: Statement, today: Sequence[Column]) -> Row:
+def _row(statement: Statement, parts: Sequence[tuple[str, Statement]]) -> Row:
     needed = _column(statement.sid, statement)
-    if not today:
+    if not parts:
         return Row(RowKind.MISSING, (), needed)
-    marked = tuple(_marked(each, [needed]) for each in today)
-    needed = _marked(needed, today)
-    is_same = not any(line.is_only_here for each in (*marked, needed) for line in each.lines)
-    return Row(RowKind.SAME if is_same else RowKind.DIFFERENT, marked, needed)
+    wanted, allowed = _single_grants(statement), set().union(*(_single_grants(part) for _, part in parts))
+    today = tuple(_without(_column(name, part), part, statement) for name, part in parts)
+    if wanted == allowed:
+        return Row(RowKind.SAME, today, needed)
+    marked, needed = tuple(_marked(each, [needed]) for each in today), _marked(needed, today)
+    if not any(line.is_only_here for each in (*marked, needed) for line in each.lines):
+        # The elements are the same, but not all of them are in one statement.
+        pairs = sorted({f"{grant.action} on {grant.resource}" for grant in wanted - allowed})
+        lines = tuple(Line(each, "not together today: ", is_only_here=True) for each in pairs)
+        needed = needed._replace(conditions=needed.conditions + lines)
+    return Row(RowKind.DIFFERENT, marked, needed)
+
+
+class _SingleGrant(NamedTuple):
+    """One of the grants of a statement."""
+
+    action: str
+    resource: str
+    secret: str
+    """The secret of a condition on the encryption context; empty if there is none."""
+    others: frozenset[tuple[str, str, frozenset[str]]]
+    """The other conditions, and which elements are negated."""
+
+
+def _single_grants(statement: Statement) -> set[_SingleGrant]:
+    """Return what a statement grants one by one, so that several statements can be the same as one."""
+    on_secret = [each for each in statement.conditions if (each.operator, each.key) == ("StringEquals", SECRET_ARN_KEY)]
+    others = {
+        (each.operator, each.key.lower(), frozenset(each.values))
+        for each in statement.conditions
+        if each not in on_secret
+    }
+    negated = {(name, "", frozenset[str]()) for name in ("actions", "resources") if getattr(statement, name).is_negated}
+    secrets = {value for each in on_secret for value in each.values} or {""}
+    return {
+        # Actions ignore the case, ARNs do not.
+        _SingleGrant(action.lower(), resource, secret, frozenset(others | negated))
+        for action in statement.actions.patterns
+        for resource in statement.resources.patterns
+        for secret in secrets
+    }
 
 
 def _column(name: str, statement: Statement) -> Column:
     return Column(
         name,
         statement.effect,
-        _lines(statement.actions.patterns, statement.actions.is_negated),
-        _lines(statement.resources.patterns, statement.resources.is_negated),
-        tuple(Line(_in_words(each)) for each in statement.conditions),
+        _lines(statement.actions.patterns, "all but " if statement.actions.is_negated else ""),
+        _lines(statement.resources.patterns, "on all but " if statement.resources.is_negated else "on "),
+        tuple(line for number, each in enumerate(statement.conditions) for line in _condition(each, number)),
     )
 
 
-def _lines(patterns: Iterable[str], is_negated: bool) -> tuple[Line, ...]:
-    return tuple(Line(f"all but {each}" if is_negated else each) for each in patterns)
+def _lines(patterns: Iterable[str], before: str) -> tuple[Line, ...]:
+    return tuple(Line(each, before) for each in patterns)
 
 
-def _in_words(condition: Condition) -> str:
+def _condition(condition: Condition, number: int) -> Iterator[Line]:
+    """Yield a line for each value of a condition: one of them has to match."""
     operator, key, values = condition
+    before = "and if " if number else "if "
     if operator == "Null" and values and values[0] in _PRESENCE:
-        return f"{key} {_PRESENCE[values[0]]}"
-    return f"{key} {operator} {', '.join(sorted(values))}"
+        yield Line(f"{key} {_PRESENCE[values[0]]}", before)
+        return
+    for value in sorted(values):
+        yield Line(f"{key} {operator} {value}", before)
+        before = "or "
+
+
+def _without(column: Column, statement: Statement, needed: Statement) -> Column:
+    """Return a column that says which conditions its statement lacks."""
+    keys = {each.key.lower() for each in statement.conditions}
+    lacking = dict.fromkeys(each.key for each in needed.conditions if each.key.lower() not in keys)
+    return column._replace(
+        conditions=column.conditions + tuple(Line(key, "without a condition on ", is_only_here=True) for key in lacking)
+    )
 
 
 def _marked(column: Column, others: Sequence[Column]) -> Column:
     """Return a column whose lines say if no other column has them."""
-    actions = {line.text.lower() for each in others for line in each.actions}
-    texts = {line.text for each in others for line in (*each.resources, *each.conditions)}
+    actions = {(line.before, line.text.lower()) for each in others for line in each.actions}
+    resources = {(line.before, line.text) for each in others for line in each.resources}
+    conditions = {line.text for each in others for line in each.conditions}
     return column._replace(
-        actions=tuple(Line(each.text, each.text.lower() not in actions) for each in column.actions),
-        resources=tuple(Line(each.text, each.text not in texts) for each in column.resources),
-        conditions=tuple(Line(each.text, each.text not in texts) for each in column.conditions),
+        actions=tuple(
+            each._replace(is_only_here=(each.before, each.text.lower()) not in actions) for each in column.actions
+        ),
+        resources=tuple(
+            each._replace(is_only_here=(each.before, each.text) not in resources) for each in column.resources
+        ),
+        conditions=tuple(each._replace(is_only_here=each.text not in conditions) for each in column.conditions),
     )

@@ -24,7 +24,6 @@ from markupsafe import Markup, escape
 from rotation_role_policy import __version__
 from rotation_role_policy.audit.finding_types import FindingType, Severity, UnknownType
 from rotation_role_policy.audit.findings import Finding
-from rotation_role_policy.audit.messages.phrases import ADOPT_COMMAND
 from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy.rules import policy
 from rotation_role_policy_cli.audit.page.adoption_place import where_to_declare
@@ -205,7 +204,7 @@ def _csp_hash(text: str) -> str:
 
 def _steps(finding: Finding) -> tuple[str, list[str]]:
     """Return the remediation with numbers in place of commands, and the commands."""
-    commands = [each for each in dict.fromkeys([*finding.commands, ADOPT_COMMAND]) if each in finding.remediation]
+    commands = dict.fromkeys(finding.commands)
     # A command can begin with another one.
     longest_first = sorted(commands, key=len, reverse=True)
     ordered: dict[str, int] = {}

@@ -17,8 +17,10 @@ def aws(command: str, place: str, *arguments: str, **options: str | bool) -> str
     region = arn.region(place)
     words = ["aws", *command.split(), *(["--region", region] if region else [])]
     for name, value in options.items():
-        words.append(f"--{name.replace('_', '-')}")
-        words += [] if value is True else [str(value)]
+        option = f"--{name.replace('_', '-')}"
+        # A value that begins with a hyphen would be taken for an option.
+        is_one_word = str(value).startswith("-")
+        words += [option] if value is True else [f"{option}={value}"] if is_one_word else [option, str(value)]
     return shlex.join([*words, *arguments])
 
 

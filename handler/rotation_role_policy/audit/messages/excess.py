@@ -1,6 +1,8 @@
 """The words of findings about grants beyond what is needed."""
 
+import re
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from rotation_role_policy.audit.advice import Advice
@@ -52,6 +54,13 @@ _MANAGEMENT = (
 """A part of the grant is what the rotation lives from."""
 
 
+class Changing(NamedTuple):
+    """How a policy is changed, so that it can be restored."""
+
+    text: str
+    commands: tuple[str, ...]
+
+
 def excess(role: Role, found: Excess, advice: Advice) -> Words:
     """Return the words for a grant beyond what is needed.
 
@@ -66,7 +75,7 @@ def excess(role: Role, found: Excess, advice: Advice) -> Words:
     actions, resource = _elements(found.actions, "all but "), _elements(found.resource, "* but ")
     message = f"{subject} of the role {role.arn} allows {actions} on {resource}, {_EXCESS[found.kind]}{_within(found)}."
     remediation = " ".join(_remediation(role, found, advice))
-    commands = [each for each in changing(role, found.policy, advice.secret_arns).commands if each in remediation]
+    commands = [each for each in _changing(role, found, advice).commands if each in remediation]
     return Words(f"{message[:1].upper()}{message[1:]}", remediation, tuple(commands))
 
 
@@ -102,9 +111,14 @@ def _remediation(role: Role, found: Excess, advice: Advice) -> Iterator[str]:
             yield f"Limit the use of a key by StringEquals on {SECRET_ARN_KEY} to the ARN of the secret."
     else:
         yield from _before(found, advice)
-    yield changing(role, found.policy, advice.secret_arns).text
+    yield _changing(role, found, advice).text
     if found.kind is ExcessKind.OTHER_SECRETS and found.instead:
         yield f"In place of removing the grant, you can end its resource in -??????: {found.instead}."
+
+
+def _changing(role: Role, found: Excess, advice: Advice) -> Changing:
+    part = f"{found.sid or found.statement}-{found.kind.name.lower()}"
+    return changing(role, found.policy, advice.secret_arns, part)
 
 
 def _needed(advice: Advice) -> str:
@@ -179,14 +193,7 @@ def _targets(advice: Advice) -> str:
     return " or ".join(reasons)
 
 
-class Changing(NamedTuple):
-    """How a policy is changed, so that it can be restored."""
-
-    text: str
-    commands: tuple[str, ...]
-
-
-def changing(role: Role, name: PolicyName, secret_arns: tuple[str, ...]) -> Changing:
+def changing(role: Role, name: PolicyName, secret_arns: tuple[str, ...], part: str) -> Changing:
     """Return how a grant is removed, so that it can be restored.
 
     Args:
@@ -194,23 +201,34 @@ def changing(role: Role, name: PolicyName, secret_arns: tuple[str, ...]) -> Chan
         name: of the policy that has the grant.
         secret_arns: the secrets whose rotations have used the grant, and are turned on. To rotate another one would
             turn its rotation on.
+        part: of the policy that is removed, for the name of the copy. Each step has a copy of its own.
     """
     if name.kind is PolicyKind.MANAGED:
-        change = aws("iam detach-role-policy", role.arn, role_name=role.name, policy_arn=name.name)
+        detach = aws("iam detach-role-policy", role.arn, role_name=role.name, policy_arn=name.name)
         restore = aws("iam attach-role-policy", role.arn, role_name=role.name, policy_arn=name.name)
-        first, undo = f"Detach the policy ({change}).", f"attach it again ({restore})"
+        commands: tuple[str, ...] = (detach,)
+        first, undo = f"Detach the policy ({detach}).", f"attach it again ({restore})"
     else:
-        of_policy = {"role_name": role.name, "policy_name": name.name}
-        change = f"{aws('iam get-role-policy', role.arn, **of_policy, query='PolicyDocument')} > COPY.json"
-        restore = aws("iam put-role-policy", role.arn, **of_policy, policy_document="file://COPY.json")
-        first = f"Keep a copy of the policy ({change}), then remove the grant from it."
+        file = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"before-{role.name}-{name.name}-{part}.json")
+        get, put, delete = (
+            partial(aws, f"iam {verb}-role-policy", role.arn, role_name=role.name, policy_name=name.name)
+            for verb in ("get", "put", "delete")
+        )
+        keep = f"{get(query='PolicyDocument', output='json')} > {file}"
+        write, remove = put(policy_document="file://REDUCED.json"), delete()
+        restore = put(policy_document=f"file://{file}")
+        commands = (keep, write, remove)
+        first = (
+            f"Keep a copy of the policy ({keep}), then remove the grant from it: write what remains to REDUCED.json and"
+            f" put it in place ({write}), or delete the policy if nothing remains ({remove})."
+        )
         undo = f"put the copy back ({restore})"
     if not secret_arns:
-        return Changing(f"{first} If something fails without it, {undo}.", (change, restore))
+        return Changing(f"{first} If something fails without it, {undo}.", (*commands, restore))
     rotate = rotating(secret_arns[0])
     others = len(secret_arns) - 1
     more = f", then the other secrets of the role ({others})" if others else ""
     return Changing(
         f"{first} Rotate at once while somebody watches ({rotate}){more}. If a rotation fails, {undo}.",
-        (change, rotate, restore),
+        (*commands, rotate, restore),
     )

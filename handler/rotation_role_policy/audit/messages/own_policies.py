@@ -129,6 +129,9 @@ def redundant_grant(
         secret_arns: the secrets that the role rotates, and whose rotation is turned on.
     """
     first = statements[0]
+    text, commands = changing(role, name, secret_arns, str(first.label) if len(statements) == 1 else "all")
+    if not first.sid and len(statements) == 1:
+        text = f"The number is that of today, so begin with the last statement of a policy. {text}"
     named = f"The statement {quoted(first.sid)}" if first.sid else f"Statement {first.number}"
     subject, verb = (named, "grants") if len(statements) == 1 else ("All statements", "grant")
     grants = "; ".join(f"{_elements(each.actions)} on {_elements(each.resources)}" for each in statements)
@@ -136,5 +139,6 @@ def redundant_grant(
     return Words(
         f"{subject} in {policy(name)} of the role {role.arn} ({grants}) {verb} nothing beyond the policies of"
         f" Custom::RotationRolePolicy on the role ({policies}).",
-        *changing(role, name, secret_arns),
+        text,
+        commands,
     )

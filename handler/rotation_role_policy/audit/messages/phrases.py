@@ -13,8 +13,10 @@ UNPROVEN = {
     Unproven.OTHER_REGION: "it can belong to a stack of the region of its secrets. Audit this region too",
 }
 """Why a policy must not be removed, to complete a sentence."""
-ADOPT_COMMAND = "rotation-role-policy audit --adopt DIR"
-ADOPT = f"Deploy a Custom::RotationRolePolicy for the function ({ADOPT_COMMAND})"
+ADOPT = (
+    "Deploy a Custom::RotationRolePolicy for the function, in the template of its role or with one that audit --adopt"
+    " DIR writes"
+)
 
 
 def policy(name: PolicyName) -> str:

@@ -94,25 +94,21 @@ def with_script(path: Path, script: str) -> Path:
     return copy
 
 
+ALL = ["prod/orders", "prod/members", "prod/users", "a/clean", "b/clean"]
 FRAGMENTS = {
-    "": ["prod/orders", "prod/members", "prod/users", "a/clean", "b/clean"],
-    "#code=KmsAllKeys": ["prod/members", "prod/users"],
-    "#severity=fatal&code=Unknown&by=nothing&sort=size": [
-        "prod/orders",
-        "prod/members",
-        "prod/users",
-        "a/clean",
-        "b/clean",
-    ],
+    "": (ALL, "5 of 5 secrets"),
+    "#code=KmsAllKeys&q=users": (["prod/users"], "1 of 5 secrets, The role can use other keys, \u201cusers\u201d"),
+    "#severity=fatal&by=nothing&sort=size": (ALL, "5 of 5 secrets"),
+    # A link from an earlier page, to what is corrected now.
+    "#code=SharedRole": ([], "0 of 5 secrets, SharedRole (not in this report)"),
 }
-"""The visible secrets by the fragment of the address."""
+"""The visible secrets and the text above them, by the fragment of the address."""
 
 
 @pytest.mark.parametrize("fragment", FRAGMENTS)
 def test_a_page_is_opened_with_the_filter_of_its_address(tmp_path: Path, fragment: str) -> None:
-    secrets = FRAGMENTS[fragment]
     view = opened(written(small_report(), tmp_path), fragment)
-    assert (view.secrets, view.number) == (secrets, f"{len(secrets)} of 5 secrets")
+    assert (view.secrets, view.number) == FRAGMENTS[fragment]
     assert view.console == []
 
 
@@ -230,7 +226,7 @@ wait();
     empty.write_text('<title>x</title><p id="count"></p>')
     # The start of Chromium itself takes as long, and the machine can be busy.
     seconds = [duration(large) - duration(empty) for _ in range(3)]
-    assert opened(large).title == "1 of 10,000 secrets, true"
+    assert opened(large).title == "1 of 10,000 secrets, \u201cprod/00077\u201d, true"
     assert min(seconds) < 1
 
 

@@ -86,7 +86,9 @@ def report(
 ) -> Report:
     """Return a report in the order that the audit gives it."""
     ordered = tuple(sorted(rotations, key=lambda each: each.secret_arn))
-    return Report((account(regions, stopped),), ordered, sort_findings(findings))
+    # Roles without statements.
+    roles = {each.role_arn: () for each in ordered if each.role_arn}
+    return Report((account(regions, stopped),), ordered, sort_findings(findings), roles)
 
 
 def account(regions: tuple[str, ...] = (REGION,), stopped: str = "", time: datetime = TIME) -> AuditedAccount:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from rotation_role_policy import arn
 from rotation_role_policy.audit.finding_types import FindingType, Severity
 from rotation_role_policy.audit.report import Report, Rotation
-from rotation_role_policy.iam.resource_policies import is_key
 from rotation_role_policy_cli.render import printable
 from rotation_role_policy_cli.schema import TYPE
 
@@ -150,14 +149,7 @@ def _resources(report: Report, rotations: Iterable[Rotation]) -> Iterator[_Resou
 def _obstacles(report: Report, rotation: Rotation) -> list[str]:
     """Return why a rotation is left out. If the provider refused its resource, the whole stack would roll back."""
     found = report.findings_of(rotation)
-    obstacles = [
-        finding.message
-        for finding in found
-        # The key of the environment variables is no reason for the provider to refuse a policy.
-        if (finding.type is FindingType.KEY_UNUSABLE and not is_key(finding.resource))
-        or finding.type is FindingType.FUNCTION_MISSING
-        or finding.is_blocked
-    ]
+    obstacles = [finding.message for finding in found if finding.is_obstacle]
     obstacles += rotation.obstacles
     if not rotation.is_adoptable:
         # To adopt it could complete a change of its rotation that nobody here has wanted.

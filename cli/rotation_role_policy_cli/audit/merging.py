@@ -88,12 +88,14 @@ def _account(data: Mapping[str, Any]) -> AuditedAccount:
 
 
 def _rotation(data: Mapping[str, Any]) -> Rotation:
+    declared = data["declaredIn"]
     return Rotation(
         data["secretArn"],
         data["name"],
         data["functionArn"],
         data["roleArn"] or "",
         policy_name=data["policy"] or "",
+        declared_in=declared and (declared["stack"], declared["resource"]),
         last_rotated=_time(data["lastRotation"]),
         next_rotation=_time(data["nextRotation"]),
         owner=data["owner"],

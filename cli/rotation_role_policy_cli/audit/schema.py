@@ -81,6 +81,8 @@ def _secret() -> dict[str, Any]:
             "roleArn": _TEXT_OR_NULL,
             "policy": _TEXT_OR_NULL
             | {"description": "The policy of a Custom::RotationRolePolicy that covers the secret."},
+            "declaredIn": _object({"stack": _TEXT, "resource": _TEXT})
+            | {"type": ["object", "null"], "description": "The stack and the logical ID of this resource, if known."},
             "owner": {
                 "type": "object",
                 "additionalProperties": _TEXT,

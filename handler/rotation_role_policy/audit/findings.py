@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rotation_role_policy import arn
 from rotation_role_policy.audit.finding_types import FindingType, Severity, UnknownType
 from rotation_role_policy.iam.document import Element, JsonStatement
+from rotation_role_policy.iam.resource_policies import is_key
 
 
 class Subject(NamedTuple):
@@ -104,6 +105,13 @@ class Finding:
     def severity(self) -> Severity:
         """The severity of the type."""
         return self.type.severity
+
+    @property
+    def is_obstacle(self) -> bool:
+        """Whether the provider would refuse to write a policy for what the finding is about."""
+        # The key of the environment variables is no reason to refuse a policy.
+        is_of_secret = self.type is FindingType.KEY_UNUSABLE and not is_key(self.resource)
+        return self.is_blocked or is_of_secret or self.type is FindingType.FUNCTION_MISSING
 
     @property
     def place(self) -> tuple[str, str]:

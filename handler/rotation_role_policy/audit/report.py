@@ -35,6 +35,8 @@ class Rotation:
     """What the policy for this secret alone depends on; None if the secret or its function could not be inspected."""
     policy_name: str = ""
     """The policy of a `Custom::RotationRolePolicy` on the role that covers the secret; empty if there is none."""
+    declared_in: tuple[str, str] | None = None
+    """The name of the stack, and the logical ID of the resource with this policy; None if they are not known."""
     kms_scope: str = "Key"
     """`KmsScope` of this policy."""
     is_adoptable: bool = True
@@ -233,9 +235,11 @@ def merge(reports: Iterable[Report]) -> Report:
     """Return one report for several accounts."""
     all_reports = list(reports)
     rotations = sorted((each for report in all_reports for each in report.rotations), key=lambda each: each.secret_arn)
+    # Two reports can have the same role, with functions in two regions. What was read last counts.
+    by_time = sorted(all_reports, key=lambda each: each.time)
     return Report(
         tuple(account for report in all_reports for account in report.accounts),
         tuple(rotations),
         sort_findings(finding for report in all_reports for finding in report.findings),
-        {role: statements for report in all_reports for role, statements in report.role_statements.items()},
+        {role: statements for report in by_time for role, statements in report.role_statements.items()},
     )

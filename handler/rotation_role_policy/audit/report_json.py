@@ -60,13 +60,14 @@ def _account(account: AuditedAccount) -> dict[str, Any]:
 
 
 def _rotation(report: Report, rotation: Rotation) -> dict[str, Any]:
-    statements = rotation.statements
+    statements, declared = rotation.statements, rotation.declared_in
     return {
         "secretArn": rotation.secret_arn,
         "name": rotation.secret_name,
         "functionArn": rotation.function_arn,
         "roleArn": rotation.role_arn or None,
         "policy": rotation.policy_name or None,
+        "declaredIn": declared and {"stack": declared[0], "resource": declared[1]},
         "owner": dict(rotation.owner),
         "tags": dict(rotation.tags),
         "lastRotation": _time(rotation.last_rotated),

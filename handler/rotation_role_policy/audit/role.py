@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -67,8 +67,8 @@ def audit_role(facts: RoleFacts, now: datetime) -> RoleResult:
         *environment.check(facts, covered),
         *superusers.check(facts, in_use),
         *access.check(facts, blocked),
-        *_without_policy(facts, in_use, refused),
     ]
+    found += _without_policy(facts, in_use, refused, [each for each in found if each.is_obstacle])
     too_much = tuple(excess.check(facts, covered))
     too_much += _not_reported(own_policies.check(facts, covered, now), too_much)
     selected = _selected(facts.functions, found)
@@ -102,7 +102,7 @@ def _refused(blocked: Iterable[AccessProblem]) -> dict[str, tuple[str, ...]]:
 
 
 def _without_policy(
-    facts: RoleFacts, covered: Iterable[Coverage], refused: Mapping[str, tuple[str, ...]]
+    facts: RoleFacts, covered: Iterable[Coverage], refused: Mapping[str, tuple[str, ...]], obstacles: Sequence[Finding]
 ) -> Iterator[Finding]:
     for coverage in covered:
         is_declared = isinstance(coverage.owner, Owner) and coverage.owner.properties is not None
@@ -117,7 +117,9 @@ def _without_policy(
                 words = policy_unproven(secret.arn, *unproven)
             else:
                 said = (*unknowns(facts, coverage), *refused.get(coverage.function.function_id, ()))
-                words = no_policy(secret.arn, said, is_elsewhere_known=facts.is_elsewhere_known)
+                scopes = (secret.arn, coverage.function.function_id, facts.role_arn)
+                first = [each.type.code for each in obstacles if each.subject.scope in scopes]
+                words = no_policy(secret.arn, said, first, is_elsewhere_known=facts.is_elsewhere_known)
             yield Finding(FindingType.NO_POLICY, subject, facts.role_arn, words)
 
 
@@ -153,6 +155,7 @@ def _rotations(
                 rotation,
                 state=coverage.state(facts, (rotation.secret_arn,)),
                 policy_name=coverage.policy_name,
+                declared_in=_declared_in(coverage),
                 kms_scope=form_of_policy(coverage.policy_name, inline.get(coverage.policy_name, {}), facts).kms_scope,
                 owner=role.owner_tags if role else {},
                 is_adoptable=facts.is_elsewhere_known
@@ -163,6 +166,11 @@ def _rotations(
             )
         else:
             yield rotation
+
+
+def _declared_in(coverage: Coverage) -> tuple[str, str] | None:
+    owner = coverage.owner
+    return (owner.stack_name, owner.logical_id) if isinstance(owner, Owner) else None
 
 
 def _rotations_without_role(audited: Iterable[FunctionFacts]) -> Iterator[Rotation]:

@@ -845,6 +845,7 @@ def test_a_policy_of_the_provider_is_outdated_if_it_would_be_written_differently
     assert codes(current) == (["PolicyWidened"] if profile == "Documented" else [])
     [rotation] = audit_role(current, NOW).rotations
     assert rotation.policy_name == OWN
+    assert rotation.declared_in == ("database", "DatabaseRotationPolicy")
     # The page compares the policy with these.
     assert (rotation.statements == written["Statement"]) is (profile == "Strict")
     edited = written | {"Statement": [*written["Statement"], allow("s3:*", "*")]}

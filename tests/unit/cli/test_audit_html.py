@@ -6,7 +6,7 @@ import json
 import re
 import zlib
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ import pytest
 
 from rotation_role_policy import __version__
 from rotation_role_policy.audit.finding_types import FindingType
-from rotation_role_policy.audit.findings import Words
-from rotation_role_policy.audit.report import Report, RoleStatement
+from rotation_role_policy.audit.findings import Acceptance, Words
+from rotation_role_policy.audit.report import Report, RoleStatement, Rotation, merge
 from rotation_role_policy_cli.audit.page import html_page
 from tests.support.audit_report import (
+    ACCOUNT,
     DANGEROUS,
     account,
     dangerous_report,
@@ -215,9 +216,8 @@ def test_the_banner_counts_what_could_not_be_inspected(tmp_path: Path) -> None:
 
 def test_the_list_has_each_type_of_finding_with_its_numbers_worst_first(tmp_path: Path) -> None:
     page = written(full_report(), tmp_path)
-    rows = re.findall(
-        r'<a href="#code=(\w+)">([^<]*)</a>.*?<td class="number">(\d+)</td><td class="number"><a[^>]*>(\d+)', page.html
-    )
+    number = r'<td class="number"><a[^>]*>(\d+)</a></td>'
+    rows = re.findall(rf'<a href="#code=(\w+)">([^<]*)</a>.*?{number}{number}', page.html)
     assert [row[:2] for row in rows] == [(each.code, each.title) for each in FindingType]
     numbers = {code: (findings, secrets) for code, _, findings, secrets in rows}
     # One finding of a role with two secrets; two findings, one of which is of no secret.
@@ -351,13 +351,16 @@ def test_what_no_rotation_needs_is_shown_last_without_the_advice_to_remove_it(tm
             "Only today",
             f"a, Admin secretsmanager:GetSecretValue on {secret_arn('admin')} No rotation, as far as is known",
         ),
-        ("Deny", "b, statement 2 Deny secretsmanager:DeleteSecret on * It limits the role, and stays."),
+        ("Deny", "b, statement 2 Deny secretsmanager:DeleteSecret on * The findings say if it blocks a rotation."),
     ]
 
 
 def test_a_role_that_could_not_be_read_has_only_what_is_needed(tmp_path: Path) -> None:
-    section = written(small_report(), tmp_path).section("prod/members")
+    orders = replace(rotation("prod/orders"), policy_name="")
+    unread = replace(small_report(), role_statements={})
+    section = written(replace(unread, rotations=(*unread.rotations, orders)), tmp_path).section("prod/members")
     assert "The policies of the role could not be read." in section
+    assert "Owner Unknown: the role could not be read" in Page(section).text.replace("Owner", "Owner ")
     assert "For the 2 secrets of this role in the report." in section
     rows = rows_of(section)
     assert next(iter(rows)) == "RotateSecret"
@@ -443,6 +446,57 @@ def test_a_page_of_ten_thousand_secrets_is_small_also_if_each_has_a_role_of_its_
 
 def inflated(data: str) -> Any:
     return json.loads(zlib.decompress(base64.b64decode(data)))
+
+
+def test_accepted_findings_are_shown_as_such(tmp_path: Path) -> None:
+    secret = rotation("prod/orders")
+    accepted = Acceptance("ActionNotGranted", "*", "Known.", date(2026, 12, 31))
+    found = replace(finding(FindingType.ACTION_NOT_GRANTED, secret), accepted=accepted)
+    page = written(report([secret], [found]), tmp_path)
+    assert "What was found Nothing that is not accepted." in page.text
+    section = Page(page.section("prod/orders")).text
+    assert "1 accepted" in section
+    assert "No findings" not in section
+    assert "Accepted until 2026-12-31: Known." in section
+    assert (
+        page.index["found"][0],
+        next(each["href"] for each in page.all("a") if "Accepted: 1" in str(each)),
+    ) == ("accepted:ActionNotGranted none", "#severity=accepted")
+
+
+def test_a_page_of_several_accounts_says_where_a_command_is_for(tmp_path: Path) -> None:
+    here = replace(rotation("prod/orders"), owner={"aws:cloudformation:stack-name": "shop"})
+    secret, function = (each.replace(ACCOUNT, "999999999999") for each in (here.secret_arn, here.function_arn))
+    there = Rotation(secret, "x", function)
+    command = "aws iam delete-role-policy"
+    words = Words("Bad.", f"Delete it ({command}).", (command,))
+    found = replace(finding(FindingType.KMS_ALL_KEYS, here), words=words)
+    one = report([here], [found])
+    other = replace(report([there], []), accounts=(replace(account(), id="999999999999"),))
+    both = written(merge([one, other]), tmp_path)
+    assert f"In the account {ACCOUNT}: aws iam" in both.text
+    assert set(both.index["owner"]) == {f"shop ({ACCOUNT})", ""}
+    assert "In the account" not in written(one, tmp_path).text
+
+
+def test_reports_of_one_account_name_it_once_and_have_their_times(tmp_path: Path) -> None:
+    early = replace(small_report(), accounts=(account(time=datetime(2025, 9, 14, tzinfo=UTC)),))
+    page = written(merge([small_report(), early]), tmp_path)
+    assert "Account123456789012 Regions" in page.text
+    assert "2025-09-14 00:00 UTC to 2026-03-14 09:26 UTC" in page.text
+
+
+def test_of_a_role_in_two_reports_the_later_one_counts() -> None:
+    document = {"Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}
+    role, late = role_arn("a"), (RoleStatement("late", 1, document),)
+    new = replace(small_report(), role_statements={role: late})
+    old = replace(new, accounts=(account(time=datetime(2025, 9, 14, tzinfo=UTC)),), role_statements={role: ()})
+    assert merge([new, old]).role_statements == merge([old, new]).role_statements == {role: late}
+
+
+def test_a_section_names_the_resource_of_its_policy(tmp_path: Path) -> None:
+    section = written(report([replace(rotation("prod/orders"), declared_in=("shop", "Policy"))], []), tmp_path)
+    assert "of the resource Policy of the stack shop" in section.section("prod/orders")
 
 
 def test_commands_stand_on_lines_of_their_own_and_the_text_refers_to_them(tmp_path: Path) -> None:

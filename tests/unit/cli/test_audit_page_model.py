@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rotation_role_policy.audit.finding_types import FindingType
+from rotation_role_policy.audit.findings import Acceptance
 from rotation_role_policy.audit.report import Report
 from rotation_role_policy_cli.audit import page
 from rotation_role_policy_cli.audit.page.index import Index
@@ -57,12 +58,30 @@ FRAGMENTS = {
     "#by=finding&in=NoPolicy": ALL,
     f"#in={role_arn('tidy-role')}": ALL,
     "#by=owner&in=+": ALL,
+    # Nobody has accepted anything.
+    "#severity=accepted": [],
+    "#q=has+an+action+role": [],
+    "#q=lacks+an+action": ["prod/orders"],
 }
 """The selected secrets by the fragment of the address."""
 
 
 def test_the_fragment_of_the_address_selects_the_secrets() -> None:
     assert selected(list(FRAGMENTS)) == FRAGMENTS
+
+
+def test_accepted_findings_are_selected_only_as_such() -> None:
+    secret, other = rotation("accepted"), rotation("open")
+    accepted = replace(finding(FindingType.KMS_ALL_KEYS, secret), accepted=Acceptance("KmsAllKeys", "*", "Known."))
+    of = report([secret, other], [accepted, finding(FindingType.KMS_ALL_KEYS, other)])
+    assert selected(["#severity=accepted", "#code=KmsAllKeys", "#severity=none", "#severity=warning"], of) == {
+        "#severity=accepted": ["accepted"],
+        "#code=KmsAllKeys": ["open"],
+        "#severity=none": ["accepted"],
+        "#severity=warning": ["open"],
+    }
+    groups = "groupsOf(secrets, 'finding').map(({ key, secrets }) => [key, secrets.map((each) => each.name)])"
+    assert evaluated(groups, of) == [["KmsAllKeys", ["open"]], [" ", ["accepted"]]]
 
 
 def test_a_state_and_its_fragment_are_the_same() -> None:

@@ -11,7 +11,7 @@ def where_to_declare(owner: Mapping[str, str]) -> str:
     if "serverlessrepo:applicationId" in owner:
         return "An adoption stack (audit --adopt), because the template of the application is not yours."
     if "aws:cdk:path" in owner:
-        return "The CDK app that creates the role (examples/cdk)."
+        return "The CDK app that creates the role (examples/cdk). Change the other policies of the role there, too."
     if stack := owner.get("aws:cloudformation:stack-name"):
-        return f"The template of the stack {stack}."
+        return f"The template of the stack {stack}. Change the other policies of the role there, too."
     return "A stack beside the role if Terraform creates it (examples/terraform), otherwise an adoption stack."

@@ -28,7 +28,7 @@ from rotation_role_policy.audit.report import Report, Rotation
 from rotation_role_policy.rules import policy
 from rotation_role_policy_cli.audit.page.adoption_place import where_to_declare
 from rotation_role_policy_cli.audit.page.comparison import Row, compare, needed_by_all
-from rotation_role_policy_cli.audit.page.index import NO_SEVERITY, Index, found, search_text
+from rotation_role_policy_cli.audit.page.index import ACCEPTED, NO_SEVERITY, Index, found, search_text
 from rotation_role_policy_cli.render import printable
 
 _MAX_OPEN = 10
@@ -59,6 +59,8 @@ class _Section(NamedTuple):
     rotation: Rotation
     numbers: list[tuple[Severity, int]]
     """The severities of its findings, worst first."""
+    accepted: int
+    """The number of its accepted findings."""
     is_open: bool
     body: Markup
     """Empty if the index of the page has it."""
@@ -68,17 +70,19 @@ class _Comparison(NamedTuple):
     """A role today beside what its rotations need."""
 
     secrets: int
-    is_known: bool
-    """Whether the policies of the role could be read."""
     rows: list[Row]
 
 
 def write(report: Report, file: TextIO, options: Mapping[str, Any]) -> None:
     """Write the report as an HTML page. `options` are those of the command, as evidence."""
     environment = _environment()
-    index = Index(with_sections=len(report.rotations) > _MAX_INLINE)
+    accounts = tuple(dict.fromkeys(each.id for each in report.accounts))
+    index = Index(with_sections=len(report.rotations) > _MAX_INLINE, with_accounts=len(accounts) > 1)
     page = environment.get_template("report.html.jinja").stream(
         report=report,
+        accounts=accounts,
+        callers=tuple(dict.fromkeys(each.caller_arn for each in report.accounts if each.caller_arn)),
+        times=sorted({_utc(each.time) for each in report.accounts}),
         summary=report.summary,
         not_inspected=sum(finding.type is FindingType.NOT_INSPECTED for finding in report.open_findings),
         found_types=_found_types(report),
@@ -87,6 +91,7 @@ def write(report: Report, file: TextIO, options: Mapping[str, Any]) -> None:
         index=index,
         severities=list(Severity),
         no_severity=NO_SEVERITY,
+        accepted_severity=ACCEPTED,
         version=__version__,
         options=options,
     )
@@ -131,6 +136,7 @@ def _sections(report: Report, environment: Environment, index: Index) -> Iterato
     """Yield the secrets, worst first. One at a time, because each has many statements."""
     template = environment.get_template("section.html.jinja")
     comparisons = _Comparisons(report)
+    accounts = {each.id for each in report.accounts}
     ranks = {severity: rank for rank, severity in enumerate(Severity)}
     few_errors = sum(worst is Severity.ERROR for worst in report.worst.values()) <= _MAX_OPEN
 
@@ -141,11 +147,18 @@ def _sections(report: Report, environment: Environment, index: Index) -> Iterato
     for rotation in sorted(report.rotations, key=lambda each: (rank(each), each.secret_arn)):
         findings = report.findings_of(rotation)
         counts = Counter(finding.severity for finding in findings if not finding.accepted)
-        body = template.render(rotation=rotation, findings=findings, comparison=comparisons.of(rotation))
+        body = template.render(
+            rotation=rotation,
+            is_role_known=rotation.role_arn in report.role_statements,
+            findings=findings,
+            comparison=comparisons.of(rotation),
+            accounts=len(accounts),
+        )
         index.add(rotation, findings, body)
         yield _Section(
             rotation,
             numbers=[(severity, counts[severity]) for severity in Severity if counts[severity]],
+            accepted=sum(finding.accepted is not None for finding in findings),
             is_open=few_errors and counts[Severity.ERROR] > 0,
             body=Markup("" if index.with_sections else body),  # noqa: S704  # the template has escaped it
         )
@@ -179,9 +192,9 @@ class _Comparisons:
 
     def _compare(self, role_arn: str) -> _Comparison:
         of_role = self._by_role[role_arn]
-        today = self._report.role_statements.get(role_arn)
+        today = self._report.role_statements.get(role_arn, ())
         needed = needed_by_all(each.statements for each in of_role if each.statements is not None)
-        return _Comparison(len(of_role), today is not None, compare(today or (), needed))
+        return _Comparison(len(of_role), compare(today, needed))
 
 
 # --- filters of the templates -----------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from rotation_role_policy.audit.findings import Finding
 from rotation_role_policy.audit.report import Rotation
 from rotation_role_policy_cli.render import printable
 
+ACCEPTED = "accepted"
+"""What stands in place of the severity of an accepted finding."""
 NO_SEVERITY = "none"
 """What stands in place of a severity for secrets without errors and warnings."""
 _PER_CHUNK = 200
@@ -28,8 +30,14 @@ _GROUPS = ("owner", "role", "function", "account", "region", "found")
 class Index:
     """The data for the script. Secrets are added in the order of the page."""
 
-    def __init__(self, *, with_sections: bool) -> None:
-        """Args: with_sections: whether it has the sections too, because the page does not."""
+    def __init__(self, *, with_sections: bool, with_accounts: bool = False) -> None:
+        """Create an index without secrets.
+
+        Args:
+            with_sections: whether it has the sections too, because the page does not.
+            with_accounts: whether the accounts belong to the names of owners, because there are several.
+        """
+        self._with_accounts = with_accounts
         self._values: dict[str, dict[str, int]] = {name: {} for name in _GROUPS}
         self._secrets: list[list[Any]] = []
         self.with_sections = with_sections
@@ -40,7 +48,10 @@ class Index:
     def add(self, rotation: Rotation, findings: list[Finding], section: str) -> None:
         """Add a secret. `section` is its HTML."""
         account, region = rotation.place
-        values = (rotation.owner_name, rotation.role_arn, rotation.function_arn, account, region, found(findings))
+        owner = rotation.owner_name
+        if owner and self._with_accounts:
+            owner = f"{owner} ({account})"
+        values = (owner, rotation.role_arn, rotation.function_arn, account, region, found(findings))
         shared = [self._number(name, printable(value)) for name, value in zip(_GROUPS, values, strict=True)]
         dates = [_date(rotation.last_rotated), _date(rotation.next_rotation)]
         name = printable(rotation.secret_name)
@@ -73,7 +84,9 @@ class Index:
 
 def found(findings: list[Finding]) -> str:
     """Return the severities and codes for the filter of the page, such as ``error:ActionNotGranted note:NoPolicy``."""
-    codes = {f"{finding.severity.value}:{finding.type.code}": None for finding in findings if not finding.accepted}
+    codes = {
+        f"{ACCEPTED if finding.accepted else finding.severity.value}:{finding.type.code}": None for finding in findings
+    }
     is_sound = all(finding.severity is Severity.NOTE or finding.accepted for finding in findings)
     return " ".join([*codes, *([NO_SEVERITY] if is_sound else [])])
 
@@ -83,9 +96,17 @@ def search_text(findings: Iterable[Finding], rotation: Rotation | None = None) -
     words: list[str] = []
     if rotation:
         words = [rotation.secret_name, rotation.secret_arn, rotation.function_arn, rotation.role_arn]
-        words += [*rotation.owner.values(), *(f"{name}={value}" for name, value in rotation.tags.items())]
+        words += [f"{name} {value}" for name, value in rotation.owner.items()]
+        words += [f"{name}={value}" for name, value in rotation.tags.items()]
     for each in findings:
-        words += [each.type.code, each.resource, each.message, each.subject.function_arn, each.subject.role_arn]
+        words += [
+            each.type.code,
+            each.type.title,
+            each.resource,
+            each.message,
+            each.subject.function_arn,
+            each.subject.role_arn,
+        ]
     return printable(" ".join(dict.fromkeys(filter(None, words))).lower())
 
 

@@ -32,8 +32,12 @@ function fragmentOf(state) {
   return `#${new URLSearchParams(FIELDS.filter((name) => state[name]).map((name) => [name, state[name]]))}`;
 }
 
+// Accepted findings count only if they are asked for.
 function has(secret, severity, code = "") {
-  return secret.found.some((each) => each.startsWith(severity) && (!code || each.endsWith(`:${code}`)));
+  return secret.found.some((each) => {
+    const isAsked = severity ? each.startsWith(severity) : !each.startsWith("accepted:");
+    return isAsked && (!code || each.endsWith(`:${code}`));
+  });
 }
 
 function isSelected(secret, state) {
@@ -54,8 +58,8 @@ function groupOf(secret, by) {
 
 // The code of the worst finding, which is the first of its severity.
 function worstOf(secret) {
-  const ranks = secret.found.map((each) => SEVERITIES.indexOf(each.split(":")[0]));
-  return secret.found[ranks.indexOf(Math.min(...ranks))].split(":")[1];
+  const severity = SEVERITIES.find((each) => has(secret, each));
+  return secret.found.find((each) => each.startsWith(severity)).split(":")[1];
 }
 
 // The groups, those with the most errors first, with the number of secrets that have findings of each severity.

@@ -78,7 +78,7 @@ function show() {
   }
   if (general) general.hidden = !shownOthers;
   arrange(shown);
-  count.textContent = `${shown.length.toLocaleString("en")} of ${plural(secrets.length, "secret")}`;
+  count.textContent = [`${shown.length.toLocaleString("en")} of ${plural(secrets.length, "secret")}`, ...filters()].join(", ");
   const within = element("within");
   within.hidden = !isWithinGroup(state);
   within.textContent = `Only ${nameOf(state.in, state.by)} ✕`;
@@ -86,6 +86,14 @@ function show() {
   element("open").disabled = shown.length > MOST_OPEN;
   element("open").title = shown.length > MOST_OPEN ? `At most ${MOST_OPEN} secrets can be opened at once` : "";
   if ((state.code || state.q) && shown.length <= 10) openAll(true);
+}
+
+// The filters in words, so that a printed page has them.
+function filters() {
+  const chosen = ["severity", "code"].filter((name) => state[name]);
+  const words = chosen.map((name) => element(name).selectedOptions[0].textContent);
+  if (isWithinGroup(state)) words.push(`${element("by").selectedOptions[0].textContent} ${nameOf(state.in, state.by)}`);
+  return state.q ? [...words, `“${state.q}”`] : words;
 }
 
 // What the order of the list depends on. Groups have the number of their secrets that are shown.
@@ -110,7 +118,7 @@ function arrange(shown) {
   ]);
   // Those that are not shown stay in front, so that they are not lost.
   list.append(...parts);
-  if (!overview.hidden) overview.replaceChildren(...tableOf(groupsOf(secrets, state.by)));
+  if (!overview.hidden) overview.replaceChildren(...tableOf(groups));
 }
 
 function titleOf(key) {
@@ -120,15 +128,17 @@ function titleOf(key) {
 
 function tableOf(groups) {
   const title = element("by").selectedOptions[0].textContent;
-  const headings = [title, "Secrets", "Errors", "Warnings", "Notes", "Neither"];
+  const headings = [title, "Secrets", "Errors", "Warnings", "Notes", "Sound"];
   const head = headings.map((text, number) => make("th", { scope: "col", className: number ? "number" : "" }, text));
   const rows = groups.slice(0, MOST_GROUPS).map((group) => {
     const name = nameOf(group.key, state.by);
     const to = (severity, number, noun) => {
-      const href = fragmentOf({ ...stateOf(""), by: state.by, in: group.key, severity });
-      if (!number) return make("td", { className: "number" }, number.toLocaleString("en"));
-      const link = make("a", { href, ariaLabel: `${name}: ${plural(number, "secret")} ${noun}` }, number.toLocaleString("en"));
-      return make("td", { className: "number" }, link);
+      const href = fragmentOf({ ...state, in: group.key, severity: severity || state.severity });
+      const label = `${name}: ${plural(number, "secret")} ${noun}`;
+      const text = number.toLocaleString("en");
+      const cell = make("td", { className: "number" }, number ? make("a", { href, ariaLabel: label }, text) : text);
+      cell.dataset.name = headings[["", ...SEVERITIES].indexOf(severity) + 1];
+      return cell;
     };
     const { error, warning, note, none } = group.numbers;
     return make(
@@ -143,8 +153,8 @@ function tableOf(groups) {
     );
   });
   const more = groups.length - rows.length;
-  const table = make("table", { className: "found" }, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows));
-  const words = `The numbers are secrets with a finding of this severity.${more > 0 ? ` ${plural(more, "more group")} below.` : ""}`;
+  const table = make("table", { className: "groups" }, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows));
+  const words = `The numbers are secrets with a finding of this severity. Sound are those without errors and warnings.${more > 0 ? ` ${plural(more, "more group")} below.` : ""}`;
   return [make("div", { className: "panel" }, table), make("p", { className: "small muted" }, words)];
 }
 
@@ -152,6 +162,10 @@ function tableOf(groups) {
 
 function readAddress() {
   state = stateOf(location.hash);
+  // A link of an earlier report can be to a finding that is corrected now.
+  const code = element("code");
+  const isKnown = !state.code || [...code.options].some((option) => option.value === state.code);
+  if (!isKnown) code.append(new Option(`${state.code} (not in this report)`, state.code));
   for (const field of fields) {
     field.value = state[field.id];
     if (field.selectedIndex < 0) field.selectedIndex = 0;
@@ -213,7 +227,8 @@ async function equip(secret) {
   equipCommands(section);
   if (!navigator.clipboard) return;
   const names = ["Secret", "Function", "Role"];
-  addRow(facts, "Copy the ARN", arns.map((arn, number) => copyButton(names[number], `${names[number]}: copy its ARN`, arn)));
+  const sources = section.querySelectorAll(".facts .arn");
+  addRow(facts, "Copy the ARN", arns.map((_, number) => copyButton(names[number], `${names[number]}: copy its ARN`, sources[number])));
 }
 
 function addRow(facts, name, elements) {
@@ -221,11 +236,17 @@ function addRow(facts, name, elements) {
   facts.append(make("dt", { className: "on-screen" }, name), make("dd", { className: "on-screen tools" }, ...elements));
 }
 
-function copyButton(name, label, text) {
+function copyButton(name, label, source) {
   const button = make("button", { type: "button", ariaLabel: label }, name);
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(text);
-    button.textContent = `${name}: copied`;
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      button.textContent = `${name}: copied`;
+    } catch {
+      // The browser does not allow it. Then the reader can.
+      getSelection().selectAllChildren(source);
+      button.textContent = `${name}: selected, press Ctrl+C`;
+    }
   });
   return button;
 }
@@ -233,8 +254,7 @@ function copyButton(name, label, text) {
 function equipCommands(container) {
   if (!navigator.clipboard) return;
   for (const command of container.querySelectorAll(".command")) {
-    const text = command.textContent;
-    const button = copyButton("Copy", `Copy the command ${text}`, text);
+    const button = copyButton("Copy", `Copy the command ${command.textContent}`, command);
     button.className = "on-screen";
     command.after(button);
   }
@@ -247,7 +267,7 @@ document.addEventListener("toggle", ({ target }) => target.open && equip(byEleme
 // decompress them.
 let opened = [];
 addEventListener("beforeprint", () => {
-  const closed = secrets.filter((secret) => !secret.element.hidden && !secret.element.open && !has(secret, "none"));
+  const closed = secrets.filter((secret) => !secret.element.hidden && !secret.element.open && !(has(secret, "none") && !has(secret, "accepted")));
   opened = compressed ? [] : closed;
   for (const secret of opened) secret.element.open = true;
 });

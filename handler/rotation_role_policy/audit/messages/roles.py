@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from rotation_role_policy.audit.coverage import Coverage
 from rotation_role_policy.audit.findings import Words
-from rotation_role_policy.audit.messages.phrases import ADOPT, UNPROVEN, resource_of
+from rotation_role_policy.audit.messages.phrases import ADOPT, UNPROVEN, join, resource_of
 from rotation_role_policy.audit.ownership import ElsewherePolicy, Owner, Unproven
 from rotation_role_policy.errors import quoted
 
@@ -46,14 +46,17 @@ def shared_role(role_arn: str, functions: Iterable[str]) -> Words:
     )
 
 
-def no_policy(secret_arn: str, unknowns: Iterable[str], *, is_elsewhere_known: bool) -> Words:
+def no_policy(secret_arn: str, unknowns: Iterable[str], obstacles: Iterable[str], *, is_elsewhere_known: bool) -> Words:
     """Return the words for a secret that no policy of the provider covers.
 
     Args:
         secret_arn: of the secret.
         unknowns: as in `messages.superusers`.
+        obstacles: the codes of findings because of which the provider would refuse the policy.
         is_elsewhere_known: whether the policies of other roles could be read.
     """
+    codes = dict.fromkeys(obstacles)
+    first = f"First correct {join(codes)}, because the provider would refuse the policy. " if codes else ""
     if not is_elsewhere_known:
         return Words(
             f"No Custom::RotationRolePolicy on the role covers {secret_arn}. Whether one on another role does could not"
@@ -62,7 +65,7 @@ def no_policy(secret_arn: str, unknowns: Iterable[str], *, is_elsewhere_known: b
         )
     return Words(
         f"No Custom::RotationRolePolicy covers {secret_arn}. {' '.join(unknowns)}",
-        f"{ADOPT}.",
+        f"{first}{ADOPT}.",
     )
 
 

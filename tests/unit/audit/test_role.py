@@ -583,6 +583,23 @@ def test_a_deny_and_a_boundary_block_for_certain() -> None:
     assert f"Allow the actions in arn:aws:iam::{ACCOUNT}:policy/boundary." in limited.remediation
 
 
+def test_what_the_provider_would_refuse_is_corrected_before_a_resource_is_declared() -> None:
+    def advice(facts: RoleFacts) -> str:
+        [noted] = [each for each in findings(audit_role(facts, NOW)) if each.type is FindingType.NO_POLICY]
+        return noted.remediation
+
+    boundary = document(allow(ROTATE[:2], SECRET), allow(RANDOM, "*"))
+    blocked = "First correct ActionBlocked, because the provider would refuse the policy. Deploy a Custom::"
+    assert advice(audit_facts.role(role=policies(boundary=boundary))).startswith(blocked)
+    assert advice(with_policy({"Effect": "Deny", "Action": PUT, "Resource": SECRET})).startswith(blocked)
+    unusable = with_secret(state=Unknown(UnusableKey("prod/db", KeyProblem(KEY, "Disabled"), ())))
+    assert advice(unusable).startswith("First correct KeyUnusable, because")
+    # What the policy itself gives is no obstacle.
+    assert advice(audit_facts.role(role=policies())).startswith("Deploy a Custom::RotationRolePolicy")
+    elsewhere = {"Effect": "Deny", "Action": PUT, "Resource": f"{SECRET}2"}
+    assert advice(with_policy(elsewhere)).startswith("Deploy a Custom::RotationRolePolicy")
+
+
 def test_the_function_of_the_secret_is_known_for_rotated_secrets_only() -> None:
     limit = {"Condition": {"StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": FUNCTION}}}
     limited = policies(allow(ROTATE, "*", **limit), GUIDE[1])

@@ -1,6 +1,7 @@
 """What the script of the page selects, sorts and groups, in Node.js. test_report_in_browser.py runs the whole page."""
 
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from rotation_role_policy.audit.report import Report
 from rotation_role_policy_cli.audit import page
 from rotation_role_policy_cli.audit.page.index import Index
 from tests.support.audit_report import finding, report, role_arn, rotation, small_report
+
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
 
 MODEL = resources.files(page).joinpath("model.js").read_text("utf-8")
 

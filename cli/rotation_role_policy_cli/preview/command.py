@@ -130,9 +130,10 @@ def show_documents(console: Console, outcome: PreviewResult, document_format: st
         is_single: whether the only document is printed without a key, and nothing if there was an error.
     """
     if document_format == "terraform":
+        labels: set[str] = set()
         for logical_id, result in outcome.previews.items():
             name = result.policy_name or logical_id or "rotation"
-            show(console, Text(as_terraform(name, result.state.role.name, result.plan.document)))
+            show(console, Text(as_terraform(name, result.state.role.name, result.plan.document, labels)))
         return
     documents: Any = {name or "": result.plan.document for name, result in outcome.previews.items()}
     documents |= dict.fromkeys(outcome.removed)

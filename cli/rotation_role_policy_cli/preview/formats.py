@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import chain, count
 from typing import Any
 
 import yaml
 
 from rotation_role_policy.iam.document import JsonDocument
+from rotation_role_policy_cli.template.planned import is_planned
 
 _WHAT_DOES_NOT_FOLLOW = """\
 # The policy that {role} needs today. It does not follow by itself when
@@ -16,6 +18,8 @@ _WHAT_DOES_NOT_FOLLOW = """\
 # - the function gets another role, or a secret another function.
 # Custom::RotationRolePolicy follows at the next deployment, and checks that nothing blocks the role.
 """
+
+_PLANNED = "# Names in <> are those of resources that do not exist yet. Put references in their place.\n"
 
 
 def as_yaml(documents: Any) -> str:
@@ -28,15 +32,19 @@ def as_yaml(documents: Any) -> str:
     return str(yaml.dump(documents, Dumper=Dumper, sort_keys=False, width=1000, allow_unicode=False))
 
 
-def as_terraform(name: str, role_name: str, document: JsonDocument) -> str:
+def as_terraform(name: str, role_name: str, document: JsonDocument, labels: set[str]) -> str:
     """Return a document as a resource of Terraform.
 
     Args:
         name: of the policy.
         role_name: the role that gets it.
         document: the policy document.
+        labels: of the other resources. That of this one is added.
     """
     label = re.sub(r"[^a-z0-9_]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
+    label = label if label[:1].isalpha() else f"_{label}"
+    label = next(each for each in chain([label], (f"{label}_{number}" for number in count(2))) if each not in labels)
+    labels.add(label)
     lines = [
         f'resource "aws_iam_role_policy" "{label}" {{',
         f"  name = {_text(name)}",
@@ -44,7 +52,9 @@ def as_terraform(name: str, role_name: str, document: JsonDocument) -> str:
         f"  policy = jsonencode({_value(document, '  ')})",
         "}",
     ]
-    return _WHAT_DOES_NOT_FOLLOW.format(role=role_name) + "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    planned = _PLANNED if is_planned(text) else ""
+    return _WHAT_DOES_NOT_FOLLOW.format(role=role_name) + planned + text
 
 
 def _value(value: Any, indent: str) -> str:

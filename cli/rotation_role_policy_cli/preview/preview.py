@@ -31,6 +31,7 @@ from rotation_role_policy.rules.warnings import warnings_of
 from rotation_role_policy.write import access_check, inline_policy
 from rotation_role_policy_cli import messages
 from rotation_role_policy_cli.resource import Resource
+from rotation_role_policy_cli.template.planned import is_planned
 
 _DOCUMENTED_NOTE = (
     "The provider writes PolicyProfile Documented only if the parameter AllowDocumentedProfile of its stack is true."
@@ -185,6 +186,10 @@ def _existing_document(aws: Aws, resource: Resource) -> JsonDocument | None:
 
 def _check_access(aws: Aws, result: Preview) -> None:
     """Raise `RequestError` if a grant would be blocked, and note what the policy simulator leaves open."""
+    arns = [result.state.role.arn, *(secret.arn for secret in result.state.all_secrets), *result.state.key_arns]
+    if any(map(is_planned, arns)):
+        # Whether a condition on a name holds is not known.
+        return
     try:
         warnings = access_check.check_access(aws, result.state, result.plan.document)
     except (AccessDeniedError, AwsApiError) as failure:

@@ -60,6 +60,7 @@ ATTRIBUTES: dict[tuple[str, str], Callable[[Aws, str], str]] = {
     ("AWS::KMS::Key", "KeyId"): _itself,
     ("AWS::Lambda::Alias", "AliasArn"): _itself,
     ("AWS::Lambda::Function", "Arn"): _function_arn,
+    ("AWS::Lambda::Version", "FunctionArn"): _itself,
     ("AWS::RDS::DBCluster", "DBClusterArn"): _arn_of("rds", "cluster:"),
     ("AWS::RDS::DBCluster", "MasterUserSecret.SecretArn"): _cluster_secret_arn,
     ("AWS::RDS::DBInstance", "DBInstanceArn"): _arn_of("rds", "db:"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -10,12 +9,17 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from rotation_role_policy.aws.errors import iam_action
 from rotation_role_policy.aws.retries import Parameters, Response, Retries
-from rotation_role_policy.errors import AwsApiError
+from rotation_role_policy.errors import AwsApiError, CallError
 from rotation_role_policy_cli.template.file import TemplateError
 from rotation_role_policy_cli.template.stack import StackResource
 
 # A name that the form of each ARN accepts. A secret's ARN ends in a hyphen and six characters.
 _PLACEHOLDER = re.compile(r"planned-([A-Za-z0-9]+)-xxxxxx")
+STACK_NAME = "planned-stack-name"
+"""Stands for the name of a stack that is not known."""
+PLANNED_VERSION = "planned"
+"""Stands for the number of a version of a function that does not exist yet."""
+_NOT_FOUND = ("NoSuchEntity", "NotFoundException", "ResourceNotFoundException")
 
 
 def placeholder(logical_id: str) -> str:
@@ -25,12 +29,12 @@ def placeholder(logical_id: str) -> str:
 
 def with_names(text: str) -> str:
     """Return a text with ``<LogicalId>`` in place of each placeholder."""
-    return _PLACEHOLDER.sub(r"<\1>", text)
+    return _PLACEHOLDER.sub(r"<\1>", text).replace(STACK_NAME, "<StackName>")
 
 
 def is_planned(text: str) -> bool:
     """Return whether a text has a placeholder."""
-    return _PLACEHOLDER.search(text) is not None
+    return _PLACEHOLDER.search(text) is not None or STACK_NAME in text
 
 
 _LAMBDA_TRUST = {
@@ -51,34 +55,65 @@ class _Database(NamedTuple):
     """Service and prefix of this ARN."""
     key_property: tuple[str, ...]
     """The path of the property that names the secret's key."""
+    attribute: str
+    """The attribute that has the ARN of the secret."""
+    switch: str
+    """The property with which the service creates the secret."""
 
 
-_DATABASES = {
+DATABASES = {
     "AWS::RDS::DBCluster": _Database(
-        "rds", "aws:rds:primaryDBClusterArn", ("rds", "cluster:"), ("MasterUserSecret", "KmsKeyId")
+        "rds",
+        "aws:rds:primaryDBClusterArn",
+        ("rds", "cluster:"),
+        ("MasterUserSecret", "KmsKeyId"),
+        "MasterUserSecret.SecretArn",
+        "ManageMasterUserPassword",
     ),
     "AWS::RDS::DBInstance": _Database(
-        "rds", "aws:rds:primaryDBInstanceArn", ("rds", "db:"), ("MasterUserSecret", "KmsKeyId")
+        "rds",
+        "aws:rds:primaryDBInstanceArn",
+        ("rds", "db:"),
+        ("MasterUserSecret", "KmsKeyId"),
+        "MasterUserSecret.SecretArn",
+        "ManageMasterUserPassword",
     ),
     "AWS::Redshift::Cluster": _Database(
-        "redshift", "aws:redshift:primaryClusterArn", ("redshift", "cluster:"), ("MasterPasswordSecretKmsKeyId",)
+        "redshift",
+        "aws:redshift:primaryClusterArn",
+        ("redshift", "cluster:"),
+        ("MasterPasswordSecretKmsKeyId",),
+        "MasterPasswordSecretArn",
+        "ManageMasterPassword",
     ),
     "AWS::RedshiftServerless::Namespace": _Database(
         "redshift",
         "aws:redshift-serverless:namespaceArn",
         ("redshift-serverless", "namespace/"),
         ("AdminPasswordSecretKmsKeyId",),
+        "Namespace.AdminPasswordSecretArn",
+        "ManageAdminPassword",
     ),
 }
 
 
+_SCHEDULE = "AWS::SecretsManager::RotationSchedule"
 _TYPES = {
     "iam": ("AWS::IAM::Role",),
-    "kms": ("AWS::KMS::Key",),
-    "lambda": ("AWS::Lambda::Function", "AWS::Serverless::Function"),
-    "secretsmanager": ("AWS::SecretsManager::Secret", "AWS::DocDB::DBCluster", *_DATABASES),
+    "kms": ("AWS::KMS::Key", "AWS::KMS::ReplicaKey"),
+    "lambda": ("AWS::Lambda::Function", "AWS::Serverless::Function", _SCHEDULE),
+    "secretsmanager": ("AWS::SecretsManager::Secret", *DATABASES),
 }
 """The types of resources about which a service can be asked. It answers for types that are not AWS's own, too."""
+NAMES = {
+    ("iam", "AWS::IAM::Role"): ("RoleName",),
+    ("lambda", "AWS::Lambda::Function"): ("FunctionName",),
+    ("lambda", "AWS::Serverless::Function"): ("FunctionName",),
+    # A hosted rotation creates its function in a nested stack.
+    ("lambda", _SCHEDULE): ("HostedRotationLambda", "RotationLambdaName"),
+    ("secretsmanager", "AWS::SecretsManager::Secret"): ("Name",),
+}
+"""The path of the property that names a resource, by service and type."""
 
 
 class PlannedTemplate(Protocol):
@@ -89,6 +124,12 @@ class PlannedTemplate(Protocol):
 
     def planned_property(self, logical_id: str, name: str) -> Any:
         """Return the value of a property, with its references resolved; None if there is none."""
+
+    def named(self, service: str, resource_id: str) -> str | None:
+        """Return the logical ID of the resource with a name or an ARN; None if the template names no such resource."""
+
+    def creates_version(self, qualifier: str) -> bool:
+        """Return whether the template creates a version or an alias of a function with this name."""
 
     def alias_target(self, key_id: str) -> str | None:
         """Return the key of an alias that the template creates; None if it creates no such alias."""
@@ -120,14 +161,17 @@ def planned_resource(template: PlannedTemplate, logical_id: str, suffix: str) ->
         return StackResource("AWS::SecretsManager::Secret", required("SecretId"))
     if resource_type == "AWS::KMS::Alias":
         return StackResource(resource_type, required("TargetKeyId"))
-    if resource_type == "AWS::Lambda::Alias":
+    if resource_type in ("AWS::Lambda::Alias", "AWS::Lambda::Version"):
         function = required("FunctionName").rpartition(":")[2]
-        return StackResource(resource_type, template.planned_arn("lambda", f"function:{function}:{required('Name')}"))
+        qualifier = required("Name") if resource_type == "AWS::Lambda::Alias" else PLANNED_VERSION
+        return StackResource(resource_type, template.planned_arn("lambda", f"function:{function}:{qualifier}"))
     if suffix:
-        version = required("AutoPublishAlias") if suffix == "Alias" else "1"
+        version = required("AutoPublishAlias") if suffix == "Alias" else PLANNED_VERSION
         return StackResource("AWS::Lambda::Alias", template.planned_arn("lambda", f"function:{name}:{version}"))
     if resource_type == "AWS::SecretsManager::Secret":
         return StackResource(resource_type, template.planned_arn("secretsmanager", f"secret:{name}"))
+    if resource_type == "AWS::IAM::Role" and (role_name := template.planned_property(logical_id, "RoleName")):
+        return StackResource(resource_type, str(role_name))
     return StackResource(resource_type, name)
 
 
@@ -146,15 +190,11 @@ class PlannedResources(Retries):
         self._answers: dict[str, Callable[[str, str], dict[str, Any]]] = {
             "secretsmanager:DescribeSecret": self._secret,
             "secretsmanager:ListSecretVersionIds": lambda *_: {"Versions": []},
-            "secretsmanager:GetResourcePolicy": lambda *_: {},
             "kms:DescribeKey": self._key,
-            "kms:GetKeyPolicy": self._key_policy,
-            "kms:ListGrants": lambda *_: {"Grants": []},
             "lambda:GetFunctionConfiguration": self._function,
             "iam:GetRole": self._role,
             "iam:ListRolePolicies": lambda *_: {"PolicyNames": []},
             "iam:ListAttachedRolePolicies": lambda *_: {"AttachedPolicies": []},
-            "iam:SimulatePrincipalPolicy": lambda *_: {"EvaluationResults": []},
         }
 
     def call(
@@ -171,18 +211,34 @@ class PlannedResources(Retries):
             about = self._template.alias_target(about) or about
             parameters["KeyId"] = about
         if match := _PLACEHOLDER.search(about):
-            service = action.partition(":")[0]
-            resource_type = self._template.type_of(match[1])
-            if resource_type.startswith("AWS::") and resource_type not in _TYPES.get(service, ()):
-                raise TemplateError(
-                    f"the resource {match[1]} is an {resource_type}, about which {action} says nothing."
-                    " Correct the reference."
-                )
-            if action not in self._answers:
-                raise AwsApiError(action, "NoSuchEntity", f"{about} does not exist yet.")
-            return cast(Response, self._answers[action](match[1], about))
+            return cast(Response, self._answer(action, match[1], about))
         self._retries.deadline, self._retries.most_attempts = self.deadline, self.most_attempts
-        return self._retries.call(method, *args, **parameters)
+        try:
+            return self._retries.call(method, *args, **parameters)
+        except CallError as error:
+            qualifier = str(parameters.get("Qualifier", ""))
+            if error.code not in _NOT_FOUND:
+                raise
+            if qualifier and self._template.creates_version(qualifier):
+                # The function exists already, its version or alias not yet.
+                del parameters["Qualifier"]
+                return self.call(method, *args, **parameters)
+            logical_id = self._template.named(action.partition(":")[0], about)
+            if logical_id is None:
+                raise
+            return cast(Response, self._answer(action, logical_id, about))
+
+    def _answer(self, action: str, logical_id: str, about: str) -> dict[str, Any]:
+        """Return the answer about a planned resource."""
+        resource_type = self._template.type_of(logical_id)
+        if resource_type.startswith("AWS::") and resource_type not in _TYPES.get(action.partition(":")[0], ()):
+            raise TemplateError(
+                f"the resource {logical_id} is an {resource_type}, about which {action} says nothing."
+                " Correct the reference."
+            )
+        if action not in self._answers:
+            raise AwsApiError(action, "NoSuchEntity", f"{about} does not exist yet.")
+        return self._answers[action](logical_id, about)
 
     def _secret(self, logical_id: str, _: str) -> dict[str, Any]:
         name = placeholder(logical_id)
@@ -191,7 +247,7 @@ class PlannedResources(Retries):
             "Name": name,
         }
         first, *members = ("KmsKeyId",)
-        if database := _DATABASES.get(self._template.type_of(logical_id)):
+        if database := DATABASES.get(self._template.type_of(logical_id)):
             service, prefix = database.arn
             owner = {"Key": database.tag, "Value": self._template.planned_arn(service, f"{prefix}{name}")}
             described |= {"OwningService": database.service, "Tags": [owner]}
@@ -203,30 +259,36 @@ class PlannedResources(Retries):
 
     def _key(self, logical_id: str, _: str) -> dict[str, Any]:
         key_arn = self._template.planned_arn("kms", f"key/{placeholder(logical_id)}")
-        return {"KeyMetadata": {"Arn": key_arn, "KeyState": "Enabled", "KeyManager": "CUSTOMER"}}
+        is_disabled = str(self._template.planned_property(logical_id, "Enabled")).lower() == "false"
+        state = "Disabled" if is_disabled else "Enabled"
+        return {"KeyMetadata": {"Arn": key_arn, "KeyState": state, "KeyManager": "CUSTOMER"}}
 
-    def _key_policy(self, _: str, __: str) -> dict[str, Any]:
-        root = self._template.planned_arn("iam", "root")
-        allow = {"Effect": "Allow", "Principal": {"AWS": root}, "Action": "kms:*", "Resource": "*"}
-        return {"Policy": json.dumps({"Version": "2012-10-17", "Statement": [allow]})}
-
-    def _function(self, logical_id: str, _: str) -> dict[str, Any]:
-        role = self._template.planned_property(logical_id, "Role")
-        vpc: Any = self._template.planned_property(logical_id, "VpcConfig")
-        subnets = vpc.get("SubnetIds") if isinstance(vpc, Mapping) else None
-        key = self._template.planned_property(logical_id, "KmsKeyArn")
+    def _function(self, logical_id: str, about: str) -> dict[str, Any]:
+        # SAM creates a role for a function that names none, a hosted rotation for each function.
+        role: Any = self._template.planned_arn("iam", f"role/{placeholder(f'{logical_id}Role')}")
+        key = None
+        if self._template.type_of(logical_id) == _SCHEDULE:
+            hosted: Any = self._template.planned_property(logical_id, "HostedRotationLambda")
+            name, subnets = about.rpartition(":")[2], hosted.get("VpcSubnetIds")
+        else:
+            vpc: Any = self._template.planned_property(logical_id, "VpcConfig")
+            name, subnets = placeholder(logical_id), vpc.get("SubnetIds") if isinstance(vpc, Mapping) else None
+            if declared := self._template.planned_property(logical_id, "Role"):
+                named = self._template.named("iam", str(declared))
+                role = self._role(named, "")["Role"]["Arn"] if named else declared
+            key = self._template.planned_property(logical_id, "KmsKeyArn")
         return {
-            "FunctionArn": self._template.planned_arn("lambda", f"function:{placeholder(logical_id)}"),
-            # SAM creates a role for a function that names none.
-            "Role": role or self._template.planned_arn("iam", f"role/{placeholder(f'{logical_id}Role')}"),
+            "FunctionArn": self._template.planned_arn("lambda", f"function:{name}"),
+            "Role": role,
             "VpcConfig": {"SubnetIds": subnets} if subnets else {},
             "LastModified": datetime.now(UTC).isoformat(timespec="milliseconds"),
             **({"KMSKeyArn": key} if key else {}),
         }
 
     def _role(self, logical_id: str, _: str) -> dict[str, Any]:
-        name = placeholder(logical_id)
-        role = {"RoleName": name, "Arn": self._template.planned_arn("iam", f"role/{name}")}
+        name = self._template.planned_property(logical_id, "RoleName") or placeholder(logical_id)
+        path = self._template.planned_property(logical_id, "Path") or "/"
+        role = {"RoleName": name, "Arn": self._template.planned_arn("iam", f"role{path}{name}")}
         try:
             trust = self._template.planned_property(logical_id, "AssumeRolePolicyDocument")
         except TemplateError:

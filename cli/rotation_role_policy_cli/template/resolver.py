@@ -20,7 +20,15 @@ from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.attributes import ATTRIBUTES
 from rotation_role_policy_cli.template.fetched import Fetched
 from rotation_role_policy_cli.template.file import TemplateError
-from rotation_role_policy_cli.template.planned import is_planned, placeholder, planned_resource
+from rotation_role_policy_cli.template.planned import (
+    DATABASES,
+    NAMES,
+    PLANNED_VERSION,
+    STACK_NAME,
+    is_planned,
+    placeholder,
+    planned_resource,
+)
 from rotation_role_policy_cli.template.stack import DeployedStack, StackResource
 
 _NO_VALUE = object()
@@ -29,7 +37,10 @@ _NO_VALUE = object()
 _CLOUDFORMATION_PROPERTIES = {row.name for row in PROPERTIES if row.type == "CloudFormation"}
 _WITHOUT_EFFECT = {row.name for parent in PROPERTIES for row in (parent, *parent.members) if not row.affects_policy}
 """Properties on which the policy does not depend. A reference in them need not be resolved."""
-_PROCESSED = "Preview the processed template: aws cloudformation get-template --template-stage Processed"
+_PROCESSED = (
+    "Preview the processed template: create a change set for it, then aws cloudformation get-template"
+    " --change-set-name NAME --stack-name STACK --template-stage Processed"
+)
 
 
 class Template:
@@ -165,7 +176,7 @@ class Template:
         if name in ("AWS::StackId", "AWS::StackName") and self._stack:
             return self._stack.id if name == "AWS::StackId" else self._stack.id.split("/")[1]
         if name == "AWS::StackName":
-            return self._stack_name or placeholder("StackName")
+            return self._stack_name or STACK_NAME
         raise TemplateError(f"{name} is not known without the stack. Give --stack if the template is deployed.")
 
     def _parameter(self, name: str) -> Any:
@@ -212,10 +223,10 @@ class Template:
         """Return the value of a property of a resource, with its references resolved; None if there is none."""
         properties = self._body["Resources"].get(logical_id, {}).get("Properties")
         value = properties.get(name) if isinstance(properties, Mapping) else None
-        if value is None and self.type_of(logical_id) == "AWS::Serverless::Function":
+        if self.type_of(logical_id) == "AWS::Serverless::Function":
             with _malformed_as_template_error("Globals", self._body.get("Globals")):
-                value = self._body.get("Globals", {}).get("Function", {}).get(name)
-        resolved = self._value(value)
+                value = _merged(self._body.get("Globals", {}).get("Function", {}).get(name), value)
+        resolved = self._property(name, value)
         return None if resolved is _NO_VALUE else resolved
 
     def scheduled_functions(self) -> Iterator[tuple[str, str, str]]:
@@ -234,6 +245,35 @@ class Template:
                 continue
             if not is_excluded and isinstance(secret, str) and isinstance(function, str):
                 yield logical_id, secret, function
+
+    def named(self, service: str, resource_id: str) -> str | None:
+        """Return the logical ID of the resource with a name or an ARN; None if the template names no such resource."""
+        for logical_id in self._body["Resources"]:
+            path = NAMES.get((service, self.type_of(logical_id)), ())
+            value: Any = None
+            try:
+                for number, member in enumerate(path):
+                    value = value.get(member) if number else self.planned_property(logical_id, member)
+                is_excluded = bool(path) and self.is_excluded(logical_id)
+            except (AttributeError, TemplateError):
+                continue
+            if isinstance(value, str) and not is_excluded and _is_name_in(value, resource_id):
+                return str(logical_id)
+        return None
+
+    def creates_version(self, qualifier: str) -> bool:
+        """Return whether the template creates a version or an alias of a function with this name."""
+        if qualifier == PLANNED_VERSION:
+            return True
+        properties = {"AWS::Lambda::Alias": "Name", "AWS::Serverless::Function": "AutoPublishAlias"}
+        for logical_id in self._body["Resources"]:
+            name = properties.get(self.type_of(logical_id))
+            try:
+                if name and self.planned_property(logical_id, name) == qualifier:
+                    return True
+            except TemplateError:
+                continue
+        return False
 
     def alias_target(self, key_id: str) -> str | None:
         """Return the key of an alias that the template creates; None if it creates no such alias.
@@ -271,11 +311,17 @@ class Template:
             if output_key not in outputs:
                 raise TemplateError(f"the nested stack {logical_id} has no output {output_key}.")
             return outputs[output_key]
-        if is_planned(resource.physical_id) and attribute.endswith("SecretArn"):
+        database = DATABASES.get(resource.type)
+        if is_planned(resource.physical_id) and database and attribute == database.attribute:
             # RDS or Redshift creates the secret with the database.
+            if str(self.planned_property(logical_id, database.switch)).lower() != "true":
+                raise TemplateError(f"{logical_id} has no {attribute}, because its {database.switch} is not true.")
             return self.planned_arn("secretsmanager", f"secret:{placeholder(logical_id)}")
         if (resource.type, attribute) not in ATTRIBUTES:
-            raise TemplateError(f"preview does not resolve the attribute {logical_id}.{attribute}. Use --secret-id.")
+            raise TemplateError(
+                f"preview does not resolve the attribute {logical_id}.{attribute}. Put its value into a copy of the"
+                " template."
+            )
         return ATTRIBUTES[resource.type, attribute](self._aws, resource.physical_id)
 
     # --- intrinsic functions ---
@@ -383,6 +429,25 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"not a string: {value!r}")
     return value
+
+
+def _merged(of_globals: Any, value: Any) -> Any:
+    """Return a property of a function with that of SAM's `Globals`: objects are merged, lists are added."""
+    if (
+        isinstance(of_globals, dict)
+        and isinstance(value, dict)
+        and not (_is_function(of_globals) or _is_function(value))
+    ):
+        return {name: _merged(of_globals.get(name), value.get(name)) for name in {**of_globals, **value}}
+    if isinstance(of_globals, list) and isinstance(value, list):
+        return of_globals + value
+    return of_globals if value is None else value
+
+
+def _is_name_in(name: str, resource_id: str) -> bool:
+    """Return whether a resource has this name, by its ID: a name, an ARN or a partial ARN."""
+    prefixes = ("function:", "secret:", "/")
+    return name == resource_id or any(resource_id.endswith(f"{prefix}{name}") for prefix in prefixes)
 
 
 def _without_no_values(values: Iterable[Any]) -> list[Any]:

@@ -1,6 +1,7 @@
 """Preview of a template whose resources do not exist yet."""
 
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from rotation_role_policy_cli.preview.preview import is_other_function
+from tests import ROOT
 from tests.support.account import ACCOUNT, REGION, Account, error
 from tests.unit.cli.test_preview import Preview, preview, template
 
@@ -79,7 +81,9 @@ def test_each_format_has_the_names(preview: Preview, template: Callable[[str], s
     ("function", "in_vpc", "role"),
     [
         ("{ VpcConfig: { SubnetIds: [!Ref Subnet] } }", True, "<RotationRole>"),
-        ("{ VpcConfig: { SubnetIds: [] } }", False, "<RotationRole>"),
+        # SAM adds the lists of Globals.
+        ("{ VpcConfig: { SubnetIds: [] } }", True, "<RotationRole>"),
+        ("{ VpcConfig: { SecurityGroupIds: [!GetAtt Vpc.DefaultSecurityGroup] } }", True, "<RotationRole>"),
         ("{ Role: !GetAtt Role.Arn }", True, "<Role>"),
         ("{ VpcConfig: !Ref AWS::NoValue }", False, "<RotationRole>"),
     ],
@@ -102,15 +106,24 @@ def test_a_function_of_sam_has_the_role_and_the_vpc_that_sam_gives_it(
 @pytest.mark.parametrize(
     ("database", "key", "action"),
     [
-        ("AWS::RDS::DBInstance, Properties: { MasterUserSecret: { KmsKeyId: !Ref Key } }", True, "rds:DescribeDBInst"),
-        ("AWS::RDS::DBCluster, Properties: { ManageMasterUserPassword: true }", False, "rds:DescribeDBClusters"),
-        ("AWS::Redshift::Cluster, Properties: { MasterPasswordSecretKmsKeyId: !Ref Key }", True, "redshift:Describe"),
+        (
+            "AWS::RDS::DBInstance, Properties: { %s, MasterUserSecret: { KmsKeyId: !Ref Key } }",
+            True,
+            "rds:DescribeDBInst",
+        ),
+        ("AWS::RDS::DBCluster, Properties: { %s }", False, "rds:DescribeDBClusters"),
+        (
+            "AWS::Redshift::Cluster, Properties: { %s, MasterPasswordSecretKmsKeyId: !Ref Key }",
+            True,
+            "redshift:Describe",
+        ),
     ],
 )
 def test_the_superuser_secret_is_that_of_a_database_of_the_template(
     preview: Preview, template: Callable[[str], str], database: str, key: bool, action: str
 ) -> None:
     attribute = "MasterPasswordSecretArn" if "Redshift" in database else "MasterUserSecret.SecretArn"
+    database %= f"Manage{'MasterPassword' if 'Redshift' in database else 'MasterUserPassword'}: true"
     superuser = f"      SuperuserSecretId: !GetAtt Database.{attribute}\n"
     text = f"{RESOURCES}  Database: {{ Type: {database} }}\n{POLICY}{superuser}"
     result = preview("--template", template(text), "--json", "--resource", "Policy")
@@ -289,3 +302,152 @@ def test_each_form_of_an_id_is_compared(function_id: str, expected: bool) -> Non
     function_arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-function"
     assert is_other_function(function_id, function_arn) is expected
     assert not is_other_function(function_id, "")
+
+
+def statements_of(preview: Preview, path: str, *options: str) -> dict[str, Any]:
+    result = preview("--template", path, "--json", "--resource", "Policy", *options)
+    assert result.err == ""
+    return {each["Sid"]: each for each in json.loads(result.out)["Statement"]}
+
+
+@pytest.mark.parametrize(
+    ("resources", "policy"),
+    [
+        (("Secret: {", "Secret: { Name: prod/orders,"), ("!Ref Secret", "prod/orders")),
+        (
+            ("Secret: {", "Secret: { Name: !Sub '${AWS::StackName}/db',"),
+            ("!Ref Secret", "!Sub '${AWS::StackName}/db'"),
+        ),
+        (("Rotation: {", "Rotation: { FunctionName: rotate,"), ("!GetAtt Rotation.Arn", "rotate")),
+        (
+            ("Rotation: {", "Rotation: { FunctionName: !Sub '${AWS::StackName}-rotate',"),
+            (
+                "!GetAtt Rotation.Arn",
+                "!Sub 'arn:aws:lambda:${AWS::Region}:${AWS::AccountId}:function:${AWS::StackName}-rotate'",
+            ),
+        ),
+        (
+            ("Role: {", "Role: { RoleName: my-role,"),
+            ("!GetAtt Rotation.Arn", "!GetAtt Rotation.Arn\n      RoleName: my-role"),
+        ),
+        (
+            ("Role: {", "Role: { Path: /rot/,"),
+            (
+                "!GetAtt Rotation.Arn",
+                "!GetAtt Rotation.Arn\n      RoleName: !Sub 'arn:aws:iam::${AWS::AccountId}:role/rot/${Role}'",
+            ),
+        ),
+    ],
+)
+def test_a_resource_of_the_template_can_be_named_by_its_name(
+    preview: Preview, template: Callable[[str], str], resources: tuple[str, str], policy: tuple[str, str]
+) -> None:
+    name, properties = resources[1].split(": {", 1)[1].strip(" ,"), resources[0].split(":")[0]
+    text = yaml_with(RESOURCES, properties, name)
+    found = statements_of(preview, template(text + POLICY.replace(*policy)))
+    assert found["RotateSecret"]["Resource"] == SECRET_ARN
+    assert found["UseSecretKey"]["Resource"] == KEY_ARN
+    assert "ManageNetworkInterfaces" in found
+
+
+def yaml_with(resources: str, logical_id: str, member: str) -> str:
+    """Return resources with one more property of one of them, and with a function in a VPC."""
+    in_vpc = resources.replace(
+        "Role: !GetAtt Role.Arn }", "Role: !GetAtt Role.Arn, VpcConfig: { SubnetIds: [subnet-1] } }"
+    )
+    if f"  {logical_id}: {{ Type: AWS::IAM::Role }}" in in_vpc:
+        return in_vpc.replace("{ Type: AWS::IAM::Role }", f"{{ Type: AWS::IAM::Role, Properties: {{ {member} }} }}")
+    before, found, after = in_vpc.partition(f"  {logical_id}: {{")
+    return before + found + after.replace("Properties: {", f"Properties: {{ {member},", 1)
+
+
+def test_a_function_whose_role_is_given_by_its_name_has_the_role_of_the_template(
+    preview: Preview, template: Callable[[str], str]
+) -> None:
+    text = RESOURCES.replace("AWS::IAM::Role }", "AWS::IAM::Role, Properties: { RoleName: my-rot } }").replace(
+        "!GetAtt Role.Arn", "!Sub 'arn:aws:iam::${AWS::AccountId}:role/my-rot'"
+    )
+    result = preview("--template", template(text + POLICY + "      RoleName: my-rot\n"))
+    assert (result.status, result.err) == (2, "")
+    assert f"role        arn:aws:iam::{ACCOUNT}:role/my-rot" in result.out
+
+
+def test_the_example_of_a_hosted_rotation_has_the_policy_that_it_promises(preview: Preview) -> None:
+    path = ROOT / "examples" / "hosted-rotation.yaml"
+    parameters = [f"--parameter={name}=x" for name in ("DatabaseHost", "SubnetIds", "SecurityGroupIds")]
+    result = preview("--template", str(path), *parameters, "--json", "--resource", "RotationPolicy")
+    found = [each["Sid"] for each in json.loads(result.out)["Statement"]]
+    assert found == [
+        "RotateSecret", "GeneratePassword", "UseSecretKey", "ManageNetworkInterfaces", "KeepNetworkInterfacesFromCode",
+    ]  # fmt: skip
+    page = preview("--template", str(path), *parameters, "--stack", "shop")
+    assert "function:shop-rotation" in page.out
+
+
+@pytest.mark.parametrize(
+    "reference", ["!Ref Live", "!GetAtt Live.AliasArn", "!Ref Version", "!GetAtt Version.FunctionArn"]
+)
+def test_a_new_version_or_alias_leads_to_its_function(
+    preview: Preview, account: Account, template: Callable[[str], str], reference: str
+) -> None:
+    account.function(account.role(), name="rotate-db", vpc=account.vpc())
+    account.secret("prod/db")
+    resources = """
+Resources:
+  Live: { Type: AWS::Lambda::Alias, Properties: { Name: live, FunctionName: rotate-db, FunctionVersion: "1" } }
+  Version: { Type: AWS::Lambda::Version, Properties: { FunctionName: rotate-db } }
+"""
+    policy = POLICY.replace("!Ref Secret", "prod/db").replace("!GetAtt Rotation.Arn", reference)
+    assert "ManageNetworkInterfaces" in statements_of(preview, template(resources + policy))
+    planned = RESOURCES + resources.replace("\nResources:\n", "").replace("rotate-db", "!Ref Rotation")
+    policy = POLICY.replace("!GetAtt Rotation.Arn", reference)
+    assert "ManageNetworkInterfaces" not in statements_of(preview, template(planned + policy))
+
+
+def test_a_disabled_key_of_the_template_is_refused_and_a_replica_is_a_key(
+    preview: Preview, template: Callable[[str], str]
+) -> None:
+    disabled = RESOURCES.replace("AWS::KMS::Key }", "AWS::KMS::Key, Properties: { Enabled: false } }")
+    assert 'KMS key "' in (found := preview("--template", template(disabled + POLICY)).err)
+    assert "is Disabled, not Enabled" in found
+    replica = RESOURCES.replace("AWS::KMS::Key }", "AWS::KMS::ReplicaKey }")
+    assert statements_of(preview, template(replica + POLICY))["UseSecretKey"]["Resource"] == KEY_ARN
+
+
+@pytest.mark.parametrize(
+    ("database", "attribute", "reason"),
+    [
+        ("AWS::RDS::DBCluster, Properties: { MasterUserPassword: x }", "MasterUserSecret.SecretArn", "is not true"),
+        ("AWS::Redshift::Cluster", "MasterPasswordSecretArn", "its ManageMasterPassword is not true"),
+        ("AWS::RDS::DBCluster", "MasterPasswordSecretArn", "preview does not resolve the attribute Database.Master"),
+        ("AWS::DocDB::DBCluster", "MasterUserSecret.SecretArn", "preview does not resolve the attribute Database."),
+        ("AWS::SecretsManager::Secret", "SecretArn", "preview does not resolve the attribute Database.SecretArn"),
+    ],
+)
+def test_an_attribute_that_a_resource_will_not_have_is_an_error(
+    preview: Preview, template: Callable[[str], str], database: str, attribute: str, reason: str
+) -> None:
+    superuser = f"      SuperuserSecretId: !GetAtt Database.{attribute}\n"
+    text = f"{RESOURCES}  Database: {{ Type: {database} }}\n{POLICY}{superuser}"
+    assert reason in preview("--template", template(text)).err
+
+
+def test_the_policy_of_an_existing_key_is_not_evaluated_for_names_that_are_not_known(
+    preview: Preview, account: Account, template: Callable[[str], str]
+) -> None:
+    key = account.key()
+    allowed = {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/*-rotation*"}}
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*", "Condition": allowed}
+    account.client("kms").put_key_policy(
+        KeyId=key, PolicyName="default", Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    )
+    result = preview("--template", template(RESOURCES.replace("!Ref KeyAlias", key) + POLICY))
+    assert (result.status, result.err) == (2, "")
+
+
+def test_resources_of_terraform_have_different_names(preview: Preview, template: Callable[[str], str]) -> None:
+    text = RESOURCES + POLICY.replace("Policy:", "DBPolicy:") + POLICY.replace("Policy:", "Dbpolicy:")
+    text += POLICY.replace("Policy:", "2nd:")
+    result = preview("--template", template(text), "--format", "terraform")
+    assert re.findall('resource "aws_iam_role_policy" "(.*)"', result.out) == ["dbpolicy", "dbpolicy_2", "_2nd"]
+    assert "# Names in <> are those of resources that do not exist yet." in result.out

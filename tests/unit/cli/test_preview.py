@@ -975,6 +975,6 @@ def test_the_document_can_be_printed_as_yaml_and_as_terraform(
 @pytest.mark.parametrize("text", ["${aws:x}", "%{if}", 'a"b', "\n"])
 def test_terraform_gets_texts_as_they_are(text: str) -> None:
     document = {"Statement": [{"Sid": text, "Condition": {"a:b": {"c": [text]}}, "n": None}]}
-    [resource] = hcl2.loads(as_terraform("Name-1", "role", document), serialization_options=STRIPPED)["resource"]
+    [resource] = hcl2.loads(as_terraform("Name-1", "role", document, set()), serialization_options=STRIPPED)["resource"]
     written = resource["aws_iam_role_policy"]["name_1"]["policy"]
     assert written.count(json.dumps(text).replace("${", "$${").replace("%{", "%%{")) == 2

@@ -133,9 +133,9 @@ Resources:
   Key: { Type: "AWS::KMS::Key" }
   Database: { Type: "AWS::RDS::DBInstance" }
   Unmanaged: { Type: "AWS::RDS::DBInstance" }
-  Warehouse: { Type: "AWS::Redshift::Cluster" }
+  Warehouse: { Type: "AWS::Redshift::Cluster", Properties: { ManageMasterPassword: true } }
   OtherWarehouse: { Type: "AWS::Redshift::Cluster" }
-  Cluster: { Type: "AWS::RDS::DBCluster" }
+  Cluster: { Type: "AWS::RDS::DBCluster", Properties: { ManageMasterUserPassword: "true" } }
   CacheUser: { Type: "AWS::ElastiCache::User" }
   Nested: { Type: "AWS::CloudFormation::Stack" }
   Alias: { Type: "AWS::Lambda::Alias" }

@@ -18,6 +18,7 @@ from rotation_role_policy_cli.preview.preview import PlannedDocuments, Preview, 
 from rotation_role_policy_cli.render import Paragraph, show, show_json
 from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE
+from rotation_role_policy_cli.template.changes import changes
 from rotation_role_policy_cli.template.file import TemplateError, load
 from rotation_role_policy_cli.template.planned import PlannedResources, is_planned
 from rotation_role_policy_cli.template.resolver import Template
@@ -112,6 +113,11 @@ def _template_notes(
         yield (
             f"Names in <> stand for resources that do not exist yet{or_deployed}. Their keys and their VPC are those of"
             " the template. Policies that could block the role are checked when you deploy."
+        )
+    for logical_id, name in changes(template, stack, found.state) if stack else ():
+        yield (
+            f"The template changes {name} of {logical_id}. The preview shows the policy for what {logical_id} is today."
+            " Let Triggers refer to the new value, so that the same update renews the policy."
         )
     properties = found.resource.properties
     secret_ids = {properties.get("SecretId"), *properties.get("SecretIds", [])}

@@ -11,7 +11,7 @@ import yaml
 
 from rotation_role_policy_cli.preview.preview import is_other_function
 from tests import ROOT
-from tests.support.account import ACCOUNT, REGION, Account, error
+from tests.support.account import ACCOUNT, REGION, STACK_ID, Account, error
 from tests.unit.cli.test_preview import Preview, preview, template
 
 __all__ = ["preview", "template"]
@@ -451,3 +451,45 @@ def test_resources_of_terraform_have_different_names(preview: Preview, template:
     result = preview("--template", template(text), "--format", "terraform")
     assert re.findall('resource "aws_iam_role_policy" "(.*)"', result.out) == ["dbpolicy", "dbpolicy_2", "_2nd"]
     assert "# Names in <> are those of resources that do not exist yet." in result.out
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "change"),
+    [
+        ("", "", ""),
+        ("Properties: { KmsKeyId: KEY }", "Properties: { KmsKeyId: !Ref Key }", "KmsKeyId of Secret"),
+        ("Properties: { KmsKeyId: KEY }", "", "KmsKeyId of Secret"),
+        ("Properties: { KmsKeyId: KEY }", "Properties: { KmsKeyId: alias/shop }", ""),
+        ("Properties: { KmsKeyId: KEY }", "Properties: { KmsKeyId: !GetAtt Nothing.Arn }", ""),
+        ("SUBNETS", "SUBNETS, VpcConfig: { SubnetIds: [subnet-1] }", "VpcConfig of Rotation"),
+        ("SUBNETS", "SUBNETS, VpcConfig: { SubnetIds: [] }", ""),
+        ("!GetAtt Role.Arn", "!GetAtt Role2.Arn", "Role of Rotation"),
+    ],
+)
+def test_a_note_says_what_the_update_of_a_stack_changes_of_existing_resources(
+    preview: Preview, account: Account, template: Callable[[str], str], before: str, after: str, change: str
+) -> None:
+    key, role = account.key(), account.role("role")
+    secret = account.secret("prod/db", key=key if "KEY" in before else None)
+    account.function(role, name="rotate-db")
+    described = {"StackId": STACK_ID, "StackName": "database", "Parameters": [], "StackStatus": "UPDATE_COMPLETE"}
+    resources = [
+        {"LogicalResourceId": "Secret", "ResourceType": "AWS::SecretsManager::Secret", "PhysicalResourceId": secret},
+        {"LogicalResourceId": "Rotation", "ResourceType": "AWS::Lambda::Function", "PhysicalResourceId": "rotate-db"},
+        {"LogicalResourceId": "Role", "ResourceType": "AWS::IAM::Role", "PhysicalResourceId": "role"},
+    ]
+    account.api_responses["cloudformation:DescribeStacks"] = lambda _: {"Stacks": [described]}
+    account.api_responses["cloudformation:ListStackResources"] = lambda _: {"StackResourceSummaries": resources}
+    text = """
+Resources:
+  Key: { Type: AWS::KMS::Key }
+  Role: { Type: AWS::IAM::Role }
+  Role2: { Type: AWS::IAM::Role }
+  Secret: { Type: AWS::SecretsManager::Secret, Properties: { KmsKeyId: KEY } }
+  Rotation: { Type: AWS::Lambda::Function, Properties: { Role: !GetAtt Role.Arn, Runtime: SUBNETS } }
+"""
+    text = text if "KEY" in before else text.replace("Properties: { KmsKeyId: KEY }", "Properties: {}")
+    changed = text.replace(before, after) if before else text
+    result = preview("--template", template(changed.replace("KEY", key) + POLICY), "--stack", "database")
+    notes = re.findall("The template changes (.*?)\\. The preview", " ".join(result.out.split()))
+    assert (result.err, notes) == ("", [change] if change else [])

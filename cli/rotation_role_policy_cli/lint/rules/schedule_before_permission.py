@@ -1,12 +1,14 @@
 """E9820 and W9821: rotation schedules whose function Secrets Manager may not invoke yet."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
+from rotation_role_policy.iam.wildcard import matches
 from rotation_role_policy_cli.lint.rules.policy_rule import PolicyRule
 from rotation_role_policy_cli.lint.rules.template_graph import FUNCTIONS, Path, TemplateGraph
 
 _SECRETS_MANAGER = "secretsmanager.amazonaws.com"
+_INVOKE = "lambda:InvokeFunction"
 
 
 class ScheduleBeforePermission(PolicyRule):
@@ -17,9 +19,10 @@ class ScheduleBeforePermission(PolicyRule):
 
     def _findings(self, graph: TemplateGraph) -> Iterator[tuple[Path, str]]:
         for schedule, function in _schedules(graph):
-            permissions = _permissions(graph, function)
-            needed = [name for name in permissions if graph.exists_with(name, schedule)]
-            if needed and not any(graph.depends_on(schedule, name) for name in permissions):
+            permissions = list(_permissions(graph, schedule, function))
+            needed = [each.name for each in permissions if each.is_certain]
+            needed = [name for name in needed if graph.can_exist_together(name, schedule)]
+            if needed and not any(graph.depends_on(schedule, each.name) for each in permissions):
                 yield (
                     ["Resources", schedule],
                     f"{schedule} does not depend on {needed[0]}, which lets Secrets Manager invoke {function}. Without"
@@ -35,13 +38,13 @@ class NoPermission(PolicyRule):
 
     def _findings(self, graph: TemplateGraph) -> Iterator[tuple[Path, str]]:
         for schedule, function in _schedules(graph):
-            if not _permissions(graph, function):
+            if not list(_permissions(graph, schedule, function)) and not graph.has_other_creators(function):
                 yield (
                     ["Resources", schedule],
-                    f"No AWS::Lambda::Permission of the template lets {_SECRETS_MANAGER} invoke {function}, which"
-                    f" {schedule} rotates with. Secrets Manager refuses the rotation of a function that it may not"
-                    " invoke. Add a permission with the account as SourceAccount, or with the secret as SourceArn, and"
-                    f" let {schedule} depend on it.",
+                    f"No AWS::Lambda::Permission of the template lets {_SECRETS_MANAGER} invoke {function} for the secret"
+                    f" of {schedule}, in the version or alias that it names. Secrets Manager then refuses the rotation."
+                    " Add a permission with the account as SourceAccount, or with the secret as SourceArn, and let"
+                    f" {schedule} depend on it.",
                 )
 
 
@@ -53,20 +56,51 @@ def _schedules(graph: TemplateGraph) -> Iterator[tuple[str, str]]:
             yield schedule, function
 
 
-def _permissions(graph: TemplateGraph, function: str) -> list[str]:
-    """Return the permissions that let Secrets Manager invoke a function, or may do so."""
-    return [
-        name
-        for name, properties in graph.of_type("AWS::Lambda::Permission").items()
-        if _can_be(properties.get("Principal"), _SECRETS_MANAGER) and _can_be_of(graph, properties, function)
-    ]
+class _Permission(NamedTuple):
+    """A permission that lets Secrets Manager invoke a function for a secret, or may do so."""
+
+    name: str
+    is_certain: bool
 
 
-def _can_be(value: Any, text: str) -> bool:
-    return value in (text, "*") if isinstance(value, str) else True
+def _permissions(graph: TemplateGraph, schedule: str, function: str) -> Iterator[_Permission]:
+    """Yield the permissions for the function and the secret of a schedule."""
+    rotation = graph.properties[schedule]
+    for name, properties in graph.of_type("AWS::Lambda::Permission").items():
+        facts = (
+            _is(properties.get("Principal"), _SECRETS_MANAGER),
+            _is(properties.get("Action"), _INVOKE),
+            _is_for_function(graph, properties, rotation, function),
+            _is_for_secret(graph, properties, rotation),
+        )
+        if False not in facts:
+            yield _Permission(name, None not in facts)
 
 
-def _can_be_of(graph: TemplateGraph, properties: dict[str, Any], function: str) -> bool:
-    """Return whether a permission is for a function. Two functions of the template are different."""
-    named = graph.identity(properties.get("FunctionName"))
-    return named == function or named not in graph.types
+def _is(value: Any, text: str) -> bool | None:
+    """Return whether a literal value, which can have wildcards, includes a text; None for anything else."""
+    return matches(value, text, ignore_case=True) if isinstance(value, str) else None
+
+
+def _is_for_function(
+    graph: TemplateGraph, permission: Mapping[str, Any], rotation: Mapping[str, Any], function: str
+) -> bool | None:
+    """Return whether a permission is for the function of a schedule, in its version or alias; None if not known."""
+    named = graph.identity(permission.get("FunctionName"))
+    if named != function:
+        names = (permission.get("FunctionName"), graph.properties[function].get("FunctionName"))
+        are_literal = all(isinstance(each, str) for each in names)
+        is_other = named in graph.types or (are_literal and str(names[1]) not in str(names[0]))
+        return False if is_other else None
+    qualifiers = {graph.qualifier(permission.get("FunctionName")), graph.qualifier(rotation["RotationLambdaARN"])}
+    return None if None in qualifiers else len(qualifiers) == 1
+
+
+def _is_for_secret(graph: TemplateGraph, permission: Mapping[str, Any], rotation: Mapping[str, Any]) -> bool | None:
+    """Return whether a permission is for the secret of a schedule; None if not known."""
+    if "SourceArn" not in permission:
+        return True
+    source, secret = graph.identity(permission["SourceArn"]), graph.identity(rotation.get("SecretId"))
+    if source == secret:
+        return True
+    return False if {source, secret} <= graph.types.keys() else None

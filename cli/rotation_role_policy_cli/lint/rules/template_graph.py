@@ -25,13 +25,16 @@ _HARMLESS_TRANSFORMS = (
 
 # References to these types identify the resource, or the resource that the property names.
 _IDENTIFIABLE = {"AWS::IAM::Role", "AWS::Lambda::Function", "AWS::SecretsManager::Secret", "AWS::Serverless::Function"}
-_SAME_AS = {"AWS::Lambda::Alias": "FunctionName", "AWS::SecretsManager::SecretTargetAttachment": "SecretId"}
+_QUALIFIED = ("AWS::Lambda::Alias", "AWS::Lambda::Version")
+_SAME_AS = dict.fromkeys(_QUALIFIED, "FunctionName") | {"AWS::SecretsManager::SecretTargetAttachment": "SecretId"}
 
 # An Fn::Sub of one resource, perhaps with a function's alias or version.
 _SUB_OF_ONE = re.compile(r"\$\{([A-Za-z0-9]+)(\.[A-Za-z0-9]+)?\}(:[\w$.-]+)?")
 
 FUNCTIONS = ("AWS::Lambda::Function", "AWS::Serverless::Function")
 _IAM_POLICIES = ("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::RolePolicy")
+# Resources that can give others a permission.
+_OTHER_CREATORS = ("AWS::CloudFormation::CustomResource", "AWS::CloudFormation::Stack", "Custom::")
 # Managed policies that do not allow network interfaces.
 _NO_INTERFACES = re.compile(
     "arn:[^ ]+:aws:policy/(service-role/AWSLambdaBasicExecutionRole|AWSXRayDaemonWriteAccess"
@@ -39,7 +42,8 @@ _NO_INTERFACES = re.compile(
 )
 
 
-_CREATE = "ec2:CreateNetworkInterface"
+# Lambda creates a function in a VPC only with all of them.
+_INTERFACES = {"ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces"}
 
 
 class TemplateGraph:
@@ -85,6 +89,31 @@ class TemplateGraph:
         """Return whether a resource certainly exists if another one does."""
         return self.conditions[name] in (None, self.conditions[other])
 
+    def can_exist_together(self, name: str, other: str) -> bool:
+        """Return whether the conditions of two resources can be true at the same time."""
+        conditions = [each for each in (self.conditions[name], self.conditions[other]) if each is not None]
+        return self.is_possible({str(each): True for each in conditions})
+
+    def has_other_creators(self, function: str) -> bool:
+        """Return whether a nested stack or a custom resource refers to a function, and so may give a permission."""
+        return any(
+            self.types[name] != TYPE and self.types[name].startswith(_OTHER_CREATORS)
+            for name in self.types.keys() & set(self.cfn.graph.graph.predecessors(function))
+        )
+
+    def qualifier(self, value: Any) -> str | None:
+        """Return what distinguishes the versions and aliases of a function; empty for none, None if not known.
+
+        Each has a resource policy of its own: https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html
+        """
+        match value:
+            case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), _]}:
+                is_qualified = self.types.get(name) in _QUALIFIED or "." in name
+                return name if is_qualified else "" if self.types.get(name) in FUNCTIONS else None
+            case {"Fn::GetAtt": str(text)}:
+                return self.qualifier({"Ref": text.partition(".")[0]})
+        return None
+
     def identity(self, value: Any) -> str:
         """Return the logical ID of the secret, function or role that a value names, or the value as JSON.
 
@@ -99,6 +128,9 @@ class TemplateGraph:
                 name = str(match[1])
             case _:
                 name = ""
+        if self.types.get(name.partition(".")[0]) in FUNCTIONS:
+            # The alias and the version that SAM makes.
+            name = name.partition(".")[0]
         if same_as := _SAME_AS.get(self.types.get(name, "")):
             return self.identity(self.properties[name].get(same_as))
         return name if self.types.get(name) in _IDENTIFIABLE else json.dumps(value, default=str)
@@ -144,9 +176,12 @@ class TemplateGraph:
             for key in ("Roles", "RoleName")
             if not {*map(self.identity, as_list(policy.get(key, [])))} <= other_roles
         ]
-        return not all(_NO_INTERFACES.fullmatch(_joined(arn)) for arn in managed) or any(
-            not isinstance(policy, dict) or may_allow_interfaces(policy.get("PolicyDocument"))
+        allowed = [
+            _allowed_interfaces(policy.get("PolicyDocument") if isinstance(policy, dict) else None)
             for policy in [*inline, *attached]
+        ]
+        return (
+            not all(_NO_INTERFACES.fullmatch(_joined(arn)) for arn in managed) or set().union(*allowed) >= _INTERFACES
         )
 
     def is_possible(self, conditions: Mapping[str, bool]) -> bool:
@@ -169,25 +204,29 @@ def _joined(value: Any) -> str:
     match value:
         case str():
             return value
-        case {"Fn::Sub": str(text)}:
+        case {"Fn::Sub": str(text)} | {"Fn::Sub": [str(text), _]}:
             return text
-        case {"Fn::Join": ["", [*parts]]}:
-            return "".join(part if isinstance(part, str) else "x" for part in parts)
+        case {"Fn::Join": [str(separator), [*parts]]}:
+            return separator.join(part if isinstance(part, str) else "x" for part in parts)
     return ""
 
 
-def may_allow_interfaces(document: Any) -> bool:
-    """Return whether a policy document of a template may allow to create network interfaces."""
+def _allowed_interfaces(document: Any) -> set[str]:
+    """Return which of the actions on network interfaces a policy document of a template allows, or may allow."""
     if not isinstance(document, dict) or not isinstance(document.get("Statement"), list | dict):
-        return True
+        return _INTERFACES
+    allowed: set[str] = set()
     for statement in as_list(document["Statement"]):
-        if not isinstance(statement, dict):
-            return True
-        actions = as_list(statement.get("Action", []))
-        is_literal = all(isinstance(action, str) for action in actions) and "Action" in statement
-        if statement.get("Effect") != "Deny" and (not is_literal or matches_any(actions, _CREATE, ignore_case=True)):
-            return True
-    return False
+        actions = as_list(statement.get("Action", [])) if isinstance(statement, dict) else []
+        if not isinstance(statement, dict) or "Action" not in statement or not all(map(_is_text, actions)):
+            return _INTERFACES
+        if statement.get("Effect") != "Deny":
+            allowed |= {action for action in _INTERFACES if matches_any(actions, action, ignore_case=True)}
+    return allowed
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def branches(value: Any, path: Path, scenario: Mapping[str, bool] | None = None) -> Iterator[tuple[Path, Any]]:

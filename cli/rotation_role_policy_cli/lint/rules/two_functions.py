@@ -17,7 +17,9 @@ class TwoFunctions(PolicyRule):
         for schedule, properties in graph.of_type("AWS::SecretsManager::RotationSchedule").items():
             secret, role = graph.identity(properties.get("SecretId")), _role(graph, properties)
             of_policies = {
-                name: _role(graph, policy) for name, policy in graph.policies.items() if secret in graph.secrets(policy)
+                name: _role(graph, policy)
+                for name, policy in graph.policies.items()
+                if secret in graph.secrets(policy) and graph.can_exist_together(name, schedule)
             }
             # Another policy of the secret may be for this function. Two roles of the template are different.
             if role and of_policies and all(of_policies.values()) and role not in of_policies.values():

@@ -465,7 +465,11 @@ def test_the_cdk_app_can_be_synthesized_deployed_used_and_deleted(account: Emula
 
 CDK_APP = """
 from aws_cdk import App, Duration, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from rotation_policy import RotationRolePolicy
 
@@ -492,6 +496,32 @@ rotation = secretsmanager.HostedRotation.mysql_single_user(function_name="hosted
 hosted.add_rotation_schedule("Schedule", hosted_rotation=rotation)
 by_name = lambda_.Function.from_function_name(stack, "HostedFunction", "hosted")
 RotationRolePolicy(stack, "HostedPolicy", secret=hosted, function=by_name)
+
+# A secret of a database, rotated by a function in a VPC.
+vpc = ec2.Vpc(stack, "Vpc", max_azs=1, nat_gateways=0)
+database = rds.DatabaseInstance(
+    stack,
+    "Database",
+    engine=rds.DatabaseInstanceEngine.POSTGRES,
+    vpc=vpc,
+    vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED),
+)
+role = iam.Role(stack, "VpcRole", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")).without_policy_updates()
+in_vpc = lambda_.Function(
+    stack,
+    "InVpc",
+    runtime=lambda_.Runtime.PYTHON_3_13,
+    handler="index.handler",
+    code=lambda_.Code.from_inline("pass"),
+    role=role,
+    vpc=vpc,
+    vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED),
+)
+user = secretsmanager.Secret(stack, "User")
+attached = user.attach(database)
+attached.add_rotation_schedule("Schedule", rotation_lambda=in_vpc)
+master = secretsmanager.Secret(stack, "Master", encryption_key=kms.Key(stack, "MasterKey"))
+RotationRolePolicy(stack, "VpcPolicy", secret=user, function=in_vpc, superuser_secret=master)
 app.synth()
 """
 
@@ -525,6 +555,19 @@ def test_the_construct_adds_the_order_to_the_schedules_of_the_cdk(tmp_path: Path
     )
     [hosted] = [name for name in schedules if name.startswith("Hosted")]
     assert (schedules[hosted], resources["HostedPolicy"]["DependsOn"]) == ([], [hosted])
+    # The function waits for the policy, which is declared, and the schedule of the attached secret too.
+    [of_user] = [depends_on for name, depends_on in schedules.items() if name.startswith("User")]
+    assert "VpcPolicy" in of_user
+    [function] = [each for name, each in resources.items() if name.startswith("InVpc") and "Code" in each["Properties"]]
+    assert "VpcPolicy" in function["DependsOn"]
+    properties = resources["VpcPolicy"]["Properties"]
+    assert "RotationLambdaARN" not in properties
+    assert properties["RoleName"]["Ref"].startswith("VpcRole")
+    assert properties["VpcConfig"]["SubnetIds"] == function["Properties"]["VpcConfig"]["SubnetIds"]
+    assert properties["Triggers"].keys() == {"Role", "SuperuserKey"}
+    project = [match for match in lint(json.dumps({"Resources": resources})) if match.rule.id[1:3] == "98"]
+    # CloudFormation creates the hosted function with the schedule.
+    assert [str(match.rule.id) for match in project] == []
 
 
 # --- Terraform ---

@@ -2,6 +2,7 @@
 # Each value is a part of the stack's template, so CloudFormation sends an Update whenever one of them changes.
 #
 # Let the rotation of a secret (aws_secretsmanager_secret_rotation) depend on the module: a new schedule rotates at once.
+# With subnet_ids, let the function depend on it too: Lambda creates a function in a VPC only after the policy.
 #
 # Keep aws_iam_role_policies_exclusive away from the roles, and `inline_policy` out of aws_iam_role. Terraform would delete
 # the policy. IAM does not delete a role that has a policy. Terraform deletes the stack first, because the role or the

@@ -6,7 +6,8 @@ variable "rotations" {
     # The function, or the role for a function that does not exist yet (with subnet_ids). One of them should be given.
     rotation_lambda_arn = optional(string)
     role_name           = optional(string)
-    # Declared mode: the subnets of the function; an empty list if it is in no VPC. Excludes rotation_lambda_arn.
+    # Declared mode: the subnets of the function; an empty list if it is in no VPC. Excludes rotation_lambda_arn. The
+    # function has to depend on the module: Lambda creates it only after the policy.
     subnet_ids = optional(list(string))
     # Declared mode: the customer managed key of the function's environment variables.
     kms_key_arn = optional(string)
@@ -25,6 +26,10 @@ variable "rotations" {
     # Values on which the policy depends besides, such as the ARN of the secret's key and the unique ID of the role.
     triggers = optional(map(string))
   }))
+  validation {
+    condition     = alltrue([for name in keys(var.rotations) : can(regex("^[A-Za-z0-9-]{1,80}$", name))])
+    error_message = "The name of a rotation becomes a part of a stack's name: up to 80 letters, digits and hyphens."
+  }
 }
 
 variable "provider_stack_name" {

@@ -41,8 +41,8 @@ class NoPermission(PolicyRule):
             if not list(_permissions(graph, schedule, function)) and not graph.has_other_creators(function):
                 yield (
                     ["Resources", schedule],
-                    f"No AWS::Lambda::Permission of the template lets {_SECRETS_MANAGER} invoke {function} for the secret"
-                    f" of {schedule}, in the version or alias that it names. Secrets Manager then refuses the rotation."
+                    f"No AWS::Lambda::Permission of the template lets {_SECRETS_MANAGER} invoke {function} for the"
+                    f" secret of {schedule}, in the version or alias that it names. Secrets Manager then refuses it."
                     " Add a permission with the account as SourceAccount, or with the secret as SourceArn, and let"
                     f" {schedule} depend on it.",
                 )

@@ -310,6 +310,40 @@ document.title = `${printed.join()} then ${open().length}`;
     assert (view.title, view.console) == (f"{found} then 0", [])
 
 
+def test_a_printed_report_has_what_its_filter_asks_for(tmp_path: Path) -> None:
+    script = """
+openAll(false);
+dispatchEvent(new Event("beforeprint"));
+document.title = secrets.filter((secret) => secret.element.open).map((secret) => secret.name).join();
+"""
+    view = opened(with_script(written(small_report(), tmp_path), script), "#severity=none")
+    assert view.title == "a/clean,b/clean"
+
+
+def test_with_a_filter_for_a_finding_a_number_leads_to_the_secrets_that_it_counts(tmp_path: Path) -> None:
+    script = """
+const cells = [...overview.querySelectorAll("td")];
+document.title = JSON.stringify(cells.map((cell) => [cell.dataset.name, cell.textContent, cell.children.length > 0]));
+"""
+    page = with_script(written(small_report(), tmp_path), script)
+    columns = ("Errors", "Warnings", "Notes", "Sound")
+    numbers = ("0", "2", "0", "0")
+    plain = [[name, number, False] for name, number in zip(columns, numbers, strict=True)]
+    linked = [[name, number, number != "0"] for name, number in zip(columns, numbers, strict=True)]
+    assert json.loads(opened(page, "#by=role&code=KmsAllKeys").title) == [["Secrets", "2", True], *plain]
+    assert json.loads(opened(page, "#by=role&q=mysql").title) == [["Secrets", "2", True], *linked]
+
+
+def test_a_link_to_the_address_that_is_shown_leads_there_again(tmp_path: Path) -> None:
+    script = """
+const link = document.querySelector('a[href="#severity=error"]');
+link.click();
+setTimeout(() => { document.body.tabIndex = -1; document.body.focus(); link.click(); }, 200);
+setTimeout(() => { document.title = document.activeElement.id; }, 400);
+"""
+    assert opened(with_script(written(small_report(), tmp_path), script)).title == "secrets"
+
+
 def test_dangerous_values_are_text_and_are_neither_executed_nor_requested(tmp_path: Path) -> None:
     view = opened(written(dangerous_report(), tmp_path))
     assert (view.secrets, view.title) == ([DANGEROUS], "Audit of rotations in account 123456789012")

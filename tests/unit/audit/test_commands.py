@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +69,7 @@ def test_the_commands_stand_in_the_remediation_and_no_others(each: Words) -> Non
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_aws_cli_knows_the_command_and_its_options(command: str) -> None:
-    tool, service, operation, *arguments = shlex.split(command.partition(" > ")[0])
+    tool, service, operation, *arguments = shlex.split(command.removeprefix("(set -C; ").partition(" > ")[0])
     model = SESSION.get_service_model(service)
     names = {xform_name(name, "-"): name for name in model.operation_names}
     assert (tool, operation in names) == ("aws", True)
@@ -84,8 +85,27 @@ def test_the_aws_cli_knows_the_command_and_its_options(command: str) -> None:
 
 
 def test_a_value_that_a_shell_would_interpret_is_quoted() -> None:
-    odd = [each for each in COMMANDS if ODD in shlex.split(each)]
+    odd = [each for each in COMMANDS if ODD in shlex.split(each.removeprefix("(set -C; "))]
     assert len(odd) >= 4
+
+
+def test_each_removal_has_a_copy_in_a_file_of_its_own_that_no_command_overwrites(tmp_path: Path) -> None:
+    other = Role("a-b", "arn:aws:iam::999999999999:role/a-b")
+    cases = [
+        (role, PolicyName(PolicyKind.INLINE, name), part)
+        for role in (Role("a-b", "arn:aws:iam::123456789012:role/a-b"), other, Role("a", "arn:aws:iam::1:role/a"))
+        for name in ("c", "b-c", "a@b", "a+b", "x" * 128)
+        for part in (1, "1", (1, "y" * 120))
+    ]
+    copies = [changing(role, name, (), part).commands[0] for role, name, part in cases]
+    names = {each.rpartition(" > ")[2].rstrip(")") for each in copies}
+    assert len(names) == len(cases)
+    assert max(map(len, names)) < 100
+    file = tmp_path / "copy"
+    file.write_text("first")
+    script = f"(set -C; echo second > {shlex.quote(str(file))})"
+    assert subprocess.run(["sh", "-c", script], check=False, capture_output=True).returncode != 0
+    assert file.read_text() == "first"
 
 
 def test_no_message_has_a_command_that_is_written_by_hand() -> None:

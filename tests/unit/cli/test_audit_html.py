@@ -349,7 +349,7 @@ def test_what_no_rotation_needs_is_shown_last_without_the_advice_to_remove_it(tm
     assert rows == [
         (
             "Only today",
-            f"a, Admin secretsmanager:GetSecretValue on {secret_arn('admin')} No rotation, as far as is known",
+            f"a, Admin secretsmanager:GetSecretValue on {secret_arn('admin')} None of the secrets that are compared",
         ),
         ("Deny", "b, statement 2 Deny secretsmanager:DeleteSecret on * The findings say if it blocks a rotation."),
     ]
@@ -361,7 +361,7 @@ def test_a_role_that_could_not_be_read_has_only_what_is_needed(tmp_path: Path) -
     section = written(replace(unread, rotations=(*unread.rotations, orders)), tmp_path).section("prod/members")
     assert "The policies of the role could not be read." in section
     assert "Owner Unknown: the role could not be read" in Page(section).text.replace("Owner", "Owner ")
-    assert "For the 2 secrets of this role in the report." in section
+    assert "Compared with what 2 secrets of this role in the report need." in section
     rows = rows_of(section)
     assert next(iter(rows)) == "RotateSecret"
     assert rows["RotateSecret"].startswith("Unknown secretsmanager:DescribeSecret ")
@@ -474,9 +474,9 @@ def test_a_page_of_several_accounts_says_where_a_command_is_for(tmp_path: Path) 
     one = report([here], [found])
     other = replace(report([there], []), accounts=(replace(account(), id="999999999999"),))
     both = written(merge([one, other]), tmp_path)
-    assert f"In the account {ACCOUNT}: aws iam" in both.text
+    assert f"What to do in the account {ACCOUNT}: Delete it aws iam" in both.text
     assert set(both.index["owner"]) == {f"shop ({ACCOUNT})", ""}
-    assert "In the account" not in written(one, tmp_path).text
+    assert "What to do: Delete it aws iam" in written(one, tmp_path).text
 
 
 def test_reports_of_one_account_name_it_once_and_have_their_times(tmp_path: Path) -> None:
@@ -502,12 +502,36 @@ def test_a_section_names_the_resource_of_its_policy(tmp_path: Path) -> None:
 def test_commands_stand_on_lines_of_their_own_and_the_text_refers_to_them(tmp_path: Path) -> None:
     secret = rotation("prod/orders")
     longer, shorter = "aws iam x --role-name 'a b' > COPY.json", "aws iam x"
-    words = Words("Bad.", f"Keep it ({longer}). Then call {shorter}, or {longer}.", (longer, shorter))
+    words = Words(
+        "Bad.", f"Keep it ({longer}), then call ({shorter}). Then wait: {longer}. That is (all).", (longer, shorter)
+    )
     found = replace(finding(FindingType.KMS_ALL_KEYS, secret), words=words)
     section = written(report([secret], [found]), tmp_path).section("prod/orders")
-    assert "What to do: Keep it (command 1). Then call command 2, or command 1." in Page(section).text
-    commands = re.findall(r'<code class="command">(.*?)</code>', section)
-    assert [Page(each).text for each in commands] == [longer, shorter]
+    steps = re.findall(r"<li>([^<]*)(?:<span[^>]*><code class=\"command\">(.*?)</code></span>)?</li>", section)
+    assert [(text.strip(), Page(command).text) for text, command in steps[:4]] == [
+        ("Keep it", longer),
+        ("then call", shorter),
+        ("Then wait:", longer),
+        ("That is (all).", ""),
+    ]
+
+
+def test_the_reason_of_a_statement_is_that_of_its_kms_scope(tmp_path: Path) -> None:
+    secret = rotation("prod/orders")
+    scoped = report([replace(secret, kms_scope="Secret")], [])
+    assert "this customer managed key encrypts" in written(report([secret], []), tmp_path).section("prod/orders")
+    section = written(scoped, tmp_path).section("prod/orders")
+    assert "this customer managed key encrypts" not in section
+    assert ":key/*" in section
+
+
+def test_what_secrets_that_were_not_inspected_need_is_not_known(tmp_path: Path) -> None:
+    inspected, other = rotation("prod/orders"), replace(rotation("prod/users"), state=None)
+    section = written(report([inspected, other], []), tmp_path).section("prod/orders")
+    assert (
+        "Compared with what 1 secret of this role in the report needs. What 1 other secret of the role needs is"
+        in section
+    )
 
 
 def test_a_section_has_the_tags_of_the_secret(tmp_path: Path) -> None:

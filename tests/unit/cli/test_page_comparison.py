@@ -3,14 +3,17 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rotation_role_policy.audit.report import RoleStatement
 from rotation_role_policy.iam.document import as_list
 from rotation_role_policy.rules import policy
+from rotation_role_policy.rules.state import EnvironmentKey, Secret
+from rotation_role_policy.rules.statements import SECRET_ARN_KEY
 from rotation_role_policy_cli.audit.page.comparison import Column, Row, RowKind, compare, needed_by_all
-from tests.support.audit_report import KEY, rotation, secret_arn
+from tests.support.audit_report import KEY, REGION, rotation, secret_arn
 
 ORDERS, USERS = rotation("prod/orders"), rotation("prod/users")
 NEEDED = needed_by_all([ORDERS.statements or ()])
@@ -81,8 +84,8 @@ def test_the_rest_of_a_statement_has_a_row_of_its_own() -> None:
     assert texts(row(rows, "RotateSecret").today[0]) == [READ, secret_arn("prod/orders")]
     # Of other services, only the owner of the function knows what it needs.
     assert of_today(rows, RowKind.ONLY_TODAY) == [
-        ["secretsmanager:DeleteSecret", *resources],
-        [READ, secret_arn("admin")],
+        ["secretsmanager:DeleteSecret", secret_arn("prod/orders")],
+        [READ, "secretsmanager:DeleteSecret", secret_arn("admin")],
     ]
 
 
@@ -133,7 +136,7 @@ def test_actions_and_resources_of_different_statements_are_not_the_same_as_those
     assert found.needed
     assert (found.kind, [f"{each.before}{each.text}" for each in found.needed.lines if each.is_only_here]) == (
         RowKind.DIFFERENT,
-        [f"not together today: {last.lower()} on {secret_arn('prod/orders')}"],
+        [f"not together today: {last} on {secret_arn('prod/orders')}"],
     )
     completed = [*today, statement(last, secret_arn("prod/orders"))]
     assert row(compare(completed, needed), "RotateSecret").kind is RowKind.SAME
@@ -157,11 +160,103 @@ def test_a_deny_of_today_stays_unless_it_is_the_needed_one() -> None:
     assert of_today(rows, RowKind.DENY) == [["kms:*", "*"]]
 
 
-def test_a_deny_is_shown_whole_also_if_a_part_of_it_is_the_needed_one() -> None:
+def test_a_deny_that_only_resembles_the_needed_one_is_shown_whole() -> None:
+    own = RoleStatement("own", 1, NEEDED[-1])
     actions = ["ec2:DetachNetworkInterface", PUT, "iam:*"]
-    rows = compare([statement(actions, "*", "Deny")], NEEDED)
-    assert texts(row(rows, "KeepNetworkInterfacesFromCode").today[0])[:1] == actions[:1]
-    assert of_today(rows, RowKind.DENY) == [[PUT, "iam:*", "*"]]
+    elsewhere = {"StringNotEquals": {"aws:RequestedRegion": ["eu-central-1", "eu-west-1"]}}
+    rows = compare([own, statement(actions, "*", "Deny", Condition=elsewhere)], NEEDED)
+    assert row(rows, "KeepNetworkInterfacesFromCode").kind is RowKind.SAME
+    [deny] = [each.today[0] for each in rows if each.kind is RowKind.DENY]
+    assert [f"{line.before}{line.text}" for line in deny.lines] == [
+        *actions,
+        "on *",
+        "if aws:RequestedRegion StringNotEquals eu-central-1",
+        "and aws:RequestedRegion StringNotEquals eu-west-1",
+    ]
+    assert row(compare([statement(actions, "*", "Deny")], NEEDED), NEEDED[-1]["Sid"]).kind is RowKind.MISSING
+
+
+STATE = ORDERS.state
+SUPERUSER = Secret(secret_arn("admin"), KEY)
+EARLIER = f"{KEY}2"
+TARGET = f"arn:aws:rds:{REGION}:123456789012:db:a"
+
+
+@pytest.mark.parametrize("kms_scope", ["Key", "Secret"])
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"superuser_secret": SUPERUSER},
+        {
+            "superuser_secret": replace(SUPERUSER, key_arn=EARLIER),
+            "target_arns": (f"arn:aws:rds:{REGION}:123456789012:db:a",),
+        },
+        {"environment_key": EnvironmentKey(KEY)},
+        {"secrets": (Secret(secret_arn("a"), KEY, earlier_key_arns=(EARLIER,)), Secret(secret_arn("b"), EARLIER))},
+        {"secrets": (Secret(secret_arn("a"), KEY), Secret(secret_arn("b"), None)), "in_vpc": False},
+    ],
+)
+def test_a_document_of_the_provider_is_the_same_as_itself(members: dict[str, Any], kms_scope: str) -> None:
+    assert STATE
+    document = as_list(policy.document(replace(STATE, **members), kms_scope=kms_scope)["Statement"])
+    today = [RoleStatement("own", each["Sid"], each) for each in document]
+    rows = compare(today, needed_by_all([document]))
+    assert [(each.kind, len(each.today)) for each in rows] == [(RowKind.SAME, 1)] * len(rows)
+
+
+def test_what_is_too_much_on_one_resource_is_shown_although_it_is_needed_on_another() -> None:
+    assert STATE
+    document = as_list(policy.document(replace(STATE, superuser_secret=SUPERUSER))["Statement"])
+    both = statement(document[0]["Action"], [STATE.secrets[0].arn, SUPERUSER.arn])
+    rows = compare([both], needed_by_all([document]))
+    assert (row(rows, "RotateSecret").kind, row(rows, "ReadSuperuserSecret").kind) == (RowKind.SAME, RowKind.SAME)
+    others = [each for each in document[0]["Action"] if each != READ]
+    assert of_today(rows, RowKind.ONLY_TODAY) == [[*others, SUPERUSER.arn]]
+
+
+def test_a_pattern_on_another_secret_belongs_to_no_statement_that_needs_no_resource() -> None:
+    rows = compare([statement("secretsmanager:*", [secret_arn("prod/orders"), secret_arn("admin")])], NEEDED)
+    assert row(rows, "GeneratePassword").kind is RowKind.MISSING
+    assert of_today(rows, RowKind.ONLY_TODAY) == [["secretsmanager:*", secret_arn("admin")]]
+    # Lambda's guide names the resources of network interfaces.
+    interfaces = "arn:aws:ec2:*:*:network-interface/*"
+    found = row(compare([statement("ec2:CreateNetworkInterface", interfaces)], NEEDED), "ManageNetworkInterfaces")
+    assert found.kind is RowKind.DIFFERENT
+
+
+def test_missing_pairs_are_marked_whatever_else_differs() -> None:
+    needed = needed_by_all([ORDERS.statements or (), USERS.statements or ()])
+    most, last = needed[0]["Action"][:-1], needed[0]["Action"][-1]
+    today = [
+        statement([*most, "secretsmanager:PutS*"], needed[0]["Resource"]),
+        statement(last, secret_arn("prod/users")),
+    ]
+    found = row(compare(today, needed), "RotateSecret")
+    assert only_here(found.today[0]) == ["secretsmanager:PutS*"]
+    assert only_here(found.needed) == [f"{last} on {secret_arn('prod/orders')}"]
+    use = next(each for each in needed if each["Sid"] == "UseSecretKey")
+    parts = [
+        use
+        | {"Action": action, "Condition": {"StringEquals": use["Condition"]["StringEquals"] | {SECRET_ARN_KEY: arn}}}
+        for action, arn in (
+            ("kms:Decrypt", secret_arn("prod/orders")),
+            ("kms:GenerateDataKey", secret_arn("prod/users")),
+        )
+    ]
+    found = row(
+        compare([RoleStatement("a", number, each) for number, each in enumerate(parts)], needed), "UseSecretKey"
+    )
+    assert only_here(found.needed) == [
+        f"kms:Decrypt on {KEY} for {secret_arn('prod/users')}",
+        f"kms:GenerateDataKey on {KEY} for {secret_arn('prod/orders')}",
+    ]
+
+
+def test_the_case_of_condition_keys_does_not_matter() -> None:
+    use = next(each for each in NEEDED if each["Sid"] == "UseSecretKey")
+    keys = {key.lower(): values for key, values in use["Condition"]["StringEquals"].items()}
+    today = RoleStatement("a", 1, use | {"Condition": {"StringEquals": keys}})
+    assert row(compare([today], NEEDED), "UseSecretKey").kind is RowKind.SAME
 
 
 ACTIONS = st.lists(

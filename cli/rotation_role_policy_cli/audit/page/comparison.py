@@ -5,9 +5,12 @@ under the same conditions. Nothing else is evaluated: no wildcard, no denial, no
 difference matters, the findings say.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
+from itertools import product
 from typing import NamedTuple
 
 from rotation_role_policy.audit.report import RoleStatement
@@ -26,8 +29,10 @@ class Line(NamedTuple):
     """An action, a resource or a condition."""
 
     text: str
-    before: str = ""
-    """The words that lead to it."""
+    before: str
+    """The words that lead to it; empty for none."""
+    same_as: str
+    """What is equal for equal lines: IAM ignores the case of actions and of condition keys."""
     is_only_here: bool = False
     """Whether no statement in the other column has it."""
 
@@ -101,10 +106,14 @@ def compare(today: Sequence[RoleStatement], needed: Sequence[JsonStatement]) -> 
         needed: by its rotations (`needed_by_all`).
     """
     statements = [_Today(each) for each in today]
+    wanted = parse({"Statement": list(needed)})
+    grants = [_single_grants(each) for each in wanted]
     rows = []
-    for wanted in parse({"Statement": list(needed)}):
-        parts = ((each.name, each.part_for(wanted)) for each in statements)
-        rows.append(_row(wanted, [(name, part) for name, part in parts if part]))
+    for number, statement in enumerate(wanted):
+        # What another needed statement is for is not too much here.
+        others = set().union(*(each for other, each in enumerate(grants) if other != number)) - grants[number]
+        parts = ((each.name, each.part_for(statement, others)) for each in statements)
+        rows.append(_row(statement, others, [(name, part) for name, part in parts if part]))
     return rows + [row for each in statements for row in each.rest()]
 
 
@@ -115,20 +124,27 @@ class _Today:
         label = statement.label
         self.name = f"{statement.policy}, {f'statement {label}' if isinstance(label, int) else label}"
         [self._statement] = parse({"Statement": statement.json})
-        self._actions: set[str] = set()
-        self._resources: set[str] = set()
+        self._used: set[tuple[str, str]] = set()
+        """Actions and resources that belong to a needed statement."""
 
-    def part_for(self, needed: Statement) -> Statement | None:
-        """Return the part that belongs to a needed statement; None if there is none."""
+    def part_for(self, needed: Statement, others: set[_SingleGrant]) -> Statement | None:
+        """Return the part that belongs to a needed statement; None if there is none.
+
+        Args:
+            needed: the needed statement.
+            others: what other needed statements grant.
+        """
         if self._statement.effect != needed.effect:
             return None
-        actions = tuple(self._actions_for(needed.actions.patterns))
-        resources = tuple(self._resources_for(needed.resources.patterns))
-        if not actions or not resources:
+        part = self._part(
+            tuple(self._actions_for(needed.actions.patterns)), tuple(self._resources_for(needed.resources.patterns))
+        )
+        grants = _single_grants(part)
+        # A Deny that only resembles the needed one has a purpose of its own.
+        if grants <= others or not (needed.allows or grants & _single_grants(needed)):
             return None
-        self._actions.update(actions)
-        self._resources.update(resources)
-        return self._part(actions, resources)
+        self._used.update(product(part.actions.patterns, part.resources.patterns))
+        return part
 
     def rest(self) -> Iterator[Row]:
         """Yield rows for what belongs to no needed statement."""
@@ -137,12 +153,13 @@ class _Today:
         # Of other services, only the owner of a function knows what it needs. A Deny is shown as it is.
         is_whole = whole.actions.is_negated or not whole.allows
         concerned = whole.actions.patterns if is_whole else rotation_actions(whole.actions)
-        other_actions = tuple(each for each in concerned if each not in self._actions)
-        used_actions = tuple(each for each in concerned if each in self._actions)
-        other_resources = tuple(each for each in whole.resources.patterns if each not in self._resources)
-        for actions, resources in ((other_actions, whole.resources.patterns), (used_actions, other_resources)):
-            if actions and resources:
-                yield Row(kind, (_column(self.name, self._part(actions, resources)),), None)
+        by_actions: dict[tuple[str, ...], list[str]] = {}
+        for resource in whole.resources.patterns:
+            actions = tuple(each for each in concerned if (each, resource) not in self._used)
+            by_actions.setdefault(actions, []).append(resource)
+        for actions, resources in by_actions.items():
+            if actions:
+                yield Row(kind, (_column(self.name, self._part(actions, tuple(resources))),), None)
 
     def _actions_for(self, needed: Sequence[str]) -> Iterable[str]:
         actions = self._statement.actions
@@ -154,11 +171,10 @@ class _Today:
         resources = self._statement.resources
         if resources.is_negated:
             return () if all(includes_any(resources.patterns, each) for each in needed) else resources.patterns
-        # A needed "*" stands for what supports no resource, or does not exist yet.
         return (
             each
             for each in resources.patterns
-            if _ANY in needed or any(includes_any([each], resource) for resource in needed)
+            if _names_interfaces(each, needed) or any(includes_any([each], resource) for resource in needed)
         )
 
     def _part(self, actions: tuple[str, ...], resources: tuple[str, ...]) -> Statement:
@@ -170,27 +186,56 @@ class _Today:
         )
 
 
-def _row(statement: Statement, parts: Sequence[tuple[str, Statement]]) -> Row:
+def _names_interfaces(pattern: str, needed: Sequence[str]) -> bool:
+    """Return whether a pattern names the network interfaces that a needed ``*`` stands for.
+
+    Other actions that need ``*`` support no other resource.
+    """
+    return _ANY in needed and pattern.startswith("arn:") and ":ec2:" in pattern
+
+
+def _row(statement: Statement, others: set[_SingleGrant], parts: Sequence[tuple[str, Statement]]) -> Row:
     needed = _column(statement.sid, statement)
     if not parts:
         return Row(RowKind.MISSING, (), needed)
-    wanted, allowed = _single_grants(statement), set().union(*(_single_grants(part) for _, part in parts))
+    wanted = _single_grants(statement)
+    allowed = set().union(*(_single_grants(part) for _, part in parts)) - others
     today = tuple(_without(_column(name, part), part, statement) for name, part in parts)
     if wanted == allowed:
         return Row(RowKind.SAME, today, needed)
     marked, needed = tuple(_marked(each, [needed]) for each in today), _marked(needed, today)
-    if not any(line.is_only_here for each in (*marked, needed) for line in each.lines):
-        # The elements are the same, but not all of them are in one statement.
-        pairs = sorted({f"{grant.action} on {grant.resource}" for grant in wanted - allowed})
-        lines = tuple(Line(each, "not together today: ", is_only_here=True) for each in pairs)
-        needed = needed._replace(conditions=needed.conditions + lines)
-    return Row(RowKind.DIFFERENT, marked, needed)
+    missing = {each for each in wanted - allowed if not any(_covers(part, each) for _, part in parts)}
+    return Row(RowKind.DIFFERENT, marked, _with_pairs(needed, missing))
+
+
+def _covers(part: Statement, grant: _SingleGrant) -> bool:
+    """Return whether a statement of today grants an action on a resource, perhaps by wildcards."""
+    patterns, is_negated = part.resources
+    return (
+        part.includes_action(grant.action) and includes_any(patterns, grant.resource) != is_negated and not grant.secret
+    )
+
+
+def _with_pairs(needed: Column, missing: set[_SingleGrant]) -> Column:
+    """Return a needed statement with what is missing although each of its elements is somewhere in those of today."""
+    marked = {line.same_as for line in needed.lines if line.is_only_here}
+    if any(line.is_only_here for line in needed.conditions):
+        return needed
+    names = {line.same_as: line.text for line in needed.actions}
+    pairs = sorted(
+        f"{names[grant.action]} on {grant.resource}{f' for {grant.secret}' if grant.secret else ''}"
+        for grant in missing
+        if marked.isdisjoint((grant.action, grant.resource))
+    )
+    lines = tuple(Line(each, "not together today: ", each, is_only_here=True) for each in pairs)
+    return needed._replace(conditions=needed.conditions + lines)
 
 
 class _SingleGrant(NamedTuple):
     """One of the grants of a statement."""
 
     action: str
+    """In lower case."""
     resource: str
     secret: str
     """The secret of a condition on the encryption context; empty if there is none."""
@@ -200,7 +245,7 @@ class _SingleGrant(NamedTuple):
 
 def _single_grants(statement: Statement) -> set[_SingleGrant]:
     """Return what a statement grants one by one, so that several statements can be the same as one."""
-    on_secret = [each for each in statement.conditions if (each.operator, each.key) == ("StringEquals", SECRET_ARN_KEY)]
+    on_secret = [each for each in statement.conditions if _is_on_secret(each)]
     others = {
         (each.operator, each.key.lower(), frozenset(each.values))
         for each in statement.conditions
@@ -209,7 +254,6 @@ def _single_grants(statement: Statement) -> set[_SingleGrant]:
     negated = {(name, "", frozenset[str]()) for name in ("actions", "resources") if getattr(statement, name).is_negated}
     secrets = {value for each in on_secret for value in each.values} or {""}
     return {
-        # Actions ignore the case, ARNs do not.
         _SingleGrant(action.lower(), resource, secret, frozenset(others | negated))
         for action in statement.actions.patterns
         for resource in statement.resources.patterns
@@ -217,52 +261,54 @@ def _single_grants(statement: Statement) -> set[_SingleGrant]:
     }
 
 
+def _is_on_secret(condition: Condition) -> bool:
+    return condition.operator == "StringEquals" and condition.key.lower() == SECRET_ARN_KEY.lower()
+
+
 def _column(name: str, statement: Statement) -> Column:
+    actions, resources = statement.actions, statement.resources
+    all_but = "all but " if actions.is_negated else ""
+    on = "on all but " if resources.is_negated else "on "
     return Column(
         name,
         statement.effect,
-        _lines(statement.actions.patterns, "all but " if statement.actions.is_negated else ""),
-        _lines(statement.resources.patterns, "on all but " if statement.resources.is_negated else "on "),
+        tuple(Line(each, all_but, f"{all_but}{each.lower()}") for each in actions.patterns),
+        tuple(Line(each, on, each if on == "on " else f"{on}{each}") for each in resources.patterns),
         tuple(line for number, each in enumerate(statement.conditions) for line in _condition(each, number)),
     )
 
 
-def _lines(patterns: Iterable[str], before: str) -> tuple[Line, ...]:
-    return tuple(Line(each, before) for each in patterns)
-
-
 def _condition(condition: Condition, number: int) -> Iterator[Line]:
-    """Yield a line for each value of a condition: one of them has to match."""
+    """Yield a line for each value of a condition. One of them has to match; of a negated operator, none may."""
     operator, key, values = condition
     before = "and if " if number else "if "
-    if operator == "Null" and values and values[0] in _PRESENCE:
-        yield Line(f"{key} {_PRESENCE[values[0]]}", before)
-        return
-    for value in sorted(values):
-        yield Line(f"{key} {operator} {value}", before)
-        before = "or "
+    if operator == "Null" and len(values) == 1 and values[0] in _PRESENCE:
+        texts = [f"{key} {_PRESENCE[values[0]]}"]
+    elif ":" in operator:
+        # A condition on a key with several values is about all of them together.
+        texts = [f"{key} {operator} {', '.join(sorted(values))}"]
+    else:
+        texts = [f"{key} {operator} {value}" for value in sorted(values)]
+    for text in texts:
+        yield Line(text, before, f"{key.lower()}{text[len(key) :]}")
+        before = "and " if "Not" in operator else "or "
 
 
 def _without(column: Column, statement: Statement, needed: Statement) -> Column:
     """Return a column that says which conditions its statement lacks."""
     keys = {each.key.lower() for each in statement.conditions}
     lacking = dict.fromkeys(each.key for each in needed.conditions if each.key.lower() not in keys)
-    return column._replace(
-        conditions=column.conditions + tuple(Line(key, "without a condition on ", is_only_here=True) for key in lacking)
-    )
+    lines = tuple(Line(key, "without a condition on ", f"without {key}", is_only_here=True) for key in lacking)
+    return column._replace(conditions=column.conditions + lines)
 
 
 def _marked(column: Column, others: Sequence[Column]) -> Column:
     """Return a column whose lines say if no other column has them."""
-    actions = {(line.before, line.text.lower()) for each in others for line in each.actions}
-    resources = {(line.before, line.text) for each in others for line in each.resources}
-    conditions = {line.text for each in others for line in each.conditions}
+    known = {line.same_as for each in others for line in each.lines}
+
+    def marked(lines: tuple[Line, ...]) -> tuple[Line, ...]:
+        return tuple(each._replace(is_only_here=each.same_as not in known) for each in lines)
+
     return column._replace(
-        actions=tuple(
-            each._replace(is_only_here=(each.before, each.text.lower()) not in actions) for each in column.actions
-        ),
-        resources=tuple(
-            each._replace(is_only_here=(each.before, each.text) not in resources) for each in column.resources
-        ),
-        conditions=tuple(each._replace(is_only_here=each.text not in conditions) for each in column.conditions),
+        actions=marked(column.actions), resources=marked(column.resources), conditions=marked(column.conditions)
     )

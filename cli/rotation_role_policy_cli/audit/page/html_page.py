@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import resources
+from itertools import zip_longest
 from typing import Any, NamedTuple, TextIO
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -39,8 +40,8 @@ _MOST_COMPARISONS = 1_000
 """Roles whose comparison is kept while the page is written."""
 _BUFFERED_PARTS = 200
 """Parts of the template's output that one write to the file takes."""
-_REASONS = {each.sid: each.reason.replace("`", "") for each in policy.STATEMENTS}
-"""Why a policy has a statement, by its `Sid` without a number."""
+_TYPES = {each.sid: each for each in policy.STATEMENTS}
+"""The types of statements by their `Sid` without a number."""
 _BREAK = re.compile(r"(?<=[:/,])(?=[^\s:/,])")
 """Where a long name or ARN can continue on the next line."""
 
@@ -70,6 +71,9 @@ class _Comparison(NamedTuple):
     """A role today beside what its rotations need."""
 
     secrets: int
+    """The number of secrets whose needs are compared."""
+    not_compared: int
+    """The number of secrets of the role whose needs are not known."""
     rows: list[Row]
 
 
@@ -117,7 +121,7 @@ def _environment() -> Environment:
         "breakable": _breakable,
         "csp_hash": _csp_hash,
         "found": found,
-        "reason": lambda sid: _REASONS.get(sid.rstrip(string.digits), ""),
+        "reason": _reason,
         "scope": _scope,
         "search_text": search_text,
         "steps": _steps,
@@ -193,8 +197,8 @@ class _Comparisons:
     def _compare(self, role_arn: str) -> _Comparison:
         of_role = self._by_role[role_arn]
         today = self._report.role_statements.get(role_arn, ())
-        needed = needed_by_all(each.statements for each in of_role if each.statements is not None)
-        return _Comparison(len(of_role), compare(today, needed))
+        needed = [each.statements for each in of_role if each.statements is not None]
+        return _Comparison(len(needed), len(of_role) - len(needed), compare(today, needed_by_all(needed)))
 
 
 # --- filters of the templates -----------------------------------------------------------------------------------------
@@ -210,23 +214,39 @@ def _breakable(text: str) -> Markup:
     return Markup(_BREAK.sub("<wbr>", escape(printable(text))))  # noqa: S704  # an escaped character has no such break
 
 
+def _reason(sid: str, kms_scope: str) -> str:
+    """Return why a policy has a statement; empty if it is none of the provider's."""
+    statement_type = _TYPES.get(sid.rstrip(string.digits))
+    return statement_type.reason_for(kms_scope).replace("`", "") if statement_type else ""
+
+
 def _csp_hash(text: str) -> str:
     """Return the source expression by which a Content Security Policy allows an inline script or style sheet."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _steps(finding: Finding) -> tuple[str, list[str]]:
-    """Return the remediation with numbers in place of commands, and the commands."""
-    commands = dict.fromkeys(finding.commands)
+class _Step(NamedTuple):
+    """A part of a remediation."""
+
+    text: str
+    command: str
+    """Empty after the last command."""
+
+
+def _steps(finding: Finding) -> list[_Step]:
+    """Return the remediation in steps: what leads to a command, and the command, which stands on a line of its own."""
     # A command can begin with another one.
-    longest_first = sorted(commands, key=len, reverse=True)
-    ordered: dict[str, int] = {}
-    text = re.sub(
-        "|".join(map(re.escape, longest_first)) or r"(?!)",
-        lambda match: f"command {ordered.setdefault(match[0], len(ordered) + 1)}",
-        finding.remediation,
-    )
-    return text, list(ordered)
+    longest_first = sorted(filter(None, finding.commands), key=len, reverse=True)
+    parts = re.split(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})", finding.remediation)
+    texts = [_without_brackets(each, is_first=not number) for number, each in enumerate(parts[::2])]
+    steps = [_Step(*each) for each in zip_longest(texts, parts[1::2], fillvalue="")]
+    return [each for each in steps if each.text or each.command]
+
+
+def _without_brackets(text: str, *, is_first: bool) -> str:
+    """Return a text between two commands without the punctuation around them."""
+    text = text.rstrip(" (")
+    return text if is_first else text.lstrip(" ),.:;")
 
 
 def _scope(finding: Finding) -> str:

@@ -136,7 +136,9 @@ function tableOf(groups) {
       const href = fragmentOf({ ...state, in: group.key, severity: severity || state.severity });
       const label = `${name}: ${plural(number, "secret")} ${noun}`;
       const text = number.toLocaleString("en");
-      const cell = make("td", { className: "number" }, number ? make("a", { href, ariaLabel: label }, text) : text);
+      // With a filter for a severity or a finding, another severity would lead to other secrets.
+      const isLink = number && (!severity || !(state.severity || state.code));
+      const cell = make("td", { className: "number" }, isLink ? make("a", { href, ariaLabel: label }, text) : text);
       cell.dataset.name = headings[["", ...SEVERITIES].indexOf(severity) + 1];
       return cell;
     };
@@ -202,14 +204,19 @@ element("within").addEventListener("click", () => {
 });
 element("open").addEventListener("click", () => openAll(true));
 element("close").addEventListener("click", () => openAll(false));
-// Only the links of the page and the Back button cause this event.
-addEventListener("hashchange", () => {
+// Only the links of the page and the Back button cause this event. A link to the address that is shown causes none.
+addEventListener("hashchange", showAddress);
+document.addEventListener("click", ({ target }) => {
+  if (target.closest("a")?.getAttribute("href") === location.hash) showAddress();
+});
+
+function showAddress() {
   readAddress();
   const place = general && !general.hidden ? general : overview.hidden ? heading : overview;
   // The link can be gone, and the next Tab should lead to what it has shown.
   place.focus({ preventScroll: true });
   place.scrollIntoView();
-});
+}
 
 // --- an open section -------------------------------------------------------------------------------------------------
 
@@ -267,7 +274,9 @@ document.addEventListener("toggle", ({ target }) => target.open && equip(byEleme
 // decompress them.
 let opened = [];
 addEventListener("beforeprint", () => {
-  const closed = secrets.filter((secret) => !secret.element.hidden && !secret.element.open && !(has(secret, "none") && !has(secret, "accepted")));
+  const isFiltered = Boolean(state.severity || state.code || state.q || isWithinGroup(state));
+  const isPrinted = (secret) => isFiltered || !has(secret, "none") || has(secret, "accepted");
+  const closed = secrets.filter((secret) => !secret.element.hidden && !secret.element.open && isPrinted(secret));
   opened = compressed ? [] : closed;
   for (const secret of opened) secret.element.open = true;
 });

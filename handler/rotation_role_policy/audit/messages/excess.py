@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import partial
+from hashlib import sha256
 from typing import NamedTuple
 
 from rotation_role_policy.audit.advice import Advice
@@ -117,8 +118,7 @@ def _remediation(role: Role, found: Excess, advice: Advice) -> Iterator[str]:
 
 
 def _changing(role: Role, found: Excess, advice: Advice) -> Changing:
-    part = f"{found.sid or found.statement}-{found.kind.name.lower()}"
-    return changing(role, found.policy, advice.secret_arns, part)
+    return changing(role, found.policy, advice.secret_arns, (found.statement, found.kind.name, *found[4:6]))
 
 
 def _needed(advice: Advice) -> str:
@@ -193,7 +193,7 @@ def _targets(advice: Advice) -> str:
     return " or ".join(reasons)
 
 
-def changing(role: Role, name: PolicyName, secret_arns: tuple[str, ...], part: str) -> Changing:
+def changing(role: Role, name: PolicyName, secret_arns: tuple[str, ...], part: object) -> Changing:
     """Return how a grant is removed, so that it can be restored.
 
     Args:
@@ -201,7 +201,7 @@ def changing(role: Role, name: PolicyName, secret_arns: tuple[str, ...], part: s
         name: of the policy that has the grant.
         secret_arns: the secrets whose rotations have used the grant, and are turned on. To rotate another one would
             turn its rotation on.
-        part: of the policy that is removed, for the name of the copy. Each step has a copy of its own.
+        part: what of the policy is removed. Each step has a copy of its own, and no copy is overwritten.
     """
     if name.kind is PolicyKind.MANAGED:
         detach = aws("iam detach-role-policy", role.arn, role_name=role.name, policy_arn=name.name)
@@ -209,18 +209,20 @@ def changing(role: Role, name: PolicyName, secret_arns: tuple[str, ...], part: s
         commands: tuple[str, ...] = (detach,)
         first, undo = f"Detach the policy ({detach}).", f"attach it again ({restore})"
     else:
-        file = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"before-{role.name}-{name.name}-{part}.json")
+        digest = sha256(repr((role.arn, name.name, part)).encode()).hexdigest()[:8]
+        file = f"before-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name.name)[:60]}-{digest}.json"
         get, put, delete = (
             partial(aws, f"iam {verb}-role-policy", role.arn, role_name=role.name, policy_name=name.name)
             for verb in ("get", "put", "delete")
         )
-        keep = f"{get(query='PolicyDocument', output='json')} > {file}"
+        # With -C, the shell does not overwrite a copy.
+        keep = f"(set -C; {get(query='PolicyDocument', output='json')} > {file})"
         write, remove = put(policy_document="file://REDUCED.json"), delete()
         restore = put(policy_document=f"file://{file}")
         commands = (keep, write, remove)
         first = (
-            f"Keep a copy of the policy ({keep}), then remove the grant from it: write what remains to REDUCED.json and"
-            f" put it in place ({write}), or delete the policy if nothing remains ({remove})."
+            f"Keep a copy of the policy in a new file ({keep}), then remove the grant from it: write what remains to"
+            f" REDUCED.json and put it in place ({write}), or delete the policy if nothing remains ({remove})."
         )
         undo = f"put the copy back ({restore})"
     if not secret_arns:

@@ -129,7 +129,7 @@ def redundant_grant(
         secret_arns: the secrets that the role rotates, and whose rotation is turned on.
     """
     first = statements[0]
-    text, commands = changing(role, name, secret_arns, str(first.label) if len(statements) == 1 else "all")
+    text, commands = changing(role, name, secret_arns, statements)
     if not first.sid and len(statements) == 1:
         text = f"The number is that of today, so begin with the last statement of a policy. {text}"
     named = f"The statement {quoted(first.sid)}" if first.sid else f"Statement {first.number}"

@@ -196,7 +196,7 @@ def invoke_not_allowed(secret: ListedSecret, sids: Collection[str]) -> Words:
     )
     return Words(
         f"Secrets Manager may not invoke the function {secret.function_id} for the secret {secret.arn}.",
-        f"Add a permission (AWS::Lambda::Permission, or {add}).",
+        f"Add an AWS::Lambda::Permission to the template of the function, or add the permission by a command ({add}).",
         (add,),
     )
 

@@ -314,7 +314,7 @@ def test_a_printed_report_has_what_its_filter_asks_for(tmp_path: Path) -> None:
     script = """
 openAll(false);
 dispatchEvent(new Event("beforeprint"));
-document.title = secrets.filter((secret) => secret.element.open).map((secret) => secret.name).join();
+document.title = secrets.filter(({ element: each }) => each.open && !each.hidden).map((each) => each.name).join();
 """
     view = opened(with_script(written(small_report(), tmp_path), script), "#severity=none")
     assert view.title == "a/clean,b/clean"

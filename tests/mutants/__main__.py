@@ -29,7 +29,8 @@ import pytest
 from mutmut.mutation.file_mutation import create_mutations, deep_replace
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = "handler/rotation_role_policy"
+PACKAGES = {"cli": "cli/rotation_role_policy_cli", "": "handler/rotation_role_policy"}
+"""By what the name of a module begins with."""
 EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 _PAGE = "project/test_docs.py::test_the_generated_parts_of_a_page_are_up_to_date"
 _POLICY = [
@@ -49,6 +50,9 @@ TESTS = {
     "iam/resource_policies": ["unit/iam/test_resource_policies.py"],
     "iam/wildcard": ["unit/iam/test_wildcard.py"],
     "rules/own_policies": ["unit/audit/test_needs.py", "unit/audit/test_role.py", "unit/rules/test_own_policies.py"],
+    "audit/messages/commands": ["unit/audit/test_commands.py"],
+    "cli/audit/page/comparison": ["unit/cli/test_page_comparison.py", "unit/cli/test_audit_html.py"],
+    "cli/template/changes": ["unit/cli/test_planned.py"],
     "audit/checks/access": _AUDIT,
     "audit/checks/functions": _AUDIT,
     "audit/checks/roles": _AUDIT,
@@ -97,9 +101,15 @@ class Change:
         return f"{self.module}.{self.place}\n  - {self.before}\n  + {self.after}"
 
 
+def _path(module: str) -> str:
+    """Return the path of a module in the repository."""
+    first, _, rest = module.partition("/")
+    return f"{PACKAGES[first]}/{rest}.py" if first in PACKAGES else f"{PACKAGES['']}/{module}.py"
+
+
 def mutants(module: str) -> Iterator[tuple[Change, str]]:
     """Yield each mutant of a module: the change, and the full code."""
-    path = f"{PACKAGE}/{module}.py"
+    path = _path(module)
     source = (ROOT / path).read_text()
     statements = ast.parse(source).body
     tree, mutations, _, _ = create_mutations(path, source)
@@ -136,7 +146,7 @@ def run(module: str, code: str, seconds: float) -> str:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__"))
-        (copy / PACKAGE / f"{module}.py").write_text(code)
+        (copy / _path(module)).write_text(code)
         process = multiprocessing.get_context("fork").Process(target=_pytest, args=(copy, TESTS[module]))
         process.start()
         process.join(seconds)
@@ -161,7 +171,7 @@ def _pytest(copy: Path, tests: list[str]) -> None:
 
 def outcomes(module: str) -> Iterator[tuple[Change, str]]:
     """Yield each mutant of a module and the result of its tests."""
-    source = (ROOT / PACKAGE / f"{module}.py").read_text()
+    source = (ROOT / _path(module)).read_text()
     started = time.monotonic()
     if run(module, source, 600) != "passed":
         sys.exit(f"The tests of {module} fail without a change.")

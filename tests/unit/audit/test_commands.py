@@ -15,6 +15,7 @@ from rotation_role_policy.audit.environment import EnvironmentProblem, Environme
 from rotation_role_policy.audit.facts import UnusableKey
 from rotation_role_policy.audit.findings import Words
 from rotation_role_policy.audit.messages import environment, functions, secrets
+from rotation_role_policy.audit.messages.commands import aws, rotating
 from rotation_role_policy.audit.messages.excess import changing
 from rotation_role_policy.iam.document import PolicyKind, PolicyName
 from rotation_role_policy.rules.state import KeyProblem, Role
@@ -106,6 +107,14 @@ def test_each_removal_has_a_copy_in_a_file_of_its_own_that_no_command_overwrites
     script = f"(set -C; echo second > {shlex.quote(str(file))})"
     assert subprocess.run(["sh", "-c", script], check=False, capture_output=True).returncode != 0
     assert file.read_text() == "first"
+
+
+def test_a_value_that_begins_with_a_hyphen_is_no_option() -> None:
+    command = aws("secretsmanager rotate-secret", SECRET, secret_id="-x", no_rotate_immediately=True, query="a b")
+    assert command == (
+        f"aws secretsmanager rotate-secret --region {REGION} --secret-id=-x --no-rotate-immediately --query 'a b'"
+    )
+    assert rotating(SECRET) == f"aws secretsmanager rotate-secret --region {REGION} --secret-id {SECRET}"
 
 
 def test_no_message_has_a_command_that_is_written_by_hand() -> None:

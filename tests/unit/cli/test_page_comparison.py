@@ -274,3 +274,69 @@ def test_no_action_and_no_resource_of_today_is_lost(today: list[RoleStatement]) 
     columns = [column for each in compare(today, NEEDED) for column in each.today]
     shown = {line.text for each in columns for line in (*each.actions, *each.resources)}
     assert shown == {text for each in today for text in (*each.json["Action"], *each.json["Resource"])}
+
+
+def test_a_needed_statement_has_its_sid_without_a_number_and_only_the_elements_that_it_has() -> None:
+    key = {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": KEY, "Condition": {"Null": {"aws:x": "false"}}}
+    merged = needed_by_all([[key | {"Sid": "UseSecretKey"}, key | {"Sid": "UseSecretKey2", "Resource": EARLIER}]])
+    assert [each["Sid"] for each in merged] == ["UseSecretKey", "UseSecretKey"]
+    plain = {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": KEY}
+    assert needed_by_all([[plain], [plain]]) == [plain | {"Sid": "", "Resource": [KEY]}]
+    found = compare([], merged)[0]
+    assert found.needed
+    assert (found.kind, found.needed.effect) == (RowKind.MISSING, "Allow")
+    assert [f"{each.before}{each.text}" for each in found.needed.lines] == [
+        "kms:Decrypt", f"on {KEY}", "if aws:x is present",
+    ]  # fmt: skip
+
+
+def test_a_statement_of_today_has_the_name_of_its_policy_and_its_sid_or_number() -> None:
+    rows = compare([statement(READ, "*"), RoleStatement("other", "Read", statement("kms:*", "*").json)], NEEDED)
+    assert [each.name for each in row(rows, "RotateSecret").today] == ["today, statement 1"]
+    assert [each.name for each in row(rows, "UseSecretKey").today] == ["other, Read"]
+    [rest] = [each.today[0] for each in compare([statement(READ, secret_arn("x"))], NEEDED) if not each.needed]
+    assert (rest.name, rest.effect) == ("today, statement 1", "Allow")
+    [deny] = [each.today[0] for each in compare([statement(READ, "*", "Deny")], NEEDED) if not each.needed]
+    assert deny.effect == "Deny"
+
+
+def test_what_is_the_same_or_missing_is_not_marked() -> None:
+    rows = compare([RoleStatement("own", 1, each) for each in NEEDED[:2]], NEEDED)
+    marked = [only_here(column) for each in rows for column in (*each.today, each.needed)]
+    assert marked == [[]] * len(marked)
+    different = row(compare([statement(READ, "*")], NEEDED), "RotateSecret")
+    assert only_here(different.today[0]) == ["*"]
+
+
+def test_a_statement_for_all_but_the_needed_resource_does_not_belong_to_it() -> None:
+    all_but = {"Effect": "Allow", "Action": READ, "NotResource": secret_arn("prod/*")}
+    rows = compare([RoleStatement("today", 1, all_but)], NEEDED)
+    assert row(rows, "RotateSecret").kind is RowKind.MISSING
+    assert of_today(rows, RowKind.ONLY_TODAY) == [[READ, secret_arn("prod/*")]]
+    # The same text means something else.
+    same_text = RoleStatement("today", 1, NEEDED[0] | {"NotResource": secret_arn("x")})
+    del same_text.json["Resource"]
+    assert row(compare([same_text], NEEDED), "RotateSecret").kind is RowKind.DIFFERENT
+
+
+def test_a_condition_on_several_values_of_a_request_is_one_line() -> None:
+    condition = {"ForAllValues:StringLike": {"aws:TagKeys": ["b", "a"]}, "Null": {"aws:y": ["true", "false"]}}
+    [rest] = [
+        each.today[0]
+        for each in compare([statement(READ, secret_arn("x"), Condition=condition)], NEEDED)
+        if not each.needed
+    ]
+    assert [f"{each.before}{each.text}" for each in rest.conditions] == [
+        "if aws:TagKeys ForAllValues:StringLike a, b",
+        "and if aws:y Null false",
+        "or aws:y Null true",
+    ]
+
+
+def test_a_condition_with_another_value_is_marked_also_if_its_key_is_in_another_case() -> None:
+    use = next(each for each in NEEDED if each["Sid"] == "UseSecretKey")
+    keys = {"KMS:ViaService": "x", "KMS:EncryptionContext:SecretARN": secret_arn("prod/orders")}
+    today = RoleStatement("a", 1, use | {"Condition": {"StringEquals": keys}})
+    found = row(compare([today], NEEDED), "UseSecretKey")
+    assert only_here(found.today[0]) == ["KMS:ViaService StringEquals x"]
+    assert only_here(found.needed) == [f"kms:ViaService StringEquals secretsmanager.{REGION}.amazonaws.com"]

@@ -225,7 +225,7 @@ def _with_pairs(needed: Column, missing: set[_SingleGrant]) -> Column:
     pairs = sorted(
         f"{names[grant.action]} on {grant.resource}{f' for {grant.secret}' if grant.secret else ''}"
         for grant in missing
-        if marked.isdisjoint((grant.action, grant.resource))
+        if marked.isdisjoint((grant.action, f"on {grant.resource}"))
     )
     lines = tuple(Line(each, "not together today: ", each, is_only_here=True) for each in pairs)
     return needed._replace(conditions=needed.conditions + lines)
@@ -273,7 +273,7 @@ def _column(name: str, statement: Statement) -> Column:
         name,
         statement.effect,
         tuple(Line(each, all_but, f"{all_but}{each.lower()}") for each in actions.patterns),
-        tuple(Line(each, on, each if on == "on " else f"{on}{each}") for each in resources.patterns),
+        tuple(Line(each, on, f"{on}{each}") for each in resources.patterns),
         tuple(line for number, each in enumerate(statement.conditions) for line in _condition(each, number)),
     )
 

@@ -52,7 +52,6 @@ TESTS = {
     "rules/own_policies": ["unit/audit/test_needs.py", "unit/audit/test_role.py", "unit/rules/test_own_policies.py"],
     "audit/messages/commands": ["unit/audit/test_commands.py"],
     "cli/audit/page/comparison": ["unit/cli/test_page_comparison.py", "unit/cli/test_audit_html.py"],
-    "cli/template/changes": ["unit/cli/test_planned.py"],
     "audit/checks/access": _AUDIT,
     "audit/checks/functions": _AUDIT,
     "audit/checks/roles": _AUDIT,

@@ -340,3 +340,16 @@ def test_a_condition_with_another_value_is_marked_also_if_its_key_is_in_another_
     found = row(compare([today], NEEDED), "UseSecretKey")
     assert only_here(found.today[0]) == ["KMS:ViaService StringEquals x"]
     assert only_here(found.needed) == [f"kms:ViaService StringEquals secretsmanager.{REGION}.amazonaws.com"]
+
+
+def test_a_statement_that_is_another_needed_one_belongs_only_there() -> None:
+    shared = {"Effect": "Allow", "Resource": KEY}
+    conditions = [{"Condition": {"StringEquals": {SECRET_ARN_KEY: arn}}} for arn in ("a", "b")]
+    one = shared | conditions[0] | {"Sid": "UseSecretKey", "Action": ["kms:Decrypt", "kms:GenerateDataKey"]}
+    other = shared | conditions[1] | {"Sid": "UseSuperuserKey", "Action": "kms:Decrypt"}
+    today = [RoleStatement("own", str(each["Sid"]), each) for each in (one, other)]
+    rows = compare(today, needed_by_all([[one, other]]))
+    assert [(each.kind, [column.name for column in each.today]) for each in rows] == [
+        (RowKind.SAME, ["own, UseSecretKey"]),
+        (RowKind.SAME, ["own, UseSuperuserKey"]),
+    ]

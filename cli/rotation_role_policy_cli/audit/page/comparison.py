@@ -298,7 +298,7 @@ def _without(column: Column, statement: Statement, needed: Statement) -> Column:
     """Return a column that says which conditions its statement lacks."""
     keys = {each.key.lower() for each in statement.conditions}
     lacking = dict.fromkeys(each.key for each in needed.conditions if each.key.lower() not in keys)
-    lines = tuple(Line(key, "without a condition on ", f"without {key}", is_only_here=True) for key in lacking)
+    lines = tuple(Line(key, "without a condition on ", f"without {key}") for key in lacking)
     return column._replace(conditions=column.conditions + lines)
 
 

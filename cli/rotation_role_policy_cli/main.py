@@ -193,7 +193,7 @@ def preview_command(
     from rotation_role_policy_cli.caller_aws import caller_aws
     from rotation_role_policy_cli.preview import command
     from rotation_role_policy_cli.render import make_console, progress, show_error
-    from rotation_role_policy_cli.template.planned import with_names
+    from rotation_role_policy_cli.template.placeholders import with_names
 
     with progress() as report:
         aws = caller_aws(profile, region, report)

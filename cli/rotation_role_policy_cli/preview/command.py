@@ -20,7 +20,9 @@ from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.changes import changes
 from rotation_role_policy_cli.template.file import TemplateError, load
-from rotation_role_policy_cli.template.planned import PlannedResources, is_planned
+from rotation_role_policy_cli.template.names import scheduled_functions
+from rotation_role_policy_cli.template.placeholders import is_planned
+from rotation_role_policy_cli.template.planned import PlannedResources
 from rotation_role_policy_cli.template.resolver import Template
 from rotation_role_policy_cli.template.stack import DeployedStack
 
@@ -121,7 +123,7 @@ def _template_notes(
         )
     properties = found.resource.properties
     secret_ids = {properties.get("SecretId"), *properties.get("SecretIds", [])}
-    for logical_id, secret_id, function_id in template.scheduled_functions():
+    for logical_id, secret_id, function_id in scheduled_functions(template):
         if secret_id in secret_ids and is_other_function(function_id, found.state.function_arn):
             yield other_function(f"The schedule {logical_id}", function_id, found.state.function_arn)
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from rotation_role_policy.iam.document import JsonDocument
-from rotation_role_policy_cli.template.planned import is_planned
+from rotation_role_policy_cli.template.placeholders import is_planned
 
 _WHAT_DOES_NOT_FOLLOW = """\
 # The policy that {role} needs today. It does not follow by itself when

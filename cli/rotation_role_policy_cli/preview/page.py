@@ -13,7 +13,7 @@ from rotation_role_policy.rules.state import Secret
 from rotation_role_policy_cli import messages
 from rotation_role_policy_cli.preview.preview import Preview
 from rotation_role_policy_cli.render import Paragraph, difference
-from rotation_role_policy_cli.template.planned import is_planned
+from rotation_role_policy_cli.template.placeholders import is_planned
 
 _LABEL_WIDTH = 12
 """Columns of a label, in front of its value."""

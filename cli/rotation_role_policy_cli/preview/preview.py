@@ -31,7 +31,7 @@ from rotation_role_policy.rules.warnings import warnings_of
 from rotation_role_policy.write import access_check, inline_policy
 from rotation_role_policy_cli import messages
 from rotation_role_policy_cli.resource import Resource
-from rotation_role_policy_cli.template.planned import is_planned
+from rotation_role_policy_cli.template.placeholders import is_planned
 
 _DOCUMENTED_NOTE = (
     "The provider writes PolicyProfile Documented only if the parameter AllowDocumentedProfile of its stack is true."

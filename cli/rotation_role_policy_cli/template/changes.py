@@ -5,7 +5,7 @@ from typing import Any
 
 from rotation_role_policy.rules.state import State
 from rotation_role_policy_cli.template.file import TemplateError
-from rotation_role_policy_cli.template.planned import is_planned
+from rotation_role_policy_cli.template.placeholders import is_planned
 from rotation_role_policy_cli.template.resolver import Template
 from rotation_role_policy_cli.template.stack import DeployedStack, StackResource
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -118,3 +118,9 @@ def _intrinsic(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
 
 
 _Loader.add_multi_constructor("!", _intrinsic)
+
+
+def is_function(value: Any) -> bool:
+    """Return whether a value is an intrinsic function in its long form."""
+    name = next(iter(value), "") if isinstance(value, Mapping) and len(value) == 1 else ""
+    return name == "Ref" or name.startswith("Fn::")

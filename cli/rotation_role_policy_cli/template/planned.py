@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 from rotation_role_policy.aws.errors import iam_action
 from rotation_role_policy.aws.retries import Parameters, Response, Retries
 from rotation_role_policy.errors import AwsApiError, CallError
 from rotation_role_policy_cli.template.file import TemplateError
+from rotation_role_policy_cli.template.names import (
+    SCHEDULE,
+    PlannedTemplate,
+    alias_target,
+    creates_version,
+    named,
+    value_at,
+)
+from rotation_role_policy_cli.template.placeholders import PLANNED_VERSION, logical_id_in, placeholder
 from rotation_role_policy_cli.template.stack import StackResource
 
-# A name that the form of each ARN accepts. A secret's ARN ends in a hyphen and six characters.
-_PLACEHOLDER = re.compile(r"planned-([A-Za-z0-9]+)-xxxxxx")
-STACK_NAME = "planned-stack-name"
-"""Stands for the name of a stack that is not known."""
-PLANNED_VERSION = "planned"
-"""Stands for the number of a version of a function that does not exist yet."""
 _NOT_FOUND = ("NoSuchEntity", "NotFoundException", "ResourceNotFoundException")
-
-
-def placeholder(logical_id: str) -> str:
-    """Return what stands for the name of a resource that does not exist yet."""
-    return f"planned-{logical_id}-xxxxxx"
-
-
-def with_names(text: str) -> str:
-    """Return a text with ``<LogicalId>`` in place of each placeholder."""
-    return _PLACEHOLDER.sub(r"<\1>", text).replace(STACK_NAME, "<StackName>")
-
-
-def is_planned(text: str) -> bool:
-    """Return whether a text has a placeholder."""
-    return _PLACEHOLDER.search(text) is not None or STACK_NAME in text
 
 
 _LAMBDA_TRUST = {
@@ -97,45 +84,13 @@ DATABASES = {
 }
 
 
-_SCHEDULE = "AWS::SecretsManager::RotationSchedule"
 _TYPES = {
     "iam": ("AWS::IAM::Role",),
     "kms": ("AWS::KMS::Key", "AWS::KMS::ReplicaKey"),
-    "lambda": ("AWS::Lambda::Function", "AWS::Serverless::Function", _SCHEDULE),
+    "lambda": ("AWS::Lambda::Function", "AWS::Serverless::Function", SCHEDULE),
     "secretsmanager": ("AWS::SecretsManager::Secret", *DATABASES),
 }
 """The types of resources about which a service can be asked. It answers for types that are not AWS's own, too."""
-NAMES = {
-    ("iam", "AWS::IAM::Role"): ("RoleName",),
-    ("lambda", "AWS::Lambda::Function"): ("FunctionName",),
-    ("lambda", "AWS::Serverless::Function"): ("FunctionName",),
-    # A hosted rotation creates its function in a nested stack.
-    ("lambda", _SCHEDULE): ("HostedRotationLambda", "RotationLambdaName"),
-    ("secretsmanager", "AWS::SecretsManager::Secret"): ("Name",),
-}
-"""The path of the property that names a resource, by service and type."""
-
-
-class PlannedTemplate(Protocol):
-    """What a template shows of its resources."""
-
-    def type_of(self, logical_id: str) -> str:
-        """Return the type of a resource; empty if the template does not declare it."""
-
-    def planned_property(self, logical_id: str, name: str) -> Any:
-        """Return the value of a property, with its references resolved; None if there is none."""
-
-    def named(self, service: str, resource_id: str) -> str | None:
-        """Return the logical ID of the resource with a name or an ARN; None if the template names no such resource."""
-
-    def creates_version(self, qualifier: str) -> bool:
-        """Return whether the template creates a version or an alias of a function with this name."""
-
-    def alias_target(self, key_id: str) -> str | None:
-        """Return the key of an alias that the template creates; None if it creates no such alias."""
-
-    def planned_arn(self, service: str, resource: str) -> str:
-        """Return an ARN in the user's account and region. The ARN of IAM has no region."""
 
 
 def planned_resource(template: PlannedTemplate, logical_id: str, suffix: str) -> StackResource:
@@ -208,10 +163,10 @@ class PlannedResources(Retries):
         """
         about, action = str(next(iter(parameters.values()), "")), iam_action(method)
         if action == "kms:DescribeKey":
-            about = self._template.alias_target(about) or about
+            about = alias_target(self._template, about) or about
             parameters["KeyId"] = about
-        if match := _PLACEHOLDER.search(about):
-            return cast(Response, self._answer(action, match[1], about))
+        if planned := logical_id_in(about):
+            return cast(Response, self._answer(action, planned, about))
         self._retries.deadline, self._retries.most_attempts = self.deadline, self.most_attempts
         try:
             return self._retries.call(method, *args, **parameters)
@@ -219,11 +174,11 @@ class PlannedResources(Retries):
             qualifier = str(parameters.get("Qualifier", ""))
             if error.code not in _NOT_FOUND:
                 raise
-            if qualifier and self._template.creates_version(qualifier):
+            if qualifier and creates_version(self._template, qualifier):
                 # The function exists already, its version or alias not yet.
                 del parameters["Qualifier"]
                 return self.call(method, *args, **parameters)
-            logical_id = self._template.named(action.partition(":")[0], about)
+            logical_id = named(self._template, action.partition(":")[0], about)
             if logical_id is None:
                 raise
             return cast(Response, self._answer(action, logical_id, about))
@@ -246,15 +201,13 @@ class PlannedResources(Retries):
             "ARN": self._template.planned_arn("secretsmanager", f"secret:{name}"),
             "Name": name,
         }
-        first, *members = ("KmsKeyId",)
+        path: tuple[str, ...] = ("KmsKeyId",)
         if database := DATABASES.get(self._template.type_of(logical_id)):
             service, prefix = database.arn
             owner = {"Key": database.tag, "Value": self._template.planned_arn(service, f"{prefix}{name}")}
             described |= {"OwningService": database.service, "Tags": [owner]}
-            first, *members = database.key_property
-        key_id: Any = self._template.planned_property(logical_id, first)
-        for member in members:
-            key_id = key_id.get(member) if isinstance(key_id, Mapping) else None
+            path = database.key_property
+        key_id = value_at(self._template, logical_id, path)
         return described | ({"KmsKeyId": key_id} if key_id else {})
 
     def _key(self, logical_id: str, _: str) -> dict[str, Any]:
@@ -267,15 +220,15 @@ class PlannedResources(Retries):
         # SAM creates a role for a function that names none, a hosted rotation for each function.
         role: Any = self._template.planned_arn("iam", f"role/{placeholder(f'{logical_id}Role')}")
         key = None
-        if self._template.type_of(logical_id) == _SCHEDULE:
-            hosted: Any = self._template.planned_property(logical_id, "HostedRotationLambda")
-            name, subnets = about.rpartition(":")[2], hosted.get("VpcSubnetIds")
+        if self._template.type_of(logical_id) == SCHEDULE:
+            name = about.rpartition(":")[2]
+            subnets = value_at(self._template, logical_id, ("HostedRotationLambda", "VpcSubnetIds"))
         else:
-            vpc: Any = self._template.planned_property(logical_id, "VpcConfig")
-            name, subnets = placeholder(logical_id), vpc.get("SubnetIds") if isinstance(vpc, Mapping) else None
+            name = placeholder(logical_id)
+            subnets = value_at(self._template, logical_id, ("VpcConfig", "SubnetIds"))
             if declared := self._template.planned_property(logical_id, "Role"):
-                named = self._template.named("iam", str(declared))
-                role = self._role(named, "")["Role"]["Arn"] if named else declared
+                role_id = named(self._template, "iam", str(declared))
+                role = self._role(role_id, "")["Role"]["Arn"] if role_id else declared
             key = self._template.planned_property(logical_id, "KmsKeyArn")
         return {
             "FunctionArn": self._template.planned_arn("lambda", f"function:{name}"),

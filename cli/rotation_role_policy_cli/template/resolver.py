@@ -19,16 +19,10 @@ from rotation_role_policy_cli.resource import Resource
 from rotation_role_policy_cli.schema import TYPE
 from rotation_role_policy_cli.template.attributes import ATTRIBUTES
 from rotation_role_policy_cli.template.fetched import Fetched
-from rotation_role_policy_cli.template.file import TemplateError
-from rotation_role_policy_cli.template.planned import (
-    DATABASES,
-    NAMES,
-    PLANNED_VERSION,
-    STACK_NAME,
-    is_planned,
-    placeholder,
-    planned_resource,
-)
+from rotation_role_policy_cli.template.file import TemplateError, is_function
+from rotation_role_policy_cli.template.placeholders import STACK_NAME, is_planned, placeholder
+from rotation_role_policy_cli.template.planned import DATABASES, planned_resource
+from rotation_role_policy_cli.template.sam_globals import with_globals
 from rotation_role_policy_cli.template.stack import DeployedStack, StackResource
 
 _NO_VALUE = object()
@@ -75,6 +69,11 @@ class Template:
         return [name for name, resource in self._body["Resources"].items() if _is_rotation_role_policy(resource)]
 
     @property
+    def resource_ids(self) -> list[str]:
+        """The logical IDs of all resources."""
+        return list(self._body["Resources"])
+
+    @property
     def unexpanded(self) -> list[str]:
         """A message for each loop or include that may create `Custom::RotationRolePolicy` resources."""
         return [
@@ -91,7 +90,7 @@ class Template:
     def resource(self, logical_id: str) -> Resource:
         """Return a resource with its references resolved. Raises `TemplateError` if one cannot be resolved."""
         declared = self._body["Resources"][logical_id].get("Properties") or {}
-        if not isinstance(declared, Mapping) or _is_function(declared):
+        if not isinstance(declared, Mapping) or is_function(declared):
             raise TemplateError("Properties is not an object with literal names.")
         properties = {}
         for name, value in declared.items():
@@ -120,8 +119,8 @@ class Template:
         """
         if name == "Triggers":
             # The provider checks only its type.
-            return _NO_VALUE if _is_function(value) else {} if isinstance(value, Mapping) else value
-        if name == "VpcConfig" and isinstance(value, Mapping) and not _is_function(value):
+            return _NO_VALUE if is_function(value) else {} if isinstance(value, Mapping) else value
+        if name == "VpcConfig" and isinstance(value, Mapping) and not is_function(value):
             members = {key: self._property(key, member) for key, member in value.items()}
             return {key: member for key, member in members.items() if member is not _NO_VALUE}
         if name == "SubnetIds" and isinstance(value, list):
@@ -144,7 +143,7 @@ class Template:
             return _DYNAMIC_REFERENCE.sub(lambda match: self._dynamic(match[1]), value)
         if not isinstance(value, dict):
             return value
-        if _is_function(value):
+        if is_function(value):
             [(name, argument)] = value.items()
             if name not in _FUNCTIONS:
                 raise TemplateError(f"preview does not resolve {name}. {_PROCESSED}.")
@@ -225,73 +224,9 @@ class Template:
         value = properties.get(name) if isinstance(properties, Mapping) else None
         if self.type_of(logical_id) == "AWS::Serverless::Function":
             with _malformed_as_template_error("Globals", self._body.get("Globals")):
-                value = _merged(self._body.get("Globals", {}).get("Function", {}).get(name), value)
+                value = with_globals(self._body, name, value)
         resolved = self._property(name, value)
         return None if resolved is _NO_VALUE else resolved
-
-    def scheduled_functions(self) -> Iterator[tuple[str, str, str]]:
-        """Yield the schedules that name a function: the logical ID, the secret, and the function.
-
-        A schedule with references that cannot be resolved is left out.
-        """
-        for logical_id in self._body["Resources"]:
-            if self.type_of(logical_id) != "AWS::SecretsManager::RotationSchedule":
-                continue
-            try:
-                secret = self.planned_property(logical_id, "SecretId")
-                function = self.planned_property(logical_id, "RotationLambdaARN")
-                is_excluded = self.is_excluded(logical_id)
-            except TemplateError:
-                continue
-            if not is_excluded and isinstance(secret, str) and isinstance(function, str):
-                yield logical_id, secret, function
-
-    def named(self, service: str, resource_id: str) -> str | None:
-        """Return the logical ID of the resource with a name or an ARN; None if the template names no such resource."""
-        for logical_id in self._body["Resources"]:
-            path = NAMES.get((service, self.type_of(logical_id)), ())
-            value: Any = None
-            try:
-                for number, member in enumerate(path):
-                    value = value.get(member) if number else self.planned_property(logical_id, member)
-                is_excluded = bool(path) and self.is_excluded(logical_id)
-            except (AttributeError, TemplateError):
-                continue
-            if isinstance(value, str) and not is_excluded and _is_name_in(value, resource_id):
-                return str(logical_id)
-        return None
-
-    def creates_version(self, qualifier: str) -> bool:
-        """Return whether the template creates a version or an alias of a function with this name."""
-        if qualifier == PLANNED_VERSION:
-            return True
-        properties = {"AWS::Lambda::Alias": "Name", "AWS::Serverless::Function": "AutoPublishAlias"}
-        for logical_id in self._body["Resources"]:
-            name = properties.get(self.type_of(logical_id))
-            try:
-                if name and self.planned_property(logical_id, name) == qualifier:
-                    return True
-            except TemplateError:
-                continue
-        return False
-
-    def alias_target(self, key_id: str) -> str | None:
-        """Return the key of an alias that the template creates; None if it creates no such alias.
-
-        Args:
-            key_id: ID of a key, or name or ARN of an alias.
-        """
-        for logical_id in self._body["Resources"]:
-            if self.type_of(logical_id) != "AWS::KMS::Alias":
-                continue
-            try:
-                name = str(self.planned_property(logical_id, "AliasName"))
-                is_excluded = self.is_excluded(logical_id)
-            except TemplateError:
-                continue
-            if key_id in (name, self.planned_arn("kms", name)) and not is_excluded:
-                return str(self.planned_property(logical_id, "TargetKeyId"))
-        return None
 
     def planned_arn(self, service: str, resource: str) -> str:
         """Return an ARN in the user's account and region. The ARN of IAM has no region."""
@@ -431,33 +366,8 @@ def _text(value: Any) -> str:
     return value
 
 
-def _merged(of_globals: Any, value: Any) -> Any:
-    """Return a property of a function with that of SAM's `Globals`: objects are merged, lists are added."""
-    if (
-        isinstance(of_globals, dict)
-        and isinstance(value, dict)
-        and not (_is_function(of_globals) or _is_function(value))
-    ):
-        return {name: _merged(of_globals.get(name), value.get(name)) for name in {**of_globals, **value}}
-    if isinstance(of_globals, list) and isinstance(value, list):
-        return of_globals + value
-    return of_globals if value is None else value
-
-
-def _is_name_in(name: str, resource_id: str) -> bool:
-    """Return whether a resource has this name, by its ID: a name, an ARN or a partial ARN."""
-    prefixes = ("function:", "secret:", "/")
-    return name == resource_id or any(resource_id.endswith(f"{prefix}{name}") for prefix in prefixes)
-
-
 def _without_no_values(values: Iterable[Any]) -> list[Any]:
     return [value for value in values if value is not _NO_VALUE]
-
-
-def _is_function(value: Any) -> bool:
-    """Return whether a value is an intrinsic function in its long form."""
-    name = next(iter(value), "") if isinstance(value, Mapping) and len(value) == 1 else ""
-    return name == "Ref" or name.startswith("Fn::")
 
 
 def _is_rotation_role_policy(resource: Any) -> bool:

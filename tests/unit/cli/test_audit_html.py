@@ -430,7 +430,7 @@ def test_the_sections_of_many_secrets_are_compressed_and_the_same_as_those_of_fe
     assert Page(sections[7]).html.strip() in inline
 
 
-def test_a_page_of_ten_thousand_secrets_is_small_also_if_each_has_a_role_of_its_own(tmp_path: Path) -> None:
+def test_a_page_of_many_secrets_is_small_also_if_each_has_a_role_of_its_own(tmp_path: Path) -> None:
     large = large_report(1_000, 1_000)
     document = {"Effect": "Allow", "Action": ["secretsmanager:*", "kms:*"], "Resource": "*"}
     rotations = tuple(

@@ -493,3 +493,27 @@ Resources:
     result = preview("--template", template(changed.replace("KEY", key) + POLICY), "--stack", "database")
     notes = re.findall("The template changes (.*?)\\. The preview", " ".join(result.out.split()))
     assert (result.err, notes) == ("", [change] if change else [])
+
+
+@pytest.mark.parametrize(
+    ("resources", "policy", "reason"),
+    [
+        # The end of a name is another name.
+        (("Secret", "Name: db"), ("!Ref Secret", "prod/db"), "the secret does not exist"),
+        (("Rotation", "FunctionName: rotate"), ("!GetAtt Rotation.Arn", "my-rotate"), "the function does not exist"),
+    ],
+)
+def test_another_name_is_not_that_of_a_resource_of_the_template(
+    preview: Preview,
+    template: Callable[[str], str],
+    resources: tuple[str, str],
+    policy: tuple[str, str],
+    reason: str,
+) -> None:
+    text = yaml_with(RESOURCES, *resources) + POLICY.replace(*policy)
+    assert reason in preview("--template", template(text)).err
+
+
+def test_an_alias_without_a_key_is_missing(preview: Preview, template: Callable[[str], str]) -> None:
+    text = RESOURCES.replace(", TargetKeyId: !Ref Key", "").replace("!Ref KeyAlias", "alias/shop")
+    assert '"alias/shop" does not exist' in preview("--template", template(text + POLICY)).err

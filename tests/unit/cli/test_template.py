@@ -15,7 +15,7 @@ from rotation_role_policy.aws.retries import Parameters, Response
 from rotation_role_policy.aws.session import Session
 from rotation_role_policy.errors import AwsApiError
 from rotation_role_policy_cli.template.file import TemplateError, load
-from rotation_role_policy_cli.template.planned import with_names
+from rotation_role_policy_cli.template.placeholders import with_names
 from rotation_role_policy_cli.template.resolver import Template
 from rotation_role_policy_cli.template.stack import DeployedStack
 from tests.support.account import ACCOUNT, BOTOCORE_SESSION, REGION, STACK_ID

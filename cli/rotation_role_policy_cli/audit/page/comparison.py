@@ -140,7 +140,8 @@ class _Today:
             tuple(self._actions_for(needed.actions.patterns)), tuple(self._resources_for(needed.resources.patterns))
         )
         grants = _single_grants(part)
-        # A Deny that only resembles the needed one has a purpose of its own.
+        # A part without an action or a resource grants nothing. A Deny that only resembles the needed one has a purpose
+        # of its own.
         if grants <= others or not (needed.allows or grants & _single_grants(needed)):
             return None
         self._used.update(product(part.actions.patterns, part.resources.patterns))
@@ -209,7 +210,10 @@ def _row(statement: Statement, others: set[_SingleGrant], parts: Sequence[tuple[
 
 
 def _covers(part: Statement, grant: _SingleGrant) -> bool:
-    """Return whether a statement of today grants an action on a resource, perhaps by wildcards."""
+    """Return whether a statement of today grants an action on a resource, perhaps by wildcards.
+
+    What it grants for which secret, only the same text says.
+    """
     patterns, is_negated = part.resources
     return (
         part.includes_action(grant.action) and includes_any(patterns, grant.resource) != is_negated and not grant.secret

@@ -21,14 +21,15 @@ ACCEPTED = "accepted"
 """What stands in place of the severity of an accepted finding."""
 NO_SEVERITY = "none"
 """What stands in place of a severity for secrets without errors and warnings."""
-_PER_CHUNK = 200
-"""Of a chunk that is decompressed as a whole when the first of its sections is opened."""
 _GROUPS = ("owner", "role", "function", "account", "region", "found")
 """The members of a secret that many secrets share. Each value is in the data once."""
 
 
 class Index:
     """The data for the script. Secrets are added in the order of the page."""
+
+    per_chunk = 200
+    """Sections of a chunk, which is decompressed as a whole when the first of them is opened."""
 
     def __init__(self, *, with_sections: bool, with_accounts: bool = False) -> None:
         """Create an index without secrets.
@@ -41,7 +42,6 @@ class Index:
         self._values: dict[str, dict[str, int]] = {name: {} for name in _GROUPS}
         self._secrets: list[list[Any]] = []
         self.with_sections = with_sections
-        self.per_chunk = _PER_CHUNK
         self._chunk: list[str] = []
         self._chunks: list[str] = []
 
@@ -58,7 +58,7 @@ class Index:
         self._secrets.append([name, search_text(findings, rotation), *dates, *shared])
         if self.with_sections:
             self._chunk.append(section)
-            if len(self._chunk) == _PER_CHUNK:
+            if len(self._chunk) == self.per_chunk:
                 self._compress()
 
     def data(self) -> Markup:

@@ -88,12 +88,17 @@ def _is_for_function(
     """Return whether a permission is for the function of a schedule, in its version or alias; None if not known."""
     named = graph.identity(permission.get("FunctionName"))
     if named != function:
-        names = (permission.get("FunctionName"), graph.properties[function].get("FunctionName"))
-        are_literal = all(isinstance(each, str) for each in names)
-        is_other = named in graph.types or (are_literal and str(names[1]) not in str(names[0]))
-        return False if is_other else None
+        return False if named in graph.types or _is_other_name(permission, graph.properties[function]) else None
     qualifiers = {graph.qualifier(permission.get("FunctionName")), graph.qualifier(rotation["RotationLambdaARN"])}
     return None if None in qualifiers else len(qualifiers) == 1
+
+
+def _is_other_name(permission: Mapping[str, Any], function: Mapping[str, Any]) -> bool:
+    """Return whether a permission and a function have different names, both as text."""
+    named, name = permission.get("FunctionName"), function.get("FunctionName")
+    if not isinstance(named, str) or not isinstance(name, str):
+        return False
+    return named.rpartition("function:")[2].partition(":")[0] != name
 
 
 def _is_for_secret(graph: TemplateGraph, permission: Mapping[str, Any], rotation: Mapping[str, Any]) -> bool | None:

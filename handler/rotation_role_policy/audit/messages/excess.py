@@ -75,9 +75,14 @@ def excess(role: Role, found: Excess, advice: Advice) -> Words:
         subject = f"the statement {quoted(found.sid)} in {subject}"
     actions, resource = _elements(found.actions, "all but "), _elements(found.resource, "* but ")
     message = f"{subject} of the role {role.arn} allows {actions} on {resource}, {_EXCESS[found.kind]}{_within(found)}."
-    remediation = " ".join(_remediation(role, found, advice))
-    commands = [each for each in _changing(role, found, advice).commands if each in remediation]
-    return Words(f"{message[:1].upper()}{message[1:]}", remediation, tuple(commands))
+    message = f"{message[:1].upper()}{message[1:]}"
+    if kept := " ".join(_kept(found, advice)):
+        return Words(message, kept)
+    # In this order: what is removed must not be what a rotation lives from.
+    changed = changing(
+        role, found.policy, advice.secret_arns, (found.statement, found.kind, found.actions, found.resource)
+    )
+    return Words(message, " ".join([*_first(found, advice), changed.text, *_instead(found)]), changed.commands)
 
 
 def _within(found: Excess) -> str:
@@ -93,32 +98,32 @@ def _elements(element: Element, all_but: str) -> str:
     return f"{all_but if element.is_negated else ''}{', '.join(element.patterns)}"
 
 
-def _remediation(role: Role, found: Excess, advice: Advice) -> Iterator[str]:
-    """Yield what to do about a grant, in this order. What is removed must not be what a rotation lives from."""
+def _kept(found: Excess, advice: Advice) -> Iterator[str]:
+    """Yield what to do about a grant that is not removed, as sentences; nothing if it is removed."""
     if found.kind is ExcessKind.INCOMPLETE_ARN:
         yield f"If a function needs the grant, replace the resource by {found.instead}. Otherwise, remove the grant."
-        return
-    if advice.unproven:
+    elif advice.unproven:
         yield f"Do not remove it: {UNPROVEN[advice.unproven]}."
-        return
-    if found.kind is ExcessKind.INTERFACES_OPEN_TO_CODE:
+    elif found.kind is ExcessKind.INTERFACES_OPEN_TO_CODE:
         if advice.needs_adoption:
             yield f"{ADOPT}."
         yield "With the Deny of the profile Strict, only Lambda can use this grant. It need not be removed."
-        return
+
+
+def _first(found: Excess, advice: Advice) -> Iterator[str]:
+    """Yield what has to happen before a grant is removed, or what replaces it."""
     if found.kind in _MANAGEMENT and advice.at_risk and not advice.is_open:
         yield f"Replace it: allow {_needed(advice)} in its place."
         if any(SECRET_ARN_KEY in str(each.statement) for each in advice.at_risk):
             yield f"Limit the use of a key by StringEquals on {SECRET_ARN_KEY} to the ARN of the secret."
     else:
         yield from _before(found, advice)
-    yield _changing(role, found, advice).text
+
+
+def _instead(found: Excess) -> Iterator[str]:
+    """Yield what can be done in place of removing a grant."""
     if found.kind is ExcessKind.OTHER_SECRETS and found.instead:
         yield f"In place of removing the grant, you can end its resource in -??????: {found.instead}."
-
-
-def _changing(role: Role, found: Excess, advice: Advice) -> Changing:
-    return changing(role, found.policy, advice.secret_arns, (found.statement, found.kind.name, *found[4:6]))
 
 
 def _needed(advice: Advice) -> str:
